@@ -1,0 +1,1 @@
+"""Muse: version control for any domain. This distribution holds its op log."""

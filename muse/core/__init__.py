@@ -1,0 +1,1 @@
+"""The op log engine; `muse.core.op_log` is its public face."""

@@ -1,0 +1,67 @@
+"""Every error this library raises of its own accord.
+
+All derive from `MuseError` and, where one fits, from the builtin they specialise, so that
+`except ValueError` keeps meaning "bad argument" and `except OSError` "the system said no".
+An `OSError` that is none of the cases below passes through unchanged.
+"""
+
+from __future__ import annotations
+
+
+class MuseError(Exception):
+    """Root of all errors of Muse."""
+
+
+class InvalidSessionIdError(MuseError, ValueError):
+    """The session id can't become a folder name, or its folder leads out of `op_log/`."""
+
+
+class InvalidEntryError(MuseError, ValueError):
+    """An entry, an argument or a line is not what the format asks for; nothing was written."""
+
+
+class LimitExceededError(InvalidEntryError):
+    """The entry is valid but larger, deeper or later than the documented limits allow."""
+
+
+class OpIdConflictError(InvalidEntryError):
+    """The log already holds this op_id with other content."""
+
+
+class InvalidCutError(MuseError, ValueError):
+    """The cut belongs to another session, or lies beyond the end of the log."""
+
+
+class CheckpointError(MuseError):
+    """Something about `checkpoint.json` stops the call."""
+
+
+class DamagedCheckpointError(CheckpointError, ValueError):
+    """`checkpoint.json` is unreadable, gone, another session's, or does not fit its log.
+
+    Never taken for "no checkpoint": replaying everything would commit operations twice.
+    """
+
+
+class CheckpointBackwardsError(CheckpointError, ValueError):
+    """The requested cut lies before the checkpoint that exists."""
+
+
+class LogReplacedError(MuseError, RuntimeError):
+    """`ops.jsonl` was deleted, replaced or cut short while this handle had it open."""
+
+
+class AppendError(MuseError, OSError):
+    """The system refused or shortened a write; the entries are not acknowledged. `errno` is set."""
+
+
+class SyncError(AppendError):
+    """fsync failed: whether the bytes are durable is unknown, and the handle takes no more appends."""
+
+
+class ClosedLogError(MuseError, ValueError):
+    """The `OpLog` was used after `close()`."""
+
+
+class DamagedLineError(MuseError, ValueError):
+    """A line of the log is not a valid entry. Readers skip such lines; `verify` reports them."""

@@ -1,0 +1,221 @@
+"""The life of `index.db` as a file: opened, made anew beside the old one, swapped in.
+
+A new index is built in `index.db.new`, which nobody else opens, and takes the old one's place under
+the folder lock. Whoever opens `index.db` takes the same lock, so nobody meets the moment between.
+Connections that still have the old file open go on with it, harmlessly: it covers what it covers, and
+SQLite leaves the new file's write-ahead log alone when it closes a database that was unlinked
+(`databaseIsUnmoved` in SQLite's pager.c). They notice by the file's inode, and open the new one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import logging
+import os
+import sqlite3
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from types import ModuleType
+
+from muse.core import durable
+from muse.core.index import Index, Row
+from muse.core.session import INDEX_NAME
+
+KNOWN_MIGRATIONS = ["m0001_lines_and_segments"]
+"""The names in migrations/migrations.py; repeated here because importing sqlite-utils takes longer
+than anything else this library does, and only a new index needs it."""
+
+_PAGE_BYTES = 1024  # an append rewrites a page of the tail: the smaller the page, the less is written
+
+_log = logging.getLogger(__name__)
+
+
+def open_index(folder: Path) -> Index | None:
+    """Open the session's `index.db`; None where there is none or it is no index of this schema.
+
+    Raises:
+        sqlite3.OperationalError, OSError: it is there but can't be opened now (locked, read-only, …).
+    """
+    path = folder / INDEX_NAME
+    with durable.exclusive_lock(folder):
+        if path.is_symlink() or not path.is_file() or path.stat().st_size == 0:
+            return None
+        connection = _connect(path)
+        try:
+            applied = [name for (name,) in connection.execute("SELECT name FROM _sqlite_migrations ORDER BY id")]
+            if applied != KNOWN_MIGRATIONS:
+                _log.warning("%s: schema %s is not the one of this version; it will be rebuilt", path, applied)
+                connection.close()
+                return None
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            index = Index(connection, path)
+            # Reading opens SQLite's -wal and -shm by name: it has to happen while the names are ours.
+            index.covered()
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            if is_transient(error):
+                raise
+            _log.warning("%s: not a usable index (%s); it will be rebuilt", path, error)
+            return None
+        except BaseException:
+            connection.close()
+            raise
+        return index
+
+
+def open_in_memory(rows: Iterable[Row]) -> Index:
+    """An index that lives as long as its handle, for where none can lie beside the log."""
+    connection = _connect(None)
+    try:
+        _migrate(connection)
+        index = Index(connection, None)
+        index.build(rows)
+    except BaseException:
+        connection.close()
+        raise
+    return index
+
+
+def make_index(folder: Path, rows: Iterable[Row], *, same_log: bool) -> None:
+    """Build an index from all rows of the log, and put it in the place of whatever is there.
+
+    Several processes may try at once: they take turns, each swaps in a whole one. What the old one
+    has seen of checkpoints is carried over and, where it is known to be of the `same_log`, what it
+    has seen of lines that have changed since.
+
+    Raises:
+        sqlite3.Error, OSError: it could not be built or swapped in; the old one is untouched.
+    """
+    path = folder / (INDEX_NAME + ".new")
+    fd = _create_alone(path)
+    try:
+        build_at(path, rows, inherit_from=folder if _is_usable(folder) else None, same_log=same_log)
+        durable.sync_file(fd, path)
+        with durable.exclusive_lock(folder):
+            _swap_in(path, folder / INDEX_NAME)
+            # Closing any descriptor of a file drops this process's POSIX locks on it, also those of
+            # a SQLite connection in another thread; under the folder lock nobody has one yet.
+            os.close(fd)
+            fd = -1
+    except BaseException:
+        with suppress(OSError):
+            path.unlink()
+        raise
+    finally:
+        if fd >= 0:
+            os.close(fd)
+
+
+def build_at(path: Path, rows: Iterable[Row], *, inherit_from: Path | None = None, same_log: bool = False) -> None:
+    """Build an index from all rows of a log as the file `path`, which is empty or not there yet."""
+    connection = _connect(path)
+    try:
+        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+        # A half-built file is thrown away, so nothing has to be able to roll it back.
+        connection.execute("PRAGMA journal_mode = OFF").fetchall()
+        connection.execute("PRAGMA synchronous = OFF")
+        _migrate(connection)
+        index = Index(connection, None)
+        index.build(rows)
+        if inherit_from is not None:
+            try:
+                index.inherit_evidence(inherit_from / INDEX_NAME, same_log=same_log)
+            except sqlite3.Error as error:
+                _log.warning("%s: what the old index had seen could not be carried over (%s)", path, error)
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+    finally:
+        connection.close()
+
+
+def _is_usable(folder: Path) -> bool:
+    try:
+        old = open_index(folder)
+    except (sqlite3.Error, OSError):
+        return False
+    if old is not None:
+        old.close()
+    return old is not None
+
+
+def _swap_in(new: Path, path: Path) -> None:
+    # Database first: a crash in between leaves a -wal without its database, which SQLite discards
+    # when it makes the next one. The other way round it would replay the old -wal into the new file.
+    for old in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+        with suppress(FileNotFoundError):
+            old.unlink()
+    os.rename(new, path)
+    durable.sync_folder(path.parent)
+
+
+def _create_alone(path: Path) -> int:
+    """Create `path` empty and lock it against other builders; what a killed one left is thrown away."""
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            # While this one waited, the one before may have renamed the file into place.
+            if _is_at(path, fd):
+                os.ftruncate(fd, 0)
+                for side in ("-journal", "-wal", "-shm"):
+                    with suppress(FileNotFoundError):
+                        path.with_name(path.name + side).unlink()
+                return fd
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+
+
+def _is_at(path: Path, fd: int) -> bool:
+    try:
+        at_path = os.stat(path)
+    except FileNotFoundError:
+        return False
+    mine = os.fstat(fd)
+    return (at_path.st_dev, at_path.st_ino) == (mine.st_dev, mine.st_ino)
+
+
+def is_transient(error: sqlite3.Error) -> bool:
+    """Whether the file may be fine and only the moment is bad: locked, read-only, full, no access."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    if code == sqlite3.SQLITE_IOERR_SHORT_READ:  # the file was cut
+        return False
+    return code & 0xFF in (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_PERM,
+    )
+
+
+def _connect(path: Path | None) -> sqlite3.Connection:
+    return sqlite3.connect(
+        ":memory:" if path is None else path,
+        timeout=1.0,
+        isolation_level=None,
+        check_same_thread=False,  # the owner's lock keeps the threads apart
+    )
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    from sqlite_utils import Database  # noqa: PLC0415 - see KNOWN_MIGRATIONS
+
+    _migrations().migrations.apply(Database(connection))
+
+
+def _migrations() -> ModuleType:
+    """The migrations module: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    for path in (package / "_migrations" / "migrations.py", package.parent / "migrations" / "migrations.py"):
+        spec = importlib.util.spec_from_file_location("muse_index_migrations", path)
+        if path.is_file() and spec and spec.loader:
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            return module
+    raise FileNotFoundError(f"no migrations/migrations.py beside {package}: the installation is incomplete")

@@ -1,0 +1,270 @@
+"""Questions to the index: which lines match, how many, by whom. All answers come page by page.
+
+A page is at most one segment, so no read transaction stays open while the caller looks at entries,
+and no answer, however long, is held in memory. Filters reach SQL as parameters, never as text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from muse.core.index import ROLES, Index, Row
+
+END = 2**62
+"""A byte offset beyond the end of every log."""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What to look for; None means "any". The parts are combined with AND."""
+
+    actor: str | None = None
+    domain: str | None = None
+    intent: str | None = None
+    reservation: str | None = None
+    min_lamport_ts: int | None = None
+    max_lamport_ts: int | None = None
+    start: int = 0
+    """First byte of the log to look at."""
+    stop: int = END
+    """Byte offset to stop before."""
+
+    @property
+    def every_line(self) -> bool:
+        """Whether every line between start and stop is wanted."""
+        return self._names() == {} and self.min_lamport_ts is None and self.max_lamport_ts is None
+
+    def _names(self) -> dict[str, str]:
+        return {role: name for role in ROLES if (name := getattr(self, role)) is not None}
+
+
+@dataclass(frozen=True)
+class Page:
+    """Rows in arrival order, and the byte offset at which to go on; None at the end."""
+
+    rows: list[Row]
+    resume_at: int | None
+
+    def within(self, size_bytes: int) -> Page:
+        """This page cut to rows of at most so many bytes in all, but to one row at least."""
+        total = 0
+        for number, row in enumerate(self.rows):
+            total += row.length
+            if total > size_bytes and number:
+                return Page(self.rows[:number], row.byte_offset)
+        return self
+
+
+class BrokenPrefixError(Exception):
+    """The index lacks a line between two that it has: it must be rebuilt."""
+
+
+def next_page(index: Index, wanted: Filter, limit: int) -> Page:
+    """The first rows that match, at most `limit` and at most one segment; entries only.
+
+    Raises:
+        BrokenPrefixError: all lines were asked for, and some are missing from the index.
+    """
+    question = _Question.of(index, wanted)
+    if question is None or wanted.start >= wanted.stop:
+        return Page([], None)
+    # One snapshot: between "no further segment" and "the tail" another process may fold.
+    with index.snapshot():
+        segment = index.connection.execute(question.next_segment(), question.values).fetchone()
+        low, high = segment if segment else (wanted.start, wanted.stop)
+        table = "line" if segment else "tail"
+        low, high = max(low, wanted.start), min(high, wanted.stop)
+        found = index.connection.execute(
+            f"SELECT byte_offset, length, checksum, lamport_ts, op_id FROM {table} "  # noqa: S608 - constants
+            f"WHERE byte_offset >= :low AND byte_offset < :high{question.row_conditions} "
+            "ORDER BY byte_offset LIMIT :limit",
+            {**question.values, "low": low, "high": high, "limit": limit},
+        ).fetchall()
+    rows = [Row(*values) for values in found]
+    if len(rows) == limit:
+        resume_at: int | None = rows[-1].end
+    else:
+        resume_at = high if segment and high < wanted.stop else None
+    if wanted.every_line:
+        _check_whole(rows, low, wanted.stop if resume_at is None else resume_at)
+        rows = [row for row in rows if row.op_id is not None]
+    return Page(rows, resume_at)
+
+
+def _check_whole(rows: list[Row], low: int, high: int) -> None:
+    """Lines that follow each other without a gap can't have lost one: this much of the index is whole."""
+    at = low
+    for row in rows:
+        if row.byte_offset != at:
+            break
+        at = row.end
+    if at != high and high != END:
+        raise BrokenPrefixError(f"the index lacks the line at byte {at}")
+
+
+def count(index: Index, wanted: Filter) -> int:
+    """How many entries match. Whole segments are added up by their summaries where they can answer."""
+    question = _Question.of(index, wanted)
+    if question is None:
+        return 0
+    with index.snapshot():
+        if question.summarised:
+            whole = index.connection.execute(question.sum_of_summaries(), question.values).fetchone()[0]
+            edges = index.connection.execute(question.edge_segments(), question.values).fetchall()
+            found = whole + sum(_count_rows(index, question, "line", *edge) for edge in edges)
+        else:
+            found = index.connection.execute(question.count_in_segments(), question.values).fetchone()[0]
+        return int(found) + _count_rows(index, question, "tail", wanted.start, wanted.stop)
+
+
+def _count_rows(index: Index, question: _Question, table: str, low: int, high: int) -> int:
+    low, high = max(low, question.values["start"]), min(high, question.values["stop"])
+    found = index.connection.execute(
+        f"SELECT count(*) FROM {table} "  # noqa: S608 - constants
+        f"WHERE byte_offset >= :low AND byte_offset < :high AND op_id IS NOT NULL{question.row_conditions}",
+        {**question.values, "low": low, "high": high},
+    ).fetchone()
+    return int(found[0])
+
+
+def totals(index: Index, role: str) -> dict[str, int]:
+    """Name and number of entries of every actor or domain, most first, then by name."""
+    found = index.connection.execute(
+        f"""
+        SELECT text, sum(entries) AS total FROM (
+            SELECT name, entries FROM presence WHERE role = :role
+            UNION ALL SELECT {role}, 1 FROM tail WHERE {role} IS NOT NULL
+        ) JOIN name ON name.id = name GROUP BY name.id ORDER BY total DESC, text
+        """,  # noqa: S608 - the role is one of ROLES
+        {"role": role},
+    )
+    return dict(found)
+
+
+def highest_lamport_ts(index: Index, stop: int = END) -> int:
+    """The highest timestamp of the entries before byte `stop`; 0 where there is none."""
+    with index.snapshot():
+        whole, reach = index.connection.execute(
+            "SELECT coalesce(max(max_lamport_ts), 0), coalesce(max(end_offset), 0) FROM segment WHERE end_offset <= ?",
+            (stop,),
+        ).fetchone()
+        rest = [
+            index.connection.execute(
+                f"SELECT coalesce(max(lamport_ts), 0) FROM {table} WHERE byte_offset >= ? AND byte_offset < ?",  # noqa: S608
+                (reach, stop),
+            ).fetchone()[0]
+            for table in ("line", "tail")
+        ]
+    return int(max(whole, *rest))
+
+
+def end_of_entry(index: Index, number: int) -> int | None:
+    """The byte offset after the `number`-th entry in arrival order (from 1); None where there are fewer."""
+    if number == 0:
+        return 0
+    before = 0
+    with index.snapshot():
+        segments = index.connection.execute("SELECT first_offset, end_offset, entries FROM segment ORDER BY first_offset")
+        for first, end, entries in segments.fetchall():
+            if before + entries >= number:
+                table, low, high = "line", first, end
+                break
+            before += entries
+        else:
+            table, low, high = "tail", 0, END
+        found = index.connection.execute(
+            f"SELECT byte_offset + length FROM {table} WHERE byte_offset >= ? AND byte_offset < ? "  # noqa: S608
+            "AND op_id IS NOT NULL ORDER BY byte_offset LIMIT 1 OFFSET ?",
+            (low, high, number - before - 1),
+        ).fetchone()
+    return found[0] if found else None
+
+
+def last_entry(index: Index, stop: int = END) -> Row | None:
+    """The last entry that begins before byte `stop`."""
+    for table in ("tail", "line"):
+        found = index.connection.execute(
+            f"SELECT byte_offset, length, checksum, lamport_ts, op_id FROM {table} "  # noqa: S608 - constants
+            "WHERE byte_offset < ? AND op_id IS NOT NULL ORDER BY byte_offset DESC LIMIT 1",
+            (stop,),
+        ).fetchone()
+        if found:
+            return Row(*found)
+    return None
+
+
+class _Question:
+    """A filter with its names turned into numbers, and the SQL texts that ask it."""
+
+    def __init__(self, wanted: Filter, numbers: dict[str, int]) -> None:
+        self.roles = list(numbers)
+        self.values: dict[str, int] = {"start": wanted.start, "stop": wanted.stop, **numbers}
+        rows = [f"{role} = :{role}" for role in numbers]
+        segments = []
+        if wanted.min_lamport_ts is not None:
+            self.values["min_ts"] = min(max(wanted.min_lamport_ts, 0), END)
+            rows.append("lamport_ts >= :min_ts")
+            segments.append("s.max_lamport_ts >= :min_ts")
+        if wanted.max_lamport_ts is not None:
+            self.values["max_ts"] = min(max(wanted.max_lamport_ts, -1), END)
+            rows.append("lamport_ts <= :max_ts")
+            segments.append("s.min_lamport_ts <= :max_ts")
+        self.summarised = len(self.roles) <= 1 and not segments
+        self.row_conditions = "".join(f" AND {condition}" for condition in rows)
+        self._segment_conditions = "".join(f" AND {condition}" for condition in segments)
+
+    @classmethod
+    def of(cls, index: Index, wanted: Filter) -> _Question | None:
+        """None where a name occurs nowhere in the log, so that nothing can match."""
+        numbers = {}
+        for role, name in wanted._names().items():
+            found = index.connection.execute("SELECT id FROM name WHERE text = ?", (name,)).fetchone()
+            if found is None:
+                return None
+            numbers[role] = found[0]
+        return cls(wanted, numbers)
+
+    # The segments met are only those in which every name asked for occurs: its presence is walked
+    # first (CROSS JOIN keeps SQLite to that order), or the segments themselves where no name is given.
+
+    @property
+    def _key(self) -> str:
+        return f"p_{self.roles[0]}.segment" if self.roles else "s.first_offset"
+
+    def _segments(self) -> str:
+        tables = [f"presence AS p_{role}" for role in self.roles] + ["segment AS s"]
+        conditions = [f"p_{role}.role = '{role}' AND p_{role}.name = :{role}" for role in self.roles]
+        conditions += [f"p_{role}.segment = {self._key}" for role in self.roles[1:]]
+        conditions += [f"s.first_offset = {self._key}"]
+        return f"FROM {' CROSS JOIN '.join(tables)} WHERE {' AND '.join(conditions)}"
+
+    def _overlap(self) -> str:
+        reach = "(SELECT coalesce(max(first_offset), 0) FROM segment WHERE first_offset <= :start)"
+        return f"{self._key} >= {reach} AND {self._key} < :stop AND s.end_offset > :start{self._segment_conditions}"
+
+    def next_segment(self) -> str:
+        return (
+            f"SELECT s.first_offset, s.end_offset {self._segments()} AND {self._overlap()} "  # noqa: S608
+            f"ORDER BY {self._key} LIMIT 1"
+        )
+
+    def sum_of_summaries(self) -> str:
+        counted = f"p_{self.roles[0]}.entries" if self.roles else "s.entries"
+        return (
+            f"SELECT coalesce(sum({counted}), 0) {self._segments()} "  # noqa: S608
+            f"AND {self._key} >= :start AND s.end_offset <= :stop"
+        )
+
+    def edge_segments(self) -> str:
+        return (
+            f"SELECT s.first_offset, s.end_offset {self._segments()} "  # noqa: S608
+            f"AND {self._overlap()} AND NOT (s.first_offset >= :start AND s.end_offset <= :stop)"
+        )
+
+    def count_in_segments(self) -> str:
+        return (
+            f"SELECT count(*) FROM (SELECT s.first_offset AS low, s.end_offset AS high "  # noqa: S608
+            f"{self._segments()} AND {self._overlap()}) CROSS JOIN line "
+            "WHERE byte_offset >= max(low, :start) AND byte_offset < min(high, :stop) "
+            f"AND op_id IS NOT NULL{self.row_conditions}"
+        )

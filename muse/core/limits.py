@@ -1,0 +1,15 @@
+"""The limits of the format, in one place (docs/format.md, "Limits")."""
+
+from __future__ import annotations
+
+MAX_LAMPORT_TS = 2**53 - 1
+"""Largest timestamp that every JSON reader (JavaScript's too) holds exactly."""
+
+MAX_LINE_BYTES = 16 * 1024 * 1024
+"""Default for the longest line, its newline included. `OpLog(max_line_bytes=…)` sets another."""
+
+MAX_NESTING = 200
+"""How deep arrays and objects may nest in a line. orjson 3.13 refuses to write past 254."""
+
+MAX_SESSION_FOLDER_BYTES = 255
+"""Longest encoded session id: NAME_MAX of the usual file systems."""

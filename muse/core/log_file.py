@@ -1,0 +1,163 @@
+"""`ops.jsonl` as bytes: the append-only file, opened, measured, read by range, appended to.
+
+Invariants: the file is never truncated and never rewritten; an append is one `write(2)` on an
+`O_APPEND` descriptor and takes no lock. Nothing here knows what a line means.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from muse.core import durable
+from muse.core.errors import LogReplacedError
+
+CHUNK_BYTES = 1 << 20
+"""How much a scan reads at a time."""
+
+
+class LogFile:
+    """One handle's view of the file. Not safe for several threads at once: its owner locks.
+
+    Nothing is opened or created until it has to be: reading opens what is there, the first append
+    creates file and folders.
+    """
+
+    def __init__(self, path: Path, *, durable_names: bool) -> None:
+        """`durable_names`: the names of new file and folders must survive power loss too."""
+        self.path = path
+        self._durable_names = durable_names
+        self._fd = -1
+        self._appendable = False
+        self._identity: tuple[int, int] = (0, 0)
+        self._known_bytes = 0
+
+    def size(self) -> int:
+        """Bytes in the log now; 0 where there is none yet.
+
+        Raises:
+            LogReplacedError: the file this handle had open is gone, another, or shorter than it was.
+        """
+        if self._fd < 0 and not self._open_for_reading():
+            return 0
+        try:
+            now = os.stat(self.path)
+        except FileNotFoundError:
+            raise self._replaced("was deleted or moved away") from None
+        if (now.st_dev, now.st_ino) != self._identity:
+            raise self._replaced("was replaced by another file")
+        if now.st_size < self._known_bytes:
+            raise self._replaced(f"was cut from {self._known_bytes} to {now.st_size} bytes")
+        self._known_bytes = now.st_size
+        return now.st_size
+
+    def append(self, data: bytes) -> int:
+        """Append `data` with one write; returns the byte offset at which it begins.
+
+        Raises:
+            AppendError: not all of it was written; see `durable.append_bytes`.
+            OSError: the file can't be opened for appending.
+        """
+        self.create()
+        durable.append_bytes(self._fd, data, self.path)
+        # With O_APPEND the position after a write is the end of one's own bytes, whoever else writes.
+        end = os.lseek(self._fd, 0, os.SEEK_CUR)
+        self._known_bytes = end
+        return end - len(data)
+
+    def create(self) -> None:
+        """Have the file open for appending; it and its folders are created where they are missing."""
+        if not self._appendable:
+            self._open_for_appending()
+
+    def sync(self) -> None:
+        """Make everything appended so far survive power loss; see `durable.sync_file`."""
+        if self._fd >= 0:
+            durable.sync_file(self._fd, self.path)
+
+    def read(self, start: int, stop: int) -> bytes:
+        """The bytes [start, stop), fewer where the file ends before.
+
+        Raises:
+            OSError: the system could not read, such as EIO. It is not corruption and never hidden.
+        """
+        pieces = []
+        while start < stop:
+            piece = os.pread(self._fd, min(stop - start, 1 << 30), start)
+            if not piece:
+                break
+            pieces.append(piece)
+            start += len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def close(self) -> None:
+        """Close the descriptor. Everything acknowledged is in the kernel already."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+            self._appendable = False
+
+    def _open_for_reading(self) -> bool:
+        try:
+            self._adopt(os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _open_for_appending(self) -> None:
+        durable.make_folders(self.path.parent, durable=self._durable_names)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._adopt(os.open(self.path, flags, 0o666))
+        self._appendable = True
+        if self._durable_names:
+            # The name may be new, made by this handle or by one that does not sync.
+            durable.sync_folder(self.path.parent)
+
+    def _adopt(self, fd: int) -> None:
+        status = os.fstat(fd)
+        identity = (status.st_dev, status.st_ino)
+        if self._fd >= 0:
+            if identity != self._identity:
+                os.close(fd)
+                raise self._replaced("was replaced by another file")
+            os.close(self._fd)
+        self._fd, self._identity = fd, identity
+
+    def _replaced(self, how: str) -> LogReplacedError:
+        return LogReplacedError(
+            f"{self.path}: the log {how} while it was open, at byte {self._known_bytes} as last seen: nothing "
+            "more is read or written through this handle; restore the file, or open the session anew"
+        )
+
+
+def split_lines(log: LogFile, start: int, stop: int, max_line_bytes: int) -> Iterator[tuple[int, int, bytes]]:
+    """Every terminated line in [start, stop) as (byte offset, length, bytes), newline included.
+
+    Reads in chunks. A line longer than `max_line_bytes` is given with its true length, but with only
+    its first bytes and no newline, so that memory stays bounded; what follows the last newline is
+    not given at all.
+    """
+    carried = b""
+    at = start
+    oversized = 0
+    while start < stop:
+        chunk = log.read(start, min(start + CHUNK_BYTES, stop))
+        if not chunk:
+            return
+        start += len(chunk)
+        lines = chunk.split(b"\n")
+        last = lines.pop()
+        for line in lines:
+            length = oversized + len(carried) + len(line) + 1
+            if length > max_line_bytes:
+                yield at, length, (carried + line)[:CHUNK_BYTES]
+            else:
+                yield at, length, carried + line + b"\n"
+            at += length
+            carried, oversized = b"", 0
+        carried += last
+        if oversized + len(carried) > max_line_bytes:
+            keep = min(len(carried), CHUNK_BYTES)
+            oversized += len(carried) - keep
+            carried = carried[:keep]

@@ -1,0 +1,655 @@
+"""The op log of one live session: the public face of the engine.
+
+    from muse.core.op_log import OpLog
+
+    with OpLog(repo_root, "session-1") as log:
+        log.record("agent-a", "code", {"op": "insert", "address": "a.py", ...})
+        cut = log.cut()
+        delta = log.to_structured_delta("code", upto=cut)
+        ...                                     # make the commit
+        log.checkpoint(snapshot_id, upto=cut)
+
+An entry's way: `append` encodes it (line), writes it with one `write(2)` (log_file, durable), and
+feeds its row to the index (sidecar, index). A question's way: the index names rows, the reader
+fetches their bytes from the log. docs/op-log.md explains the concepts.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, NamedTuple, Self, TypeVar
+
+import orjson
+
+from muse.core.checkpoint import (
+    Cut,
+    OpLogCheckpoint,
+    extend_record,
+    fit,
+    fit_without_log,
+    write_record,
+)
+from muse.core.clock import LamportClock
+from muse.core.collapse import collapse
+from muse.core.durable import exclusive_lock
+from muse.core.entry import OpEntry, make_op_entry
+from muse.core.errors import (
+    AppendError,
+    CheckpointBackwardsError,
+    CheckpointError,
+    ClosedLogError,
+    DamagedCheckpointError,
+    InvalidCutError,
+    InvalidEntryError,
+    InvalidSessionIdError,
+    LimitExceededError,
+    LogReplacedError,
+    MuseError,
+    OpIdConflictError,
+    SyncError,
+)
+from muse.core.index import Index, Row
+from muse.core.index_query import END, Filter, count, next_page, totals
+from muse.core.limits import MAX_LINE_BYTES
+from muse.core.line import check_length, decode_line, encode_entry, tidy
+from muse.core.log_file import LogFile
+from muse.core.reader import read_entries, read_lines
+from muse.core.scan import entry_row, op_id_bytes
+from muse.core.session import CHECKPOINT_NAME, LOG_NAME, list_sessions, session_folder
+from muse.core.sidecar import Progress, Sidecar
+from muse.core.summary import SessionSummary, describe_sessions
+from muse.core.verify import Finding, VerifyReport, verify
+from muse.domain import StructuredDelta
+
+__all__ = [
+    "AppendError",
+    "CheckpointBackwardsError",
+    "CheckpointError",
+    "ClosedLogError",
+    "Cut",
+    "DamagedCheckpointError",
+    "Finding",
+    "InvalidCutError",
+    "InvalidEntryError",
+    "InvalidSessionIdError",
+    "LimitExceededError",
+    "LogReplacedError",
+    "MuseError",
+    "OpEntry",
+    "OpIdConflictError",
+    "OpLog",
+    "OpLogCheckpoint",
+    "SessionSummary",
+    "SyncError",
+    "VerifyReport",
+    "describe_sessions",
+    "list_sessions",
+    "make_op_entry",
+]
+
+Found = TypeVar("Found")
+
+_PAGE_ROWS = 2048
+_PAGE_BYTES = 8 << 20
+
+# A forked child must neither use nor close its parent's SQLite connections (sqlite.org/howtocorrupt.html).
+_INHERITED: list[Index] = []
+
+
+class _Encoded(NamedTuple):
+    entry: OpEntry
+    op_id: bytes
+    line: bytes
+
+
+class OpLog:
+    """One handle on one session's log.
+
+    Opening creates nothing on disk; the first append creates the folder and the file. A handle may be
+    shared by threads, and any number of handles, in any number of processes, may work on one session.
+    After a fork parent and child both go on with theirs. Close it, or use it in a `with` statement.
+    """
+
+    def __init__(
+        self,
+        repo_root: str | os.PathLike[str],
+        session_id: str,
+        *,
+        durability: Literal["os", "fsync"] = "os",
+        max_line_bytes: int = MAX_LINE_BYTES,
+    ) -> None:
+        """Open the log of `session_id` in the repository at `repo_root`.
+
+        Args:
+            repo_root: the folder that holds `.muse/`.
+            session_id: any non-empty text; docs/format.md says how it becomes a folder name.
+            durability: "os": an acknowledged entry survives the death of the process; "fsync": power
+                loss too, at the cost of a disk flush for each append or batch.
+            max_line_bytes: longest line, newline included; longer entries are refused, and longer
+                lines found in the log are damage.
+
+        Raises:
+            InvalidSessionIdError: the id can't be a folder, or its folder leads out of `op_log/`.
+            ValueError: `durability` is neither of the two, or `max_line_bytes` is not positive.
+        """
+        if durability not in ("os", "fsync"):
+            raise ValueError(f"durability: {durability!r} is neither 'os' nor 'fsync'")
+        if max_line_bytes < 1:
+            raise ValueError(f"max_line_bytes: {max_line_bytes} is not positive")
+        self.session_id = session_id
+        self.durability = durability
+        self.folder = session_folder(Path(repo_root), session_id)
+        self.path = self.folder / LOG_NAME
+        self._max_line_bytes = max_line_bytes
+        self._file = LogFile(self.path, durable_names=durability == "fsync")
+        self._clock = LamportClock()
+        self._sidecar = Sidecar(self.folder, self._file, self._clock, max_line_bytes)
+        self._lock_of_threads = threading.RLock()
+        self._pid = os.getpid()
+        self._closed = False
+        self._sync_error: SyncError | None = None
+
+    def close(self) -> None:
+        """Close file and index. Closing twice is fine; using the log afterwards is a `ClosedLogError`."""
+        if self._closed:
+            return
+        with self._lock:
+            self._sidecar.close()
+            self._file.close()
+            self._closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"OpLog({str(self.path)!r}, durability={self.durability!r})"
+
+    @property
+    def _lock(self) -> threading.RLock:
+        """The lock of this handle, which every public call takes; here it notices close and fork."""
+        if self._pid != os.getpid():
+            self._start_anew_in_child()
+        if self._closed:
+            raise ClosedLogError(f"{self.path}: the log is closed: open it anew")
+        return self._lock_of_threads
+
+    def _start_anew_in_child(self) -> None:
+        # The parent's threads are not here to release the lock.
+        self._lock_of_threads = threading.RLock()
+        if index := self._sidecar.abandon():
+            # Never closed, not even when the interpreter ends: one reference too many keeps it alive.
+            _INHERITED.append(index)
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(index.connection))
+        # The file position is shared with the parent, and one's own place in the log is read off it.
+        self._file.close()
+        self._pid = os.getpid()
+
+    def exists(self) -> bool:
+        """Whether `ops.jsonl` is there."""
+        return self.path.exists()
+
+    # -- appending ------------------------------------------------------------------------------------
+
+    def next_lamport_ts(self) -> int:
+        """A timestamp above all in the log, other processes' too, and above all this handle gave out.
+
+        Raises:
+            LimitExceededError: the log holds the largest timestamp there is.
+        """
+        with self._lock:
+            self._sidecar.look()
+            return self._clock.tick()
+
+    def append(self, entry: OpEntry) -> bool:
+        """Append one entry; when this returns, it is there (see `durability`).
+
+        Returns:
+            True when it was added, False when the log already held it.
+
+        Raises:
+            InvalidEntryError: refused before a byte was written; names the field.
+            LimitExceededError: longer, deeper or later than the limits allow.
+            OpIdConflictError: its op_id is there with other content.
+            AppendError: the system refused the write; the entry is not acknowledged.
+            SyncError: written, but the flush failed; see `durability`.
+            LogReplacedError: the file was deleted, replaced or cut since it was opened.
+        """
+        return self.append_many((entry,)) == 1
+
+    def append_many(self, entries: Iterable[OpEntry]) -> int:
+        """Append a batch with one write and one index transaction; all entries are checked first.
+
+        Returns:
+            How many were added; entries that the log already held are passed over.
+
+        Raises:
+            The same as `append`. After an `AppendError` some whole lines of the batch may be in the
+            log, unacknowledged: appending the same entries again is safe.
+        """
+        batch = [self._encode(entry) for entry in entries]
+        with self._lock:
+            self._check_synced()
+            self._sidecar.look()
+            fresh = self._not_there_yet(batch)
+            if fresh:
+                self._write(fresh)
+            return len(fresh)
+
+    def record(
+        self,
+        actor_id: str,
+        domain: str,
+        domain_op: Any,
+        *,
+        parent_op_ids: Iterable[str] | None = None,
+        intent_id: str = "",
+        reservation_id: str = "",
+    ) -> OpEntry:
+        """Make an entry, give it the next timestamp, and append it; the arguments of `make_op_entry`.
+
+        Raises:
+            The same as `append`.
+        """
+        with self._lock:
+            self._check_synced()
+            self._sidecar.look()
+            entry = make_op_entry(
+                actor_id,
+                domain,
+                domain_op,
+                self._clock.tick(),
+                parent_op_ids=parent_op_ids,
+                intent_id=intent_id,
+                reservation_id=reservation_id,
+            )
+            # A fresh op_id can't be there yet, so nothing is looked up.
+            self._write([self._encode(entry)])
+            return entry
+
+    def _encode(self, entry: OpEntry) -> _Encoded:
+        line = encode_entry(entry, self._max_line_bytes)
+        return _Encoded(entry, op_id_bytes(entry["op_id"]), line)
+
+    def _not_there_yet(self, batch: list[_Encoded]) -> list[_Encoded]:
+        fresh: dict[bytes, _Encoded] = {}
+        for new in batch:
+            if (first := fresh.get(new.op_id)) is not None:
+                self._refuse_conflict(new, first.entry, "earlier in the same batch")
+            elif (at := self._sidecar.find(new.op_id)) is not None:
+                there = self.get(new.entry["op_id"])
+                if there is not None:
+                    self._refuse_conflict(new, there, f"at byte {at} of {self.path}")
+            else:
+                fresh[new.op_id] = new
+        return list(fresh.values())
+
+    def _refuse_conflict(self, new: _Encoded, there: OpEntry, where: str) -> None:
+        # Compared as read back, so that another program's spelling of the same values is the same.
+        if decode_line(new.line) != there:
+            raise OpIdConflictError(
+                f"op_id: {new.entry['op_id']} is there already, {where}, with other content: an operation never "
+                "changes; give the new one its own op_id"
+            )
+
+    def _write(self, fresh: list[_Encoded]) -> None:
+        # A fragment without its newline ends here: ours starts on a line of its own.
+        seal = b"\n" if self._sidecar.tail_is_torn else b""
+        begin = self._file.append(seal + b"".join(new.line for new in fresh)) + len(seal)
+        rows = []
+        for new in fresh:
+            rows.append(entry_row(begin, new.line, new.entry))
+            begin += len(new.line)
+        if not self._sidecar.wrote(rows):
+            self._sidecar.look()
+            self._write_again_what_was_glued(fresh)
+        if self.durability == "fsync":
+            self._sync()
+        self._sidecar.settle()
+
+    def _write_again_what_was_glued(self, fresh: list[_Encoded]) -> None:
+        """A writer that died between our look and our write leaves a fragment in front of our line."""
+        while glued := [new for new in fresh if self._sidecar.find(new.op_id) is None]:
+            self._file.append(b"\n" + b"".join(new.line for new in glued))
+            self._sidecar.look()
+
+    def _sync(self) -> None:
+        try:
+            self._file.sync()
+        except SyncError as error:
+            self._sync_error = error
+            raise
+
+    def _check_synced(self) -> None:
+        if self._sync_error is not None:
+            raise SyncError(
+                self._sync_error.errno,
+                "an earlier fsync failed, so this handle takes no more appends: open the session anew and append "
+                "again what was not acknowledged",
+                str(self.path),
+            )
+
+    # -- reading --------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[OpEntry]:
+        """Every entry that has arrived by now, in arrival order, in constant memory."""
+        return self._select(Filter())
+
+    def read_all(self) -> list[OpEntry]:
+        """Every entry, in arrival order."""
+        return list(self)
+
+    def __len__(self) -> int:
+        """How many entries the log holds; from the index."""
+        return self.count()
+
+    def __bool__(self) -> bool:
+        """True: an open log is something, even while it is empty."""
+        return True
+
+    def get(self, op_id: str) -> OpEntry | None:
+        """The entry with this op_id; None where the log has none."""
+        try:
+            key = op_id_bytes(op_id)
+        except (ValueError, AttributeError):
+            return None
+        with self._lock:
+            self._sidecar.look()
+
+            def fetch(index: Index) -> OpEntry | None:
+                row = index.find(key)
+                return None if row is None else next(read_entries(self._file, [row]))
+
+            return self._sidecar.ask(fetch) if self._sidecar.size else None
+
+    def query(
+        self,
+        *,
+        domain: str | None = None,
+        actor_id: str | None = None,
+        intent_id: str | None = None,
+        reservation_id: str | None = None,
+        min_lamport_ts: int | None = None,
+        max_lamport_ts: int | None = None,
+        since_checkpoint: bool = False,
+        limit: int | None = None,
+    ) -> Iterator[OpEntry]:
+        """The entries that match every filter given, in arrival order, as far as they have arrived by now.
+
+        Args:
+            domain, actor_id, intent_id, reservation_id: exact names.
+            min_lamport_ts, max_lamport_ts: bounds, both included.
+            since_checkpoint: only what arrived after the checkpoint.
+            limit: at most so many, None for all.
+
+        Raises:
+            DamagedCheckpointError: `since_checkpoint`, and the record can't be used.
+            ValueError: `limit` is negative.
+        """
+        if limit is not None and limit < 0:
+            raise ValueError(f"limit: {limit} is negative")
+        wanted = Filter(
+            actor_id, domain, intent_id, reservation_id, min_lamport_ts, max_lamport_ts, self._start(since_checkpoint)
+        )
+        return self._select(wanted, limit)
+
+    def count(
+        self,
+        *,
+        domain: str | None = None,
+        actor_id: str | None = None,
+        intent_id: str | None = None,
+        reservation_id: str | None = None,
+        min_lamport_ts: int | None = None,
+        max_lamport_ts: int | None = None,
+        since_checkpoint: bool = False,
+    ) -> int:
+        """How many entries match; the filters of `query`, answered from the index alone."""
+        wanted = Filter(
+            actor_id, domain, intent_id, reservation_id, min_lamport_ts, max_lamport_ts, self._start(since_checkpoint)
+        )
+        with self._lock:
+            self._sidecar.look()
+            if self._sidecar.size == 0:
+                return 0
+            return self._sidecar.ask(lambda index: count(index, wanted))
+
+    def actors(self) -> dict[str, int]:
+        """Number of entries by actor_id, most first."""
+        return self._totals("actor")
+
+    def domains(self) -> dict[str, int]:
+        """Number of entries by domain, most first."""
+        return self._totals("domain")
+
+    def _totals(self, role: str) -> dict[str, int]:
+        with self._lock:
+            self._sidecar.look()
+            if self._sidecar.size == 0:
+                return {}
+            return self._sidecar.ask(lambda index: totals(index, role))
+
+    def _start(self, since_checkpoint: bool) -> int:
+        if not since_checkpoint:
+            return 0
+        with self._lock:
+            return self._checkpoint_and_cut()[1].byte_offset
+
+    def _select(self, wanted: Filter, limit: int | None = None) -> Iterator[OpEntry]:
+        return chain.from_iterable(self._pages(wanted, limit, read_entries))
+
+    def _pages(
+        self, wanted: Filter, limit: int | None, read: Callable[[LogFile, list[Row]], Iterable[Found]]
+    ) -> Iterator[list[Found]]:
+        """What matches and has arrived by now, page by page; the lock is free in between."""
+        with self._lock:
+            self._sidecar.look()
+            wanted = replace(wanted, stop=min(wanted.stop, self._sidecar.end))
+        return self._pages_to(wanted, limit, read)
+
+    def _pages_to(
+        self, wanted: Filter, limit: int | None, read: Callable[[LogFile, list[Row]], Iterable[Found]]
+    ) -> Iterator[list[Found]]:
+        def page(index: Index) -> tuple[list[Found], int | None]:
+            found = next_page(index, wanted, size).within(_PAGE_BYTES)
+            return list(read(self._file, found.rows)), found.resume_at
+
+        while wanted.start < wanted.stop and limit != 0:
+            size = _PAGE_ROWS if limit is None else min(limit, _PAGE_ROWS)
+            with self._lock:
+                found, resume_at = self._sidecar.ask(page)
+            yield found
+            if resume_at is None:
+                return
+            wanted = replace(wanted, start=resume_at)
+            limit = None if limit is None else limit - len(found)
+
+    # -- cuts and checkpoints ---------------------------------------------------------------------------
+
+    def cut(self) -> Cut:
+        """A consistent cut: exactly the entries that have arrived by now."""
+        with self._lock:
+            self._sidecar.look()
+            return self._cut_at(self._sidecar.end)
+
+    def _cut_at(self, byte_offset: int) -> Cut:
+        if byte_offset == 0:
+            return Cut(self.session_id, 0, 0)
+        below = Filter(stop=byte_offset)
+        return Cut(self.session_id, byte_offset, self._sidecar.ask(lambda index: count(index, below)))
+
+    def _checked(self, cut: Cut) -> Cut:
+        if cut.session_id != self.session_id:
+            raise InvalidCutError(f"the cut is of session {cut.session_id!r}, this log is of {self.session_id!r}")
+        self._sidecar.look()
+        if cut.byte_offset > self._sidecar.end or cut != self._cut_at(cut.byte_offset):
+            raise InvalidCutError(
+                f"{self.path}: no cut of this log: it has {self._sidecar.end} bytes and not {cut.op_count} entries "
+                f"below byte {cut.byte_offset}; take a cut from this log"
+            )
+        return cut
+
+    def replay_since_checkpoint(self, *, upto: Cut | None = None) -> list[OpEntry]:
+        """What arrived after the checkpoint, up to a cut (default: now), in arrival order.
+
+        An operation that arrived after the checkpoint's cut is in here whatever its timestamp.
+
+        Raises:
+            DamagedCheckpointError: the record can't be used; see docs/recovery.md.
+            InvalidCutError: `upto` is no cut of this log.
+        """
+        return list(self._since_checkpoint(Filter(), upto))
+
+    def to_structured_delta(self, domain: str, *, upto: Cut | None = None) -> StructuredDelta:
+        """Collapse what `domain` did after the checkpoint, up to a cut (default: now).
+
+        Returns:
+            `ops` in total order (lamport_ts, actor_id, op_id), the same on every replica, and a
+            `summary` that counts them by kind: "3 delete, 12 insert", or "no ops".
+
+        Raises:
+            The same as `replay_since_checkpoint`.
+        """
+        return collapse(domain, self._since_checkpoint(Filter(domain=domain), upto))
+
+    def _since_checkpoint(self, wanted: Filter, upto: Cut | None) -> Iterator[OpEntry]:
+        with self._lock:
+            stop = END if upto is None else self._checked(upto).byte_offset
+            _, covered = self._current_checkpoint()
+        return self._select(replace(wanted, start=covered.byte_offset, stop=stop))
+
+    def checkpoint(self, snapshot_id: str, *, upto: Cut | None = None) -> OpLogCheckpoint:
+        """Mark everything below a cut (default: now) as crystallised into `snapshot_id`.
+
+        Give it the cut that the delta was collapsed at: what arrived in between stays pending. When
+        this returns the covered log and the record survive power loss, whatever the durability.
+
+        Raises:
+            CheckpointBackwardsError: the checkpoint that exists covers more.
+            DamagedCheckpointError: the record that exists can't be used.
+            InvalidCutError: `upto` is no cut of this log.
+            InvalidEntryError: `snapshot_id` is no text, or empty.
+            SyncError: the log could not be flushed; the old record stands.
+        """
+        if not isinstance(snapshot_id, str) or not snapshot_id:
+            raise InvalidEntryError(f"snapshot_id: must be non-empty text, not {snapshot_id!r}")
+        with self._lock:
+            self._check_synced()
+            cut = self.cut() if upto is None else self._checked(upto)
+            self._file.create()
+            self._sync()
+            with exclusive_lock(self.path):
+                return self._replace_checkpoint(snapshot_id, cut)
+
+    def _replace_checkpoint(self, snapshot_id: str, cut: Cut) -> OpLogCheckpoint:
+        previous, covered = self._current_checkpoint()
+        if cut.byte_offset < covered.byte_offset:
+            raise CheckpointBackwardsError(
+                f"{self._checkpoint_path}: the checkpoint covers {covered.op_count} entries already, this cut only "
+                f"{cut.op_count}: take a new cut"
+            )
+        record = self._sidecar.ask(lambda index: extend_record(index, self._file, previous, covered, cut, snapshot_id))
+        write_record(self._checkpoint_path, record)
+        self._sidecar.witness(cut.byte_offset, snapshot_id)
+        return record
+
+    def read_checkpoint(self) -> OpLogCheckpoint | None:
+        """The most recent checkpoint record; None where none was made.
+
+        Raises:
+            DamagedCheckpointError: it is damaged, gone, another session's, or does not fit this log.
+        """
+        with self._lock:
+            return self._current_checkpoint()[0]
+
+    def _current_checkpoint(self) -> tuple[OpLogCheckpoint | None, Cut]:
+        self._sidecar.look()
+        if self._sidecar.is_untouched():
+            return fit_without_log(self._checkpoint_path, self.session_id)
+        end = self._sidecar.end
+        return self._sidecar.ask(lambda index: fit(index, self._file, end, self._checkpoint_path, self.session_id))
+
+    @property
+    def _checkpoint_path(self) -> Path:
+        return self.folder / CHECKPOINT_NAME
+
+    # -- replicas, checks, repair -----------------------------------------------------------------------
+
+    def merge(self, other: OpLog, *, progress: Progress | None = None) -> int:
+        """Append what `other` has and this log lacks, its lines as they are; the other is not changed.
+
+        A join: doing it again adds nothing, and replicas that have merged all of each other, in any
+        order, hold the same set, the same total order and the same deltas.
+
+        Args:
+            other: the other replica; usually the same session in another repository.
+            progress: called with (entries looked at, entries in all).
+
+        Returns:
+            How many entries were added.
+
+        Raises:
+            OpIdConflictError: both have an op_id with different contents. What was added before stays.
+            The same as `append`.
+        """
+        total = len(other)
+        done = added = 0
+        for lines in other._pages(Filter(), None, read_lines):
+            batch = [self._as_it_is(line) for line in lines]
+            with self._lock:
+                self._check_synced()
+                self._sidecar.look()
+                fresh = self._not_there_yet(batch)
+                if fresh:
+                    self._write(fresh)
+            added += len(fresh)
+            done += len(batch)
+            if progress:
+                progress(done, max(total, done))
+        return added
+
+    def _as_it_is(self, line: bytes) -> _Encoded:
+        """Another log's line for this one: the same bytes, but for what surrounds the object."""
+        line = tidy(line)
+        check_length(line, self._max_line_bytes)
+        entry = orjson.loads(line)
+        return _Encoded(entry, op_id_bytes(entry["op_id"]), line)
+
+    def verify(self, *, progress: Progress | None = None, max_findings: int = 1000) -> VerifyReport:
+        """Check everything: each line, the index against the log, the checkpoint against what it covers.
+
+        Nothing is repaired or changed. Memory stays constant; a temporary index is made beside it.
+
+        Args:
+            progress: called with (bytes checked, bytes in all).
+            max_findings: how many findings to list; `counts` is exact whatever it is.
+        """
+        with self._lock:
+            self._sidecar.close()
+            return verify(self._file, self.session_id, self._max_line_bytes, progress, max_findings)
+
+    def rebuild_index(self, *, progress: Progress | None = None) -> None:
+        """Make the index anew from the log, beside the old one, and swap it in.
+
+        Writers and readers go on meanwhile. Does nothing where there is no log.
+
+        Args:
+            progress: called with (bytes read, bytes in all).
+
+        Raises:
+            OSError, sqlite3.Error: it could not be written; the old one is as it was.
+        """
+        with self._lock:
+            if self._file.size():
+                self._sidecar.rebuild(progress)

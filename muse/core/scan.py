@@ -1,0 +1,67 @@
+"""From the bytes of the log to index rows: the one place where every line is read and judged.
+
+Catching up, rebuilding and verifying all go through here, so they agree on what an entry is.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from muse.core.errors import DamagedLineError
+from muse.core.index import Row
+from muse.core.line import checksum, decode_line
+from muse.core.log_file import LogFile, split_lines
+
+
+def scan_rows(log: LogFile, start: int, stop: int, max_line_bytes: int) -> Iterator[Row]:
+    """A row for every terminated line in [start, stop). Duplicates are not looked for."""
+    for byte_offset, length, line in split_lines(log, start, stop, max_line_bytes):
+        yield row_of(byte_offset, length, line, max_line_bytes)
+
+
+def row_of(byte_offset: int, length: int, line: bytes, max_line_bytes: int) -> Row:
+    """What the index keeps of one line as `split_lines` gives it."""
+    if length > max_line_bytes:
+        problem = ("damaged", f"{length} bytes long, the limit is {max_line_bytes}")
+        return Row(byte_offset, length, checksum(line), problem=problem)
+    try:
+        entry = decode_line(line)
+    except DamagedLineError as error:
+        return Row(byte_offset, length, checksum(line), problem=("damaged", str(error)))
+    if entry is None:
+        return Row(byte_offset, length, checksum(line), problem=("blank", ""))
+    return entry_row(byte_offset, line, entry)
+
+
+def entry_row(byte_offset: int, line: bytes, entry: Any) -> Row:
+    """The row of a line whose entry is known to be valid."""
+    return Row(
+        byte_offset,
+        len(line),
+        checksum(line),
+        entry["lamport_ts"],
+        op_id_bytes(entry["op_id"]),
+        entry["actor_id"],
+        entry["domain"],
+        entry["intent_id"] or None,
+        entry["reservation_id"] or None,
+    )
+
+
+def op_id_bytes(op_id: str) -> bytes:
+    """The 16 bytes of a canonical UUID text."""
+    return bytes.fromhex(op_id.replace("-", ""))
+
+
+def describes(row: Row, found: bytes) -> bool:
+    """Whether the row's line is at its place. `found` is that line with the byte before it, if any.
+
+    The checksum alone would take one flipped bit for another log, so the op_id counts as well: a
+    damaged line is still this log's, and stays for `verify` to report.
+    """
+    line = found[1:] if row.byte_offset else found
+    if not line.endswith(b"\n") or (row.byte_offset and not found.startswith(b"\n")):
+        return False
+    return checksum(line) == row.checksum or (row.op_id is not None and str(uuid.UUID(bytes=row.op_id)).encode() in line)

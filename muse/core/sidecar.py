@@ -1,0 +1,334 @@
+"""The log and its index kept in step, whatever befalls the index.
+
+`look` takes in what has arrived in the log since the last look; `ask` puts a question to an index
+that covers everything looked at. Between the two stands the rule that the index never decides:
+locked, it is fed later; damaged, foreign or behind, it is fed or rebuilt from the log; impossible to
+keep on disk, it is kept in memory. All of that is logged, none of it reaches the caller.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from muse.core.clock import LamportClock
+from muse.core.errors import MuseError
+from muse.core.index import SEGMENT_LINES, Index, IndexMismatchError, Row, duplicate_of
+from muse.core.index_file import is_transient, make_index, open_in_memory, open_index
+from muse.core.index_query import BrokenPrefixError, highest_lamport_ts
+from muse.core.log_file import LogFile
+from muse.core.scan import describes, scan_rows
+from muse.core.session import INDEX_NAME
+
+Answer = TypeVar("Answer")
+Progress = Callable[[int, int], None]
+"""Called with (done, total) while a long piece of work goes on."""
+
+READ_WAIT_MS = 2000
+"""How long a read waits for another connection's transaction, before it goes on without the file."""
+
+RETRY_SECONDS = 5.0
+"""How long an index in memory is used before the one on disk is tried again."""
+
+MAX_UNINDEXED = 4 * SEGMENT_LINES
+"""How many lines may wait for a locked index before an append waits with them."""
+
+_CHECK_EVERY = 256
+"""After how many appends a writer looks whether its index was swapped; reads look every time."""
+
+_ATTEMPTS = 4
+
+_log = logging.getLogger(__name__)
+
+
+class StaleIndexError(Exception):
+    """A row of the index does not describe the line it points at."""
+
+
+_INDEX_TROUBLE = (sqlite3.Error, IndexMismatchError, BrokenPrefixError, StaleIndexError)
+
+
+class Sidecar:
+    """One handle's knowledge of its log, and its index. Not safe for several threads: its owner locks.
+
+    Invariants: every terminated line below `end` has been looked at; each entry below `end` is in
+    `_op_ids` or in the folded part of the index; each row below `end` is in `_unindexed` or has been
+    in the index.
+    """
+
+    def __init__(self, folder: Path, log: LogFile, clock: LamportClock, max_line_bytes: int) -> None:
+        self._folder = folder
+        self._log = log
+        self._clock = clock
+        self._max_line_bytes = max_line_bytes
+        self._index: Index | None = None
+        self._memory_until = 0.0
+        self._rebuild_next = False
+        self._settled = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        self.end = 0
+        self.size = 0
+        self._op_ids: dict[bytes, int] = {}
+        self._unindexed: list[Row] = []
+
+    # -- what has arrived ---------------------------------------------------------------------------
+
+    @property
+    def tail_is_torn(self) -> bool:
+        """Whether bytes without a newline follow the last line: a writer died there, or is at work."""
+        return self.size > self.end
+
+    def look(self) -> None:
+        """Take in every line that has arrived by now.
+
+        Raises:
+            LogReplacedError: the log is no longer the file this handle looked at.
+        """
+        size = self._log.size()
+        if size != self.size:
+            self._attempt(lambda index: self._look_up_to(index, size))
+
+    def find(self, op_id: bytes) -> int | None:
+        """The byte offset of the entry with this op_id, as far as has been looked."""
+        if op_id in self._op_ids:
+            return self._op_ids[op_id]
+        if self.size == 0:
+            return None
+        return self._attempt(lambda index: self._find(index, op_id))
+
+    def wrote(self, rows: Sequence[Row]) -> bool:
+        """Take in rows that this handle has just appended itself, without reading them back.
+
+        False where they do not follow what has been looked at: somebody else wrote in between, and
+        the bytes have to be looked at instead.
+        """
+        if self.tail_is_torn or rows[0].byte_offset != self.end:
+            return False
+        for row in rows:
+            self._op_ids[row.op_id] = row.byte_offset  # type: ignore[index]  # an entry's row has one
+            self._clock.observe(row.lamport_ts or 0)
+        self._unindexed.extend(rows)
+        self.end = self.size = rows[-1].end
+        return True
+
+    def settle(self) -> None:
+        """Try to index what is not indexed yet; raises nothing, whatever befalls the index.
+
+        Where another connection is writing, the rows wait for the next try: whoever gets the
+        transaction feeds all that is missing, so under contention one serves several appends.
+        """
+        self._settled += 1
+        try:
+            if self._index is None or self._settled % _CHECK_EVERY == 0:
+                self._refresh()
+            if self._index is not None:
+                self._feed(self._index, READ_WAIT_MS if len(self._unindexed) >= MAX_UNINDEXED else 0)
+        except sqlite3.Error as error:
+            busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+            if busy and len(self._unindexed) < MAX_UNINDEXED:
+                _log.debug("%s: busy, %d lines wait to be indexed", self._folder, len(self._unindexed))
+            else:
+                self._give_up(error)
+        except (*_INDEX_TROUBLE, OSError, MuseError) as error:
+            self._give_up(error)
+
+    def _look_up_to(self, index: Index, size: int) -> None:
+        for row in scan_rows(self._log, self.end, size, self._max_line_bytes):
+            if row.op_id is not None:
+                first = self._find(index, row.op_id)
+                # Another process may have indexed this very line already.
+                if first is not None and first != row.byte_offset:
+                    row = Row(*row[:3], problem=duplicate_of(first))  # noqa: PLW2901
+                else:
+                    self._op_ids[row.op_id] = row.byte_offset
+                    self._clock.observe(row.lamport_ts or 0)
+            self._unindexed.append(row)
+            self.end = row.end
+            if len(self._unindexed) >= MAX_UNINDEXED:
+                self._feed(index, READ_WAIT_MS)
+        self.size = size
+
+    def _find(self, index: Index, op_id: bytes) -> int | None:
+        found = self._op_ids.get(op_id)
+        return index.folded_at(op_id) if found is None else found
+
+    # -- asking ---------------------------------------------------------------------------------------
+
+    def ask(self, question: Callable[[Index], Answer]) -> Answer:
+        """Put a question to an index that covers every line looked at."""
+        self._refresh()
+
+        def covered(index: Index) -> Answer:
+            self._feed(index, READ_WAIT_MS)
+            return question(index)
+
+        return self._attempt(covered)
+
+    def _attempt(self, work: Callable[[Index], Answer]) -> Answer:
+        """Do `work` with an index; where the index fails, get another and do it again."""
+        size = self.size
+        for attempt in range(_ATTEMPTS):
+            try:
+                index = self._index or self._open(in_memory=attempt >= _ATTEMPTS // 2)
+                # A fresh index may cover less than was looked at before.
+                if self.size < size:
+                    self._look_up_to(index, size)
+                return work(index)
+            except _INDEX_TROUBLE as error:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                self._give_up(error)
+        raise AssertionError("unreachable")
+
+    def _feed(self, index: Index, wait_ms: int) -> None:
+        if not self._unindexed:
+            return
+        index.wait_up_to(wait_ms)
+        if not index.extend(self._unindexed):
+            # It ends before what it had: made anew or set back by somebody.
+            size = self.size
+            self._adopt(index)
+            self._look_up_to(index, size)
+            if self._unindexed and not index.extend(self._unindexed):
+                raise IndexMismatchError(f"the index went back to byte {index.covered()} twice")
+        self._unindexed.clear()
+        if len(self._op_ids) > MAX_UNINDEXED:
+            self._op_ids = index.tail_op_ids()
+
+    def is_untouched(self) -> bool:
+        """Whether there is neither a line nor an index: nothing was ever recorded here."""
+        return self.size == 0 and not (self._folder / INDEX_NAME).exists()
+
+    def witness(self, byte_offset: int, snapshot_id: str) -> None:
+        """Let the index remember a checkpoint that was made; raises nothing."""
+        try:
+            self.ask(lambda index: index.see_checkpoint(byte_offset, snapshot_id))
+        except (*_INDEX_TROUBLE, OSError, MuseError) as error:
+            _log.warning("%s: the index could not note the checkpoint (%s)", self._folder, error)
+
+    # -- the index's life -----------------------------------------------------------------------------
+
+    def rebuild(self, progress: Progress | None = None) -> None:
+        """Make the index anew from the log and swap it in.
+
+        Raises:
+            sqlite3.Error, OSError: it could not be made; the old one is as it was.
+        """
+        try:
+            index = open_index(self._folder)
+        except (sqlite3.Error, OSError):
+            index = None
+        same_log = index is not None and self._fits(index)
+        if index is not None:
+            index.close()
+        self._close_index()
+        make_index(self._folder, self._scan(progress), same_log=same_log)
+        self._memory_until = 0.0
+        self._refresh()
+
+    def close(self) -> None:
+        """Close the index; what is not indexed yet will be found in the log."""
+        self._close_index()
+        self._reset()
+
+    def abandon(self) -> Index | None:
+        """Let go of the index without closing it: in a forked child it is the parent's."""
+        index, self._index = self._index, None
+        self._reset()
+        return index
+
+    def _refresh(self) -> None:
+        """Have an index, and the one that lies beside the log now."""
+        if self._index is not None:
+            retry = self._index.path is None and time.monotonic() >= self._memory_until
+            if self._index.is_current() and not retry:
+                return
+            self._close_index()
+        self._attempt(lambda _: None)
+
+    def _open(self, *, in_memory: bool) -> Index:
+        index = None
+        if not in_memory and time.monotonic() >= self._memory_until:
+            index = self._open_on_disk()
+        if index is None:
+            began = time.monotonic()
+            index = open_in_memory(self._scan())
+            # Scanning a large log again every few seconds would be worse than a late return to disk.
+            took = time.monotonic() - began
+            self._memory_until = time.monotonic() + max(RETRY_SECONDS, 20 * took)
+        try:
+            self._adopt(index)
+        except BaseException:
+            index.close()
+            raise
+        self._index = index
+        return index
+
+    def _open_on_disk(self) -> Index | None:
+        try:
+            index = open_index(self._folder)
+            fits = index is not None and self._fits(index)
+            if self._rebuild_next or not fits:
+                if index is not None:
+                    index.close()
+                make_index(self._folder, self._scan(), same_log=fits)
+                index = open_index(self._folder)
+            self._rebuild_next = False
+        except (sqlite3.Error, OSError) as error:
+            _log.warning("%s: no index on disk (%s); one in memory serves instead", self._folder, error)
+            return None
+        return index
+
+    def _adopt(self, index: Index) -> None:
+        """Start from what `index` covers."""
+        index.wait_up_to(READ_WAIT_MS)
+        # In this order: what others add or fold in between is then in the tail or in the folded part.
+        self.end = self.size = index.covered()
+        self._op_ids = index.tail_op_ids()
+        self._unindexed = []
+        self._clock.observe(highest_lamport_ts(index))
+
+    def _fits(self, index: Index) -> bool:
+        """Whether the index is this log's: its first and last line lie where it says."""
+        size = self._log.size()
+        for row in index.boundary_rows():
+            start = max(row.byte_offset - 1, 0)
+            if row.end > size or not describes(row, self._log.read(start, row.end)):
+                _log.warning(
+                    "%s: the index is of another log, or the log was cut: its line at byte %d is not there; the "
+                    "index will be rebuilt from the log",
+                    self._folder,
+                    row.byte_offset,
+                )
+                return False
+        return True
+
+    def _give_up(self, error: Exception) -> None:
+        """Stop using the index at hand. A bad moment is waited out in memory; a bad file is rebuilt."""
+        if isinstance(error, OSError) or (isinstance(error, sqlite3.Error) and is_transient(error)):
+            self._memory_until = time.monotonic() + RETRY_SECONDS
+            _log.warning("%s: the index can't be used now (%s)", self._folder, error)
+        else:
+            self._rebuild_next = True
+            _log.warning("%s: the index is not right (%s); it will be rebuilt from the log", self._folder, error)
+        self._close_index()
+
+    def _close_index(self) -> None:
+        if self._index is not None:
+            self._index.close()
+            self._index = None
+
+    def _scan(self, progress: Progress | None = None) -> Iterator[Row]:
+        size = self._log.size()
+        for number, row in enumerate(scan_rows(self._log, 0, size, self._max_line_bytes)):
+            if progress and number % SEGMENT_LINES == 0:
+                progress(row.byte_offset, size)
+            yield row
+        if progress:
+            progress(size, size)

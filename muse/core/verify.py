@@ -1,0 +1,331 @@
+"""The full check of a session: every line, the index against the log, the checkpoint against both.
+
+The log is read once from end to end. A fresh index is made from it in a temporary folder; it answers
+what a check of causality and of duplicates must ask, and the session's own index is held against it
+row by row. Nothing in the session is changed, and memory stays constant whatever the log's size.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+from muse.core.checkpoint import EMPTY_DIGEST, OpLogCheckpoint, chain_digest, fit, fit_without_log
+from muse.core.errors import CheckpointError
+from muse.core.index import Index, Row
+from muse.core.index_file import build_at, open_index
+from muse.core.index_query import Filter, next_page
+from muse.core.line import tidy
+from muse.core.log_file import LogFile
+from muse.core.reader import read_entries
+from muse.core.scan import op_id_bytes, scan_rows
+from muse.core.session import CHECKPOINT_NAME, INDEX_NAME
+
+Severity = Literal["damage", "index", "note"]
+
+_PAGE_ROWS = 2048
+
+REMEDIES = {
+    "damaged-line": "the line is skipped and nothing else is affected; if its content is known, append it again",
+    "torn-tail": "a writer died in the middle of this line, it was never acknowledged; the next append seals it",
+    "line-changed": "somebody or something altered the file: compare with a backup or a replica",
+    "conflicting-duplicate": "the first line counts; find out who wrote the second, and append it with its own op_id",
+    "duplicate": "nothing to do: the first line counts, this one is passed over",
+    "missing-parent": "nothing to do if a replica has it: merge that one",
+    "timestamp-not-above-parent": "nothing to do; its author did not use next_lamport_ts()",
+    "index-differs": "run rebuild-index",
+    "checkpoint-damaged": "see docs/recovery.md, the checkpoint",
+    "checkpoint-digest": "bytes below the checkpoint were altered since it was made: compare with a backup or a replica",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it should be."""
+
+    kind: str
+    """One of the keys of `REMEDIES`."""
+    severity: Severity
+    """ "damage": log or checkpoint; "index": only the index, which can be rebuilt; "note": causality."""
+    byte_offset: int | None
+    """Where in `ops.jsonl`; None where it is not about a place."""
+    length: int | None
+    """How many bytes there."""
+    reason: str
+    """What is wrong."""
+    remedy: str
+    """What to do."""
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What a full check of one session found."""
+
+    session_id: str
+    log_path: str
+    size_bytes: int
+    lines: int
+    """Lines ended by a newline."""
+    entries: int
+    """Valid entries, each op_id once."""
+    blank_lines: int
+    findings: tuple[Finding, ...]
+    """In the order they were met, at most `max_findings`."""
+    counts: dict[str, int]
+    """How many findings of each kind there are, listed or not."""
+    pending_tail_bytes: int
+    """Bytes after the last newline: torn, or still being written."""
+    checkpoint: OpLogCheckpoint | None
+    """The checkpoint, where it can be used."""
+    damaged: bool
+    """Whether log or checkpoint are damaged."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether log and checkpoint are whole."""
+        return not self.damaged
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a JSON-able dict."""
+        return {**asdict(self), "ok": self.ok}
+
+
+def verify(
+    log: LogFile,
+    session_id: str,
+    max_line_bytes: int,
+    progress: Callable[[int, int], None] | None = None,
+    max_findings: int = 1000,
+) -> VerifyReport:
+    """Check the session whose log this is; see `OpLog.verify`."""
+    return _Check(log, session_id, max_line_bytes, progress, max_findings).run()
+
+
+class _Check:
+    """One run over one session; collects findings as it goes."""
+
+    def __init__(
+        self,
+        log: LogFile,
+        session_id: str,
+        max_line_bytes: int,
+        progress: Callable[[int, int], None] | None,
+        max_findings: int,
+    ) -> None:
+        self.log = log
+        self.session_id = session_id
+        self.max_line_bytes = max_line_bytes
+        self.progress = progress or (lambda done, total: None)
+        self.max_findings = max_findings
+        self.findings: list[Finding] = []
+        self.counts: Counter[str] = Counter()
+        self.damaged = False
+        self.lines: Counter[str] = Counter()
+        self.end = 0
+
+    def run(self) -> VerifyReport:
+        size = self.log.size()
+        checkpoint = None
+        if size == 0:
+            checkpoint = self._checkpoint(lambda: fit_without_log(self._record_path, self.session_id)[0])
+        else:
+            with tempfile.TemporaryDirectory(prefix="muse-verify-") as folder:
+                path = Path(folder) / INDEX_NAME
+                build_at(path, self._scanned(size))
+                fresh = open_index(Path(folder))
+                assert fresh is not None  # noqa: S101 - it was made two lines above
+                with closing(fresh):
+                    checkpoint = self._against(fresh, path)
+        if size > self.end:
+            self._found(
+                "torn-tail", "damage", self.end, size - self.end, "the last line has no newline: torn or still being written"
+            )
+        return VerifyReport(
+            session_id=self.session_id,
+            log_path=str(self.log.path),
+            size_bytes=size,
+            lines=self.lines.total(),
+            entries=self.lines["entry"] - self.counts["duplicate"] - self.counts["conflicting-duplicate"],
+            blank_lines=self.lines["blank"],
+            findings=tuple(self.findings),
+            counts=dict(self.counts),
+            pending_tail_bytes=size - self.end,
+            checkpoint=checkpoint,
+            damaged=self.damaged,
+        )
+
+    def _found(self, kind: str, severity: Severity, at: int | None, length: int | None, reason: str) -> None:
+        self.counts[kind] += 1
+        self.damaged |= severity == "damage"
+        if len(self.findings) < self.max_findings:
+            self.findings.append(Finding(kind, severity, at, length, reason, REMEDIES[kind]))
+
+    def _scanned(self, size: int) -> Iterator[Row]:
+        for number, row in enumerate(scan_rows(self.log, 0, size, self.max_line_bytes)):
+            if number % _PAGE_ROWS == 0:
+                self.progress(row.byte_offset, size)
+            kind, reason = row.problem or ("entry", "")
+            self.lines[kind] += 1
+            if kind == "damaged":
+                self._found("damaged-line", "damage", row.byte_offset, row.length, reason)
+            self.end = row.end
+            yield row
+        self.progress(size, size)
+
+    # -- against a fresh index ----------------------------------------------------------------------
+
+    def _against(self, fresh: Index, path: Path) -> OpLogCheckpoint | None:
+        self._check_duplicates(fresh)
+        self._check_causality(fresh)
+        self._check_index(path)
+        checkpoint = self._checkpoint(lambda: fit(fresh, self.log, self.end, self._record_path, self.session_id)[0])
+        self._check_checkpoint_seen(checkpoint)
+        if checkpoint is not None and "log_digest" in checkpoint:
+            digest = chain_digest(self.log, 0, checkpoint["byte_offset"], EMPTY_DIGEST)
+            if digest != checkpoint["log_digest"]:
+                self._found(
+                    "checkpoint-digest",
+                    "damage",
+                    0,
+                    checkpoint["byte_offset"],
+                    f"the bytes covered by the checkpoint of {checkpoint['snapshot_id']!r} are not what they were",
+                )
+        return checkpoint
+
+    def _check_duplicates(self, fresh: Index) -> None:
+        position = -1
+        while rows := fresh.connection.execute(
+            "SELECT byte_offset, length, reason FROM non_entry JOIN line USING (byte_offset) "
+            "WHERE kind = 'duplicate' AND byte_offset > ? ORDER BY byte_offset LIMIT ?",
+            (position, _PAGE_ROWS),
+        ).fetchall():
+            for byte_offset, length, reason in rows:
+                position = byte_offset
+                entry = orjson.loads(tidy(self.log.read(byte_offset, byte_offset + length)))
+                first = fresh.find(op_id_bytes(entry["op_id"]))
+                same = first is not None and next(read_entries(self.log, [first])) == entry
+                if same:
+                    self._found("duplicate", "note", byte_offset, length, reason)
+                else:
+                    self._found("conflicting-duplicate", "damage", byte_offset, length, f"{reason}, with other content")
+
+    def _check_causality(self, fresh: Index) -> None:
+        wanted: Filter | None = Filter(stop=self.end)
+        while wanted is not None:
+            page = next_page(fresh, wanted, _PAGE_ROWS).within(8 << 20)
+            for row, entry in zip(page.rows, read_entries(self.log, page.rows), strict=True):
+                for parent_op_id in entry["parent_op_ids"]:
+                    parent = fresh.find(op_id_bytes(parent_op_id))
+                    if parent is None:
+                        self._found(
+                            "missing-parent", "note", row.byte_offset, row.length, f"its parent {parent_op_id} is not in the log"
+                        )
+                    elif (parent.lamport_ts or 0) >= entry["lamport_ts"]:
+                        self._found(
+                            "timestamp-not-above-parent",
+                            "note",
+                            row.byte_offset,
+                            row.length,
+                            f"its timestamp {entry['lamport_ts']} is not above {parent.lamport_ts} of its parent {parent_op_id}",
+                        )
+            wanted = None if page.resume_at is None else Filter(start=page.resume_at, stop=self.end)
+
+    # -- the session's own index ----------------------------------------------------------------------
+
+    def _check_index(self, fresh_path: Path) -> None:
+        """Hold the session's index, where there is one, against the fresh one, row by row."""
+        folder = self.log.path.parent
+        try:
+            own = open_index(folder)
+        except (sqlite3.Error, OSError) as error:
+            self._found("index-differs", "index", None, None, f"it can't be opened: {error}")
+            return
+        if own is None:
+            if (folder / INDEX_NAME).exists():
+                self._found("index-differs", "index", None, None, "it is not a usable index of this version")
+            return
+        with closing(own):
+            try:
+                own.connection.execute("ATTACH ? AS fresh", (str(fresh_path),))
+                self._compare(own)
+            except sqlite3.Error as error:
+                self._found("index-differs", "index", None, None, f"it is damaged: {error}")
+
+    def _compare(self, own: Index) -> None:
+        covered = min(own.covered(), self.end)
+        if own.covered() > self.end:
+            self._found(
+                "index-differs", "index", self.end, None, f"it covers {own.covered()} bytes, the log has {self.end} in whole lines"
+            )
+        # Names are numbered in each index by itself, so they are compared as text.
+        columns = "byte_offset, length, checksum, lamport_ts, op_id" + "".join(
+            f", (SELECT text FROM {{0}}.name WHERE id = {role})" for role in ("actor", "domain", "intent", "reservation")
+        )
+        rows = (
+            f"SELECT {columns} FROM (SELECT * FROM {{0}}.line UNION ALL SELECT * FROM {{0}}.tail) "  # noqa: S608 - constants
+            "WHERE byte_offset < :covered"
+        )
+        mine, theirs = rows.format("main"), rows.format("fresh")
+        differing = own.connection.execute(
+            f"SELECT DISTINCT byte_offset FROM ({mine} EXCEPT {theirs}) UNION SELECT byte_offset FROM ({theirs} EXCEPT {mine}) "
+            "ORDER BY byte_offset",
+            {"covered": covered},
+        )
+        for (byte_offset,) in differing:
+            self._differs(own, byte_offset)
+        for byte_offset, length in own.connection.execute(
+            "SELECT byte_offset, length FROM altered JOIN fresh.line AS line USING (byte_offset) ORDER BY byte_offset"
+        ):
+            self._found("line-changed", "damage", byte_offset, length, "the line is not what it was when it was indexed first")
+
+    def _differs(self, own: Index, byte_offset: int) -> None:
+        def row(table: str) -> tuple[int, int] | None:
+            found = own.connection.execute(
+                f"SELECT length, checksum FROM (SELECT * FROM {table}) WHERE byte_offset = ?",  # noqa: S608 - constants
+                (byte_offset,),
+            ).fetchone()
+            return (found[0], found[1]) if found else None
+
+        was = row("main.line") or row("main.tail")
+        now = row("fresh.line") or row("fresh.tail")
+        if was is None or now is None or was[0] != now[0]:
+            length = now[0] if now else None
+            self._found("index-differs", "index", byte_offset, length, "the index has other lines here than the log")
+        elif was[1] != now[1]:
+            self._found("line-changed", "damage", byte_offset, now[0], "the line is not what it was when it was indexed")
+        else:
+            self._found("index-differs", "index", byte_offset, now[0], "the index describes another entry than the log has here")
+
+    # -- the checkpoint -----------------------------------------------------------------------------
+
+    @property
+    def _record_path(self) -> Path:
+        return self.log.path.parent / CHECKPOINT_NAME
+
+    def _checkpoint(self, read: Callable[[], OpLogCheckpoint | None]) -> OpLogCheckpoint | None:
+        try:
+            return read()
+        except CheckpointError as error:
+            self._found("checkpoint-damaged", "damage", None, None, str(error))
+            return None
+
+    def _check_checkpoint_seen(self, checkpoint: OpLogCheckpoint | None) -> None:
+        """The fresh index can't know of a checkpoint that has vanished; the session's own does."""
+        if self.counts["checkpoint-damaged"]:
+            return
+        try:
+            own = open_index(self.log.path.parent)
+        except (sqlite3.Error, OSError):
+            return
+        if own is None:
+            return
+        with closing(own):
+            self._checkpoint(lambda: fit(own, self.log, self.end, self._record_path, self.session_id)[0])

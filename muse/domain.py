@@ -1,0 +1,111 @@
+"""The typed operations that a domain records, and the delta they collapse into.
+
+Every operation is a plain JSON object tagged by `op`. `address` names the place inside the domain's
+document ("note:12", "src/app.py"); `position` counts from 0 within the address, None where order has
+no meaning; a `content_id` is the hash under which the domain stores the content.
+
+The op log stores any JSON object as `domain_op`: these types serve domain plugins and type checkers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from typing_extensions import NotRequired, TypedDict
+
+__all__ = [
+    "DeleteOp",
+    "DomainOp",
+    "FieldMutation",
+    "InsertOp",
+    "MoveOp",
+    "MutateOp",
+    "PatchOp",
+    "ReplaceOp",
+    "StructuredDelta",
+]
+
+
+class InsertOp(TypedDict):
+    """Content appears at `address`."""
+
+    op: Literal["insert"]
+    address: str
+    position: int | None
+    content_id: str
+    content_summary: str
+
+
+class DeleteOp(TypedDict):
+    """Content disappears from `address`."""
+
+    op: Literal["delete"]
+    address: str
+    position: int | None
+    content_id: str
+    content_summary: str
+
+
+class MoveOp(TypedDict):
+    """Content changes its position within `address`."""
+
+    op: Literal["move"]
+    address: str
+    from_position: int
+    to_position: int
+    content_id: str
+
+
+class ReplaceOp(TypedDict):
+    """Content at `address` gives way to other content."""
+
+    op: Literal["replace"]
+    address: str
+    position: int | None
+    old_content_id: str
+    new_content_id: str
+    old_summary: str
+    new_summary: str
+
+
+class FieldMutation(TypedDict):
+    """One field of an entity: its value before and after."""
+
+    old: Any
+    new: Any
+
+
+class MutateOp(TypedDict):
+    """An entity keeps its identity while some of its fields change."""
+
+    op: Literal["mutate"]
+    address: str
+    entity_id: str
+    old_content_id: str
+    new_content_id: str
+    fields: dict[str, FieldMutation]
+    old_summary: str
+    new_summary: str
+    position: int | None
+
+
+class PatchOp(TypedDict):
+    """A group of operations inside one container, in the order they apply."""
+
+    op: Literal["patch"]
+    address: str
+    child_ops: list[DomainOp]
+    child_domain: str
+    child_summary: str
+    from_address: NotRequired[str]
+
+
+DomainOp = InsertOp | DeleteOp | MoveOp | ReplaceOp | MutateOp | PatchOp
+
+
+class StructuredDelta(TypedDict):
+    """What one domain hands to a commit: its operations in total order, and a summary by kind."""
+
+    domain: str
+    ops: list[DomainOp]
+    summary: str
