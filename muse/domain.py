@@ -9,9 +9,9 @@ The op log stores any JSON object as `domain_op`: these types serve domain plugi
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 __all__ = [
     "DeleteOp",

@@ -12,13 +12,14 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, NotRequired, cast
 
 import orjson
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from muse.core import durable
+from muse.core.entry import find_unencodable
 from muse.core.errors import DamagedCheckpointError, InvalidEntryError
 from muse.core.index import Index
 from muse.core.index_query import Filter, count, end_of_entry, highest_lamport_ts, last_entry
@@ -161,9 +162,19 @@ def _check(path: Path, record: dict[str, Any], session_id: str) -> None:
 def damaged(path: Path, what: str) -> DamagedCheckpointError:
     """The error for a record that must not be used, with the way out."""
     return DamagedCheckpointError(
-        f"{path}: {what}. It is not taken for \"no checkpoint\", which would commit operations twice: restore the "
+        f'{path}: {what}. It is not taken for "no checkpoint", which would commit operations twice: restore the '
         "file from a backup, or write the record of the last snapshot that was committed (docs/recovery.md)"
     )
+
+
+def check_snapshot_id(snapshot_id: Any) -> None:
+    """Refuse what no record can hold.
+
+    Raises:
+        InvalidEntryError: it is no text, empty, or not encodable as UTF-8.
+    """
+    if type(snapshot_id) is not str or not snapshot_id or find_unencodable(snapshot_id):
+        raise InvalidEntryError(f"snapshot_id: must be non-empty text in UTF-8, not {snapshot_id!r}")
 
 
 def fit_without_log(path: Path, session_id: str) -> tuple[OpLogCheckpoint | None, Cut]:
@@ -174,9 +185,7 @@ def fit_without_log(path: Path, session_id: str) -> tuple[OpLogCheckpoint | None
     return record, Cut(session_id, 0, 0)
 
 
-def fit(
-    index: Index, log: LogFile, end: int, path: Path, session_id: str
-) -> tuple[OpLogCheckpoint | None, Cut]:
+def fit(index: Index, log: LogFile, end: int, path: Path, session_id: str) -> tuple[OpLogCheckpoint | None, Cut]:
     """The record at `path` and the cut it stands for; (None, the empty cut) where none was ever made.
 
     Raises:
@@ -224,7 +233,8 @@ def _cut_of(index: Index, log: LogFile, end: int, path: Path, record: OpLogCheck
     # neither number nor last entry is right, what lies below is not what was covered.
     if below != op_count and _last_op_id(index, byte_offset) != record["last_op_id"]:
         raise damaged(
-            path, f"covers {op_count} entries, but {below} others lie below byte {byte_offset}: the log was replaced"
+            path,
+            f"covers {op_count} entries, but {below} others lie below byte {byte_offset}: the log was replaced",
         )
     return Cut(record["session_id"], byte_offset, below)
 

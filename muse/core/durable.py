@@ -40,7 +40,9 @@ def append_bytes(fd: int, data: bytes, path: Path) -> None:
     try:
         written = os.write(fd, data)
     except OSError as error:
-        raise AppendError(error.errno, f"append failed, nothing was acknowledged: {error.strerror}", str(path)) from error
+        raise AppendError(
+            error.errno, f"append failed, nothing was acknowledged: {error.strerror}", str(path)
+        ) from error
     if written == len(data):
         return
     # Where there is no room even for the newline, the next append finds the torn tail and seals it.

@@ -65,7 +65,7 @@ _COVERED = """
 """
 _INSERT = "INSERT INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 # The condition keeps the prefix whole without a transaction of several statements.
-_INSERT_NEXT = f"INSERT INTO tail SELECT ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE ? = {_COVERED}"  # noqa: S608 - constants only
+_INSERT_NEXT = f"INSERT INTO tail SELECT ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE ? = {_COVERED}"
 
 
 class IndexMismatchError(Exception):
@@ -106,13 +106,13 @@ class Index:
 
     def covered(self) -> int:
         """n, where the index knows the bytes [0, n) of the log."""
-        return self._scalar(f"SELECT {_COVERED}")  # noqa: S608 - a constant
+        return self._scalar(f"SELECT {_COVERED}")
 
     def boundary_rows(self) -> list[Row]:
         """The first and the last row, by which the index is held against its log."""
         found = [
             self.connection.execute(
-                f"SELECT * FROM (SELECT * FROM line UNION ALL SELECT * FROM tail) ORDER BY byte_offset {order} LIMIT 1"  # noqa: S608
+                f"SELECT * FROM (SELECT * FROM line UNION ALL SELECT * FROM tail) ORDER BY byte_offset {order} LIMIT 1"
             ).fetchone()
             for order in ("ASC", "DESC")
         ]
@@ -222,7 +222,7 @@ class Index:
                 INSERT INTO presence
                 SELECT '{role}', {role}, :first, count(*) FROM line
                 WHERE byte_offset >= :first AND byte_offset < :end AND {role} IS NOT NULL GROUP BY {role}
-                """,  # noqa: S608 - the roles are constants
+                """,
                 span,
             )
 
@@ -275,7 +275,7 @@ class Index:
         """Where the entry with this op_id lies."""
         for table, narrow in (("line", "substr(op_id, 1, 4) = :prefix AND"), ("tail", "")):
             found = self.connection.execute(
-                f"SELECT byte_offset, length, checksum, lamport_ts, op_id FROM {table} WHERE {narrow} op_id = :op_id",  # noqa: S608
+                f"SELECT byte_offset, length, checksum, lamport_ts, op_id FROM {table} WHERE {narrow} op_id = :op_id",
                 {"op_id": op_id, "prefix": op_id[:4]},
             ).fetchone()
             if found:
@@ -306,7 +306,8 @@ class Index:
 
     def inherit_evidence(self, old: Path, *, same_log: bool) -> None:
         """Take over what the index at `old` has seen: the checkpoint and, if it is of the same log,
-        the first checksum of each line that has changed since."""
+        the first checksum of each line that has changed since.
+        """
         self.connection.execute("ATTACH ? AS old", (str(old),))
         self.connection.execute("INSERT INTO checkpoint_seen SELECT * FROM old.checkpoint_seen")
         if same_log:
@@ -317,7 +318,7 @@ class Index:
                     INSERT OR IGNORE INTO altered SELECT was.byte_offset, was.checksum
                     FROM old.{table} AS was JOIN main.line AS now USING (byte_offset)
                     WHERE was.length = now.length AND was.checksum != now.checksum
-                    """  # noqa: S608 - constants
+                    """
                 )
         self.connection.execute("DETACH old")
 

@@ -32,7 +32,7 @@ class Filter:
     @property
     def every_line(self) -> bool:
         """Whether every line between start and stop is wanted."""
-        return self._names() == {} and self.min_lamport_ts is None and self.max_lamport_ts is None
+        return self.names() == {} and self.min_lamport_ts is None and self.max_lamport_ts is None
 
     def _names(self) -> dict[str, str]:
         return {role: name for role in ROLES if (name := getattr(self, role)) is not None}
@@ -75,7 +75,7 @@ def next_page(index: Index, wanted: Filter, limit: int) -> Page:
         table = "line" if segment else "tail"
         low, high = max(low, wanted.start), min(high, wanted.stop)
         found = index.connection.execute(
-            f"SELECT byte_offset, length, checksum, lamport_ts, op_id FROM {table} "  # noqa: S608 - constants
+            f"SELECT byte_offset, length, checksum, lamport_ts, op_id FROM {table} "
             f"WHERE byte_offset >= :low AND byte_offset < :high{question.row_conditions} "
             "ORDER BY byte_offset LIMIT :limit",
             {**question.values, "low": low, "high": high, "limit": limit},
@@ -98,7 +98,7 @@ def _check_whole(rows: list[Row], low: int, high: int) -> None:
         if row.byte_offset != at:
             break
         at = row.end
-    if at != high and high != END:
+    if high not in (at, END):
         raise BrokenPrefixError(f"the index lacks the line at byte {at}")
 
 
@@ -120,7 +120,7 @@ def count(index: Index, wanted: Filter) -> int:
 def _count_rows(index: Index, question: _Question, table: str, low: int, high: int) -> int:
     low, high = max(low, question.values["start"]), min(high, question.values["stop"])
     found = index.connection.execute(
-        f"SELECT count(*) FROM {table} "  # noqa: S608 - constants
+        f"SELECT count(*) FROM {table} "
         f"WHERE byte_offset >= :low AND byte_offset < :high AND op_id IS NOT NULL{question.row_conditions}",
         {**question.values, "low": low, "high": high},
     ).fetchone()
@@ -135,7 +135,7 @@ def totals(index: Index, role: str) -> dict[str, int]:
             SELECT name, entries FROM presence WHERE role = :role
             UNION ALL SELECT {role}, 1 FROM tail WHERE {role} IS NOT NULL
         ) JOIN name ON name.id = name GROUP BY name.id ORDER BY total DESC, text
-        """,  # noqa: S608 - the role is one of ROLES
+        """,
         {"role": role},
     )
     return dict(found)
@@ -150,7 +150,7 @@ def highest_lamport_ts(index: Index, stop: int = END) -> int:
         ).fetchone()
         rest = [
             index.connection.execute(
-                f"SELECT coalesce(max(lamport_ts), 0) FROM {table} WHERE byte_offset >= ? AND byte_offset < ?",  # noqa: S608
+                f"SELECT coalesce(max(lamport_ts), 0) FROM {table} WHERE byte_offset >= ? AND byte_offset < ?",
                 (reach, stop),
             ).fetchone()[0]
             for table in ("line", "tail")
@@ -164,7 +164,9 @@ def end_of_entry(index: Index, number: int) -> int | None:
         return 0
     before = 0
     with index.snapshot():
-        segments = index.connection.execute("SELECT first_offset, end_offset, entries FROM segment ORDER BY first_offset")
+        segments = index.connection.execute(
+            "SELECT first_offset, end_offset, entries FROM segment ORDER BY first_offset"
+        )
         for first, end, entries in segments.fetchall():
             if before + entries >= number:
                 table, low, high = "line", first, end
@@ -173,7 +175,7 @@ def end_of_entry(index: Index, number: int) -> int | None:
         else:
             table, low, high = "tail", 0, END
         found = index.connection.execute(
-            f"SELECT byte_offset + length FROM {table} WHERE byte_offset >= ? AND byte_offset < ? "  # noqa: S608
+            f"SELECT byte_offset + length FROM {table} WHERE byte_offset >= ? AND byte_offset < ? "
             "AND op_id IS NOT NULL ORDER BY byte_offset LIMIT 1 OFFSET ?",
             (low, high, number - before - 1),
         ).fetchone()
@@ -184,7 +186,7 @@ def last_entry(index: Index, stop: int = END) -> Row | None:
     """The last entry that begins before byte `stop`."""
     for table in ("tail", "line"):
         found = index.connection.execute(
-            f"SELECT byte_offset, length, checksum, lamport_ts, op_id FROM {table} "  # noqa: S608 - constants
+            f"SELECT byte_offset, length, checksum, lamport_ts, op_id FROM {table} "
             "WHERE byte_offset < ? AND op_id IS NOT NULL ORDER BY byte_offset DESC LIMIT 1",
             (stop,),
         ).fetchone()
@@ -217,7 +219,7 @@ class _Question:
     def of(cls, index: Index, wanted: Filter) -> _Question | None:
         """None where a name occurs nowhere in the log, so that nothing can match."""
         numbers = {}
-        for role, name in wanted._names().items():
+        for role, name in wanted.names().items():
             found = index.connection.execute("SELECT id FROM name WHERE text = ?", (name,)).fetchone()
             if found is None:
                 return None
@@ -244,26 +246,24 @@ class _Question:
 
     def next_segment(self) -> str:
         return (
-            f"SELECT s.first_offset, s.end_offset {self._segments()} AND {self._overlap()} "  # noqa: S608
-            f"ORDER BY {self._key} LIMIT 1"
+            f"SELECT s.first_offset, s.end_offset {self._segments()} AND {self._overlap()} ORDER BY {self._key} LIMIT 1"
         )
 
     def sum_of_summaries(self) -> str:
         counted = f"p_{self.roles[0]}.entries" if self.roles else "s.entries"
         return (
-            f"SELECT coalesce(sum({counted}), 0) {self._segments()} "  # noqa: S608
-            f"AND {self._key} >= :start AND s.end_offset <= :stop"
+            f"SELECT coalesce(sum({counted}), 0) {self._segments()} AND {self._key} >= :start AND s.end_offset <= :stop"
         )
 
     def edge_segments(self) -> str:
         return (
-            f"SELECT s.first_offset, s.end_offset {self._segments()} "  # noqa: S608
+            f"SELECT s.first_offset, s.end_offset {self._segments()} "
             f"AND {self._overlap()} AND NOT (s.first_offset >= :start AND s.end_offset <= :stop)"
         )
 
     def count_in_segments(self) -> str:
         return (
-            f"SELECT count(*) FROM (SELECT s.first_offset AS low, s.end_offset AS high "  # noqa: S608
+            f"SELECT count(*) FROM (SELECT s.first_offset AS low, s.end_offset AS high "
             f"{self._segments()} AND {self._overlap()}) CROSS JOIN line "
             "WHERE byte_offset >= max(low, :start) AND byte_offset < min(high, :stop) "
             f"AND op_id IS NOT NULL{self.row_conditions}"

@@ -9,8 +9,8 @@
         ...                                     # make the commit
         log.checkpoint(snapshot_id, upto=cut)
 
-An entry's way: `append` encodes it (line), writes it with one `write(2)` (log_file, durable), and
-feeds its row to the index (sidecar, index). A question's way: the index names rows, the reader
+An entry's way: the appender encodes it (line), writes it with one `write(2)` (log_file, durable) and
+hands its row to the index (sidecar, index). A question's way: the index names rows, the reader
 fetches their bytes from the log. docs/op-log.md explains the concepts.
 """
 
@@ -24,13 +24,13 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-import orjson
-
+from muse.core.appender import Appender, encode, encoded_as_it_is
 from muse.core.checkpoint import (
     Cut,
     OpLogCheckpoint,
+    check_snapshot_id,
     extend_record,
     fit,
     fit_without_log,
@@ -58,10 +58,9 @@ from muse.core.errors import (
 from muse.core.index import Index, Row
 from muse.core.index_query import END, Filter, count, next_page, totals
 from muse.core.limits import MAX_LINE_BYTES
-from muse.core.line import check_length, decode_line, encode_entry, tidy
 from muse.core.log_file import LogFile
 from muse.core.reader import read_entries, read_lines
-from muse.core.scan import entry_row, op_id_bytes
+from muse.core.scan import op_id_bytes
 from muse.core.session import CHECKPOINT_NAME, LOG_NAME, list_sessions, session_folder
 from muse.core.sidecar import Progress, Sidecar
 from muse.core.summary import SessionSummary, describe_sessions
@@ -101,12 +100,6 @@ _PAGE_BYTES = 8 << 20
 
 # A forked child must neither use nor close its parent's SQLite connections (sqlite.org/howtocorrupt.html).
 _INHERITED: list[Index] = []
-
-
-class _Encoded(NamedTuple):
-    entry: OpEntry
-    op_id: bytes
-    line: bytes
 
 
 class OpLog:
@@ -154,7 +147,7 @@ class OpLog:
         self._lock_of_threads = threading.RLock()
         self._pid = os.getpid()
         self._closed = False
-        self._sync_error: SyncError | None = None
+        self._appender = Appender(self._file, self._sidecar, sync_each=durability == "fsync")
 
     def close(self) -> None:
         """Close file and index. Closing twice is fine; using the log afterwards is a `ClosedLogError`."""
@@ -238,14 +231,9 @@ class OpLog:
             The same as `append`. After an `AppendError` some whole lines of the batch may be in the
             log, unacknowledged: appending the same entries again is safe.
         """
-        batch = [self._encode(entry) for entry in entries]
+        batch = [encode(entry, self._max_line_bytes) for entry in entries]
         with self._lock:
-            self._check_synced()
-            self._sidecar.look()
-            fresh = self._not_there_yet(batch)
-            if fresh:
-                self._write(fresh)
-            return len(fresh)
+            return self._appender.append(batch)
 
     def record(
         self,
@@ -263,7 +251,7 @@ class OpLog:
             The same as `append`.
         """
         with self._lock:
-            self._check_synced()
+            self._appender.check_usable()
             self._sidecar.look()
             entry = make_op_entry(
                 actor_id,
@@ -275,70 +263,8 @@ class OpLog:
                 reservation_id=reservation_id,
             )
             # A fresh op_id can't be there yet, so nothing is looked up.
-            self._write([self._encode(entry)])
+            self._appender.write([encode(entry, self._max_line_bytes)])
             return entry
-
-    def _encode(self, entry: OpEntry) -> _Encoded:
-        line = encode_entry(entry, self._max_line_bytes)
-        return _Encoded(entry, op_id_bytes(entry["op_id"]), line)
-
-    def _not_there_yet(self, batch: list[_Encoded]) -> list[_Encoded]:
-        fresh: dict[bytes, _Encoded] = {}
-        for new in batch:
-            if (first := fresh.get(new.op_id)) is not None:
-                self._refuse_conflict(new, first.entry, "earlier in the same batch")
-            elif (at := self._sidecar.find(new.op_id)) is not None:
-                there = self.get(new.entry["op_id"])
-                if there is not None:
-                    self._refuse_conflict(new, there, f"at byte {at} of {self.path}")
-            else:
-                fresh[new.op_id] = new
-        return list(fresh.values())
-
-    def _refuse_conflict(self, new: _Encoded, there: OpEntry, where: str) -> None:
-        # Compared as read back, so that another program's spelling of the same values is the same.
-        if decode_line(new.line) != there:
-            raise OpIdConflictError(
-                f"op_id: {new.entry['op_id']} is there already, {where}, with other content: an operation never "
-                "changes; give the new one its own op_id"
-            )
-
-    def _write(self, fresh: list[_Encoded]) -> None:
-        # A fragment without its newline ends here: ours starts on a line of its own.
-        seal = b"\n" if self._sidecar.tail_is_torn else b""
-        begin = self._file.append(seal + b"".join(new.line for new in fresh)) + len(seal)
-        rows = []
-        for new in fresh:
-            rows.append(entry_row(begin, new.line, new.entry))
-            begin += len(new.line)
-        if not self._sidecar.wrote(rows):
-            self._sidecar.look()
-            self._write_again_what_was_glued(fresh)
-        if self.durability == "fsync":
-            self._sync()
-        self._sidecar.settle()
-
-    def _write_again_what_was_glued(self, fresh: list[_Encoded]) -> None:
-        """A writer that died between our look and our write leaves a fragment in front of our line."""
-        while glued := [new for new in fresh if self._sidecar.find(new.op_id) is None]:
-            self._file.append(b"\n" + b"".join(new.line for new in glued))
-            self._sidecar.look()
-
-    def _sync(self) -> None:
-        try:
-            self._file.sync()
-        except SyncError as error:
-            self._sync_error = error
-            raise
-
-    def _check_synced(self) -> None:
-        if self._sync_error is not None:
-            raise SyncError(
-                self._sync_error.errno,
-                "an earlier fsync failed, so this handle takes no more appends: open the session anew and append "
-                "again what was not acknowledged",
-                str(self.path),
-            )
 
     # -- reading --------------------------------------------------------------------------------------
 
@@ -388,8 +314,12 @@ class OpLog:
         """The entries that match every filter given, in arrival order, as far as they have arrived by now.
 
         Args:
-            domain, actor_id, intent_id, reservation_id: exact names.
-            min_lamport_ts, max_lamport_ts: bounds, both included.
+            domain: exact name.
+            actor_id: exact name.
+            intent_id: exact name.
+            reservation_id: exact name.
+            min_lamport_ts: lowest timestamp wanted.
+            max_lamport_ts: highest timestamp wanted.
             since_checkpoint: only what arrived after the checkpoint.
             limit: at most so many, None for all.
 
@@ -400,7 +330,13 @@ class OpLog:
         if limit is not None and limit < 0:
             raise ValueError(f"limit: {limit} is negative")
         wanted = Filter(
-            actor_id, domain, intent_id, reservation_id, min_lamport_ts, max_lamport_ts, self._start(since_checkpoint)
+            actor_id,
+            domain,
+            intent_id,
+            reservation_id,
+            min_lamport_ts,
+            max_lamport_ts,
+            self._start(since_checkpoint=since_checkpoint),
         )
         return self._select(wanted, limit)
 
@@ -417,7 +353,13 @@ class OpLog:
     ) -> int:
         """How many entries match; the filters of `query`, answered from the index alone."""
         wanted = Filter(
-            actor_id, domain, intent_id, reservation_id, min_lamport_ts, max_lamport_ts, self._start(since_checkpoint)
+            actor_id,
+            domain,
+            intent_id,
+            reservation_id,
+            min_lamport_ts,
+            max_lamport_ts,
+            self._start(since_checkpoint=since_checkpoint),
         )
         with self._lock:
             self._sidecar.look()
@@ -440,11 +382,11 @@ class OpLog:
                 return {}
             return self._sidecar.ask(lambda index: totals(index, role))
 
-    def _start(self, since_checkpoint: bool) -> int:
+    def _start(self, *, since_checkpoint: bool) -> int:
         if not since_checkpoint:
             return 0
         with self._lock:
-            return self._checkpoint_and_cut()[1].byte_offset
+            return self._current_checkpoint()[1].byte_offset
 
     def _select(self, wanted: Filter, limit: int | None = None) -> Iterator[OpEntry]:
         return chain.from_iterable(self._pages(wanted, limit, read_entries))
@@ -542,13 +484,12 @@ class OpLog:
             InvalidEntryError: `snapshot_id` is no text, or empty.
             SyncError: the log could not be flushed; the old record stands.
         """
-        if not isinstance(snapshot_id, str) or not snapshot_id:
-            raise InvalidEntryError(f"snapshot_id: must be non-empty text, not {snapshot_id!r}")
+        check_snapshot_id(snapshot_id)
         with self._lock:
-            self._check_synced()
+            self._appender.check_usable()
             cut = self.cut() if upto is None else self._checked(upto)
             self._file.create()
-            self._sync()
+            self._appender.sync()
             with exclusive_lock(self.path):
                 return self._replace_checkpoint(snapshot_id, cut)
 
@@ -606,25 +547,13 @@ class OpLog:
         total = len(other)
         done = added = 0
         for lines in other._pages(Filter(), None, read_lines):
-            batch = [self._as_it_is(line) for line in lines]
+            batch = [encoded_as_it_is(line, self._max_line_bytes) for line in lines]
             with self._lock:
-                self._check_synced()
-                self._sidecar.look()
-                fresh = self._not_there_yet(batch)
-                if fresh:
-                    self._write(fresh)
-            added += len(fresh)
+                added += self._appender.append(batch)
             done += len(batch)
             if progress:
                 progress(done, max(total, done))
         return added
-
-    def _as_it_is(self, line: bytes) -> _Encoded:
-        """Another log's line for this one: the same bytes, but for what surrounds the object."""
-        line = tidy(line)
-        check_length(line, self._max_line_bytes)
-        entry = orjson.loads(line)
-        return _Encoded(entry, op_id_bytes(entry["op_id"]), line)
 
     def verify(self, *, progress: Progress | None = None, max_findings: int = 1000) -> VerifyReport:
         """Check everything: each line, the index against the log, the checkpoint against what it covers.

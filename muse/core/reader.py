@@ -57,7 +57,9 @@ def _judge_anew(log: LogFile, row: Row, line: bytes) -> None:
     if entry is None or op_id_bytes(entry["op_id"]) != row.op_id or not line.endswith(b"\n"):
         raise StaleIndexError(f"another entry than the one indexed lies at byte {row.byte_offset}")
     _log.warning(
-        "%s: the entry at byte %d is not what it was when it was indexed; run verify", log.path, row.byte_offset
+        "%s: the entry at byte %d is not what it was when it was indexed; run verify",
+        log.path,
+        row.byte_offset,
     )
 
 

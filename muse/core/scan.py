@@ -64,4 +64,6 @@ def describes(row: Row, found: bytes) -> bool:
     line = found[1:] if row.byte_offset else found
     if not line.endswith(b"\n") or (row.byte_offset and not found.startswith(b"\n")):
         return False
-    return checksum(line) == row.checksum or (row.op_id is not None and str(uuid.UUID(bytes=row.op_id)).encode() in line)
+    return checksum(line) == row.checksum or (
+        row.op_id is not None and str(uuid.UUID(bytes=row.op_id)).encode() in line
+    )

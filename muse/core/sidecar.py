@@ -111,8 +111,7 @@ class Sidecar:
         if self.tail_is_torn or rows[0].byte_offset != self.end:
             return False
         for row in rows:
-            self._op_ids[row.op_id] = row.byte_offset  # type: ignore[index]  # an entry's row has one
-            self._clock.observe(row.lamport_ts or 0)
+            self._know(row)
         self._unindexed.extend(rows)
         self.end = self.size = rows[-1].end
         return True
@@ -146,13 +145,17 @@ class Sidecar:
                 if first is not None and first != row.byte_offset:
                     row = Row(*row[:3], problem=duplicate_of(first))  # noqa: PLW2901
                 else:
-                    self._op_ids[row.op_id] = row.byte_offset
-                    self._clock.observe(row.lamport_ts or 0)
+                    self._know(row)
             self._unindexed.append(row)
             self.end = row.end
             if len(self._unindexed) >= MAX_UNINDEXED:
                 self._feed(index, READ_WAIT_MS)
         self.size = size
+
+    def _know(self, row: Row) -> None:
+        if row.op_id is not None and row.lamport_ts is not None:
+            self._op_ids[row.op_id] = row.byte_offset
+            self._clock.observe(row.lamport_ts)
 
     def _find(self, index: Index, op_id: bytes) -> int | None:
         found = self._op_ids.get(op_id)

@@ -79,9 +79,7 @@ def _empty(record_path: Path, session_id: str) -> SessionSummary:
     return SessionSummary(session_id, 0, 0, 0, {}, {}, 0, checkpoint, None)
 
 
-def _from_index(
-    index: Index, log: LogFile, size: int, end: int, record_path: Path, session_id: str
-) -> SessionSummary:
+def _from_index(index: Index, log: LogFile, size: int, end: int, record_path: Path, session_id: str) -> SessionSummary:
     ops = count(index, Filter())
     checkpoint, pending, problem = None, None, None
     try:

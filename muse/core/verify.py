@@ -109,6 +109,10 @@ def verify(
     return _Check(log, session_id, max_line_bytes, progress, max_findings).run()
 
 
+def _silent(_done: int, _total: int) -> None:
+    """The progress of nobody."""
+
+
 class _Check:
     """One run over one session; collects findings as it goes."""
 
@@ -123,7 +127,7 @@ class _Check:
         self.log = log
         self.session_id = session_id
         self.max_line_bytes = max_line_bytes
-        self.progress = progress or (lambda done, total: None)
+        self.progress = progress or _silent
         self.max_findings = max_findings
         self.findings: list[Finding] = []
         self.counts: Counter[str] = Counter()
@@ -146,7 +150,11 @@ class _Check:
                     checkpoint = self._against(fresh, path)
         if size > self.end:
             self._found(
-                "torn-tail", "damage", self.end, size - self.end, "the last line has no newline: torn or still being written"
+                "torn-tail",
+                "damage",
+                self.end,
+                size - self.end,
+                "the last line has no newline: torn or still being written",
             )
         return VerifyReport(
             session_id=self.session_id,
@@ -187,7 +195,7 @@ class _Check:
         self._check_causality(fresh)
         self._check_index(path)
         checkpoint = self._checkpoint(lambda: fit(fresh, self.log, self.end, self._record_path, self.session_id)[0])
-        self._check_checkpoint_seen(checkpoint)
+        self._check_checkpoint_seen()
         if checkpoint is not None and "log_digest" in checkpoint:
             digest = chain_digest(self.log, 0, checkpoint["byte_offset"], EMPTY_DIGEST)
             if digest != checkpoint["log_digest"]:
@@ -215,7 +223,13 @@ class _Check:
                 if same:
                     self._found("duplicate", "note", byte_offset, length, reason)
                 else:
-                    self._found("conflicting-duplicate", "damage", byte_offset, length, f"{reason}, with other content")
+                    self._found(
+                        "conflicting-duplicate",
+                        "damage",
+                        byte_offset,
+                        length,
+                        f"{reason}, with other content",
+                    )
 
     def _check_causality(self, fresh: Index) -> None:
         wanted: Filter | None = Filter(stop=self.end)
@@ -226,7 +240,11 @@ class _Check:
                     parent = fresh.find(op_id_bytes(parent_op_id))
                     if parent is None:
                         self._found(
-                            "missing-parent", "note", row.byte_offset, row.length, f"its parent {parent_op_id} is not in the log"
+                            "missing-parent",
+                            "note",
+                            row.byte_offset,
+                            row.length,
+                            f"its parent {parent_op_id} is not in the log",
                         )
                     elif (parent.lamport_ts or 0) >= entry["lamport_ts"]:
                         self._found(
@@ -234,7 +252,8 @@ class _Check:
                             "note",
                             row.byte_offset,
                             row.length,
-                            f"its timestamp {entry['lamport_ts']} is not above {parent.lamport_ts} of its parent {parent_op_id}",
+                            f"its timestamp {entry['lamport_ts']} is not above {parent.lamport_ts}, that of its parent "
+                            f"{parent_op_id}",
                         )
             wanted = None if page.resume_at is None else Filter(start=page.resume_at, stop=self.end)
 
@@ -263,20 +282,25 @@ class _Check:
         covered = min(own.covered(), self.end)
         if own.covered() > self.end:
             self._found(
-                "index-differs", "index", self.end, None, f"it covers {own.covered()} bytes, the log has {self.end} in whole lines"
+                "index-differs",
+                "index",
+                self.end,
+                None,
+                f"it covers {own.covered()} bytes, the log has {self.end} in whole lines",
             )
         # Names are numbered in each index by itself, so they are compared as text.
         columns = "byte_offset, length, checksum, lamport_ts, op_id" + "".join(
-            f", (SELECT text FROM {{0}}.name WHERE id = {role})" for role in ("actor", "domain", "intent", "reservation")
+            f", (SELECT text FROM {{0}}.name WHERE id = {role})"
+            for role in ("actor", "domain", "intent", "reservation")
         )
         rows = (
-            f"SELECT {columns} FROM (SELECT * FROM {{0}}.line UNION ALL SELECT * FROM {{0}}.tail) "  # noqa: S608 - constants
+            f"SELECT {columns} FROM (SELECT * FROM {{0}}.line UNION ALL SELECT * FROM {{0}}.tail) "
             "WHERE byte_offset < :covered"
         )
         mine, theirs = rows.format("main"), rows.format("fresh")
         differing = own.connection.execute(
-            f"SELECT DISTINCT byte_offset FROM ({mine} EXCEPT {theirs}) UNION SELECT byte_offset FROM ({theirs} EXCEPT {mine}) "
-            "ORDER BY byte_offset",
+            f"SELECT byte_offset FROM ({mine} EXCEPT {theirs}) UNION "
+            f"SELECT byte_offset FROM ({theirs} EXCEPT {mine}) ORDER BY byte_offset",
             {"covered": covered},
         )
         for (byte_offset,) in differing:
@@ -284,12 +308,18 @@ class _Check:
         for byte_offset, length in own.connection.execute(
             "SELECT byte_offset, length FROM altered JOIN fresh.line AS line USING (byte_offset) ORDER BY byte_offset"
         ):
-            self._found("line-changed", "damage", byte_offset, length, "the line is not what it was when it was indexed first")
+            self._found(
+                "line-changed",
+                "damage",
+                byte_offset,
+                length,
+                "the line is not what it was when it was indexed first",
+            )
 
     def _differs(self, own: Index, byte_offset: int) -> None:
         def row(table: str) -> tuple[int, int] | None:
             found = own.connection.execute(
-                f"SELECT length, checksum FROM (SELECT * FROM {table}) WHERE byte_offset = ?",  # noqa: S608 - constants
+                f"SELECT length, checksum FROM (SELECT * FROM {table}) WHERE byte_offset = ?",
                 (byte_offset,),
             ).fetchone()
             return (found[0], found[1]) if found else None
@@ -300,9 +330,21 @@ class _Check:
             length = now[0] if now else None
             self._found("index-differs", "index", byte_offset, length, "the index has other lines here than the log")
         elif was[1] != now[1]:
-            self._found("line-changed", "damage", byte_offset, now[0], "the line is not what it was when it was indexed")
+            self._found(
+                "line-changed",
+                "damage",
+                byte_offset,
+                now[0],
+                "the line is not what it was when it was indexed",
+            )
         else:
-            self._found("index-differs", "index", byte_offset, now[0], "the index describes another entry than the log has here")
+            self._found(
+                "index-differs",
+                "index",
+                byte_offset,
+                now[0],
+                "the index describes another entry than the log has here",
+            )
 
     # -- the checkpoint -----------------------------------------------------------------------------
 
@@ -317,7 +359,7 @@ class _Check:
             self._found("checkpoint-damaged", "damage", None, None, str(error))
             return None
 
-    def _check_checkpoint_seen(self, checkpoint: OpLogCheckpoint | None) -> None:
+    def _check_checkpoint_seen(self) -> None:
         """The fresh index can't know of a checkpoint that has vanished; the session's own does."""
         if self.counts["checkpoint-damaged"]:
             return

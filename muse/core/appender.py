@@ -1,0 +1,143 @@
+"""The way of a batch from entries to acknowledged lines: encoded, not doubled, written once, indexed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import orjson
+
+from muse.core.entry import OpEntry
+from muse.core.errors import OpIdConflictError, SyncError
+from muse.core.index import Index
+from muse.core.line import check_length, checksum, decode_line, encode_entry, tidy
+from muse.core.log_file import LogFile
+from muse.core.reader import read_lines
+from muse.core.scan import entry_row, op_id_bytes
+from muse.core.sidecar import Sidecar
+
+
+class Encoded(NamedTuple):
+    """An entry that may be written: checked, with the line it becomes."""
+
+    entry: OpEntry
+    op_id: bytes
+    line: bytes
+
+
+def encode(entry: OpEntry, max_line_bytes: int) -> Encoded:
+    """Check an entry and make its line; raises as `encode_entry`."""
+    line = encode_entry(entry, max_line_bytes)
+    return Encoded(entry, op_id_bytes(entry["op_id"]), line)
+
+
+def encoded_as_it_is(line: bytes, max_line_bytes: int) -> Encoded:
+    """A valid line of another log: the same bytes, but for what surrounds the object."""
+    line = tidy(line)
+    check_length(line, max_line_bytes)
+    entry = orjson.loads(line)
+    return Encoded(entry, op_id_bytes(entry["op_id"]), line)
+
+
+class Appender:
+    """Writes to one log through one handle. Not safe for several threads at once: its owner locks."""
+
+    def __init__(self, log: LogFile, sidecar: Sidecar, *, sync_each: bool) -> None:
+        """`sync_each`: what is written survives power loss before it is acknowledged."""
+        self._log = log
+        self._sidecar = sidecar
+        self._sync_each = sync_each
+        self._sync_error: SyncError | None = None
+
+    def check_usable(self) -> None:
+        """Refuse to go on after a failed fsync.
+
+        Raises:
+            SyncError: durability of what was written before is unknown, and can't be found out here.
+        """
+        if self._sync_error is not None:
+            raise SyncError(
+                self._sync_error.errno,
+                "an earlier fsync failed, so this handle takes no more appends: open the session anew and append "
+                "again what was not acknowledged",
+                str(self._log.path),
+            )
+
+    def sync(self) -> None:
+        """Make everything written so far durable.
+
+        Raises:
+            SyncError: it may not be; this appender is of no more use.
+        """
+        try:
+            self._log.sync()
+        except SyncError as error:
+            self._sync_error = error
+            raise
+
+    def append(self, batch: Sequence[Encoded]) -> int:
+        """Write what the log does not hold yet; returns how many that were.
+
+        Raises:
+            OpIdConflictError: an op_id is there with other content; nothing was written.
+            AppendError: the system refused the write; nothing is acknowledged.
+        """
+        self.check_usable()
+        self._sidecar.look()
+        fresh = self._not_there_yet(batch)
+        if fresh:
+            self.write(fresh)
+        return len(fresh)
+
+    def write(self, fresh: Sequence[Encoded]) -> None:
+        """Write entries that the log is known not to hold; the sidecar has just looked."""
+        # A fragment without its newline ends here: ours starts on a line of its own.
+        seal = b"\n" if self._sidecar.tail_is_torn else b""
+        begin = self._log.append(seal + b"".join([new.line for new in fresh])) + len(seal)
+        rows = []
+        for new in fresh:
+            rows.append(entry_row(begin, new.line, new.entry))
+            begin += len(new.line)
+        if not self._sidecar.wrote(rows):
+            self._sidecar.look()
+            self._write_again_what_was_glued(fresh)
+        if self._sync_each:
+            self.sync()
+        self._sidecar.settle()
+
+    def _write_again_what_was_glued(self, fresh: Sequence[Encoded]) -> None:
+        """A writer that died between our look and our write leaves a fragment in front of our line."""
+        while glued := [new for new in fresh if self._sidecar.find(new.op_id) is None]:
+            self._log.append(b"\n" + b"".join([new.line for new in glued]))
+            self._sidecar.look()
+
+    def _not_there_yet(self, batch: Sequence[Encoded]) -> list[Encoded]:
+        fresh: dict[bytes, Encoded] = {}
+        for new in batch:
+            if new.op_id in fresh:
+                _refuse_conflict(new, fresh[new.op_id].line, "earlier in the same batch")
+            elif (byte_offset := self._sidecar.find(new.op_id)) is not None:
+                _refuse_conflict(new, self._line_of(new), f"at byte {byte_offset} of {self._log.path}")
+            else:
+                fresh[new.op_id] = new
+        return list(fresh.values())
+
+    def _line_of(self, new: Encoded) -> bytes:
+        """The line in the log that has the op_id of `new`; its own where the checksums say so."""
+
+        def fetch(index: Index) -> bytes:
+            row = index.find(new.op_id)
+            if row is None or (row.length, row.checksum) == (len(new.line), checksum(new.line)):
+                return new.line
+            return next(read_lines(self._log, [row]))
+
+        return self._sidecar.ask(fetch)
+
+
+def _refuse_conflict(new: Encoded, there: bytes, where: str) -> None:
+    # Compared as values: another program may spell the same entry differently.
+    if new.line != there and decode_line(new.line) != decode_line(there):
+        raise OpIdConflictError(
+            f"op_id: {new.entry['op_id']} is there already, {where}, with other content: an operation never "
+            "changes; give the new one its own op_id"
+        )
