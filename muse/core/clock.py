@@ -29,7 +29,8 @@ class LamportClock:
         if self._now >= MAX_LAMPORT_TS:
             raise LimitExceededError(
                 f"lamport_ts: the log already holds {self._now}, the largest timestamp there is: an entry was "
-                "appended with a timestamp far too high; find it with query(min_lamport_ts=…) and go on in a new session"
+                "appended with a timestamp far too high; find it with query(min_lamport_ts=…), and go on in a new "
+                "session"
             )
         self._now += 1
         return self._now

@@ -249,12 +249,14 @@ class Index:
     def _demote_duplicates(self) -> None:
         """Of several lines with one op_id only the first stays an entry."""
         shared = self.connection.execute(
-            "SELECT substr(op_id, 1, 4) FROM line WHERE op_id IS NOT NULL GROUP BY substr(op_id, 1, 4) HAVING count(*) > 1"
+            "SELECT substr(op_id, 1, 4) FROM line WHERE op_id IS NOT NULL "
+            "GROUP BY substr(op_id, 1, 4) HAVING count(*) > 1"
         ).fetchall()
         for (prefix,) in shared:
             first_of: dict[bytes, int] = {}
             for op_id, byte_offset in self.connection.execute(
-                "SELECT op_id, byte_offset FROM line WHERE substr(op_id, 1, 4) = ? AND op_id IS NOT NULL ORDER BY byte_offset",
+                "SELECT op_id, byte_offset FROM line WHERE substr(op_id, 1, 4) = ? AND op_id IS NOT NULL "
+                "ORDER BY byte_offset",
                 (prefix,),
             ).fetchall():
                 first = first_of.setdefault(op_id, byte_offset)
@@ -263,8 +265,8 @@ class Index:
 
     def _demote(self, byte_offset: int, first: int) -> None:
         self.connection.execute(
-            "UPDATE line SET lamport_ts = NULL, op_id = NULL, actor = NULL, domain = NULL, intent = NULL, reservation = NULL "
-            "WHERE byte_offset = ?",
+            "UPDATE line SET lamport_ts = NULL, op_id = NULL, actor = NULL, domain = NULL, "
+            "intent = NULL, reservation = NULL WHERE byte_offset = ?",
             (byte_offset,),
         )
         self.connection.execute("INSERT INTO non_entry VALUES (?, ?, ?)", (byte_offset, *duplicate_of(first)))

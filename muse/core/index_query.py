@@ -34,7 +34,8 @@ class Filter:
         """Whether every line between start and stop is wanted."""
         return self.names() == {} and self.min_lamport_ts is None and self.max_lamport_ts is None
 
-    def _names(self) -> dict[str, str]:
+    def names(self) -> dict[str, str]:
+        """The names asked for, by role."""
         return {role: name for role in ROLES if (name := getattr(self, role)) is not None}
 
 

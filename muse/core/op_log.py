@@ -274,7 +274,7 @@ class OpLog:
 
     def read_all(self) -> list[OpEntry]:
         """Every entry, in arrival order."""
-        return list(self)
+        return list(self._select(Filter()))
 
     def __len__(self) -> int:
         """How many entries the log holds; from the index."""

@@ -43,7 +43,7 @@ REMEDIES = {
     "timestamp-not-above-parent": "nothing to do; its author did not use next_lamport_ts()",
     "index-differs": "run rebuild-index",
     "checkpoint-damaged": "see docs/recovery.md, the checkpoint",
-    "checkpoint-digest": "bytes below the checkpoint were altered since it was made: compare with a backup or a replica",
+    "checkpoint-digest": "bytes below the checkpoint were altered after it was made: compare with a backup",
 }
 
 
