@@ -7,8 +7,6 @@ no meaning; a `content_id` is the hash under which the domain stores the content
 The op log stores any JSON object as `domain_op`: these types serve domain plugins and type checkers.
 """
 
-from __future__ import annotations
-
 from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
@@ -94,7 +92,7 @@ class PatchOp(TypedDict):
 
     op: Literal["patch"]
     address: str
-    child_ops: list[DomainOp]
+    child_ops: list["DomainOp"]
     child_domain: str
     child_summary: str
     from_address: NotRequired[str]

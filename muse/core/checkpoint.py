@@ -5,8 +5,6 @@ It is never guessed: where it can't be read or does not fit its log, every call 
 fails, since taking it for "no checkpoint" would commit operations twice.
 """
 
-from __future__ import annotations
-
 import hashlib
 import uuid
 from dataclasses import dataclass
@@ -19,7 +17,6 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_confi
 from typing_extensions import TypedDict
 
 from muse.core import durable
-from muse.core.entry import find_unencodable
 from muse.core.errors import DamagedCheckpointError, InvalidEntryError
 from muse.core.index import Index
 from muse.core.index_query import Filter, count, end_of_entry, highest_lamport_ts, last_entry
@@ -165,16 +162,6 @@ def damaged(path: Path, what: str) -> DamagedCheckpointError:
         f'{path}: {what}. It is not taken for "no checkpoint", which would commit operations twice: restore the '
         "file from a backup, or write the record of the last snapshot that was committed (docs/recovery.md)"
     )
-
-
-def check_snapshot_id(snapshot_id: Any) -> None:
-    """Refuse what no record can hold.
-
-    Raises:
-        InvalidEntryError: it is no text, empty, or not encodable as UTF-8.
-    """
-    if type(snapshot_id) is not str or not snapshot_id or find_unencodable(snapshot_id):
-        raise InvalidEntryError(f"snapshot_id: must be non-empty text in UTF-8, not {snapshot_id!r}")
 
 
 def fit_without_log(path: Path, session_id: str) -> tuple[OpLogCheckpoint | None, Cut]:

@@ -144,7 +144,7 @@ def check_exact(value: Any, path: tuple[str | int, ...] = ()) -> None:
             f"something else: convert it first ({_shown(value)})"
         )
     if len(path) >= MAX_NESTING:
-        raise LimitExceededError(f"{_place(path[:3])}…: nests deeper than {MAX_NESTING} levels: flatten it")
+        raise LimitExceededError(f"{_place(path[:6])}…: nests deeper than {MAX_NESTING} levels: flatten it")
     for key, item in pairs:
         if kind is dict and type(key) is not str:
             raise InvalidEntryError(f"{_place(path)}: key {_shown(key)} is not plain text, as JSON asks for")

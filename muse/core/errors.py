@@ -12,12 +12,16 @@ class MuseError(Exception):
     """Root of all errors of Muse."""
 
 
-class InvalidSessionIdError(MuseError, ValueError):
+class InvalidArgumentError(MuseError, ValueError):
+    """An argument is not of the type or in the range that the call asks for."""
+
+
+class InvalidSessionIdError(InvalidArgumentError):
     """The session id can't become a folder name, or its folder leads out of `op_log/`."""
 
 
-class InvalidEntryError(MuseError, ValueError):
-    """An entry, an argument or a line is not what the format asks for; nothing was written."""
+class InvalidEntryError(InvalidArgumentError):
+    """An entry or a line is not what the format asks for; nothing was written."""
 
 
 class LimitExceededError(InvalidEntryError):
@@ -28,7 +32,7 @@ class OpIdConflictError(InvalidEntryError):
     """The log already holds this op_id with other content."""
 
 
-class InvalidCutError(MuseError, ValueError):
+class InvalidCutError(InvalidArgumentError):
     """The cut belongs to another session, or lies beyond the end of the log."""
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -261,15 +262,15 @@ class Index:
             ).fetchall():
                 first = first_of.setdefault(op_id, byte_offset)
                 if first != byte_offset:
-                    self._demote(byte_offset, first)
+                    self._demote(byte_offset, op_id, first)
 
-    def _demote(self, byte_offset: int, first: int) -> None:
+    def _demote(self, byte_offset: int, op_id: bytes, first: int) -> None:
         self.connection.execute(
             "UPDATE line SET lamport_ts = NULL, op_id = NULL, actor = NULL, domain = NULL, "
             "intent = NULL, reservation = NULL WHERE byte_offset = ?",
             (byte_offset,),
         )
-        self.connection.execute("INSERT INTO non_entry VALUES (?, ?, ?)", (byte_offset, *duplicate_of(first)))
+        self.connection.execute("INSERT INTO non_entry VALUES (?, ?, ?)", (byte_offset, *duplicate_of(op_id, first)))
 
     # -- looking up ---------------------------------------------------------------------------------
 
@@ -382,9 +383,9 @@ class Index:
         return int(self.connection.execute(statement, values).fetchone()[0])
 
 
-def duplicate_of(first: int) -> tuple[str, str]:
+def duplicate_of(op_id: bytes, first: int) -> tuple[str, str]:
     """The problem of a line whose op_id stands already in the line at byte `first`."""
-    return ("duplicate", f"the op_id stands already at byte {first}")
+    return ("duplicate", f"the op_id {uuid.UUID(bytes=op_id)} stands already at byte {first}")
 
 
 def _pieces(rows: Iterable[Row]) -> Iterator[list[Row]]:

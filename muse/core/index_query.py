@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from muse.core.entry import find_unencodable
+from muse.core.errors import InvalidArgumentError
 from muse.core.index import ROLES, Index, Row
 
 END = 2**62
@@ -29,6 +31,14 @@ class Filter:
     stop: int = END
     """Byte offset to stop before."""
 
+    def __post_init__(self) -> None:
+        for role in ROLES:
+            if getattr(self, role) is not None:
+                check_name(role, getattr(self, role))
+        for bound in ("min_lamport_ts", "max_lamport_ts"):
+            if getattr(self, bound) is not None:
+                check_number(bound, getattr(self, bound))
+
     @property
     def every_line(self) -> bool:
         """Whether every line between start and stop is wanted."""
@@ -37,6 +47,20 @@ class Filter:
     def names(self) -> dict[str, str]:
         """The names asked for, by role."""
         return {role: name for role in ROLES if (name := getattr(self, role)) is not None}
+
+
+def check_name(argument: str, value: object) -> None:
+    """Raise `InvalidArgumentError` where `value` is no text that an entry could hold."""
+    if not isinstance(value, str) or (not value.isascii() and find_unencodable(value)):
+        raise InvalidArgumentError(f"{argument}: must be text in UTF-8, not {value!r}")
+
+
+def check_number(argument: str, value: object, *, lowest: int | None = None) -> None:
+    """Raise `InvalidArgumentError` where `value` is no integer, or below `lowest`."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidArgumentError(f"{argument}: must be an integer, not {value!r}")
+    if lowest is not None and value < lowest:
+        raise InvalidArgumentError(f"{argument}: must be at least {lowest}, not {value}")
 
 
 @dataclass(frozen=True)
@@ -202,7 +226,9 @@ class _Question:
     def __init__(self, wanted: Filter, numbers: dict[str, int]) -> None:
         self.roles = list(numbers)
         self.values: dict[str, int] = {"start": wanted.start, "stop": wanted.stop, **numbers}
-        rows = [f"{role} = :{role}" for role in numbers]
+        # An entry without intent or reservation says "", and its column is NULL.
+        unset = [role for role, name in wanted.names().items() if not name]
+        rows = [f"{role} = :{role}" for role in numbers] + [f"{role} IS NULL AND op_id IS NOT NULL" for role in unset]
         segments = []
         if wanted.min_lamport_ts is not None:
             self.values["min_ts"] = min(max(wanted.min_lamport_ts, 0), END)
@@ -212,7 +238,7 @@ class _Question:
             self.values["max_ts"] = min(max(wanted.max_lamport_ts, -1), END)
             rows.append("lamport_ts <= :max_ts")
             segments.append("s.min_lamport_ts <= :max_ts")
-        self.summarised = len(self.roles) <= 1 and not segments
+        self.summarised = len(self.roles) <= 1 and not segments and not unset
         self.row_conditions = "".join(f" AND {condition}" for condition in rows)
         self._segment_conditions = "".join(f" AND {condition}" for condition in segments)
 
@@ -221,6 +247,8 @@ class _Question:
         """None where a name occurs nowhere in the log, so that nothing can match."""
         numbers = {}
         for role, name in wanted.names().items():
+            if not name and role in ("intent", "reservation"):
+                continue
             found = index.connection.execute("SELECT id FROM name WHERE text = ?", (name,)).fetchone()
             if found is None:
                 return None

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from muse.core import durable
-from muse.core.errors import LogReplacedError
+from muse.core.errors import AppendError, LogReplacedError
 
 CHUNK_BYTES = 1 << 20
 """How much a scan reads at a time."""
@@ -57,7 +57,7 @@ class LogFile:
 
         Raises:
             AppendError: not all of it was written; see `durable.append_bytes`.
-            OSError: the file can't be opened for appending.
+                Or the file can't be opened for appending.
         """
         self.create()
         durable.append_bytes(self._fd, data, self.path)
@@ -100,15 +100,21 @@ class LogFile:
 
     def _open_for_reading(self) -> bool:
         try:
+            durable.make_folders(self.path.parent, durable=self._durable_names)
             self._adopt(os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
         except FileNotFoundError:
             return False
         return True
 
     def _open_for_appending(self) -> None:
-        durable.make_folders(self.path.parent, durable=self._durable_names)
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._adopt(os.open(self.path, flags, 0o666))
+        try:
+            durable.make_folders(self.path.parent, durable=self._durable_names)
+            self._adopt(os.open(self.path, flags, 0o666))
+        except OSError as error:
+            raise AppendError(
+                error.errno, f"can't be opened for appending: {error.strerror}", str(self.path)
+            ) from error
         self._appendable = True
         if self._durable_names:
             # The name may be new, made by this handle or by one that does not sync.

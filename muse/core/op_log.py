@@ -16,7 +16,6 @@ fetches their bytes from the log. docs/op-log.md explains the concepts.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -26,11 +25,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
+from muse.core import forking
 from muse.core.appender import Appender, encode, encoded_as_it_is
 from muse.core.checkpoint import (
     Cut,
     OpLogCheckpoint,
-    check_snapshot_id,
     extend_record,
     fit,
     fit_without_log,
@@ -46,6 +45,7 @@ from muse.core.errors import (
     CheckpointError,
     ClosedLogError,
     DamagedCheckpointError,
+    InvalidArgumentError,
     InvalidCutError,
     InvalidEntryError,
     InvalidSessionIdError,
@@ -56,11 +56,11 @@ from muse.core.errors import (
     SyncError,
 )
 from muse.core.index import Index, Row
-from muse.core.index_query import END, Filter, count, next_page, totals
+from muse.core.index_query import END, Filter, check_name, check_number, count, next_page, totals
 from muse.core.limits import MAX_LINE_BYTES
 from muse.core.log_file import LogFile
 from muse.core.reader import read_entries, read_lines
-from muse.core.scan import op_id_bytes
+from muse.core.scan import parse_op_id
 from muse.core.session import CHECKPOINT_NAME, LOG_NAME, list_sessions, session_folder
 from muse.core.sidecar import Progress, Sidecar
 from muse.core.summary import SessionSummary, describe_sessions
@@ -75,6 +75,7 @@ __all__ = [
     "Cut",
     "DamagedCheckpointError",
     "Finding",
+    "InvalidArgumentError",
     "InvalidCutError",
     "InvalidEntryError",
     "InvalidSessionIdError",
@@ -96,10 +97,7 @@ __all__ = [
 Found = TypeVar("Found")
 
 _PAGE_ROWS = 2048
-_PAGE_BYTES = 8 << 20
-
-# A forked child must neither use nor close its parent's SQLite connections (sqlite.org/howtocorrupt.html).
-_INHERITED: list[Index] = []
+_PAGE_BYTES = 2 << 20
 
 
 class OpLog:
@@ -130,23 +128,22 @@ class OpLog:
 
         Raises:
             InvalidSessionIdError: the id can't be a folder, or its folder leads out of `op_log/`.
-            ValueError: `durability` is neither of the two, or `max_line_bytes` is not positive.
+            InvalidArgumentError: `durability` is neither of the two, or `max_line_bytes` no positive number.
         """
         if durability not in ("os", "fsync"):
-            raise ValueError(f"durability: {durability!r} is neither 'os' nor 'fsync'")
-        if max_line_bytes < 1:
-            raise ValueError(f"max_line_bytes: {max_line_bytes} is not positive")
+            raise InvalidArgumentError(f"durability: must be 'os' or 'fsync', not {durability!r}")
+        check_number("max_line_bytes", max_line_bytes, lowest=1)
         self.session_id = session_id
         self.durability = durability
-        self.folder = session_folder(Path(repo_root), session_id)
+        self.folder = session_folder(Path(repo_root).absolute(), session_id)
         self.path = self.folder / LOG_NAME
         self._max_line_bytes = max_line_bytes
         self._file = LogFile(self.path, durable_names=durability == "fsync")
         self._clock = LamportClock()
         self._sidecar = Sidecar(self.folder, self._file, self._clock, max_line_bytes)
-        self._lock_of_threads = threading.RLock()
-        self._pid = os.getpid()
         self._closed = False
+        self.lock = threading.RLock()
+        forking.register(self)
         self._appender = Appender(self._file, self._sidecar, sync_each=durability == "fsync")
 
     def close(self) -> None:
@@ -171,23 +168,17 @@ class OpLog:
 
     @property
     def _lock(self) -> threading.RLock:
-        """The lock of this handle, which every public call takes; here it notices close and fork."""
-        if self._pid != os.getpid():
-            self._start_anew_in_child()
+        """The lock of this handle, which every public call takes."""
         if self._closed:
             raise ClosedLogError(f"{self.path}: the log is closed: open it anew")
-        return self._lock_of_threads
+        return self.lock
 
-    def _start_anew_in_child(self) -> None:
-        # The parent's threads are not here to release the lock.
-        self._lock_of_threads = threading.RLock()
+    def start_anew_in_child(self) -> None:
+        """Let go of what is the parent's; called by itself in every forked child."""
         if index := self._sidecar.abandon():
-            # Never closed, not even when the interpreter ends: one reference too many keeps it alive.
-            _INHERITED.append(index)
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(index.connection))
+            forking.never_close(index.connection)
         # The file position is shared with the parent, and one's own place in the log is read off it.
         self._file.close()
-        self._pid = os.getpid()
 
     def exists(self) -> bool:
         """Whether `ops.jsonl` is there."""
@@ -286,9 +277,8 @@ class OpLog:
 
     def get(self, op_id: str) -> OpEntry | None:
         """The entry with this op_id; None where the log has none."""
-        try:
-            key = op_id_bytes(op_id)
-        except (ValueError, AttributeError):
+        key = parse_op_id(op_id)
+        if key is None:
             return None
         with self._lock:
             self._sidecar.look()
@@ -325,10 +315,10 @@ class OpLog:
 
         Raises:
             DamagedCheckpointError: `since_checkpoint`, and the record can't be used.
-            ValueError: `limit` is negative.
+            InvalidArgumentError: a filter is of the wrong type, or `limit` is negative.
         """
-        if limit is not None and limit < 0:
-            raise ValueError(f"limit: {limit} is negative")
+        if limit is not None:
+            check_number("limit", limit, lowest=0)
         wanted = Filter(
             actor_id,
             domain,
@@ -432,10 +422,14 @@ class OpLog:
         return Cut(self.session_id, byte_offset, self._sidecar.ask(lambda index: count(index, below)))
 
     def _checked(self, cut: Cut) -> Cut:
+        if not isinstance(cut, Cut):
+            raise InvalidCutError(f"upto: must be a Cut as `cut()` returns it, not {cut!r}")
         if cut.session_id != self.session_id:
             raise InvalidCutError(f"the cut is of session {cut.session_id!r}, this log is of {self.session_id!r}")
         self._sidecar.look()
-        if cut.byte_offset > self._sidecar.end or cut != self._cut_at(cut.byte_offset):
+        end = cut.byte_offset
+        within = 0 <= end <= self._sidecar.end and (end == 0 or self._file.read(end - 1, end) == b"\n")
+        if not within or cut != self._cut_at(end):
             raise InvalidCutError(
                 f"{self.path}: no cut of this log: it has {self._sidecar.end} bytes and not {cut.op_count} entries "
                 f"below byte {cut.byte_offset}; take a cut from this log"
@@ -463,6 +457,7 @@ class OpLog:
         Raises:
             The same as `replay_since_checkpoint`.
         """
+        check_name("domain", domain)
         return collapse(domain, self._since_checkpoint(Filter(domain=domain), upto))
 
     def _since_checkpoint(self, wanted: Filter, upto: Cut | None) -> Iterator[OpEntry]:
@@ -481,10 +476,12 @@ class OpLog:
             CheckpointBackwardsError: the checkpoint that exists covers more.
             DamagedCheckpointError: the record that exists can't be used.
             InvalidCutError: `upto` is no cut of this log.
-            InvalidEntryError: `snapshot_id` is no text, or empty.
+            InvalidArgumentError: `snapshot_id` is no text, or empty.
             SyncError: the log could not be flushed; the old record stands.
         """
-        check_snapshot_id(snapshot_id)
+        check_name("snapshot_id", snapshot_id)
+        if not snapshot_id:
+            raise InvalidArgumentError("snapshot_id: must not be empty")
         with self._lock:
             self._appender.check_usable()
             cut = self.cut() if upto is None else self._checked(upto)
@@ -544,6 +541,8 @@ class OpLog:
             OpIdConflictError: both have an op_id with different contents. What was added before stays.
             The same as `append`.
         """
+        if not isinstance(other, OpLog):
+            raise InvalidArgumentError(f"other: must be an OpLog, not {type(other).__name__}")
         total = len(other)
         done = added = 0
         for lines in other._pages(Filter(), None, read_lines):

@@ -17,7 +17,7 @@ from muse.core.scan import op_id_bytes
 from muse.core.sidecar import StaleIndexError
 
 _MAX_GAP_BYTES = 16 << 10
-_MAX_RUN_BYTES = 4 << 20
+_MAX_RUN_BYTES = 1 << 20
 
 _log = logging.getLogger(__name__)
 

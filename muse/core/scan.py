@@ -50,6 +50,15 @@ def entry_row(byte_offset: int, line: bytes, entry: Any) -> Row:
     )
 
 
+def parse_op_id(text: object) -> bytes | None:
+    """The 16 bytes of `text` where it is a UUID in canonical text, else None."""
+    try:
+        parsed = uuid.UUID(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return parsed.bytes if parsed is not None and str(parsed) == text else None
+
+
 def op_id_bytes(op_id: str) -> bytes:
     """The 16 bytes of a canonical UUID text."""
     return bytes.fromhex(op_id.replace("-", ""))

@@ -31,8 +31,8 @@ Progress = Callable[[int, int], None]
 READ_WAIT_MS = 2000
 """How long a read waits for another connection's transaction, before it goes on without the file."""
 
-RETRY_SECONDS = 5.0
-"""How long an index in memory is used before the one on disk is tried again."""
+RETRY_SECONDS = 0.05
+"""How long an index in memory is used, at least, before the one on disk is tried again."""
 
 MAX_UNINDEXED = 4 * SEGMENT_LINES
 """How many lines may wait for a locked index before an append waits with them."""
@@ -143,7 +143,7 @@ class Sidecar:
                 first = self._find(index, row.op_id)
                 # Another process may have indexed this very line already.
                 if first is not None and first != row.byte_offset:
-                    row = Row(*row[:3], problem=duplicate_of(first))  # noqa: PLW2901
+                    row = Row(*row[:3], problem=duplicate_of(row.op_id, first))  # noqa: PLW2901
                 else:
                     self._know(row)
             self._unindexed.append(row)
@@ -257,14 +257,14 @@ class Sidecar:
 
     def _open(self, *, in_memory: bool) -> Index:
         index = None
+        began = time.monotonic()
         if not in_memory and time.monotonic() >= self._memory_until:
             index = self._open_on_disk()
         if index is None:
-            began = time.monotonic()
             index = open_in_memory(self._scan())
-            # Scanning a large log again every few seconds would be worse than a late return to disk.
-            took = time.monotonic() - began
-            self._memory_until = time.monotonic() + max(RETRY_SECONDS, 20 * took)
+            # Scanning a large log again and again would be worse than a late return to the disk.
+            now = time.monotonic()
+            self._memory_until = now + max(RETRY_SECONDS, 20 * (now - began))
         try:
             self._adopt(index)
         except BaseException:

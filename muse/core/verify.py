@@ -244,7 +244,7 @@ class _Check:
                             "note",
                             row.byte_offset,
                             row.length,
-                            f"its parent {parent_op_id} is not in the log",
+                            f"{parent_op_id}, a parent of {entry['op_id']}, is not in the log",
                         )
                     elif (parent.lamport_ts or 0) >= entry["lamport_ts"]:
                         self._found(
@@ -252,7 +252,8 @@ class _Check:
                             "note",
                             row.byte_offset,
                             row.length,
-                            f"its timestamp {entry['lamport_ts']} is not above {parent.lamport_ts}, that of its parent "
+                            f"the timestamp {entry['lamport_ts']} of {entry['op_id']} is not above "
+                            f"{parent.lamport_ts}, that of its parent "
                             f"{parent_op_id}",
                         )
             wanted = None if page.resume_at is None else Filter(start=page.resume_at, stop=self.end)
