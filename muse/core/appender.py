@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import orjson
 
 from muse.core.entry import OpEntry
-from muse.core.errors import OpIdConflictError, SyncError
+from muse.core.errors import AppendError, OpIdConflictError, SyncError
 from muse.core.index import Index
 from muse.core.line import check_length, checksum, decode_line, encode_entry, tidy
 from muse.core.log_file import LogFile
 from muse.core.reader import read_lines
 from muse.core.scan import entry_row, op_id_bytes
 from muse.core.sidecar import Sidecar
+
+_MAX_WRITES = 8
 
 
 class Encoded(NamedTuple):
@@ -107,9 +110,15 @@ class Appender:
 
     def _write_again_what_was_glued(self, fresh: Sequence[Encoded]) -> None:
         """A writer that died between our look and our write leaves a fragment in front of our line."""
-        while glued := [new for new in fresh if self._sidecar.find(new.op_id) is None]:
+        for _ in range(_MAX_WRITES):
+            glued = [new for new in fresh if self._sidecar.find(new.op_id) is None]
+            if not glued:
+                return
             self._log.append(b"\n" + b"".join([new.line for new in glued]))
             self._sidecar.look()
+        raise AppendError(
+            errno.EIO, f"{len(glued)} entries were written {_MAX_WRITES} times and are not there", str(self._log.path)
+        )
 
     def _not_there_yet(self, batch: Sequence[Encoded]) -> list[Encoded]:
         fresh: dict[bytes, Encoded] = {}

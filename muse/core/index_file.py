@@ -197,7 +197,7 @@ def is_transient(error: sqlite3.Error) -> bool:
 def _connect(path: Path | None) -> sqlite3.Connection:
     return sqlite3.connect(
         ":memory:" if path is None else path,
-        timeout=1.0,
+        timeout=0.1,
         isolation_level=None,
         check_same_thread=False,  # the owner's lock keeps the threads apart
     )

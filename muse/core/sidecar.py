@@ -28,10 +28,13 @@ Answer = TypeVar("Answer")
 Progress = Callable[[int, int], None]
 """Called with (done, total) while a long piece of work goes on."""
 
+CLOSE_WAIT_MS = 100
+"""How long closing waits for another connection's transaction."""
+
 READ_WAIT_MS = 2000
 """How long a read waits for another connection's transaction, before it goes on without the file."""
 
-RETRY_SECONDS = 0.05
+RETRY_SECONDS = 1.0
 """How long an index in memory is used, at least, before the one on disk is tried again."""
 
 MAX_UNINDEXED = 4 * SEGMENT_LINES
@@ -236,9 +239,24 @@ class Sidecar:
         self._refresh()
 
     def close(self) -> None:
-        """Close the index; what is not indexed yet will be found in the log."""
+        """Close the index, after a last try to feed it; what it lacks then will be found in the log."""
+        behind = self._index is not None and (self._unindexed or self._index.path is None)
         self._close_index()
+        if behind:
+            try:
+                self._feed_before_closing()
+            except (*_INDEX_TROUBLE, OSError, MuseError) as error:
+                _log.info("%s: closed with an index that is behind (%s)", self._folder, error)
+            self._close_index()
         self._reset()
+
+    def _feed_before_closing(self) -> None:
+        self._index = open_index(self._folder)
+        if self._index is not None and self._fits(self._index):
+            size = self.size
+            self._adopt(self._index)
+            self._look_up_to(self._index, size)
+            self._feed(self._index, CLOSE_WAIT_MS)
 
     def abandon(self) -> Index | None:
         """Let go of the index without closing it: in a forked child it is the parent's."""
@@ -257,10 +275,10 @@ class Sidecar:
 
     def _open(self, *, in_memory: bool) -> Index:
         index = None
-        began = time.monotonic()
         if not in_memory and time.monotonic() >= self._memory_until:
             index = self._open_on_disk()
         if index is None:
+            began = time.monotonic()
             index = open_in_memory(self._scan())
             # Scanning a large log again and again would be worse than a late return to the disk.
             now = time.monotonic()
