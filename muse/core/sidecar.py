@@ -317,8 +317,10 @@ class Sidecar:
 
     def _fits(self, index: Index) -> bool:
         """Whether the index is this log's: its first and last line lie where it says."""
+        rows = index.boundary_rows()
+        # Asked after the rows were read: others may append and index in between.
         size = self._log.size()
-        for row in index.boundary_rows():
+        for row in rows:
             start = max(row.byte_offset - 1, 0)
             if row.end > size or not describes(row, self._log.read(start, row.end)):
                 _log.warning(

@@ -1,0 +1,62 @@
+"""Commands around a commit: `delta` collapses a domain, `checkpoint` marks what is committed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from muse.cli.describing import description
+from muse.cli.output import counted, note, print_json, print_rows, print_table
+from muse.cli.progress import Working
+from muse.cli.repo import json_option, open_session, repo_option
+
+
+@click.command(
+    short_help="Collapse what is pending of one domain.",
+    epilog="\b\nExample: what a commit of the music would contain.\n  muse op-log delta demo music --json",
+)
+@click.argument("session")
+@click.argument("domain")
+@json_option("one object, the StructuredDelta")
+@repo_option
+def delta(session: str, domain: str, repo: Path, *, as_json: bool) -> None:
+    """Collapse what SESSION holds of DOMAIN since its checkpoint, in total order."""
+    with open_session(repo, session) as log:
+        with Working(f"collapsing {domain}"):
+            collapsed = log.to_structured_delta(domain)
+        if as_json:
+            print_json(collapsed)
+            return
+        rows = (description(op) for op in collapsed["ops"])
+        print_rows(("OP", "ADDRESS", "WHAT"), rows)
+        note(f"{domain}: {collapsed['summary']}")
+        if not collapsed["ops"]:
+            known = ", ".join(sorted(log.domains())) or "none"
+            note(f"domains in this session: {known}")
+
+
+@click.command(
+    short_help="Mark all that has arrived as committed.",
+    epilog="\b\nExample: after the commit 3f9a was made.\n  muse op-log checkpoint demo 3f9a",
+)
+@click.argument("session")
+@click.argument("snapshot_id")
+@json_option("one object, the checkpoint record")
+@repo_option
+def checkpoint(session: str, snapshot_id: str, repo: Path, *, as_json: bool) -> None:
+    """Mark everything that has arrived in SESSION by now as committed in SNAPSHOT_ID.
+
+    What arrives later stays pending, whatever its timestamp.
+    """
+    with open_session(repo, session) as log:
+        mark = log.checkpoint(snapshot_id)
+        if as_json:
+            print_json(mark)
+            return
+        print_table(
+            ("CHECKPOINT", "COVERS", "HIGHEST LAMPORT", "AT"),
+            [(mark["snapshot_id"], mark["op_count"], mark["lamport_ts"], mark["created_at"])],
+            right=("COVERS", "HIGHEST LAMPORT"),
+        )
+        note(f"{counted(mark['op_count'], 'entry')} covered; what arrives from now on is pending")

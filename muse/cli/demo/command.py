@@ -1,0 +1,161 @@
+"""The command `demo`: what is recorded, how fast, and where."""
+
+# ruff: noqa: PLC0415 - the engine and rich are imported when it runs, so that a help text comes at once
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from muse.cli.escaping import shown
+from muse.cli.failures import FOUND_DAMAGE, ends_with
+from muse.cli.output import counted, print_json
+from muse.cli.repo import json_option
+
+if TYPE_CHECKING:
+    from muse.cli.demo.trace import Edit
+
+_SECONDS = 4.0
+_MOST_ACTORS = 200
+
+
+def _speed(_ctx: click.Context, _param: click.Parameter, given: str) -> float:
+    """How many times as fast as life; "max" is infinite."""
+    try:
+        speed = math.inf if given == "max" else float(given)
+    except ValueError:
+        speed = math.nan
+    if not speed > 0 or (math.isinf(speed) and given != "max"):
+        raise click.BadParameter(f"{given!r} is neither a positive number nor max")
+    return speed
+
+
+@click.command(
+    short_help="Record a live session, and show what follows.",
+    epilog="\b\n"
+    "Examples: the round and the functions that ship with it; a recorded trace, all of it, at once.\n"
+    "  muse op-log demo\n"
+    "  muse op-log demo --trace edits.jsonl.gz --speed max",
+)
+@click.option(
+    "--trace",
+    "traces",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Record these edits, JSON Lines, gzipped or plain. May be given several times.",
+)
+@click.option(
+    "--speed",
+    callback=_speed,
+    default="1",
+    metavar="N|max",
+    help="How many times as fast as life, which is 100 edits a second of each actor; max records all edits.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True, max=3600),
+    metavar="S",
+    help=f"How long edits are made; default {_SECONDS:g}. Not with --speed max.",
+)
+@click.option(
+    "--repo",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Record into this repository folder; default: a fresh one, which is kept.",
+)
+@click.option("--session", default="demo", metavar="NAME", help='The session to make; default "demo".')
+@json_option("one object with what happened, and the telling on standard error")
+def demo(
+    traces: tuple[Path, ...],
+    speed: float,
+    seconds: float | None,
+    repo: Path | None,
+    session: str,
+    *,
+    as_json: bool,
+) -> None:
+    """Record a live session by several processes, and show what can be done with it.
+
+    Each actor is a process. While they edit, both domains are collapsed at one cut and a checkpoint is
+    made; then the rest is replayed, a second replica merged, the index deleted and rebuilt, and
+    everything verified. Ends with exit code 1 if anything is not as it should be.
+    """
+    if seconds is not None and math.isinf(speed):
+        raise click.UsageError("--seconds and --speed max exclude each other: max records all edits.")
+
+    def tell(text: str) -> None:
+        click.echo(shown(text, keep="\n"), err=as_json)
+
+    from muse.cli.demo.story import Stage, Story
+
+    edits, edits_apart, material = _material(traces, speed, seconds or _SECONDS)
+    repo, repo_apart = _folders(repo, session)
+    rate = None if math.isinf(speed) else _ticks_per_s() * speed
+    story = Story(Stage(edits, edits_apart, material, repo, repo_apart, session, rate), tell)
+    happened = story.run()
+    if as_json:
+        print_json(happened)
+    ends_with(0 if happened["ok"] else FOUND_DAMAGE)
+
+
+def _ticks_per_s() -> int:
+    from muse.cli.demo.plan import TICKS_PER_S
+
+    return TICKS_PER_S
+
+
+def _folders(repo: Path | None, session: str) -> tuple[Path, Path]:
+    """Where the session and its second replica go; the session must be new."""
+    if repo is None:
+        base = Path(tempfile.mkdtemp(prefix="muse-demo-"))
+        folders = base / "here", base / "apart"
+        for folder in folders:
+            folder.mkdir()
+        return folders
+    from muse.core.op_log import OpLog
+
+    with OpLog(repo, session) as log:
+        if log.exists() or log.folder.is_dir():
+            raise click.UsageError(f"session {session!r} exists in {repo}: choose another with --session.")
+    repo.mkdir(parents=True, exist_ok=True)
+    return repo, Path(tempfile.mkdtemp(prefix="muse-demo-apart-"))
+
+
+def _material(traces: Sequence[Path], speed: float, seconds: float) -> tuple[list[Edit], list[Edit], str]:
+    """The edits of the session, those made apart, and what to call them."""
+    from muse.cli.demo import drafts, music
+    from muse.cli.demo.plan import until
+    from muse.cli.demo.trace import one_after_another, read_trace
+
+    piece, writings = music.round_for_four(), drafts.project_drafts()
+    apart = [*music.edits(piece, apart=True), *drafts.edits(writings, apart=True)]
+    if traces:
+        edits = one_after_another([read_trace(path) for path in traces])
+        material = f"recorded edits from {', '.join(path.name for path in traces)}"
+    else:
+        edits = one_after_another([music.edits(piece, apart=False), drafts.edits(writings, apart=False)])
+        material = f"{piece.title}, typed note by note, and functions of this project, typed word by word"
+    if not math.isinf(speed):
+        ticks = max(1, round(seconds * speed * _ticks_per_s()))
+        edits, apart = until(edits, ticks), apart[:ticks]
+    actors = {edit.actor_id for edit in edits}
+    if len(actors) > _MOST_ACTORS:
+        raise click.UsageError(
+            f"these edits are by {counted(len(actors), 'actor')}, each of which would be a process; "
+            f"at most {_MOST_ACTORS} are possible."
+        )
+    return edits, _of_domains(apart, edits), material
+
+
+def _of_domains(apart: Sequence[Edit], edits: Sequence[Edit]) -> list[Edit]:
+    """The edits made apart, as far as they are of a domain of the session; for unknown domains, all."""
+    domains = sorted({edit.domain for edit in edits})
+    fitting = [edit for edit in apart if edit.domain in domains]
+    return [replace(edit, parents=()) for edit in fitting or (replace(edit, domain=domains[0]) for edit in apart)]

@@ -1,0 +1,145 @@
+"""The processes of the demo, seen from the main one: start them, tell them, hear them, end them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Thread
+from types import TracebackType
+from typing import IO
+
+import muse
+from muse.cli.demo import actor, apart
+from muse.cli.failures import SystemFailed
+
+_PACKAGE_PARENT = Path(muse.__file__).parents[1]
+
+
+class Player:
+    """One process. It is started at once; what it says is heard by a thread."""
+
+    def __init__(self, name: str, script: Path, arguments: Sequence[str | Path], errors: IO[bytes]) -> None:
+        """`errors` receives the standard error of the process; the caller closes it."""
+        self.name = name
+        self.ready = False
+        self.acknowledged: int | None = None
+        """How many of its entries were acknowledged, once it is done."""
+        # -P keeps the script's own folder out of the import path; the package itself must be on it,
+        # wherever it was imported from.
+        paths = [str(_PACKAGE_PARENT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        self._process = subprocess.Popen(  # noqa: S603 - this package's own scripts
+            [sys.executable, "-P", script, *arguments],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        self._hearing = Thread(target=self._hear, daemon=True)
+        self._hearing.start()
+
+    def _hear(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101 - asked for above
+        for line in self._process.stdout:
+            word, _, number = line.strip().partition(" ")
+            if word == "ready":
+                self.ready = True
+            elif word == "done":
+                self.acknowledged = int(number)
+
+    def tell(self, word: str) -> None:
+        """Say a word to the process, if it still listens."""
+        assert self._process.stdin is not None  # noqa: S101 - asked for above
+        try:
+            self._process.stdin.write(word + "\n")
+            self._process.stdin.flush()
+        except (BrokenPipeError, ValueError):
+            # It is over: `failed` or `acknowledged` says how.
+            return
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended without having done its work."""
+        code = self._process.poll()
+        return code is not None and (code != 0 or (not self._hearing.is_alive() and self.acknowledged is None))
+
+    def end(self) -> None:
+        """Collect the process, ended by force if it is still at work."""
+        if self._process.poll() is None and self.acknowledged is None:
+            self._process.kill()
+        self._process.wait()
+        self._hearing.join()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                _close(pipe)
+
+
+def _close(pipe: IO[str]) -> None:
+    try:
+        pipe.close()
+    except BrokenPipeError:
+        # A word was on its way to a process that had ended.
+        return
+
+
+class Players:
+    """All processes of a session: its actors and the one who works apart. A context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` takes the file of what the processes say on standard error."""
+        self._errors_path = folder / "errors.txt"
+        self._errors = self._errors_path.open("ab")
+        self._all: list[Player] = []
+
+    def add_actor(self, name: str, *arguments: str | Path) -> Player:
+        """Start a process that writes into the session."""
+        return self._add(name, actor.__file__, arguments)
+
+    def add_apart(self, name: str, *arguments: str | Path) -> Player:
+        """Start the process that writes into a replica of its own."""
+        return self._add(name, apart.__file__, arguments)
+
+    def _add(self, name: str, script: str, arguments: Sequence[str | Path]) -> Player:
+        player = Player(name, Path(script), arguments, self._errors)
+        self._all.append(player)
+        return player
+
+    def tell(self, word: str) -> None:
+        """Say a word to every process."""
+        for player in self._all:
+            player.tell(word)
+
+    @property
+    def all_ready(self) -> bool:
+        """Whether every process waits for the common start."""
+        self._check()
+        return all(player.ready for player in self._all)
+
+    @property
+    def all_done(self) -> bool:
+        """Whether every process has done its work."""
+        return self.working() == 0
+
+    def working(self) -> int:
+        """How many processes are still at work."""
+        self._check()
+        return sum(player.acknowledged is None for player in self._all)
+
+    def _check(self) -> None:
+        for player in self._all:
+            if player.failed:
+                said = self._errors_path.read_text("utf-8", "backslashreplace").strip()
+                raise SystemFailed(f"the process of {player.name} failed:\n{said}")
+
+    def __enter__(self) -> Players:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for player in self._all:
+            player.end()
+        self._errors.close()

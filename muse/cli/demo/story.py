@@ -1,0 +1,354 @@
+"""The demo, act by act: record, collapse at a cut, checkpoint, replay, merge, rebuild, verify."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+from muse.cli.demo.checks import (
+    Checks,
+    as_planned,
+    in_total_order,
+    ops_of,
+    parents_come_first,
+    plain_entries,
+)
+from muse.cli.demo.plan import PlannedEdit, free_edits, planned, write_plans
+from muse.cli.demo.players import Player, Players
+from muse.cli.demo.screen import Screen
+from muse.cli.demo.trace import Edit
+from muse.cli.describing import description
+from muse.cli.output import counted, tally
+from muse.cli.progress import Working
+from muse.core.op_log import Cut, OpEntry, OpLog, OpLogCheckpoint
+from muse.domain import StructuredDelta
+
+_POLL_S = 0.05
+_CUT_SHARE = 0.6
+"""The share of the edits that has arrived when the cut is taken: some before the rest is held back."""
+
+_SNAPSHOT_ID = "snapshot-1"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What is to be recorded, and where."""
+
+    edits: Sequence[Edit]
+    """Those of the session, in which every actor is a process."""
+    edits_apart: Sequence[Edit]
+    """Those of whoever records a replica of the session meanwhile."""
+    material: str
+    """Where the edits come from, for people."""
+    repo: Path
+    repo_apart: Path
+    session_id: str
+    rate: float | None
+    """Edits a second of each actor; None for as fast as they can."""
+
+
+@dataclass
+class Recorded:
+    """What became of the edits while they were recorded."""
+
+    plan: list[PlannedEdit]
+    acknowledged: int
+    acknowledged_apart: int
+    cut: Cut
+    deltas: dict[str, StructuredDelta]
+    mark: OpLogCheckpoint
+    arrived_meanwhile: int
+    """Entries that arrived between the cut and the end of the checkpoint."""
+
+
+@dataclass
+class Story:
+    """Tells the demo with `tell`, one act after the other."""
+
+    stage: Stage
+    tell: Callable[[str], None]
+    checks: Checks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.checks = Checks(self.tell)
+
+    def run(self) -> dict[str, Any]:
+        """Play all acts; return what happened, for a program to read."""
+        started = time.monotonic()
+        stage = self.stage
+        with OpLog(stage.repo, stage.session_id) as log:
+            recorded = self.record(log)
+            self.collapse_and_checkpoint(log, recorded)
+            pending = self.show_pending(log, recorded)
+            merged = self.merge(log, recorded)
+            before = _answers(log)
+        self.delete_index()
+        with OpLog(stage.repo, stage.session_id) as log:
+            self.rebuild(log, before)
+            findings = self.verify(log)
+            path = log.path
+        elapsed_s = time.monotonic() - started
+        self.say_what_happened(recorded, path, elapsed_s)
+        return {
+            "session_id": stage.session_id,
+            "repo": str(stage.repo),
+            "replica_repo": str(stage.repo_apart),
+            "log_path": str(path),
+            "edits": len(recorded.plan),
+            "acknowledged": recorded.acknowledged,
+            "actors": before["actors"],
+            "domains": before["domains"],
+            "deltas": {domain: delta["summary"] for domain, delta in recorded.deltas.items()},
+            "checkpoint": recorded.mark,
+            "pending_after_checkpoint": len(pending),
+            "merged": merged,
+            "findings": findings,
+            "checks": [{"claim": claim, "ok": holds} for claim, holds in self.checks.found],
+            "ok": not self.checks.failed,
+            "elapsed_s": round(elapsed_s, 2),
+        }
+
+    # Act 1
+
+    def record(self, log: OpLog) -> Recorded:
+        """Let all processes write, and commit in the middle of it."""
+        stage = self.stage
+        plan = planned(stage.edits)
+        domains = sorted({edit.domain for edit in plan})
+        actors = list(dict.fromkeys(edit.actor_id for edit in plan))
+        pace = "as fast as they can" if stage.rate is None else f"about {stage.rate:g} edits a second each"
+        self.tell(f"1. Recording session {stage.session_id!r}: {stage.material}.")
+        self.tell(
+            f"   {counted(len(plan), 'edit')} by {counted(len(actors), 'actor')}, each in a process of its own, {pace}."
+        )
+        if len(domains) == 1:
+            self.tell(f"   They are all of one domain, {domains[0]}: so there is one delta below, not two.")
+        with tempfile.TemporaryDirectory(prefix="muse-demo-plan-") as name, Players(Path(name)) as players:
+            players_here, player_apart = self._cast(plan, players, Path(name))
+            _wait(lambda: players.all_ready)
+            with Screen(sys.stdout, self.tell) as screen:
+                players.tell("go")
+                recorded = self._commit_meanwhile(log, plan, players, screen)
+                while not players.all_done:
+                    screen.show(log.actors(), log.domains(), players.working())
+                    time.sleep(_POLL_S)
+                screen.show(log.actors(), log.domains(), 0, last=True)
+            recorded.acknowledged = sum(player.acknowledged or 0 for player in players_here)
+            recorded.acknowledged_apart = player_apart.acknowledged or 0
+        self._check_recording(log, recorded)
+        return recorded
+
+    def _cast(self, plan: list[PlannedEdit], players: Players, folder: Path) -> tuple[list[Player], Player]:
+        """Start the processes."""
+        stage = self.stage
+        rate = "max" if stage.rate is None else str(stage.rate)
+        here = [
+            players.add_actor(actor_id, stage.repo, stage.session_id, path, rate)
+            for actor_id, path in write_plans(plan, folder).items()
+        ]
+        path_apart = folder / "apart.jsonl"
+        plans_apart = write_plans(planned(stage.edits_apart), _made(folder / "apart"))
+        path_apart.write_bytes(b"".join(path.read_bytes() for path in plans_apart.values()))
+        apart = players.add_apart(
+            "whoever works apart", stage.repo_apart, stage.session_id, path_apart, rate, stage.repo
+        )
+        return here, apart
+
+    def _commit_meanwhile(self, log: OpLog, plan: list[PlannedEdit], players: Players, screen: Screen) -> Recorded:
+        """Wait until enough has arrived; then cut, collapse and checkpoint while the rest arrives."""
+        enough = min(max(1, int(len(plan) * _CUT_SHARE)), free_edits(len(plan)))
+        while len(log) < enough:
+            screen.show(log.actors(), log.domains(), players.working())
+            time.sleep(_POLL_S)
+        cut = log.cut()
+        # From here on those who were held back write as well: the collapse has company.
+        players.tell("cut")
+        deltas = {domain: log.to_structured_delta(domain, upto=cut) for domain in sorted(log.domains())}
+        mark = log.checkpoint(_SNAPSHOT_ID, upto=cut)
+        return Recorded(plan, 0, 0, cut, deltas, mark, arrived_meanwhile=len(log) - cut.op_count)
+
+    def _check_recording(self, log: OpLog, recorded: Recorded) -> None:
+        entries = plain_entries(log.path)
+        self.checks.claim(
+            f"{counted(recorded.acknowledged, 'entry')} acknowledged; as many in file and index",
+            holds=recorded.acknowledged == len(recorded.plan) == len(entries) == len(log),
+        )
+        self.checks.claim("every edit is there once, as it was made", holds=as_planned(entries, recorded.plan))
+        self.checks.claim(
+            "every edit stands below those it depends on, with a higher timestamp",
+            holds=parents_come_first(entries),
+        )
+
+    # Act 2
+
+    def collapse_and_checkpoint(self, log: OpLog, recorded: Recorded) -> None:
+        """Say what the cut gave, and hold it against the lines below it."""
+        cut, mark = recorded.cut, recorded.mark
+        self.tell("")
+        self.tell(f"2. Meanwhile, with {counted(cut.op_count, 'entry')} in the log, a cut was taken there.")
+        covered = in_total_order(plain_entries(log.path, cut.byte_offset))
+        for domain, delta in recorded.deltas.items():
+            self.tell(f"   delta {domain}: {delta['summary']}")
+            self.checks.claim(
+                f"the delta of {domain} holds what a plain scan of the lines below the cut gives",
+                holds=delta["ops"] == ops_of(covered, domain),
+            )
+        self.tell(
+            f"   Checkpoint {mark['snapshot_id']} marks the cut; "
+            f"{counted(recorded.arrived_meanwhile, 'edit')} arrived between cut and checkpoint."
+        )
+        self.checks.claim(
+            f"the checkpoint covers {counted(mark['op_count'], 'entry')}, those of the cut",
+            holds=mark["op_count"] == cut.op_count == len(covered),
+        )
+
+    # Act 3
+
+    def show_pending(self, log: OpLog, recorded: Recorded) -> list[OpEntry]:
+        """Say what the checkpoint does not cover."""
+        pending = log.replay_since_checkpoint()
+        late = sum(entry["lamport_ts"] <= recorded.mark["lamport_ts"] for entry in pending)
+        self.tell("")
+        self.tell(f"3. Pending, for the next commit: {counted(len(pending), 'entry')}, such as")
+        for entry in pending[:3]:
+            kind, address, what = description(entry["domain_op"])
+            self.tell(f"   {entry['lamport_ts']:>7}  {entry['actor_id']}: {kind} {address} {what}")
+        if late:
+            self.tell(f"   {late:,} of them have a timestamp no higher than the checkpoint's: late, not lost.")
+        after = plain_entries(log.path)[recorded.cut.op_count :]
+        self.checks.claim("pending is exactly what arrived after the cut", holds=_op_ids(pending) == _op_ids(after))
+        return pending
+
+    # Act 4
+
+    def merge(self, log: OpLog, recorded: Recorded) -> dict[str, int]:
+        """Bring both replicas together."""
+        stage = self.stage
+        self.tell("")
+        self.tell("4. All that time somebody worked apart, on a replica of the session in another folder.")
+        with OpLog(stage.repo_apart, stage.session_id) as other, Working("merging") as working:
+            known = len(other) - recorded.acknowledged_apart
+            self.tell(
+                f"   It began with {counted(known, 'entry')} of ours and made "
+                f"{counted(recorded.acknowledged_apart, 'entry')} of its own."
+            )
+            came = log.merge(other, progress=working)
+            went = other.merge(log, progress=working)
+            again = log.merge(other) + other.merge(log)
+            self.tell(f"   Merged both ways: {came:,} came, {went:,} went.")
+            ours, theirs = in_total_order(plain_entries(log.path)), in_total_order(plain_entries(other.path))
+            self.checks.claim(
+                "each got what it lacked, and merging again adds nothing",
+                holds=(came, went, again) == (recorded.acknowledged_apart, len(recorded.plan) - known, 0),
+            )
+            self.checks.claim(f"both hold the same {counted(len(ours), 'entry')}", holds=ours == theirs)
+            # Only the first replica has a checkpoint, so its delta would be of the rest only.
+            self.checks.claim(
+                "both give the same delta in every domain",
+                holds=all(other.to_structured_delta(domain)["ops"] == ops_of(ours, domain) for domain in log.domains())
+                and all(
+                    log.to_structured_delta(domain)["ops"]
+                    == ops_of(in_total_order(plain_entries(log.path)[recorded.cut.op_count :]), domain)
+                    for domain in log.domains()
+                ),
+            )
+        return {"came": came, "went": went}
+
+    # Act 5
+
+    def delete_index(self) -> None:
+        """Throw the index away, as anybody may at any moment."""
+        with OpLog(self.stage.repo, self.stage.session_id) as log:
+            folder = log.folder
+        for path in folder.glob("index.db*"):
+            path.unlink()
+        self.tell("")
+        self.tell("5. The index is deleted: the log is the only truth.")
+
+    def rebuild(self, log: OpLog, before: dict[str, Any]) -> None:
+        """Make the index anew and ask it what the old one was asked."""
+        started = time.monotonic()
+        with Working("indexing", "bytes") as working:
+            log.rebuild_index(progress=working)
+        self.tell(f"   Rebuilt from the log in {time.monotonic() - started:.2f} s: {tally(log.domains())}.")
+        self.checks.claim("the new index answers as the old one did", holds=_answers(log) == before)
+
+    def verify(self, log: OpLog) -> int:
+        """Check everything there is to check."""
+        with Working("verifying", "bytes") as working:
+            report = log.verify(progress=working)
+        number = sum(report.counts.values())
+        self.checks.claim(
+            f"verify read {counted(report.lines, 'line')} and found {number or 'nothing'}",
+            holds=report.ok and not number,
+        )
+        for finding in report.findings[:5]:
+            self.tell(f"   {finding.kind} at byte {finding.byte_offset}: {finding.reason}; {finding.remedy}")
+        return number
+
+    # Afterwards
+
+    def say_what_happened(self, recorded: Recorded, path: Path, elapsed_s: float) -> None:
+        """Plain words, the files, and what to try next."""
+        stage = self.stage
+        session, repo, apart = (quote(str(part)) for part in (stage.session_id, stage.repo, stage.repo_apart))
+        domain = quote(next(iter(recorded.deltas)))
+        failed = self.checks.failed
+        verdict = "every check held" if not failed else f"{counted(len(failed), 'check')} FAILED"
+        processes = len({edit.actor_id for edit in recorded.plan})
+        self.tell("")
+        self.tell(f"In {elapsed_s:.1f} seconds, {verdict}.")
+        self.tell(
+            f"{counted(processes, 'process', 'processes')} appended to one file, each edit as it occurred.\n"
+            "In the middle of it a commit was prepared: what had arrived by then became one delta a domain,\n"
+            "and a checkpoint marks it. What arrived later is pending. A replica that was written apart was\n"
+            "merged, and both are equal now. The index was lost, and nothing with it."
+        )
+        self.tell("")
+        self.tell(f"The log:           {path}")
+        self.tell(f"The checkpoint:    {path.with_name('checkpoint.json')}")
+        self.tell(f"The index:         {path.with_name('index.db')}")
+        self.tell(f"The other replica: {stage.repo_apart}")
+        self.tell("")
+        self.tell("Try next:")
+        for command in (
+            f"sessions --repo {repo}",
+            f"replay {session} --repo {repo} | head",
+            f"query {session} --repo {repo} --domain {domain} --limit 5 --json",
+            f"delta {session} {domain} --repo {repo} | tail",
+            f"checkpoint {session} snapshot-2 --repo {repo}",
+            f"merge {session} {apart} --repo {repo}",
+            f"verify {session} --repo {repo}",
+        ):
+            self.tell(f"  muse op-log {command}")
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    while not condition():
+        time.sleep(_POLL_S)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _op_ids(entries: Sequence[Any]) -> list[str]:
+    return [entry["op_id"] for entry in entries]
+
+
+def _answers(log: OpLog) -> dict[str, Any]:
+    """What a log's index says of it."""
+    return {
+        "ops": len(log),
+        "actors": log.actors(),
+        "domains": log.domains(),
+        "pending": log.count(since_checkpoint=True),
+        "by_domain": {domain: log.count(domain=domain) for domain in log.domains()},
+    }

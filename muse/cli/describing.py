@@ -1,0 +1,71 @@
+"""An operation in three words for people: its kind, where, what.
+
+The log gives an operation no meaning, so nothing here may rely on a field: any JSON object has a
+description.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_LONGEST = 100
+
+
+def description(domain_op: Mapping[str, Any]) -> tuple[str, str, str]:
+    """(kind, address, what), each "" where the operation has none."""
+    kind = _text(domain_op.get("op", ""))
+    describe = _WHAT.get(kind, _anything)
+    return kind, _text(domain_op.get("address", "")), _short(describe(domain_op))
+
+
+def _content(op: Mapping[str, Any]) -> str:
+    return _text(op.get("content_summary", op.get("content_id", "")))
+
+
+def _move(op: Mapping[str, Any]) -> str:
+    return f"{_text(op.get('from_position', '?'))} -> {_text(op.get('to_position', '?'))}"
+
+
+def _replacement(op: Mapping[str, Any]) -> str:
+    return f"{_text(op.get('old_summary', '?'))} -> {_text(op.get('new_summary', '?'))}"
+
+
+def _mutation(op: Mapping[str, Any]) -> str:
+    fields = op.get("fields")
+    if not isinstance(fields, Mapping):
+        return _replacement(op)
+    return ", ".join(
+        f"{name} {_text(change.get('old', '?'))} -> {_text(change.get('new', '?'))}"
+        if isinstance(change, Mapping)
+        else str(name)
+        for name, change in fields.items()
+    )
+
+
+def _patch(op: Mapping[str, Any]) -> str:
+    children = op.get("child_ops")
+    number = len(children) if isinstance(children, list) else 0
+    return f"{_text(op.get('child_summary', ''))} ({number} inside)"
+
+
+def _anything(op: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={_text(value)}" for key, value in op.items() if key not in ("op", "address"))
+
+
+_WHAT = {
+    "insert": _content,
+    "delete": _content,
+    "move": _move,
+    "replace": _replacement,
+    "mutate": _mutation,
+    "patch": _patch,
+}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else repr(value)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -1,0 +1,85 @@
+"""A progress bar for work that takes over a second: on standard error, and on a terminal only."""
+
+# ruff: noqa: PLC0415 - rich is imported when a bar is shown
+
+from __future__ import annotations
+
+import sys
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from muse.cli.escaping import shown
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+_SHOWN_AFTER_S = 1.0
+
+
+class Working:
+    """Use as a context manager around the work, and as its progress callback: `working(done, total)`.
+
+    Work that reports nothing gets a bar that pulses. The callback may come from any thread and only
+    notes two numbers, so it costs the work nothing.
+    """
+
+    def __init__(self, what: str, unit: str = "") -> None:
+        """`what` is said in front of the bar; `unit` "bytes" shows sizes, else numbers are plain."""
+        self._what = shown(what)
+        self._unit = unit
+        self._lock = threading.Lock()
+        self._bar: Progress | None = None
+        self._ended = False
+        self._timer: threading.Timer | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Note how far the work has come."""
+        bar = self._bar
+        if bar is not None:
+            bar.update(bar.task_ids[0], completed=done, total=total)
+
+    def __enter__(self) -> Working:
+        if sys.stderr.isatty():
+            self._timer = threading.Timer(_SHOWN_AFTER_S, self._show)
+            self._timer.daemon = True
+            self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        with self._lock:
+            self._ended = True
+            if self._bar is not None:
+                self._bar.stop()
+
+    def _show(self) -> None:
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+
+        from muse.cli.output import console
+
+        amount = DownloadColumn() if self._unit == "bytes" else MofNCompleteColumn()
+        bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            amount,
+            TimeElapsedColumn(),
+            console=console(sys.stderr),
+            transient=True,
+        )
+        bar.add_task(self._what, total=None)
+        # The work may have ended while rich was being imported.
+        with self._lock:
+            if not self._ended:
+                self._bar = bar
+                bar.start()

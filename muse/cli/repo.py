@@ -1,0 +1,63 @@
+"""Which repository and which session a command is about."""
+
+# ruff: noqa: PLC0415 - the engine is imported when it is needed, so that a help text comes at once
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from muse.cli.failures import WrongUsage
+
+if TYPE_CHECKING:
+    from muse.core.op_log import OpLog
+
+_MARK = ".muse"
+
+
+def found_repo(given: Path | None) -> Path:
+    """The repository folder: the one given, else the nearest upwards that has .muse/, else here."""
+    if given is not None:
+        return given
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / _MARK).is_dir():
+            return folder
+    return here
+
+
+def repo_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--repo DIR`; the command receives the folder found as `repo`."""
+    return click.option(
+        "--repo",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        callback=lambda _ctx, _param, given: found_repo(given),
+        metavar="DIR",
+        help="The repository folder; default: the nearest upwards that has .muse/, else here.",
+    )(command)
+
+
+def json_option(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add `--json`, which prints `what` for a program to read."""
+    return click.option("--json", "as_json", is_flag=True, help=f"Print {what}, for programs.")
+
+
+def open_session(repo: Path, session_id: str) -> OpLog:
+    """The log of a session that exists; the caller closes it.
+
+    Raises:
+        WrongUsage: there is no such session.
+    """
+    from muse.core.op_log import OpLog, list_sessions
+
+    log = OpLog(repo, session_id)
+    # A folder without its log is a damaged session, which the engine has more to say about.
+    if log.exists() or log.folder.is_dir():
+        return log
+    log.close()
+    known = list_sessions(repo)
+    hint = f"it has: {', '.join(known[:10])}{', …' if len(known) > 10 else ''}" if known else "it has none"
+    raise WrongUsage(f"no session {session_id!r} in {repo} ({hint})")

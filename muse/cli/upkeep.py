@@ -1,0 +1,110 @@
+"""Commands that look after a session's files: `verify` and `rebuild-index`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from muse.cli.failures import FOUND_DAMAGE, ends_with
+from muse.cli.output import counted, note, print_json, print_table
+from muse.cli.progress import Working
+from muse.cli.repo import json_option, open_session, repo_option
+
+if TYPE_CHECKING:
+    from muse.core.op_log import Finding, VerifyReport
+
+
+@click.command(
+    short_help="Check log, checkpoint and index.",
+    epilog="\b\n"
+    "Example: where the damage is, in bytes.\n"
+    "  muse op-log verify demo --json | jq '.findings[].byte_offset'",
+)
+@click.argument("session")
+@json_option("one object, the whole report")
+@repo_option
+def verify(session: str, repo: Path, *, as_json: bool) -> None:
+    """Check the log of SESSION line by line, its checkpoint, and its index against it.
+
+    Ends with exit code 1 when something is damaged. Nothing is changed on disk.
+    """
+    with open_session(repo, session) as log, Working(f"verifying {session}", "bytes") as working:
+        report = log.verify(progress=working)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        _print(report)
+    ends_with(0 if report.ok else FOUND_DAMAGE)
+
+
+def _print(report: VerifyReport) -> None:
+    if report.findings:
+        numbers = ("AT BYTE", "LENGTH")
+        print_table(
+            (*numbers, "FINDING", "SEVERITY", "REASON", "WHAT TO DO"),
+            map(_row, report.findings),
+            right=numbers,
+        )
+    hidden = sum(report.counts.values()) - len(report.findings)
+    if hidden > 0:
+        note(f"{counted(hidden, 'further finding')} not shown")
+    if report.pending_tail_bytes:
+        note(f"the last {counted(report.pending_tail_bytes, 'byte')} are a line still being written")
+    note(
+        f"{report.log_path}: {counted(report.size_bytes, 'byte')}, {counted(report.lines, 'line')}, "
+        f"{counted(report.entries, 'entry')}: {_verdict(report)}"
+    )
+
+
+def _verdict(report: VerifyReport) -> str:
+    if not report.ok:
+        return "damage found"
+    return "no damage" if report.counts else "nothing found"
+
+
+def _row(finding: Finding) -> tuple[object, ...]:
+    return (
+        "-" if finding.byte_offset is None else finding.byte_offset,
+        "-" if finding.length is None else finding.length,
+        finding.kind,
+        finding.severity,
+        finding.reason,
+        finding.remedy,
+    )
+
+
+@click.command(
+    "rebuild-index",
+    short_help="Make the index anew from the log.",
+    epilog="\b\nExample: after the disk was full.\n  muse op-log rebuild-index demo",
+)
+@click.argument("session")
+@json_option("one object with the counts")
+@repo_option
+def rebuild_index(session: str, repo: Path, *, as_json: bool) -> None:
+    """Make the index of SESSION anew from its log, beside the old one, and swap it in.
+
+    Safe at any time, with writers at work: the index is derived and the log is not touched.
+    """
+    with open_session(repo, session) as log:
+        started = time.monotonic()
+        with Working(f"indexing {session}", "bytes") as working:
+            log.rebuild_index(progress=working)
+        elapsed_s = time.monotonic() - started
+        size_bytes = log.path.stat().st_size if log.path.exists() else 0
+        if as_json:
+            print_json(
+                {
+                    "session_id": session,
+                    "ops": len(log),
+                    "size_bytes": size_bytes,
+                    "elapsed_s": round(elapsed_s, 3),
+                }
+            )
+            return
+        numbers = ("OPS", "BYTES", "SECONDS")
+        print_table(("SESSION", *numbers), [(session, len(log), size_bytes, f"{elapsed_s:.2f}")], right=numbers)
+        note("the index was made anew from the log")
