@@ -11,7 +11,7 @@ import orjson
 from muse.core.entry import OpEntry
 from muse.core.errors import AppendError, OpIdConflictError, SyncError
 from muse.core.index import Index
-from muse.core.line import check_length, checksum, decode_line, encode_entry, tidy
+from muse.core.line import check_length, checksum, encode_entry, same_content, tidy
 from muse.core.log_file import LogFile
 from muse.core.reader import read_lines
 from muse.core.scan import entry_row, op_id_bytes
@@ -144,8 +144,7 @@ class Appender:
 
 
 def _refuse_conflict(new: Encoded, there: bytes, where: str) -> None:
-    # Compared as values: another program may spell the same entry differently.
-    if new.line != there and decode_line(new.line) != decode_line(there):
+    if not same_content(new.line, there):
         raise OpIdConflictError(
             f"op_id: {new.entry['op_id']} is there already, {where}, with other content: an operation never "
             "changes; give the new one its own op_id"

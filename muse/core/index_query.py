@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from muse.core.entry import find_unencodable
-from muse.core.errors import InvalidArgumentError
+from muse.core.arguments import check_name, check_number
 from muse.core.index import ROLES, Index, Row
 
 END = 2**62
@@ -47,20 +46,6 @@ class Filter:
     def names(self) -> dict[str, str]:
         """The names asked for, by role."""
         return {role: name for role in ROLES if (name := getattr(self, role)) is not None}
-
-
-def check_name(argument: str, value: object) -> None:
-    """Raise `InvalidArgumentError` where `value` is no text that an entry could hold."""
-    if not isinstance(value, str) or (not value.isascii() and find_unencodable(value)):
-        raise InvalidArgumentError(f"{argument}: must be text in UTF-8, not {value!r}")
-
-
-def check_number(argument: str, value: object, *, lowest: int | None = None) -> None:
-    """Raise `InvalidArgumentError` where `value` is no integer, or below `lowest`."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidArgumentError(f"{argument}: must be an integer, not {value!r}")
-    if lowest is not None and value < lowest:
-        raise InvalidArgumentError(f"{argument}: must be at least {lowest}, not {value}")
 
 
 @dataclass(frozen=True)

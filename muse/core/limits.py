@@ -5,8 +5,12 @@ from __future__ import annotations
 MAX_LAMPORT_TS = 2**53 - 1
 """Largest timestamp that every JSON reader (JavaScript's too) holds exactly."""
 
-MAX_LINE_BYTES = 16 * 1024 * 1024
-"""Default for the longest line, its newline included. `OpLog(max_line_bytes=…)` sets another."""
+MAX_LINE_BYTES = 64 << 20
+"""Longest line that is read as an entry, its newline included. The same for every handle, since all of
+them share one index: what is an entry can't depend on who asks."""
+
+DEFAULT_MAX_APPEND_BYTES = 16 << 20
+"""Longest line that is appended, unless `OpLog(max_line_bytes=…)` says otherwise."""
 
 MAX_NESTING = 200
 """How deep arrays and objects may nest in a line. orjson 3.13 refuses to write past 254."""

@@ -59,6 +59,20 @@ def check_length(line: bytes, max_line_bytes: int) -> None:
         )
 
 
+def same_content(line: bytes, other: bytes) -> bool:
+    """Whether two valid lines hold the same entry, however each of them spells it.
+
+    Compared as text, since in Python 1 == 1.0 == True.
+    """
+    if line == other:
+        return True
+    return _canonical(line) == _canonical(other)
+
+
+def _canonical(line: bytes) -> bytes:
+    return orjson.dumps(orjson.loads(tidy(line)), option=orjson.OPT_SORT_KEYS)
+
+
 def tidy(line: bytes) -> bytes:
     """The line's object alone, ended by one newline: without byte order mark and surrounding spaces."""
     return line.strip(_BLANKS).removeprefix(_BOM).strip(_BLANKS) + b"\n"

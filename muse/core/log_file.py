@@ -12,6 +12,7 @@ from pathlib import Path
 
 from muse.core import durable
 from muse.core.errors import AppendError, LogReplacedError
+from muse.core.limits import MAX_LINE_BYTES
 
 CHUNK_BYTES = 1 << 20
 """How much a scan reads at a time."""
@@ -100,7 +101,6 @@ class LogFile:
 
     def _open_for_reading(self) -> bool:
         try:
-            durable.make_folders(self.path.parent, durable=self._durable_names)
             self._adopt(os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
         except FileNotFoundError:
             return False
@@ -137,10 +137,10 @@ class LogFile:
         )
 
 
-def split_lines(log: LogFile, start: int, stop: int, max_line_bytes: int) -> Iterator[tuple[int, int, bytes]]:
+def split_lines(log: LogFile, start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
     """Every terminated line in [start, stop) as (byte offset, length, bytes), newline included.
 
-    Reads in chunks. A line longer than `max_line_bytes` is given with its true length, but with only
+    Reads in chunks. A line longer than `MAX_LINE_BYTES` is given with its true length, but with only
     its first bytes and no newline, so that memory stays bounded; what follows the last newline is
     not given at all.
     """
@@ -156,14 +156,14 @@ def split_lines(log: LogFile, start: int, stop: int, max_line_bytes: int) -> Ite
         last = lines.pop()
         for line in lines:
             length = oversized + len(carried) + len(line) + 1
-            if length > max_line_bytes:
+            if length > MAX_LINE_BYTES:
                 yield at, length, (carried + line)[:CHUNK_BYTES]
             else:
                 yield at, length, carried + line + b"\n"
             at += length
             carried, oversized = b"", 0
         carried += last
-        if oversized + len(carried) > max_line_bytes:
+        if oversized + len(carried) > MAX_LINE_BYTES:
             keep = min(len(carried), CHUNK_BYTES)
             oversized += len(carried) - keep
             carried = carried[:keep]

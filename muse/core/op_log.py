@@ -27,6 +27,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from muse.core import forking
 from muse.core.appender import Appender, encode, encoded_as_it_is
+from muse.core.arguments import check_name, check_number
 from muse.core.checkpoint import (
     Cut,
     OpLogCheckpoint,
@@ -56,8 +57,8 @@ from muse.core.errors import (
     SyncError,
 )
 from muse.core.index import Index, Row
-from muse.core.index_query import END, Filter, check_name, check_number, count, next_page, totals
-from muse.core.limits import MAX_LINE_BYTES
+from muse.core.index_query import END, Filter, count, next_page, totals
+from muse.core.limits import DEFAULT_MAX_APPEND_BYTES, MAX_LINE_BYTES
 from muse.core.log_file import LogFile
 from muse.core.reader import read_entries, read_lines
 from muse.core.scan import parse_op_id
@@ -114,7 +115,7 @@ class OpLog:
         session_id: str,
         *,
         durability: Literal["os", "fsync"] = "os",
-        max_line_bytes: int = MAX_LINE_BYTES,
+        max_line_bytes: int = DEFAULT_MAX_APPEND_BYTES,
     ) -> None:
         """Open the log of `session_id` in the repository at `repo_root`.
 
@@ -123,8 +124,8 @@ class OpLog:
             session_id: any non-empty text; docs/format.md says how it becomes a folder name.
             durability: "os": an acknowledged entry survives the death of the process; "fsync": power
                 loss too, at the cost of a disk flush for each append or batch.
-            max_line_bytes: longest line, newline included; longer entries are refused, and longer
-                lines found in the log are damage.
+            max_line_bytes: longest line to append, newline included, at most 64 MiB. Lines of up to
+                64 MiB are read, whatever this says.
 
         Raises:
             InvalidSessionIdError: the id can't be a folder, or its folder leads out of `op_log/`.
@@ -132,7 +133,7 @@ class OpLog:
         """
         if durability not in ("os", "fsync"):
             raise InvalidArgumentError(f"durability: must be 'os' or 'fsync', not {durability!r}")
-        check_number("max_line_bytes", max_line_bytes, lowest=1)
+        check_number("max_line_bytes", max_line_bytes, lowest=1, highest=MAX_LINE_BYTES)
         self.session_id = session_id
         self.durability = durability
         self.folder = session_folder(Path(repo_root).absolute(), session_id)
@@ -140,7 +141,7 @@ class OpLog:
         self._max_line_bytes = max_line_bytes
         self._file = LogFile(self.path, durable_names=durability == "fsync")
         self._clock = LamportClock()
-        self._sidecar = Sidecar(self.folder, self._file, self._clock, max_line_bytes)
+        self._sidecar = Sidecar(self.folder, self._file, self._clock)
         self._closed = False
         self.lock = threading.RLock()
         forking.register(self)
@@ -565,7 +566,7 @@ class OpLog:
         """
         with self._lock:
             self._sidecar.close()
-            return verify(self._file, self.session_id, self._max_line_bytes, progress, max_findings)
+            return verify(self._file, self.session_id, progress, max_findings)
 
     def rebuild_index(self, *, progress: Progress | None = None) -> None:
         """Make the index anew from the log, beside the old one, and swap it in.

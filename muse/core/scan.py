@@ -11,20 +11,21 @@ from typing import Any
 
 from muse.core.errors import DamagedLineError
 from muse.core.index import Row
+from muse.core.limits import MAX_LINE_BYTES
 from muse.core.line import checksum, decode_line
 from muse.core.log_file import LogFile, split_lines
 
 
-def scan_rows(log: LogFile, start: int, stop: int, max_line_bytes: int) -> Iterator[Row]:
+def scan_rows(log: LogFile, start: int, stop: int) -> Iterator[Row]:
     """A row for every terminated line in [start, stop). Duplicates are not looked for."""
-    for byte_offset, length, line in split_lines(log, start, stop, max_line_bytes):
-        yield row_of(byte_offset, length, line, max_line_bytes)
+    for byte_offset, length, line in split_lines(log, start, stop):
+        yield row_of(byte_offset, length, line)
 
 
-def row_of(byte_offset: int, length: int, line: bytes, max_line_bytes: int) -> Row:
+def row_of(byte_offset: int, length: int, line: bytes) -> Row:
     """What the index keeps of one line as `split_lines` gives it."""
-    if length > max_line_bytes:
-        problem = ("damaged", f"{length} bytes long, the limit is {max_line_bytes}")
+    if length > MAX_LINE_BYTES:
+        problem = ("damaged", f"{length} bytes long, the limit is {MAX_LINE_BYTES}")
         return Row(byte_offset, length, checksum(line), problem=problem)
     try:
         entry = decode_line(line)

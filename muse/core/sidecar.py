@@ -63,11 +63,10 @@ class Sidecar:
     in the index.
     """
 
-    def __init__(self, folder: Path, log: LogFile, clock: LamportClock, max_line_bytes: int) -> None:
+    def __init__(self, folder: Path, log: LogFile, clock: LamportClock) -> None:
         self._folder = folder
         self._log = log
         self._clock = clock
-        self._max_line_bytes = max_line_bytes
         self._index: Index | None = None
         self._memory_until = 0.0
         self._rebuild_next = False
@@ -141,7 +140,7 @@ class Sidecar:
             self._give_up(error)
 
     def _look_up_to(self, index: Index, size: int) -> None:
-        for row in scan_rows(self._log, self.end, size, self._max_line_bytes):
+        for row in scan_rows(self._log, self.end, size):
             if row.op_id is not None:
                 first = self._find(index, row.op_id)
                 # Another process may have indexed this very line already.
@@ -349,7 +348,7 @@ class Sidecar:
 
     def _scan(self, progress: Progress | None = None) -> Iterator[Row]:
         size = self._log.size()
-        for number, row in enumerate(scan_rows(self._log, 0, size, self._max_line_bytes)):
+        for number, row in enumerate(scan_rows(self._log, 0, size)):
             if progress and number % SEGMENT_LINES == 0:
                 progress(row.byte_offset, size)
             yield row

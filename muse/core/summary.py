@@ -11,7 +11,6 @@ from muse.core.clock import LamportClock
 from muse.core.errors import CheckpointError
 from muse.core.index import Index
 from muse.core.index_query import Filter, count, highest_lamport_ts, totals
-from muse.core.limits import MAX_LINE_BYTES
 from muse.core.log_file import LogFile
 from muse.core.session import CHECKPOINT_NAME, LOG_NAME, list_sessions, session_folder
 from muse.core.sidecar import Sidecar
@@ -58,7 +57,7 @@ def describe_sessions(repo_root: Path | str) -> list[SessionSummary]:
 def _describe(repo_root: Path, session_id: str) -> SessionSummary:
     folder = session_folder(repo_root, session_id)
     log = LogFile(folder / LOG_NAME, durable_names=False)
-    sidecar = Sidecar(folder, log, LamportClock(), MAX_LINE_BYTES)
+    sidecar = Sidecar(folder, log, LamportClock())
     record_path = folder / CHECKPOINT_NAME
     try:
         sidecar.look()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -16,22 +17,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import orjson
-
 from muse.core.checkpoint import EMPTY_DIGEST, OpLogCheckpoint, chain_digest, fit, fit_without_log
 from muse.core.errors import CheckpointError
 from muse.core.index import Index, Row
 from muse.core.index_file import build_at, open_index
 from muse.core.index_query import Filter, next_page
-from muse.core.line import tidy
+from muse.core.limits import MAX_LINE_BYTES
+from muse.core.line import decode_line, same_content
 from muse.core.log_file import LogFile
-from muse.core.reader import read_entries
+from muse.core.reader import read_entries, read_lines
 from muse.core.scan import op_id_bytes, scan_rows
 from muse.core.session import CHECKPOINT_NAME, INDEX_NAME
 
 Severity = Literal["damage", "index", "note"]
 
 _PAGE_ROWS = 2048
+_TAIL_WAIT_SECONDS = 0.2
 
 REMEDIES = {
     "damaged-line": "the line is skipped and nothing else is affected; if its content is known, append it again",
@@ -101,12 +102,11 @@ class VerifyReport:
 def verify(
     log: LogFile,
     session_id: str,
-    max_line_bytes: int,
     progress: Callable[[int, int], None] | None = None,
     max_findings: int = 1000,
 ) -> VerifyReport:
     """Check the session whose log this is; see `OpLog.verify`."""
-    return _Check(log, session_id, max_line_bytes, progress, max_findings).run()
+    return _Check(log, session_id, progress, max_findings).run()
 
 
 def _silent(_done: int, _total: int) -> None:
@@ -120,13 +120,11 @@ class _Check:
         self,
         log: LogFile,
         session_id: str,
-        max_line_bytes: int,
         progress: Callable[[int, int], None] | None,
         max_findings: int,
     ) -> None:
         self.log = log
         self.session_id = session_id
-        self.max_line_bytes = max_line_bytes
         self.progress = progress or _silent
         self.max_findings = max_findings
         self.findings: list[Finding] = []
@@ -148,14 +146,9 @@ class _Check:
                 assert fresh is not None  # noqa: S101 - it was made two lines above
                 with closing(fresh):
                     checkpoint = self._against(fresh, path)
-        if size > self.end:
-            self._found(
-                "torn-tail",
-                "damage",
-                self.end,
-                size - self.end,
-                "the last line has no newline: torn or still being written",
-            )
+        torn = 0 if size == self.end else self._torn_bytes(size)
+        if torn:
+            self._found("torn-tail", "damage", self.end, torn, "the last line has no newline: its writer died")
         return VerifyReport(
             session_id=self.session_id,
             log_path=str(self.log.path),
@@ -170,6 +163,16 @@ class _Check:
             damaged=self.damaged,
         )
 
+    def _torn_bytes(self, size: int) -> int:
+        """Length of the unfinished last line; 0 where its writer turns out to be alive."""
+        deadline = time.monotonic() + _TAIL_WAIT_SECONDS
+        while time.monotonic() < deadline:
+            # One write(2) takes a line; it can be seen half done only while that call lasts.
+            if b"\n" in self.log.read(size, size + MAX_LINE_BYTES):
+                return 0
+            time.sleep(_TAIL_WAIT_SECONDS / 10)
+        return self.log.size() - self.end
+
     def _found(self, kind: str, severity: Severity, at: int | None, length: int | None, reason: str) -> None:
         self.counts[kind] += 1
         self.damaged |= severity == "damage"
@@ -177,7 +180,7 @@ class _Check:
             self.findings.append(Finding(kind, severity, at, length, reason, REMEDIES[kind]))
 
     def _scanned(self, size: int) -> Iterator[Row]:
-        for number, row in enumerate(scan_rows(self.log, 0, size, self.max_line_bytes)):
+        for number, row in enumerate(scan_rows(self.log, 0, size)):
             if number % _PAGE_ROWS == 0:
                 self.progress(row.byte_offset, size)
             kind, reason = row.problem or ("entry", "")
@@ -217,10 +220,10 @@ class _Check:
         ).fetchall():
             for byte_offset, length, reason in rows:
                 position = byte_offset
-                entry = orjson.loads(tidy(self.log.read(byte_offset, byte_offset + length)))
-                first = fresh.find(op_id_bytes(entry["op_id"]))
-                same = first is not None and next(read_entries(self.log, [first])) == entry
-                if same:
+                line = self.log.read(byte_offset, byte_offset + length)
+                entry = decode_line(line)
+                first = fresh.find(op_id_bytes(entry["op_id"])) if entry else None
+                if first is not None and same_content(line, next(read_lines(self.log, [first]))):
                     self._found("duplicate", "note", byte_offset, length, reason)
                 else:
                     self._found(
