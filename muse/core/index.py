@@ -131,6 +131,10 @@ class Index:
         Raises:
             IndexMismatchError: the index ends in the middle of one of the rows.
         """
+        if len(rows) > 1:
+            # Mostly the others have indexed their lines themselves by now, and one's own is left.
+            known = self.covered()
+            rows = [row for row in rows if row.byte_offset >= known] or rows[-1:]
         if len(rows) == 1 and self._append_next(rows[0]):
             return True
         with self.transaction():
@@ -170,8 +174,10 @@ class Index:
         for start in range(0, len(rows), SEGMENT_LINES):
             piece = rows[start : start + SEGMENT_LINES]
             self._insert("tail", piece, names)
-            # Other processes feed the same tail, so its length is counted, not remembered.
-            self._tail_lines = self._scalar("SELECT count(*) FROM tail")
+            self._tail_lines += len(piece)
+            if self._tail_lines >= SEGMENT_LINES:
+                # Other processes feed and fold the same tail, so now it is counted.
+                self._tail_lines = self._scalar("SELECT count(*) FROM tail")
             if self._tail_lines >= SEGMENT_LINES:
                 self._fold()
 

@@ -75,7 +75,7 @@ def _canonical(line: bytes) -> bytes:
 
 def tidy(line: bytes) -> bytes:
     """The line's object alone, ended by one newline: without byte order mark and surrounding spaces."""
-    return line.strip(_BLANKS).removeprefix(_BOM).strip(_BLANKS) + b"\n"
+    return line.removeprefix(_BOM).strip(_BLANKS) + b"\n"
 
 
 def decode_line(line: bytes) -> OpEntry | None:
@@ -84,7 +84,7 @@ def decode_line(line: bytes) -> OpEntry | None:
     Raises:
         DamagedLineError: says why the line is not a valid entry.
     """
-    body = line.strip(_BLANKS).removeprefix(_BOM).strip(_BLANKS)
+    body = line.removeprefix(_BOM).strip(_BLANKS)
     if not body:
         return None
     try:

@@ -28,6 +28,7 @@ class LogFile:
     def __init__(self, path: Path, *, durable_names: bool) -> None:
         """`durable_names`: the names of new file and folders must survive power loss too."""
         self.path = path
+        self._path_text = os.fspath(path)
         self._durable_names = durable_names
         self._fd = -1
         self._appendable = False
@@ -43,7 +44,7 @@ class LogFile:
         if self._fd < 0 and not self._open_for_reading():
             return 0
         try:
-            now = os.stat(self.path)
+            now = os.stat(self._path_text)
         except FileNotFoundError:
             raise self._replaced("was deleted or moved away") from None
         if (now.st_dev, now.st_ino) != self._identity:
