@@ -53,8 +53,12 @@ def m0001_lines_and_segments(db: Database) -> None:
             first_offset   INTEGER PRIMARY KEY,
             end_offset     INTEGER NOT NULL,
             entries        INTEGER NOT NULL,
+            intents        INTEGER NOT NULL,
+            reservations   INTEGER NOT NULL,
             min_lamport_ts INTEGER,
-            max_lamport_ts INTEGER
+            max_lamport_ts INTEGER,
+            lines_digest   INTEGER NOT NULL,
+            digest         INTEGER
         )
         """
     )

@@ -60,6 +60,19 @@ class Row(NamedTuple):
         return self.byte_offset + self.length
 
 
+# Sums with a different weight for each column and place: cheap inside SQLite, and changed by any single
+# row that is missing, moved or altered. The remainders keep a sum of any length within 64 bits.
+LINES_DIGEST = """
+    coalesce(sum((checksum + 3 * length + 5 * (coalesce(lamport_ts, 0) % 2147483647) + 7 * coalesce(actor, 0)
+                  + 11 * coalesce(domain, 0) + 13 * coalesce(intent, 0) + 17 * coalesce(reservation, 0)
+                  + 19 * (op_id IS NOT NULL)) % 2147483647 * (1 + byte_offset % 1000003)), 0)
+"""
+SEGMENT_DIGEST = """
+    ((first_offset % 2147483647 + 3 * (end_offset % 2147483647) + 5 * entries + 7 * intents + 11 * reservations
+      + 13 * (coalesce(min_lamport_ts, 0) % 2147483647) + 17 * (coalesce(max_lamport_ts, 0) % 2147483647)
+      + 19 * (lines_digest % 2147483647)) % 2147483647)
+"""
+
 _COVERED = """
     coalesce((SELECT byte_offset + length FROM tail ORDER BY byte_offset DESC LIMIT 1),
              (SELECT byte_offset + length FROM line ORDER BY byte_offset DESC LIMIT 1), 0)
@@ -88,6 +101,8 @@ class Index:
         self._names: dict[str, int] = {}
         self._new_names: dict[str, int] = {}
         self._patience_ms = -1
+        self.summaries_are_checked = False
+        self.checked_segments: set[int] = set()
         self._tail_lines = self._scalar("SELECT count(*) FROM tail")
 
     def close(self) -> None:
@@ -216,13 +231,15 @@ class Index:
         """Record the lines of [first, end) as one segment; it must follow the last one."""
         span = {"first": first, "end": end}
         self.connection.execute(
-            """
+            f"""
             INSERT INTO segment
-            SELECT :first, :end, count(op_id), min(lamport_ts), max(lamport_ts)
+            SELECT :first, :end, count(op_id), count(intent), count(reservation),
+                   min(lamport_ts), max(lamport_ts), {LINES_DIGEST}, NULL
             FROM line WHERE byte_offset >= :first AND byte_offset < :end
             """,
             span,
         )
+        self.connection.execute(f"UPDATE segment SET digest = {SEGMENT_DIGEST} WHERE first_offset = :first", span)
         for role in ROLES:
             self.connection.execute(
                 f"""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from muse.core.arguments import check_name, check_number
 from muse.core.index import ROLES, Index, Row
+from muse.core.index_check import DamagedIndexError, check_names, check_segment, check_summaries, number_of_name
 
 END = 2**62
 """A byte offset beyond the end of every log."""
@@ -65,16 +66,14 @@ class Page:
         return self
 
 
-class BrokenPrefixError(Exception):
-    """The index lacks a line between two that it has: it must be rebuilt."""
-
-
 def next_page(index: Index, wanted: Filter, limit: int) -> Page:
     """The first rows that match, at most `limit` and at most one segment; entries only.
 
     Raises:
-        BrokenPrefixError: all lines were asked for, and some are missing from the index.
+        DamagedIndexError: all lines were asked for, and some are missing from the index.
     """
+    if not wanted.every_line:
+        check_summaries(index)
     question = _Question.of(index, wanted)
     if question is None or wanted.start >= wanted.stop:
         return Page([], None)
@@ -83,6 +82,8 @@ def next_page(index: Index, wanted: Filter, limit: int) -> Page:
         segment = index.connection.execute(question.next_segment(), question.values).fetchone()
         low, high = segment if segment else (wanted.start, wanted.stop)
         table = "line" if segment else "tail"
+        if segment and not wanted.every_line:
+            check_segment(index, low, high)
         low, high = max(low, wanted.start), min(high, wanted.stop)
         found = index.connection.execute(
             f"SELECT byte_offset, length, checksum, lamport_ts, op_id FROM {table} "
@@ -109,22 +110,24 @@ def _check_whole(rows: list[Row], low: int, high: int) -> None:
             break
         at = row.end
     if high not in (at, END):
-        raise BrokenPrefixError(f"the index lacks the line at byte {at}")
+        raise DamagedIndexError(f"the index lacks the line at byte {at}")
 
 
 def count(index: Index, wanted: Filter) -> int:
     """How many entries match. Whole segments are added up by their summaries where they can answer."""
+    check_summaries(index)
     question = _Question.of(index, wanted)
     if question is None:
         return 0
     with index.snapshot():
-        if question.summarised:
-            whole = index.connection.execute(question.sum_of_summaries(), question.values).fetchone()[0]
-            edges = index.connection.execute(question.edge_segments(), question.values).fetchall()
-            found = whole + sum(_count_rows(index, question, "line", *edge) for edge in edges)
-        else:
-            found = index.connection.execute(question.count_in_segments(), question.values).fetchone()[0]
-        return int(found) + _count_rows(index, question, "tail", wanted.start, wanted.stop)
+        found = _count_rows(index, question, "tail", wanted.start, wanted.stop)
+        for first, end, entries in index.connection.execute(question.segments(), question.values).fetchall():
+            if question.summarised and wanted.start <= first and end <= wanted.stop:
+                found += entries
+            else:
+                check_segment(index, first, end)
+                found += _count_rows(index, question, "line", first, end)
+    return found
 
 
 def _count_rows(index: Index, question: _Question, table: str, low: int, high: int) -> int:
@@ -139,20 +142,24 @@ def _count_rows(index: Index, question: _Question, table: str, low: int, high: i
 
 def totals(index: Index, role: str) -> dict[str, int]:
     """Name and number of entries of every actor or domain, most first, then by name."""
-    found = index.connection.execute(
-        f"""
-        SELECT text, sum(entries) AS total FROM (
-            SELECT name, entries FROM presence WHERE role = :role
-            UNION ALL SELECT {role}, 1 FROM tail WHERE {role} IS NOT NULL
-        ) JOIN name ON name.id = name GROUP BY name.id ORDER BY total DESC, text
-        """,
-        {"role": role},
-    )
-    return dict(found)
+    check_summaries(index)
+    with index.snapshot():
+        found = index.connection.execute(
+            f"""
+            SELECT text, name.id, sum(entries) AS total FROM (
+                SELECT name, entries FROM presence WHERE role = :role
+                UNION ALL SELECT {role}, 1 FROM tail WHERE {role} IS NOT NULL
+            ) JOIN name ON name.id = name GROUP BY name.id ORDER BY total DESC, text
+            """,
+            {"role": role},
+        ).fetchall()
+        check_names(index, {text: number for text, number, _ in found})
+    return {text: total for text, _, total in found}
 
 
 def highest_lamport_ts(index: Index, stop: int = END) -> int:
     """The highest timestamp of the entries before byte `stop`; 0 where there is none."""
+    check_summaries(index)
     with index.snapshot():
         whole, reach = index.connection.execute(
             "SELECT coalesce(max(max_lamport_ts), 0), coalesce(max(end_offset), 0) FROM segment WHERE end_offset <= ?",
@@ -170,6 +177,7 @@ def highest_lamport_ts(index: Index, stop: int = END) -> int:
 
 def end_of_entry(index: Index, number: int) -> int | None:
     """The byte offset after the `number`-th entry in arrival order (from 1); None where there are fewer."""
+    check_summaries(index)
     if number == 0:
         return 0
     before = 0
@@ -234,10 +242,10 @@ class _Question:
         for role, name in wanted.names().items():
             if not name and role in ("intent", "reservation"):
                 continue
-            found = index.connection.execute("SELECT id FROM name WHERE text = ?", (name,)).fetchone()
-            if found is None:
+            number = number_of_name(index, name)
+            if number is None:
                 return None
-            numbers[role] = found[0]
+            numbers[role] = number
         return cls(wanted, numbers)
 
     # The segments met are only those in which every name asked for occurs: its presence is walked
@@ -258,27 +266,14 @@ class _Question:
         reach = "(SELECT coalesce(max(first_offset), 0) FROM segment WHERE first_offset <= :start)"
         return f"{self._key} >= {reach} AND {self._key} < :stop AND s.end_offset > :start{self._segment_conditions}"
 
+    def segments(self) -> str:
+        """SQL for (first offset, end offset, matching entries by the summary) of every segment to look at."""
+        entries = f"p_{self.roles[0]}.entries" if self.roles else "s.entries"
+        return (
+            f"SELECT s.first_offset, s.end_offset, {entries} {self._segments()} AND {self._overlap()} "
+            f"ORDER BY {self._key}"
+        )
+
     def next_segment(self) -> str:
-        return (
-            f"SELECT s.first_offset, s.end_offset {self._segments()} AND {self._overlap()} ORDER BY {self._key} LIMIT 1"
-        )
-
-    def sum_of_summaries(self) -> str:
-        counted = f"p_{self.roles[0]}.entries" if self.roles else "s.entries"
-        return (
-            f"SELECT coalesce(sum({counted}), 0) {self._segments()} AND {self._key} >= :start AND s.end_offset <= :stop"
-        )
-
-    def edge_segments(self) -> str:
-        return (
-            f"SELECT s.first_offset, s.end_offset {self._segments()} "
-            f"AND {self._overlap()} AND NOT (s.first_offset >= :start AND s.end_offset <= :stop)"
-        )
-
-    def count_in_segments(self) -> str:
-        return (
-            f"SELECT count(*) FROM (SELECT s.first_offset AS low, s.end_offset AS high "
-            f"{self._segments()} AND {self._overlap()}) CROSS JOIN line "
-            "WHERE byte_offset >= max(low, :start) AND byte_offset < min(high, :stop) "
-            f"AND op_id IS NOT NULL{self.row_conditions}"
-        )
+        """SQL for the first of them."""
+        return f"SELECT first_offset, end_offset FROM ({self.segments()} LIMIT 1)"

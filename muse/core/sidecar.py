@@ -18,8 +18,9 @@ from typing import TypeVar
 from muse.core.clock import LamportClock
 from muse.core.errors import MuseError
 from muse.core.index import SEGMENT_LINES, Index, IndexMismatchError, Row, duplicate_of
+from muse.core.index_check import DamagedIndexError
 from muse.core.index_file import is_transient, make_index, open_in_memory, open_index
-from muse.core.index_query import BrokenPrefixError, highest_lamport_ts
+from muse.core.index_query import highest_lamport_ts
 from muse.core.log_file import LogFile
 from muse.core.scan import describes, scan_rows
 from muse.core.session import INDEX_NAME
@@ -52,7 +53,7 @@ class StaleIndexError(Exception):
     """A row of the index does not describe the line it points at."""
 
 
-_INDEX_TROUBLE = (sqlite3.Error, IndexMismatchError, BrokenPrefixError, StaleIndexError)
+_INDEX_TROUBLE = (sqlite3.Error, IndexMismatchError, DamagedIndexError, StaleIndexError)
 
 
 class Sidecar:

@@ -20,6 +20,7 @@ from typing import Any, Literal
 from muse.core.checkpoint import EMPTY_DIGEST, OpLogCheckpoint, chain_digest, fit, fit_without_log
 from muse.core.errors import CheckpointError
 from muse.core.index import Index, Row
+from muse.core.index_check import DamagedIndexError, check_summaries
 from muse.core.index_file import build_at, open_index
 from muse.core.index_query import Filter, next_page
 from muse.core.limits import MAX_LINE_BYTES
@@ -283,6 +284,13 @@ class _Check:
                 self._found("index-differs", "index", None, None, f"it is damaged: {error}")
 
     def _compare(self, own: Index) -> None:
+        for (problem,) in own.connection.execute("PRAGMA main.integrity_check(10)"):
+            if problem != "ok":
+                self._found("index-differs", "index", None, None, f"SQLite finds it damaged: {problem}")
+        try:
+            check_summaries(own)
+        except DamagedIndexError as error:
+            self._found("index-differs", "index", None, None, str(error))
         covered = min(own.covered(), self.end)
         if own.covered() > self.end:
             self._found(
