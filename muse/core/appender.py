@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from muse.core.scan import entry_row, op_id_bytes
 from muse.core.sidecar import Sidecar
 
 _MAX_WRITES = 8
+_TAIL_WAIT_SECONDS = 0.02
 
 
 class Encoded(NamedTuple):
@@ -95,7 +97,7 @@ class Appender:
     def write(self, fresh: Sequence[Encoded]) -> None:
         """Write entries that the log is known not to hold; the sidecar has just looked."""
         # A fragment without its newline ends here: ours starts on a line of its own.
-        seal = b"\n" if self._sidecar.tail_is_torn else b""
+        seal = b"\n" if self._tail_stays_torn() else b""
         begin = self._log.append(seal + b"".join([new.line for new in fresh])) + len(seal)
         rows = []
         for new in fresh:
@@ -107,6 +109,15 @@ class Appender:
         if self._sync_each:
             self.sync()
         self._sidecar.settle()
+
+    def _tail_stays_torn(self) -> bool:
+        """Whether the last line's writer is dead. A living one's write(2) can be seen half done, but only
+        while that call lasts: sealing that would leave a blank line in a healthy log."""
+        deadline = time.monotonic() + _TAIL_WAIT_SECONDS
+        while self._sidecar.tail_is_torn and time.monotonic() < deadline:
+            time.sleep(_TAIL_WAIT_SECONDS / 20)
+            self._sidecar.look()
+        return self._sidecar.tail_is_torn
 
     def _write_again_what_was_glued(self, fresh: Sequence[Encoded]) -> None:
         """A writer that died between our look and our write leaves a fragment in front of our line."""

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -93,12 +94,17 @@ def demo(
     def tell(text: str) -> None:
         click.echo(shown(text, keep="\n"), err=as_json)
 
-    from muse.cli.demo.story import Stage, Story
+    from muse.cli.demo.stage import Stage
+    from muse.cli.demo.story import Story
 
     edits, edits_apart, material = _material(traces, speed, seconds or _SECONDS)
     repo, repo_apart = _folders(repo, session)
     rate = None if math.isinf(speed) else _ticks_per_s() * speed
-    story = Story(Stage(edits, edits_apart, material, repo, repo_apart, session, rate), tell)
+    story = Story(
+        Stage(edits, edits_apart, material, repo, repo_apart, session, rate),
+        tell,
+        sys.stderr if as_json else sys.stdout,
+    )
     happened = story.run()
     if as_json:
         print_json(happened)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from shlex import quote
-from typing import Any
+from typing import Any, TextIO
 
 from muse.cli.demo.checks import (
     Checks,
@@ -19,15 +17,16 @@ from muse.cli.demo.checks import (
     parents_come_first,
     plain_entries,
 )
+from muse.cli.demo.ending import say_what_happened
 from muse.cli.demo.plan import PlannedEdit, free_edits, planned, write_plans
 from muse.cli.demo.players import Player, Players
 from muse.cli.demo.screen import Screen
-from muse.cli.demo.trace import Edit
+from muse.cli.demo.stage import Recorded, Stage
 from muse.cli.describing import description
+from muse.cli.escaping import shown
 from muse.cli.output import counted, tally
 from muse.cli.progress import Working
-from muse.core.op_log import Cut, OpEntry, OpLog, OpLogCheckpoint
-from muse.domain import StructuredDelta
+from muse.core.op_log import OpEntry, OpLog
 
 _POLL_S = 0.05
 _CUT_SHARE = 0.6
@@ -36,43 +35,14 @@ _CUT_SHARE = 0.6
 _SNAPSHOT_ID = "snapshot-1"
 
 
-@dataclass(frozen=True)
-class Stage:
-    """What is to be recorded, and where."""
-
-    edits: Sequence[Edit]
-    """Those of the session, in which every actor is a process."""
-    edits_apart: Sequence[Edit]
-    """Those of whoever records a replica of the session meanwhile."""
-    material: str
-    """Where the edits come from, for people."""
-    repo: Path
-    repo_apart: Path
-    session_id: str
-    rate: float | None
-    """Edits a second of each actor; None for as fast as they can."""
-
-
-@dataclass
-class Recorded:
-    """What became of the edits while they were recorded."""
-
-    plan: list[PlannedEdit]
-    acknowledged: int
-    acknowledged_apart: int
-    cut: Cut
-    deltas: dict[str, StructuredDelta]
-    mark: OpLogCheckpoint
-    arrived_meanwhile: int
-    """Entries that arrived between the cut and the end of the checkpoint."""
-
-
 @dataclass
 class Story:
     """Tells the demo with `tell`, one act after the other."""
 
     stage: Stage
     tell: Callable[[str], None]
+    stream: TextIO
+    """Where `tell` writes, in case it is a terminal on which counts can be redrawn."""
     checks: Checks = field(init=False)
 
     def __post_init__(self) -> None:
@@ -94,7 +64,7 @@ class Story:
             findings = self.verify(log)
             path = log.path
         elapsed_s = time.monotonic() - started
-        self.say_what_happened(recorded, path, elapsed_s)
+        say_what_happened(self.tell, stage, recorded, path, self.checks.failed, elapsed_s)
         return {
             "session_id": stage.session_id,
             "repo": str(stage.repo),
@@ -132,7 +102,7 @@ class Story:
         with tempfile.TemporaryDirectory(prefix="muse-demo-plan-") as name, Players(Path(name)) as players:
             players_here, player_apart = self._cast(plan, players, Path(name))
             _wait(lambda: players.all_ready)
-            with Screen(sys.stdout, self.tell) as screen:
+            with Screen(self.stream, self.tell) as screen:
                 players.tell("go")
                 recorded = self._commit_meanwhile(log, plan, players, screen)
                 while not players.all_done:
@@ -218,7 +188,7 @@ class Story:
         self.tell(f"3. Pending, for the next commit: {counted(len(pending), 'entry')}, such as")
         for entry in pending[:3]:
             kind, address, what = description(entry["domain_op"])
-            self.tell(f"   {entry['lamport_ts']:>7}  {entry['actor_id']}: {kind} {address} {what}")
+            self.tell(shown(f"   {entry['lamport_ts']:>7}  {entry['actor_id']}: {kind} {address} {what}"))
         if late:
             self.tell(f"   {late:,} of them have a timestamp no higher than the checkpoint's: late, not lost.")
         after = plain_entries(log.path)[recorded.cut.op_count :]
@@ -242,19 +212,20 @@ class Story:
             went = other.merge(log, progress=working)
             again = log.merge(other) + other.merge(log)
             self.tell(f"   Merged both ways: {came:,} came, {went:,} went.")
-            ours, theirs = in_total_order(plain_entries(log.path)), in_total_order(plain_entries(other.path))
+            lines = plain_entries(log.path)
+            ours, theirs = in_total_order(lines), in_total_order(plain_entries(other.path))
+            pending = in_total_order(lines[recorded.cut.op_count :])
             self.checks.claim(
                 "each got what it lacked, and merging again adds nothing",
                 holds=(came, went, again) == (recorded.acknowledged_apart, len(recorded.plan) - known, 0),
             )
             self.checks.claim(f"both hold the same {counted(len(ours), 'entry')}", holds=ours == theirs)
-            # Only the first replica has a checkpoint, so its delta would be of the rest only.
+            # Only the first replica has a checkpoint: its delta is what is pending, the other's is all.
             self.checks.claim(
-                "both give the same delta in every domain",
-                holds=all(other.to_structured_delta(domain)["ops"] == ops_of(ours, domain) for domain in log.domains())
-                and all(
-                    log.to_structured_delta(domain)["ops"]
-                    == ops_of(in_total_order(plain_entries(log.path)[recorded.cut.op_count :]), domain)
+                "the deltas of both are what a plain scan gives, in every domain",
+                holds=all(
+                    log.to_structured_delta(domain)["ops"] == ops_of(pending, domain)
+                    and other.to_structured_delta(domain)["ops"] == ops_of(ours, domain)
                     for domain in log.domains()
                 ),
             )
@@ -285,48 +256,12 @@ class Story:
             report = log.verify(progress=working)
         number = sum(report.counts.values())
         self.checks.claim(
-            f"verify read {counted(report.lines, 'line')} and found {number or 'nothing'}",
+            f"verify read {counted(report.entries, 'entry')} and found {number or 'nothing'}",
             holds=report.ok and not number,
         )
         for finding in report.findings[:5]:
             self.tell(f"   {finding.kind} at byte {finding.byte_offset}: {finding.reason}; {finding.remedy}")
         return number
-
-    # Afterwards
-
-    def say_what_happened(self, recorded: Recorded, path: Path, elapsed_s: float) -> None:
-        """Plain words, the files, and what to try next."""
-        stage = self.stage
-        session, repo, apart = (quote(str(part)) for part in (stage.session_id, stage.repo, stage.repo_apart))
-        domain = quote(next(iter(recorded.deltas)))
-        failed = self.checks.failed
-        verdict = "every check held" if not failed else f"{counted(len(failed), 'check')} FAILED"
-        processes = len({edit.actor_id for edit in recorded.plan})
-        self.tell("")
-        self.tell(f"In {elapsed_s:.1f} seconds, {verdict}.")
-        self.tell(
-            f"{counted(processes, 'process', 'processes')} appended to one file, each edit as it occurred.\n"
-            "In the middle of it a commit was prepared: what had arrived by then became one delta a domain,\n"
-            "and a checkpoint marks it. What arrived later is pending. A replica that was written apart was\n"
-            "merged, and both are equal now. The index was lost, and nothing with it."
-        )
-        self.tell("")
-        self.tell(f"The log:           {path}")
-        self.tell(f"The checkpoint:    {path.with_name('checkpoint.json')}")
-        self.tell(f"The index:         {path.with_name('index.db')}")
-        self.tell(f"The other replica: {stage.repo_apart}")
-        self.tell("")
-        self.tell("Try next:")
-        for command in (
-            f"sessions --repo {repo}",
-            f"replay {session} --repo {repo} | head",
-            f"query {session} --repo {repo} --domain {domain} --limit 5 --json",
-            f"delta {session} {domain} --repo {repo} | tail",
-            f"checkpoint {session} snapshot-2 --repo {repo}",
-            f"merge {session} {apart} --repo {repo}",
-            f"verify {session} --repo {repo}",
-        ):
-            self.tell(f"  muse op-log {command}")
 
 
 def _wait(condition: Callable[[], bool]) -> None:

@@ -1,0 +1,55 @@
+"""The last words of the demo: what happened, where the files lie, what to try next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from shlex import quote
+
+from muse.cli.demo.stage import Recorded, Stage
+from muse.cli.output import counted
+
+
+def say_what_happened(
+    tell: Callable[[str], None],
+    stage: Stage,
+    recorded: Recorded,
+    path: Path,
+    failed: Sequence[str],
+    elapsed_s: float,
+) -> None:
+    """Tell it in plain words; `path` is the log, `failed` the claims that did not hold."""
+    session, repo, apart = (quote(str(part)) for part in (stage.session_id, stage.repo, stage.repo_apart))
+    domain = quote(next(iter(recorded.deltas)))
+    processes = len({edit.actor_id for edit in recorded.plan})
+    tell("")
+    if failed:
+        tell(f"{counted(len(failed), 'check')} FAILED. Please report this, with the files below:")
+        for what in failed:
+            tell(f"   {what}")
+    else:
+        tell(
+            f"In {elapsed_s:.1f} seconds, every check held. What happened: "
+            f"{counted(processes, 'process', 'processes')} appended to one\n"
+            "file, each edit as it occurred. In the middle of it a commit was prepared: what had arrived by\n"
+            "then became one delta a domain, and a checkpoint marks it. What arrived later is pending. A\n"
+            "replica that was written apart was merged, and both are equal now. The index was lost, and\n"
+            "nothing with it."
+        )
+    tell("")
+    tell(f"The log:           {path}")
+    tell(f"The checkpoint:    {path.with_name('checkpoint.json')}")
+    tell(f"The index:         {path.with_name('index.db')}")
+    tell(f"The other replica: {stage.repo_apart}")
+    tell("")
+    tell("Try next:")
+    for command in (
+        f"sessions --repo {repo}",
+        f"replay {session} --repo {repo} | head",
+        f"query {session} --repo {repo} --domain {domain} --limit 5 --json",
+        f"delta {session} {domain} --repo {repo} | tail",
+        f"checkpoint {session} snapshot-2 --repo {repo}",
+        f"merge {session} {apart} --repo {repo}",
+        f"verify {session} --repo {repo}",
+    ):
+        tell(f"  muse op-log {command}")

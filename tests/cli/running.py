@@ -1,0 +1,74 @@
+"""Ways to run the `muse` command in tests: inside this process, and as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from muse.cli import main
+from tests import making
+
+COMMANDS = (
+    "demo",
+    "append",
+    "replay",
+    "query",
+    "delta",
+    "checkpoint",
+    "sessions",
+    "verify",
+    "rebuild-index",
+    "merge",
+)
+
+ESCAPE = "\x1b[31mred\x1b]0;title\x07\x9b1m\u202e\x7f"
+"""What a malicious name would send to a terminal."""
+
+
+def muse(*arguments: object, stdin: bytes | None = None) -> Result:
+    """Run `muse op-log …` inside this process; an unexpected error fails the test with its traceback."""
+    result = CliRunner().invoke(main, ["op-log", *map(str, arguments)], input=stdin)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def muse_process(*arguments: object, **changes: Any) -> subprocess.CompletedProcess[bytes]:
+    """Run `python -m muse op-log …` with warnings as errors."""
+    options: dict[str, Any] = {"capture_output": True, "timeout": 60, "cwd": making.PROJECT, **changes}
+    return subprocess.run(command_line(*arguments), check=False, **options)
+
+
+def command_line(*arguments: object) -> list[str]:
+    """The command line of `python -m muse op-log …`."""
+    return [sys.executable, "-W", "error", "-m", "muse", "op-log", *map(str, arguments)]
+
+
+def without_colour_settings() -> dict[str, str]:
+    """This environment, but for what a user may have set about colours."""
+    names = ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "COLUMNS")
+    return {name: value for name, value in os.environ.items() if name not in names}
+
+
+def json_lines(text: str | bytes) -> list[Any]:
+    """The values of JSON Lines, as any program would read them."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def filled(repo: Path, entries: Iterable[Any], session: str = "s") -> list[Any]:
+    """Put entries into a session as another program would write them; return them."""
+    written = list(entries)
+    making.add_bytes(making.log_path(repo, session), b"".join(making.line(entry) for entry in written))
+    return written
+
+
+def logged(repo: Path, session: str = "s") -> list[Any]:
+    """The entries of a session's log, read as plain JSON Lines."""
+    return [json.loads(line) for line in making.log_bytes(repo, session).splitlines() if line.strip()]

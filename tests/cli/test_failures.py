@@ -1,0 +1,184 @@
+"""Exit codes, the rule for --repo, and what a user's mistake looks like."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import making
+from tests.cli.running import ESCAPE, filled, json_lines, muse, muse_process
+
+ON_A_SESSION = [
+    ("replay",),
+    ("query",),
+    ("delta", "code"),
+    ("checkpoint", "c1"),
+    ("verify",),
+    ("rebuild-index",),
+]
+
+
+@pytest.mark.parametrize("command", ON_A_SESSION, ids=" ".join)
+def test_missing_session_is_wrong_usage(repo: Path, command: tuple[str, ...]) -> None:
+    """Exit code 2, the session and those that exist are named, and nothing is made."""
+    filled(repo, [making.entry(1)], "there")
+    before = making.tree(repo)
+
+    result = muse(command[0], "gone", *command[1:], "--repo", repo)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "'gone'" in result.stderr
+    assert "there" in result.stderr
+    assert making.tree(repo) == before
+
+
+@pytest.mark.parametrize("session", ["", "x" * 300])
+def test_impossible_session_id_is_wrong_usage(repo: Path, session: str) -> None:
+    """An id that can't be a folder is refused with exit code 2."""
+    assert muse("append", session, "--repo", repo, stdin=making.line(making.entry(1))).exit_code == 2
+
+
+@pytest.mark.parametrize("session", ["feature/x", "..", "a%b", ".hidden", "na\u00efve", "[red]x[/red]"])
+def test_unsafe_session_ids_work_and_stay_inside(repo: Path, session: str) -> None:
+    """Such an id is encoded: it comes back as it was given, and nothing is written elsewhere."""
+    assert muse("append", session, "--repo", repo, stdin=making.line(making.entry(1))).exit_code == 0
+
+    assert muse("sessions", "--repo", repo).stdout.splitlines()[1].startswith(session)
+    assert {path.name for path in repo.parent.iterdir()} == {"repo"}
+    assert len(muse("query", session, "--repo", repo, "--json").stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nonsense",),
+        ("query",),
+        ("query", "s", "--min-lamport", "-1"),
+        ("query", "s", "--max-lamport", str(2**53)),
+        ("query", "s", "--limit", "-1"),
+        ("query", "s", "--limit", "many"),
+        ("delta", "s"),
+        ("sessions", "--repo", "/nowhere/at/all"),
+        ("demo", "--speed", "fast"),
+        ("demo", "--speed", "0"),
+        ("demo", "--speed", "nan"),
+        ("demo", "--speed", "inf"),
+        ("demo", "--seconds", "0"),
+        ("demo", "--speed", "max", "--seconds", "3"),
+        ("demo", "--trace", "/nowhere/at/all"),
+    ],
+)
+def test_wrong_arguments_end_with_exit_code_2(arguments: tuple[str, ...]) -> None:
+    """The mistake is named on standard error, and there is no traceback."""
+    result = muse(*arguments)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Error: " in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_failing_system_call_ends_with_exit_code_3(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is an input/output error: named, without a traceback, what was appended counted."""
+    from muse.core.errors import AppendError
+    from muse.core.op_log import OpLog
+
+    def refuse(*_: Any) -> int:
+        raise AppendError(errno.ENOSPC, "No space left on device", "ops.jsonl")
+
+    monkeypatch.setattr(OpLog, "append_many", refuse)
+    result = muse("append", "s", "--repo", repo, stdin=making.line(making.entry(1)))
+
+    assert result.exit_code == 3
+    assert "No space left" in result.stderr
+    assert "0 entries appended before this" in result.stderr
+
+
+def test_folder_in_the_place_of_the_log_ends_with_exit_code_3(repo: Path) -> None:
+    """What the system refuses is an input/output error."""
+    making.log_path(repo).mkdir(parents=True)
+
+    result = muse("append", "s", "--repo", repo, stdin=making.line(making.entry(1)))
+
+    assert result.exit_code == 3
+    assert "Traceback" not in result.stderr
+
+
+def test_message_shows_escape_sequences_of_the_command_line(repo: Path) -> None:
+    """Not even one's own argument is sent back raw."""
+    for arguments in (("replay", ESCAPE), ("replay", "s", f"--{ESCAPE}"), (ESCAPE,)):
+        result = muse(*arguments, "--repo", repo)
+        assert result.exit_code == 2
+        assert "\x1b" not in result.stderr
+        assert "\x9b" not in result.stderr
+        assert "x1b" in result.stderr
+
+
+def test_interrupt_ends_with_130(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C leaves no traceback."""
+    from muse.core.op_log import OpLog
+
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    filled(repo, [making.entry(1)])
+    monkeypatch.setattr(OpLog, "verify", interrupt)
+
+    assert muse("verify", "s", "--repo", repo).exit_code == 130
+
+
+def test_repo_is_the_nearest_folder_upwards_with_a_muse_folder(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deep inside a repository, its sessions are found without --repo."""
+    filled(repo, [making.entry(1)])
+    inside = repo / "src" / "deep"
+    inside.mkdir(parents=True)
+    monkeypatch.chdir(inside)
+
+    assert len(json_lines(muse("query", "s", "--json").stdout)) == 1
+    muse("append", "s", stdin=making.line(making.entry(2)))
+    assert not (inside / ".muse").exists()
+    assert len(json_lines(muse("query", "s", "--json").stdout)) == 2
+
+
+def test_repo_is_here_where_there_is_no_muse_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first append makes .muse/ in the current folder."""
+    monkeypatch.chdir(tmp_path)
+
+    muse("append", "s", stdin=making.line(making.entry(1)))
+
+    assert making.log_path(tmp_path).is_file()
+
+
+def test_repo_given_wins_over_the_one_found(repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--repo is taken as it is, not searched upwards from."""
+    filled(tmp_path, making.entries(5))
+    monkeypatch.chdir(tmp_path)
+
+    assert muse("query", "s", "--repo", repo).exit_code == 2
+
+
+def test_data_and_commentary_go_different_ways(repo: Path) -> None:
+    """Standard output of a real process holds data only, standard error the rest."""
+    filled(repo, making.entries(3))
+
+    done = muse_process("replay", "s", "--repo", repo, "--json")
+
+    assert done.returncode == 0
+    assert len(json_lines(done.stdout)) == 3
+    assert done.stderr == b"3 entries pending (no checkpoint yet)\n"
+
+
+def test_what_the_engine_logs_is_shown_on_standard_error(repo: Path) -> None:
+    """A broken index is rebuilt, which is said, and changes neither answer nor exit code."""
+    filled(repo, making.entries(3))
+    muse("query", "s", "--repo", repo)
+    making.drop_index(repo)
+    making.log_path(repo).with_name("index.db").write_bytes(b"no database" * 1000)
+
+    done = muse_process("query", "s", "--repo", repo, "--json")
+
+    assert (done.returncode, len(json_lines(done.stdout))) == (0, 3)
+    assert b"index" in done.stderr
+    assert b"Traceback" not in done.stderr

@@ -1,0 +1,74 @@
+"""The help texts: there is one for each command, with an example, and it comes at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from muse.cli import main
+from tests import making
+from tests.cli.running import COMMANDS, muse, muse_process
+
+
+def test_group_lists_exactly_the_commands_of_the_op_log() -> None:
+    """No command is missing, none is there that nobody asked for."""
+    listed = muse("--help").stdout.split("Commands:")[1].split("\n\n")[0]
+
+    assert sorted(line.split()[0] for line in listed.strip().splitlines()) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_explains_itself_with_an_example(command: str) -> None:
+    """The help text ends with a command line that can be copied."""
+    result = muse(command, "--help")
+
+    assert result.exit_code == 0
+    assert f"muse op-log {command}" in result.stdout.split("Example")[1]
+
+
+def test_group_names_the_exit_codes() -> None:
+    """A program that calls the command finds out what its exit codes mean."""
+    text = muse("--help").stdout
+
+    for line in ("0  fine", "1  damage", "2  wrong usage", "3  input/output error"):
+        assert line in text
+
+
+@pytest.mark.parametrize("arguments", [["op-log", "--help"], ["op-log", "query", "--help"], ["--version"]])
+def test_help_imports_neither_the_engine_nor_rich(arguments: list[str]) -> None:
+    """A help text must not wait for what only the work needs."""
+    script = (
+        "import sys\n"
+        "from muse.cli import main\n"
+        "main(sys.argv[1:], standalone_mode=False)\n"
+        "heavy = {'rich', 'pydantic', 'sqlite_utils', 'orjson', 'sqlite3', 'muse.core'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script, *arguments],
+        cwd=making.PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_version_is_that_of_the_distribution() -> None:
+    """`muse --version` prints one line with the version."""
+    result = CliRunner().invoke(main, ["--version"])
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith("muse, version ")
+
+
+def test_package_can_be_run_as_a_module() -> None:
+    """`python -m muse` is the same command."""
+    done = muse_process("--help")
+
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"Usage: muse op-log")

@@ -1,0 +1,207 @@
+"""What reaches a terminal, a pipe and a program."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from muse.cli.escaping import shown, shown_in_json
+from muse.cli.output import counted, tally
+from tests import making
+from tests.cli.running import (
+    ESCAPE,
+    command_line,
+    filled,
+    json_lines,
+    muse,
+    muse_process,
+    without_colour_settings,
+)
+
+RAW = [character for character in ESCAPE if not character.isprintable()]
+
+
+def on_a_terminal(*arguments: object, **settings: str) -> str:
+    """What `muse op-log …` sends to a terminal."""
+    ours, theirs = pty.openpty()
+    environment = {**without_colour_settings(), "TERM": "xterm-256color", "COLUMNS": "100", **settings}
+    with subprocess.Popen(
+        command_line(*arguments), cwd=making.PROJECT, env=environment, stdout=theirs, stderr=theirs, stdin=theirs
+    ) as process:
+        os.close(theirs)
+        sent = bytearray()
+        while True:
+            try:
+                piece = os.read(ours, 1 << 16)
+            except OSError:  # Linux says EIO when the last writer is gone
+                break
+            if not piece:
+                break
+            sent += piece
+        process.wait(timeout=60)
+    os.close(ours)
+    return sent.decode()
+
+
+@pytest.fixture
+def hostile(repo: Path) -> Path:
+    """A repository in which every name and text holds escape sequences and markup."""
+    op = {"op": "insert" + ESCAPE, "address": "[bold]a[/bold]" + ESCAPE, "content_summary": ESCAPE}
+    filled(repo, [making.entry(1, actor_id="[red]eve" + ESCAPE, domain="music" + ESCAPE, domain_op=op)])
+    assert muse("checkpoint", "s", "c" + ESCAPE, "--repo", repo).exit_code == 0
+    filled(repo, [making.entry(2, actor_id="[red]eve" + ESCAPE, domain="music" + ESCAPE, domain_op=op)])
+    return repo
+
+
+COMMANDS = [("query", "s"), ("replay", "s"), ("sessions",), ("delta", "s", "music" + ESCAPE), ("verify", "s")]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_escape_sequences_are_shown_and_never_sent(hostile: Path, command: tuple[str, ...]) -> None:
+    """No control character of the data reaches the output; its escape does."""
+    result = muse(*command, "--repo", hostile)
+
+    assert result.exit_code == 0
+    for character in RAW:
+        assert character not in result.stdout + result.stderr
+    if result.stdout:
+        assert "\\x1b[31mred" in result.stdout
+
+
+def test_markup_in_data_is_text(hostile: Path) -> None:
+    """Brackets are shown as they are, not taken for colours."""
+    assert "[red]eve" in muse("query", "s", "--repo", hostile).stdout
+    assert "[red]eve" in muse("sessions", "--repo", hostile).stdout
+
+
+@pytest.mark.parametrize("command", [("query", "s", "--json"), ("sessions", "--json"), ("query", "s")])
+def test_terminal_gets_no_control_character_of_the_data(hostile: Path, command: tuple[str, ...]) -> None:
+    """Not in JSON either, which has an escape for each, and stays equal in value."""
+    sent = on_a_terminal(*command, "--repo", hostile, NO_COLOR="1")
+
+    for character in RAW:
+        assert character not in sent
+    if command[0] == "query" and "--json" in command:
+        first = json.loads(sent.splitlines()[0])
+        assert first["actor_id"] == "[red]eve" + ESCAPE
+
+
+def test_terminal_gets_colour_unless_it_is_not_wanted(repo: Path) -> None:
+    """NO_COLOR is respected."""
+    filled(repo, making.entries(3))
+
+    assert "\x1b[1m" in on_a_terminal("sessions", "--repo", repo)
+    assert "\x1b" not in on_a_terminal("sessions", "--repo", repo, NO_COLOR="1")
+
+
+def test_pipe_gets_no_colour(repo: Path) -> None:
+    """Not even where another program's setting would force it."""
+    filled(repo, making.entries(3))
+
+    done = muse_process("sessions", "--repo", repo, env={**os.environ, "FORCE_COLOR": "1"})
+
+    assert b"\x1b" not in done.stdout + done.stderr
+
+
+def test_row_is_whole_in_a_pipe_and_ends_at_the_margin_of_a_terminal(repo: Path) -> None:
+    """A pipe has no width; a terminal has."""
+    filled(repo, [making.entry(1, domain_op={"op": "x", "address": "a" * 200})])
+
+    assert "a" * 200 in muse("query", "s", "--repo", repo).stdout
+    row = on_a_terminal("query", "s", "--repo", repo).splitlines()[1]
+    assert len(row) == 100
+    assert row.endswith("…")
+
+
+def test_reader_may_leave_early(repo: Path) -> None:
+    """`muse … | head -n 1` ends quietly, with exit code 0."""
+    filled(repo, making.entries(3000))
+    with subprocess.Popen(
+        command_line("query", "s", "--repo", repo, "--json"),
+        cwd=making.PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        first = process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read()
+        code = process.wait(timeout=60)
+
+    assert json.loads(first)["op_id"] == making.op_id(1)
+    assert b"Broken" not in said
+    assert b"Traceback" not in said
+    assert code == 0
+
+
+@pytest.mark.parametrize("command", ["query", "sessions"])
+def test_reader_may_be_gone_from_the_start(repo: Path, command: str) -> None:
+    """Output that only the end of the program flushes fails quietly as well."""
+    filled(repo, making.entries(3))
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    arguments = (command, "s") if command == "query" else (command,)
+
+    done = muse_process(*arguments, "--repo", repo, stdout=write_end, stderr=subprocess.PIPE, capture_output=False)
+    os.close(write_end)
+
+    assert done.returncode == 0
+    assert b"Broken" not in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_narrow_encoding_is_no_failure(repo: Path) -> None:
+    """A letter that the terminal's encoding lacks is shown as an escape."""
+    filled(repo, [making.entry(1, actor_id="zoë \N{MUSICAL SYMBOL G CLEF}")])
+    narrow = {**os.environ, "PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
+
+    done = muse_process("query", "s", "--repo", repo, env=narrow)
+
+    assert done.returncode == 0
+    assert b"zo\xeb \\U0001d11e" in done.stdout
+
+
+def test_every_control_character_is_shown_as_its_code() -> None:
+    """C0, DEL, C1, direction, invisible, line separators, lone surrogates; letters stay."""
+    codes = [*range(0x20), *range(0x7F, 0xA0), 0x200B, 0x2028, 0x202E, 0x2066, 0xFEFF, 0xD800]
+
+    for code in codes:
+        assert shown(chr(code)).isascii()
+        assert shown(chr(code)).isprintable()
+    assert shown("a\nb", keep="\n") == "a\nb"
+    assert shown("naïve 音 \U0001d11e [x]") == "naïve 音 \U0001d11e [x]"
+
+
+def test_json_for_a_terminal_is_equal_in_value() -> None:
+    """Only the spelling changes."""
+    text = json.dumps("".join(map(chr, range(0x20, 0x2100))), ensure_ascii=False)
+
+    assert json.loads(shown_in_json(text)) == json.loads(text)
+    assert not set(map(chr, range(0x7F, 0xA0))) & set(shown_in_json(text))
+
+
+def test_counts_are_said_with_their_noun() -> None:
+    """One entry, two entries, a thousand with a comma."""
+    assert [counted(number, "entry") for number in (0, 1, 1200)] == ["0 entries", "1 entry", "1,200 entries"]
+    assert counted(2, "process", "processes") == "2 processes"
+
+
+def test_tally_names_the_largest_and_counts_the_rest() -> None:
+    """A session of many actors still fits a line."""
+    assert tally({"a": 1, "b": 20}) == "b 20, a 1"
+    assert tally({name: number for number, name in enumerate("abcdefg")}) == "g 6, f 5, e 4, d 3, and 3 more"
+
+
+def test_large_answer_comes_whole(repo: Path) -> None:
+    """More than one chunk of output loses nothing."""
+    entries = filled(repo, making.entries(2000))
+
+    found = json_lines(muse("query", "s", "--repo", repo, "--json").stdout)
+
+    assert [entry["op_id"] for entry in found] == [entry["op_id"] for entry in entries]

@@ -1,0 +1,177 @@
+"""The commands `replay`, `query` and `sessions`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import making, plain_scan
+from tests.cli.running import filled, json_lines, logged, muse
+
+
+@pytest.fixture
+def entries(repo: Path) -> list[Any]:
+    """A session "s" of 60 entries, some of them linked to an intent and a reservation."""
+    made: list[Any] = list(making.entries(60))
+    for entry in made[::7]:
+        entry.update(intent_id="plan-1", reservation_id="hold-1")
+    return filled(repo, made)
+
+
+FILTERS = [
+    ([], {}),
+    (["--actor", "ada"], {"actor_id": "ada"}),
+    (["--domain", "code"], {"domain": "code"}),
+    (["--intent", "plan-1"], {"intent_id": "plan-1"}),
+    (["--reservation", "hold-1", "--actor", "bob"], {"reservation_id": "hold-1", "actor_id": "bob"}),
+    (["--min-lamport", "10", "--max-lamport", "20"], {"min_lamport_ts": 10, "max_lamport_ts": 20}),
+    (["--domain", "music", "--limit", "3"], {"domain": "music", "limit": 3}),
+    (["--limit", "0"], {"limit": 0}),
+    (["--actor", "nobody"], {"actor_id": "nobody"}),
+]
+
+
+@pytest.mark.parametrize(("options", "wanted"), FILTERS)
+def test_query_gives_what_a_plain_scan_selects(
+    repo: Path, entries: list[Any], options: list[str], wanted: dict[str, Any]
+) -> None:
+    """Each option narrows the answer, all together by "and"; the entries come verbatim, one a line."""
+    result = muse("query", "s", "--repo", repo, "--json", *options)
+
+    assert result.exit_code == 0
+    expected = plain_scan.select(entries, **wanted)
+    assert plain_scan.exact_list(json_lines(result.stdout)) == plain_scan.exact_list(expected)
+
+
+def test_query_since_checkpoint_leaves_out_what_is_committed(repo: Path, entries: list[Any]) -> None:
+    """Only what arrived after the checkpoint is given, and the other filters hold too."""
+    muse("checkpoint", "s", "c1", "--repo", repo)
+    later = filled(repo, making.entries(10, start=61))
+
+    found = muse("query", "s", "--repo", repo, "--json", "--since-checkpoint", "--actor", "bob").stdout
+
+    assert [entry["op_id"] for entry in json_lines(found)] == [
+        entry["op_id"] for entry in later if entry["actor_id"] == "bob"
+    ]
+
+
+def test_replay_gives_everything_while_there_is_no_checkpoint(repo: Path, entries: list[Any]) -> None:
+    """Nothing is committed, so everything is pending."""
+    result = muse("replay", "s", "--repo", repo, "--json")
+
+    assert plain_scan.exact_list(json_lines(result.stdout)) == plain_scan.exact_list(entries)
+    assert "60 entries pending (no checkpoint yet)" in result.stderr
+
+
+def test_replay_gives_a_late_entry_with_a_low_timestamp(repo: Path, entries: list[Any]) -> None:
+    """A checkpoint covers what had arrived, so a late entry is pending whatever its timestamp."""
+    muse("checkpoint", "s", "c1", "--repo", repo)
+    (late,) = filled(repo, [making.entry(99, lamport_ts=1)])
+
+    result = muse("replay", "s", "--repo", repo, "--json")
+
+    assert [entry["op_id"] for entry in json_lines(result.stdout)] == [late["op_id"]]
+    assert "since checkpoint 'c1'" in result.stderr
+
+
+def test_json_line_is_the_line_of_the_log(repo: Path) -> None:
+    """What this package wrote is printed byte for byte."""
+    muse("append", "s", "--repo", repo, stdin=making.line(making.entry(1, actor_id="zoë \u202e", extra=[1.5])))
+
+    assert muse("query", "s", "--repo", repo, "--json").stdout_bytes == making.log_bytes(repo)
+
+
+def test_person_gets_a_table_with_a_heading(repo: Path, entries: list[Any]) -> None:
+    """Without --json there is a line for the columns and one for each entry; the count goes elsewhere."""
+    result = muse("query", "s", "--repo", repo)
+
+    heading, *rows = result.stdout.splitlines()
+    assert heading.split() == ["LAMPORT", "ACTOR", "DOMAIN", "OP", "ADDRESS", "WHAT"]
+    assert [row.split()[:4] for row in rows[:2]] == [
+        [str(entry["lamport_ts"]), entry["actor_id"], entry["domain"], entry["domain_op"]["op"]]
+        for entry in entries[:2]
+    ]
+    assert len(rows) == 60
+    assert "60 entries" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("op", "what"),
+    [
+        ({"op": "insert", "address": "a", "content_summary": "C4"}, "C4"),
+        ({"op": "delete", "address": "a", "content_id": "c9"}, "c9"),
+        ({"op": "move", "address": "a", "from_position": 3, "to_position": 1}, "3 -> 1"),
+        ({"op": "replace", "address": "a", "old_summary": "C4", "new_summary": "D4"}, "C4 -> D4"),
+        ({"op": "mutate", "address": "a", "fields": {"velocity": {"old": 1, "new": 2}}}, "velocity 1 -> 2"),
+        ({"op": "mutate", "address": "a", "fields": {"velocity": None}}, "velocity"),
+        ({"op": "mutate", "address": "a", "fields": 3, "old_summary": "x", "new_summary": "y"}, "x -> y"),
+        ({"op": "patch", "address": "a", "child_ops": [{}, {}], "child_summary": "two"}, "two (2 inside)"),
+        ({"op": "patch", "address": "a", "child_ops": 7}, "(0 inside)"),
+        ({"op": "mine", "address": "a", "left": 1, "right": [2]}, "left=1, right=[2]"),
+        ({"op": None, "address": {}, "n": 1}, "n=1"),
+        ({"op": ["insert"], "n": 1}, "n=1"),
+    ],
+)
+def test_any_operation_has_a_description(repo: Path, op: dict[str, Any], what: str) -> None:
+    """The log gives an operation no meaning, so no shape of it may break the table."""
+    filled(repo, [making.entry(1, domain_op=op)])
+
+    result = muse("query", "s", "--repo", repo)
+
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[1].endswith(what)
+
+
+def test_empty_operation_has_a_row(repo: Path) -> None:
+    """An empty object is an operation as well."""
+    filled(repo, [making.entry(1, domain_op={})])
+
+    assert len(muse("query", "s", "--repo", repo).stdout.splitlines()) == 2
+
+
+def test_sessions_are_listed_with_their_counts(repo: Path, entries: list[Any]) -> None:
+    """Every session is there under its own id, with what a plain scan counts."""
+    filled(repo, making.entries(3), "other%2Fone")
+    muse("checkpoint", "other/one", "c1", "--repo", repo)
+
+    result = muse("sessions", "--repo", repo, "--json")
+
+    assert result.exit_code == 0
+    first, second = json.loads(result.stdout)["sessions"]
+    assert (first["session_id"], first["ops"], first["pending"]) == ("other/one", 3, 0)
+    assert first["checkpoint"]["snapshot_id"] == "c1"
+    assert (second["session_id"], second["ops"], second["pending"], second["checkpoint"]) == ("s", 60, 60, None)
+    assert second["actors"] == plain_scan.tally(logged(repo), "actor_id")
+    assert second["max_lamport_ts"] == 60
+
+
+def test_sessions_are_a_table_for_people(repo: Path, entries: list[Any]) -> None:
+    """The table names the sessions and says where they are."""
+    result = muse("sessions", "--repo", repo)
+
+    heading, row = result.stdout.splitlines()
+    assert heading.split()[0] == "SESSION"
+    assert row.split()[:3] == ["s", "60", "60"]
+    assert "1 session in" in result.stderr
+
+
+def test_no_sessions_is_an_empty_list(repo: Path) -> None:
+    """A repository without sessions is no mistake."""
+    result = muse("sessions", "--repo", repo, "--json")
+
+    assert (result.exit_code, json.loads(result.stdout)) == (0, {"sessions": []})
+    assert muse("sessions", "--repo", repo).stdout == ""
+
+
+def test_sessions_names_a_damaged_checkpoint(repo: Path, entries: list[Any]) -> None:
+    """Damage found means exit code 1, and the session is listed all the same."""
+    making.log_path(repo).with_name("checkpoint.json").write_bytes(b"{")
+
+    result = muse("sessions", "--repo", repo)
+
+    assert result.exit_code == 1
+    assert "checkpoint" in result.stderr
+    assert result.stdout.splitlines()[1].split()[:2] == ["s", "60"]
