@@ -112,7 +112,8 @@ class Appender:
 
     def _tail_stays_torn(self) -> bool:
         """Whether the last line's writer is dead. A living one's write(2) can be seen half done, but only
-        while that call lasts: sealing that would leave a blank line in a healthy log."""
+        while that call lasts: sealing that would leave a blank line in a healthy log.
+        """
         deadline = time.monotonic() + _TAIL_WAIT_SECONDS
         while self._sidecar.tail_is_torn and time.monotonic() < deadline:
             time.sleep(_TAIL_WAIT_SECONDS / 20)
