@@ -99,10 +99,10 @@ def make_folders(folder: Path, *, durable: bool) -> None:
 def replace_file(path: Path, data: bytes) -> None:
     """Atomically replace the content of `path`; when this returns it survives power loss.
 
-    The aside file carries the process id, so that a crash leaves at most one small stray file and
-    two writers never share one.
+    The caller holds a lock that keeps other writers of `path` away: the aside file has one fixed
+    name, so that a crash leaves at most one, which the next call removes.
     """
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    aside = path.with_name(f"{path.name}.tmp")
     with suppress(FileNotFoundError):
         aside.unlink()
     # O_EXCL and O_NOFOLLOW: never write through a link that somebody laid here.

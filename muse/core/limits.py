@@ -12,6 +12,9 @@ them share one index: what is an entry can't depend on who asks."""
 DEFAULT_MAX_APPEND_BYTES = 16 << 20
 """Longest line that is appended, unless `OpLog(max_line_bytes=…)` says otherwise."""
 
+MAX_SNAPSHOT_ID_BYTES = 1024
+"""Longest snapshot_id of a checkpoint, in UTF-8."""
+
 MAX_NESTING = 200
 """How deep arrays and objects may nest in a line. orjson 3.13 refuses to write past 254."""
 

@@ -128,10 +128,11 @@ def _refuse_ambiguity(body: bytes) -> None:
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> None:
-    if len({key for key, _ in pairs}) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise InvalidEntryError(f"the key {twice[:60]!r} stands twice in one object")
+    seen = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise InvalidEntryError(f"the key {key[:60]!r} stands twice in one object")
+        seen.add(key)
 
 
 def _fitting_int(digits: str) -> None:

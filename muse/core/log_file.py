@@ -13,9 +13,13 @@ from pathlib import Path
 from muse.core import durable
 from muse.core.errors import AppendError, LogReplacedError
 from muse.core.limits import MAX_LINE_BYTES
+from muse.core.session import refuse_way_out
 
 CHUNK_BYTES = 1 << 20
 """How much a scan reads at a time."""
+
+
+_FOLDERS_OF_OURS = 4  # the session's, op_log, .muse and the one that holds its name
 
 
 class LogFile:
@@ -101,6 +105,8 @@ class LogFile:
             self._appendable = False
 
     def _open_for_reading(self) -> bool:
+        # Asked here and not only when the handle was made: the folder may have been laid since.
+        refuse_way_out(self.path.parent)
         try:
             self._adopt(os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
         except FileNotFoundError:
@@ -111,6 +117,7 @@ class LogFile:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             durable.make_folders(self.path.parent, durable=self._durable_names)
+            refuse_way_out(self.path.parent)
             self._adopt(os.open(self.path, flags, 0o666))
         except OSError as error:
             raise AppendError(
@@ -118,8 +125,9 @@ class LogFile:
             ) from error
         self._appendable = True
         if self._durable_names:
-            # The name may be new, made by this handle or by one that does not sync.
-            durable.sync_folder(self.path.parent)
+            # The names may be new, made by this handle or by one that does not sync.
+            for folder in self.path.parents[:_FOLDERS_OF_OURS]:
+                durable.sync_folder(folder)
 
     def _adopt(self, fd: int) -> None:
         status = os.fstat(fd)

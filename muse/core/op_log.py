@@ -58,7 +58,7 @@ from muse.core.errors import (
 )
 from muse.core.index import Index, Row
 from muse.core.index_query import END, Filter, count, next_page, totals
-from muse.core.limits import DEFAULT_MAX_APPEND_BYTES, MAX_LINE_BYTES
+from muse.core.limits import DEFAULT_MAX_APPEND_BYTES, MAX_LINE_BYTES, MAX_SNAPSHOT_ID_BYTES
 from muse.core.log_file import LogFile
 from muse.core.reader import read_entries, read_lines
 from muse.core.scan import parse_op_id
@@ -478,11 +478,14 @@ class OpLog:
             DamagedCheckpointError: the record that exists can't be used.
             InvalidCutError: `upto` is no cut of this log.
             InvalidArgumentError: `snapshot_id` is no text, or empty.
+            LimitExceededError: `snapshot_id` takes more than 1,024 bytes.
             SyncError: the log could not be flushed; the old record stands.
         """
         check_name("snapshot_id", snapshot_id)
         if not snapshot_id:
             raise InvalidArgumentError("snapshot_id: must not be empty")
+        if len(snapshot_id.encode()) > MAX_SNAPSHOT_ID_BYTES:
+            raise LimitExceededError(f"snapshot_id: longer than {MAX_SNAPSHOT_ID_BYTES} bytes: {snapshot_id[:40]!r}…")
         with self._lock:
             self._appender.check_usable()
             cut = self.cut() if upto is None else self._checked(upto)

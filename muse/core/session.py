@@ -67,14 +67,25 @@ def session_folder(repo_root: Path, session_id: str) -> Path:
         InvalidSessionIdError: as `encode_session_id`, or the folder is a link that leads out of
             `op_log/`.
     """
-    root = op_log_root(repo_root)
-    folder = root / encode_session_id(session_id)
-    if folder.is_symlink() and not folder.resolve().is_relative_to(root.resolve()):
-        raise InvalidSessionIdError(
-            f"session id {session_id!r}: {folder} is a symbolic link that leads out of {root}; "
-            "remove the link or choose another id"
-        )
+    folder = op_log_root(repo_root) / encode_session_id(session_id)
+    refuse_way_out(folder)
     return folder
+
+
+def refuse_way_out(folder: Path) -> None:
+    """Make sure that a session's folder, where it exists, lies inside its `op_log/`.
+
+    Raises:
+        InvalidSessionIdError: it is a link that leads elsewhere.
+    """
+    if _leads_out(folder):
+        raise InvalidSessionIdError(
+            f"{folder} is a symbolic link that leads out of {folder.parent}; remove the link or choose another id"
+        )
+
+
+def _leads_out(folder: Path) -> bool:
+    return folder.is_symlink() and not folder.resolve().is_relative_to(folder.parent.resolve())
 
 
 def list_sessions(repo_root: Path | str) -> list[str]:
@@ -91,9 +102,8 @@ def list_sessions(repo_root: Path | str) -> list[str]:
         session_id = decode_folder_name(folder.name)
         if session_id is None or not _holds_session(folder):
             continue
-        if folder.is_symlink() and not folder.resolve().is_relative_to(root.resolve()):
-            continue
-        found.append(session_id)
+        if not _leads_out(folder):
+            found.append(session_id)
     return sorted(found)
 
 
