@@ -10,45 +10,89 @@ from sqlite_utils.db import Database
 migrations = Migrations("muse.index")
 
 # byte_offset is the rowid: rows lie in arrival order, and a range of the log is a range of rows.
-# Every line of the covered prefix has a row; where it is not an entry, op_id and what follows is NULL.
+# Every line of the covered prefix has a row; where it is not an entry, lamport_ts and what follows is NULL.
 _LINE_COLUMNS = """
     byte_offset INTEGER PRIMARY KEY,
     length      INTEGER NOT NULL,
     checksum    INTEGER NOT NULL,
     lamport_ts  INTEGER,
-    op_id       BLOB,
+    op_high     INTEGER,
+    op_low      INTEGER,
     actor       INTEGER,
     domain      INTEGER,
     intent      INTEGER,
     reservation INTEGER
 """
 
+# Digests: each column and place with a weight of its own, so that any single row that is missing, moved or
+# altered changes a sum of them. The remainders keep sums over any number of rows within 64 bits. `digest` is
+# stored as it was when the row was written, `digest_now` is computed whenever it is asked for.
+_LINE_DIGEST = """
+    ((checksum + 3 * length + 5 * (coalesce(lamport_ts, 0) % 2147483647)
+      + 7 * (coalesce(op_high, 1) % 2147483647) + 11 * (coalesce(op_low, 1) % 2147483647)
+      + 13 * coalesce(actor, 0) + 17 * coalesce(domain, 0) + 19 * coalesce(intent, 0) + 23 * coalesce(reservation, 0))
+     % 2147483647 * (1 + byte_offset % 10007))
+"""
+_REF_DIGEST = "((31 * {prefix} + 17 * (byte_offset % 2147483647)) % 2147483647)"
+_SEGMENT_DIGEST = """
+    ((first_offset % 2147483647 + 3 * (end_offset % 2147483647) + 5 * entries + 7 * intents + 11 * reservations
+      + 13 * (coalesce(min_lamport_ts, 0) % 2147483647) + 17 * (coalesce(max_lamport_ts, 0) % 2147483647)
+      + 19 * (lines_digest % 2147483647) + 23 * (refs_digest % 2147483647)) % 2147483647)
+"""
+
 _VIEW = """
 CREATE VIEW entries AS
 SELECT byte_offset, length, checksum, lamport_ts,
-       lower(substr(hex(op_id), 1, 8) || '-' || substr(hex(op_id), 9, 4) || '-' || substr(hex(op_id), 13, 4)
-             || '-' || substr(hex(op_id), 17, 4) || '-' || substr(hex(op_id), 21)) AS op_id,
+       printf('%08x-%04x-%04x-%04x-%012x', op_high >> 32 & 0xffffffff, op_high >> 16 & 0xffff, op_high & 0xffff,
+              op_low >> 48 & 0xffff, op_low & 0xffffffffffff) AS op_id,
        (SELECT text FROM name WHERE id = actor) AS actor_id,
        (SELECT text FROM name WHERE id = domain) AS domain,
        coalesce((SELECT text FROM name WHERE id = intent), '') AS intent_id,
        coalesce((SELECT text FROM name WHERE id = reservation), '') AS reservation_id
-FROM (SELECT * FROM line UNION ALL SELECT * FROM tail)
-WHERE op_id IS NOT NULL
+FROM (SELECT byte_offset, length, checksum, lamport_ts, op_high, op_low, actor, domain, intent, reservation FROM line
+      UNION ALL
+      SELECT byte_offset, length, checksum, lamport_ts, op_high, op_low, actor, domain, intent, reservation FROM tail)
+WHERE op_high IS NOT NULL
 """
 
 
 @migrations()
 def m0001_lines_and_segments(db: Database) -> None:
-    """Lines by byte offset, their names, and a summary of every some thousand of them."""
+    """Lines by byte offset, their op_ids and names, and a summary of every some thousand of them."""
     db.execute("CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)")
-    db.execute(f"CREATE TABLE line ({_LINE_COLUMNS})")
-    # Four bytes of a random op_id tell nearly all entries apart, at a fifth of the full index's size.
-    db.execute("CREATE INDEX line_by_op_id ON line (substr(op_id, 1, 4)) WHERE op_id IS NOT NULL")
+    db.execute(
+        f"""
+        CREATE TABLE line (
+            {_LINE_COLUMNS},
+            digest_now     INTEGER GENERATED ALWAYS AS ({_LINE_DIGEST}) VIRTUAL,
+            ref_digest_now INTEGER GENERATED ALWAYS AS ({_REF_DIGEST.format(prefix="(op_high >> 32)")}) VIRTUAL
+        )
+        """
+    )
     # The newest lines: no secondary index, so that an append dirties a page or two and not five.
-    db.execute(f"CREATE TABLE tail ({_LINE_COLUMNS})")
+    db.execute(
+        f"""
+        CREATE TABLE tail (
+            {_LINE_COLUMNS},
+            digest     INTEGER GENERATED ALWAYS AS ({_LINE_DIGEST}) STORED,
+            digest_now INTEGER GENERATED ALWAYS AS ({_LINE_DIGEST}) VIRTUAL
+        )
+        """
+    )
+    # Four bytes of a random op_id tell nearly all entries apart, at a third of the full index's size.
+    db.execute(
+        f"""
+        CREATE TABLE op_ref (
+            prefix      INTEGER NOT NULL,
+            byte_offset INTEGER NOT NULL,
+            digest_now  INTEGER GENERATED ALWAYS AS ({_REF_DIGEST.format(prefix="prefix")}) VIRTUAL,
+            PRIMARY KEY (prefix, byte_offset)
+        ) WITHOUT ROWID
+        """
+    )
     db.execute("CREATE TABLE non_entry (byte_offset INTEGER PRIMARY KEY, kind TEXT NOT NULL, reason TEXT NOT NULL)")
     db.execute(
-        """
+        f"""
         CREATE TABLE segment (
             first_offset   INTEGER PRIMARY KEY,
             end_offset     INTEGER NOT NULL,
@@ -58,7 +102,9 @@ def m0001_lines_and_segments(db: Database) -> None:
             min_lamport_ts INTEGER,
             max_lamport_ts INTEGER,
             lines_digest   INTEGER NOT NULL,
-            digest         INTEGER
+            refs_digest    INTEGER NOT NULL,
+            digest         INTEGER GENERATED ALWAYS AS ({_SEGMENT_DIGEST}) STORED,
+            digest_now     INTEGER GENERATED ALWAYS AS ({_SEGMENT_DIGEST}) VIRTUAL
         )
         """
     )
@@ -78,7 +124,8 @@ def m0001_lines_and_segments(db: Database) -> None:
         CREATE TABLE checkpoint_seen (
             id          INTEGER PRIMARY KEY CHECK (id = 1),
             byte_offset INTEGER NOT NULL,
-            snapshot_id TEXT NOT NULL
+            snapshot_id TEXT NOT NULL,
+            digest      INTEGER NOT NULL
         )
         """
     )

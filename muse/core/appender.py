@@ -12,6 +12,7 @@ import orjson
 from muse.core.entry import OpEntry
 from muse.core.errors import AppendError, OpIdConflictError, SyncError
 from muse.core.index import Index
+from muse.core.index_query import find
 from muse.core.line import check_length, checksum, encode_entry, same_content, tidy
 from muse.core.log_file import LogFile
 from muse.core.reader import read_lines
@@ -147,7 +148,7 @@ class Appender:
         """The line in the log that has the op_id of `new`; its own where the checksums say so."""
 
         def fetch(index: Index) -> bytes:
-            row = index.find(new.op_id)
+            row = find(index, new.op_id)
             if row is None or (row.length, row.checksum) == (len(new.line), checksum(new.line)):
                 return new.line
             return next(read_lines(self._log, [row]))

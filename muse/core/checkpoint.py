@@ -19,7 +19,7 @@ from typing_extensions import TypedDict
 from muse.core import durable
 from muse.core.errors import DamagedCheckpointError, InvalidEntryError
 from muse.core.index import Index
-from muse.core.index_query import Filter, count, end_of_entry, highest_lamport_ts, last_entry
+from muse.core.index_query import Filter, count, end_of_entry, highest_lamport_ts, last_op_id
 from muse.core.limits import MAX_LAMPORT_TS
 from muse.core.line import parse_object
 from muse.core.log_file import CHUNK_BYTES, LogFile
@@ -227,8 +227,8 @@ def _cut_of(index: Index, log: LogFile, end: int, path: Path, record: OpLogCheck
 
 
 def _last_op_id(index: Index, byte_offset: int) -> str:
-    row = last_entry(index, byte_offset)
-    return "" if row is None or row.op_id is None else str(uuid.UUID(bytes=row.op_id))
+    op_id = last_op_id(index, byte_offset)
+    return "" if op_id is None else str(uuid.UUID(bytes=op_id))
 
 
 def extend_record(

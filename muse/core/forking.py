@@ -1,53 +1,45 @@
-"""What a fork does to open handles: none is caught in the middle, and the child's start anew.
+"""What a fork does to open handles: none is caught in the middle, and none takes an index along.
 
-SQLite allows no connection to cross a fork, and a lock that another thread holds at that moment stays
-locked in the child for ever, SQLite's own included (sqlite.org/howtocorrupt.html, section 2.6). So a
-fork waits until no handle is at work; in the child every handle lets go of what is its parent's.
+A lock that another thread holds at the moment of a fork stays locked in the child for ever. And SQLite
+keeps book, for the whole process, of the files it has locked; a child inherits the book but not the
+locks, so that even a connection of its own would be taken for the last one elsewhere, and the
+write-ahead log deleted under it (sqlite.org/howtocorrupt.html, section 2.6). So a fork waits until no
+handle is at work and closes every index; parent and child open theirs again when they need it.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sqlite3
 import threading
 import weakref
-from typing import Protocol
+from collections.abc import Callable
 
 
-class Forkable(Protocol):
-    """A handle that works under one lock and can start anew in a child."""
+class ForkGuard:
+    """Takes one handle through every fork, as long as the guard lives."""
 
-    lock: threading.RLock
-
-    def start_anew_in_child(self) -> None:
-        """Forget everything that belongs to the parent; `lock` is free."""
-
-
-_handles: weakref.WeakSet[Forkable] = weakref.WeakSet()
-_held: list[Forkable] = []
-_inherited: list[sqlite3.Connection] = []
-
-
-def register(handle: Forkable) -> None:
-    """Have `handle` taken care of in every fork, as long as it lives."""
-    _handles.add(handle)
+    def __init__(
+        self, lock: threading.RLock, *, before: Callable[[], None], in_child: tuple[Callable[[], None], ...]
+    ) -> None:
+        """`lock` is held while the handle works; `before` closes what must not cross a fork, `in_child`
+        lets go of what is the parent's.
+        """
+        self.lock = lock
+        self.before = before
+        self.in_child = in_child
+        _guards.add(self)
 
 
-def never_close(connection: sqlite3.Connection) -> None:
-    """Keep a connection of the parent alive: closing it here, even when the interpreter ends, could
-    delete the write-ahead log that the parent is using.
-    """
-    _inherited.append(connection)
-    # One reference that nobody gives back, so that the end of the interpreter does not close it either.
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+_guards: weakref.WeakSet[ForkGuard] = weakref.WeakSet()
+_held: list[ForkGuard] = []
 
 
 def _before() -> None:
     # A thread holds one handle's lock at a time, so taking all of them can't deadlock.
-    for handle in list(_handles):
-        handle.lock.acquire()
-        _held.append(handle)
+    for guard in list(_guards):
+        guard.lock.acquire()
+        _held.append(guard)
+        guard.before()
 
 
 def _release() -> None:
@@ -56,10 +48,11 @@ def _release() -> None:
 
 
 def _in_child() -> None:
-    handles = list(_held)
+    guards = list(_held)
     _release()
-    for handle in handles:
-        handle.start_anew_in_child()
+    for guard in guards:
+        for let_go in guard.in_child:
+            let_go()
 
 
 os.register_at_fork(before=_before, after_in_parent=_release, after_in_child=_in_child)

@@ -8,19 +8,21 @@ Two tables hold the rows, `line` and, for the newest few thousand, `tail`: an ap
 or two of the small one. When the tail is long enough it is folded into `line` and summarised as one
 segment: its range of bytes, of timestamps, and how often each name occurs in it. A question about
 one actor then visits only the segments in which that actor occurs, and a count adds up the summaries.
+`op_ref` leads from an op_id to its folded line.
 """
 
 from __future__ import annotations
 
 import logging
 import sqlite3
-import uuid
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 from muse.core import durable
+from muse.core.index_row import DamagedIndexError, Place, Row, duplicate_of, op_id_of, op_numbers
 
 SEGMENT_LINES = 2048
 """How long the tail grows before it is folded."""
@@ -36,54 +38,19 @@ ROLES = ("actor", "domain", "intent", "reservation")
 _log = logging.getLogger(__name__)
 
 
-class Row(NamedTuple):
-    """One line of the log, as the index knows it. For a line that is no entry, `problem` says why."""
-
-    byte_offset: int
-    length: int
-    """Bytes, newline included."""
-    checksum: int
-    """CRC-32 of the line, newline included."""
-    lamport_ts: int | None = None
-    op_id: bytes | None = None
-    """The 16 bytes of the UUID."""
-    actor: str | None = None
-    domain: str | None = None
-    intent: str | None = None
-    reservation: str | None = None
-    problem: tuple[str, str] | None = None
-    """(kind, reason), kind being "blank", "damaged" or "duplicate"."""
-
-    @property
-    def end(self) -> int:
-        """The byte offset after the line."""
-        return self.byte_offset + self.length
-
-
-# Sums with a different weight for each column and place: cheap inside SQLite, and changed by any single
-# row that is missing, moved or altered. The remainders keep a sum of any length within 64 bits.
-LINES_DIGEST = """
-    coalesce(sum((checksum + 3 * length + 5 * (coalesce(lamport_ts, 0) % 2147483647) + 7 * coalesce(actor, 0)
-                  + 11 * coalesce(domain, 0) + 13 * coalesce(intent, 0) + 17 * coalesce(reservation, 0)
-                  + 19 * (op_id IS NOT NULL)) % 2147483647 * (1 + byte_offset % 1000003)), 0)
-"""
-SEGMENT_DIGEST = """
-    ((first_offset % 2147483647 + 3 * (end_offset % 2147483647) + 5 * entries + 7 * intents + 11 * reservations
-      + 13 * (coalesce(min_lamport_ts, 0) % 2147483647) + 17 * (coalesce(max_lamport_ts, 0) % 2147483647)
-      + 19 * (lines_digest % 2147483647)) % 2147483647)
-"""
-
 _COVERED = """
     coalesce((SELECT byte_offset + length FROM tail ORDER BY byte_offset DESC LIMIT 1),
              (SELECT byte_offset + length FROM line ORDER BY byte_offset DESC LIMIT 1), 0)
 """
-_INSERT = "INSERT INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+LINE_COLUMNS = "byte_offset, length, checksum, lamport_ts, op_high, op_low, actor, domain, intent, reservation"
+ALL_LINES = f"(SELECT {LINE_COLUMNS} FROM {{schema}}.line UNION ALL SELECT {LINE_COLUMNS} FROM {{schema}}.tail)"
+_INSERT = f"INSERT INTO {{table}} ({LINE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 # The condition keeps the prefix whole without a transaction of several statements.
-_INSERT_NEXT = f"INSERT INTO tail SELECT ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE ? = {_COVERED}"
+_INSERT_NEXT = f"INSERT INTO tail ({LINE_COLUMNS}) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE ? = {_COVERED}"
 
 
-class IndexMismatchError(Exception):
-    """The rows fed do not continue what the index holds: it belongs to other bytes. Rebuild it."""
+INDEX_FAULTS = (sqlite3.Error, DamagedIndexError, UnicodeDecodeError)
+"""What a damaged index file raises; the last where even SQLite's message quotes damaged text."""
 
 
 class Index:
@@ -101,12 +68,24 @@ class Index:
         self._names: dict[str, int] = {}
         self._new_names: dict[str, int] = {}
         self._patience_ms = -1
+        # What index_check has found sound already, through this connection.
         self.summaries_are_checked = False
+        self.op_refs_are_checked = False
         self.checked_segments: set[int] = set()
         self._tail_lines = self._scalar("SELECT count(*) FROM tail")
 
     def close(self) -> None:
-        """Close the connection; whoever closes last copies SQLite's write-ahead log into the file."""
+        """Close the connection; whoever closes last copies SQLite's write-ahead log into the file.
+
+        SQLite does that after it has looked whether the file is still at its place, and then removes
+        the write-ahead log by name. Under the folder lock nobody swaps in a new index in between.
+        """
+        if self.path is None:
+            self.connection.close()
+            return
+        with suppress(OSError), durable.exclusive_lock(self.path.parent):
+            self.connection.close()
+        # Where the folder is gone there is nothing to keep apart.
         self.connection.close()
 
     def is_current(self) -> bool:
@@ -125,14 +104,14 @@ class Index:
         return self._scalar(f"SELECT {_COVERED}")
 
     def boundary_rows(self) -> list[Row]:
-        """The first and the last row, by which the index is held against its log."""
+        """The first and the last row, by which the index is held against its log; without names."""
         found = [
             self.connection.execute(
-                f"SELECT * FROM (SELECT * FROM line UNION ALL SELECT * FROM tail) ORDER BY byte_offset {order} LIMIT 1"
+                f"SELECT * FROM {ALL_LINES.format(schema='main')} ORDER BY byte_offset {order} LIMIT 1"
             ).fetchone()
             for order in ("ASC", "DESC")
         ]
-        return [Row(*values[:5]) for values in found if values]
+        return [Row(*Place.of(values[:4]), op_id_of(values[4], values[5])) for values in found if values]
 
     # -- feeding ----------------------------------------------------------------------------------
 
@@ -144,7 +123,7 @@ class Index:
         have fed them.
 
         Raises:
-            IndexMismatchError: the index ends in the middle of one of the rows.
+            DamagedIndexError: the index ends in the middle of one of the rows.
         """
         if len(rows) > 1:
             # Mostly the others have indexed their lines themselves by now, and one's own is left.
@@ -158,7 +137,7 @@ class Index:
                 return False
             new = [row for row in rows if row.byte_offset >= covered]
             if covered < rows[-1].end and (not new or new[0].byte_offset != covered):
-                raise IndexMismatchError(f"the index ends at byte {covered}, inside a line of the log")
+                raise DamagedIndexError(f"the index ends at byte {covered}, inside a line of the log")
             self._feed(new)
         self._maybe_wal_checkpoint()
         return True
@@ -170,7 +149,8 @@ class Index:
         names = self._names
         try:
             values = (
-                *row[:5],
+                *row[:4],
+                *op_numbers(row.op_id),
                 names[row.actor],  # type: ignore[index]  # an entry has an actor and a domain
                 names[row.domain],  # type: ignore[index]
                 None if row.intent is None else names[row.intent],
@@ -200,7 +180,14 @@ class Index:
         self.connection.executemany(
             _INSERT.format(table=table),
             [
-                (*row[:5], names[row.actor], names[row.domain], names[row.intent], names[row.reservation])
+                (
+                    *row[:4],
+                    *op_numbers(row.op_id),
+                    names[row.actor],
+                    names[row.domain],
+                    names[row.intent],
+                    names[row.reservation],
+                )
                 for row in rows
             ],
         )
@@ -220,26 +207,39 @@ class Index:
         return ids
 
     def _fold(self) -> None:
+        # What is folded gets a digest that says it is right, so it has to be.
+        if self._scalar("SELECT count(*) FROM tail WHERE digest IS NOT digest_now"):
+            raise DamagedIndexError("rows of the tail are altered")
         first = self._scalar("SELECT min(byte_offset) FROM tail")
         end = self.covered()
-        self.connection.execute("INSERT INTO line SELECT * FROM tail")
+        self.connection.execute(f"INSERT INTO line ({LINE_COLUMNS}) SELECT {LINE_COLUMNS} FROM tail")
         self.connection.execute("DELETE FROM tail")
+        self._refer(first, end)
         self._summarise(first, end)
         self._tail_lines = 0
+
+    def _refer(self, first: int, end: int) -> None:
+        """Make the entries of [first, end) known by their op_ids."""
+        # Sorted, so that neighbours in the table are written together.
+        self.connection.execute(
+            "INSERT INTO op_ref (prefix, byte_offset) SELECT op_high >> 32 AS prefix, byte_offset FROM line "
+            "WHERE byte_offset >= ? AND byte_offset < ? AND op_high IS NOT NULL ORDER BY prefix",
+            (first, end),
+        )
 
     def _summarise(self, first: int, end: int) -> None:
         """Record the lines of [first, end) as one segment; it must follow the last one."""
         span = {"first": first, "end": end}
         self.connection.execute(
-            f"""
-            INSERT INTO segment
-            SELECT :first, :end, count(op_id), count(intent), count(reservation),
-                   min(lamport_ts), max(lamport_ts), {LINES_DIGEST}, NULL
+            """
+            INSERT INTO segment (first_offset, end_offset, entries, intents, reservations,
+                                 min_lamport_ts, max_lamport_ts, lines_digest, refs_digest)
+            SELECT :first, :end, count(op_high), count(intent), count(reservation),
+                   min(lamport_ts), max(lamport_ts), sum(digest_now), coalesce(sum(ref_digest_now), 0)
             FROM line WHERE byte_offset >= :first AND byte_offset < :end
             """,
             span,
         )
-        self.connection.execute(f"UPDATE segment SET digest = {SEGMENT_DIGEST} WHERE first_offset = :first", span)
         for role in ROLES:
             self.connection.execute(
                 f"""
@@ -254,17 +254,17 @@ class Index:
 
     def build(self, rows: Iterable[Row]) -> None:
         """Fill this new, empty index with all rows of a log, without asking for each op_id if it is
-        there already: duplicates are found afterwards, by one walk over the finished op_id index.
+        there already: duplicates are found afterwards, by one walk over the finished `op_ref`.
 
         Memory stays constant; the tail is left empty.
         """
         segments: list[tuple[int, int]] = []
         with self.transaction():
-            self.connection.execute("DROP INDEX line_by_op_id")
             for piece in _pieces(rows):
                 self._insert("line", piece, self._ids_of(piece))
                 segments.append((piece[0].byte_offset, piece[-1].end))
-            self.connection.execute("CREATE INDEX line_by_op_id ON line (substr(op_id, 1, 4)) WHERE op_id IS NOT NULL")
+            if segments:
+                self._refer(0, segments[-1][1])
             self._demote_duplicates()
             for first, end in segments:
                 self._summarise(first, end)
@@ -272,80 +272,64 @@ class Index:
 
     def _demote_duplicates(self) -> None:
         """Of several lines with one op_id only the first stays an entry."""
-        shared = self.connection.execute(
-            "SELECT substr(op_id, 1, 4) FROM line WHERE op_id IS NOT NULL "
-            "GROUP BY substr(op_id, 1, 4) HAVING count(*) > 1"
-        ).fetchall()
+        shared = self.connection.execute("SELECT prefix FROM op_ref GROUP BY prefix HAVING count(*) > 1").fetchall()
         for (prefix,) in shared:
-            first_of: dict[bytes, int] = {}
-            for op_id, byte_offset in self.connection.execute(
-                "SELECT op_id, byte_offset FROM line WHERE substr(op_id, 1, 4) = ? AND op_id IS NOT NULL "
+            first_of: dict[tuple[int, int], int] = {}
+            for high, low, byte_offset in self.connection.execute(
+                "SELECT op_high, op_low, byte_offset FROM op_ref JOIN line USING (byte_offset) WHERE prefix = ? "
                 "ORDER BY byte_offset",
                 (prefix,),
             ).fetchall():
-                first = first_of.setdefault(op_id, byte_offset)
+                first = first_of.setdefault((high, low), byte_offset)
                 if first != byte_offset:
-                    self._demote(byte_offset, op_id, first)
+                    self._demote(prefix, byte_offset, duplicate_of(op_id_of(high, low), first))
 
-    def _demote(self, byte_offset: int, op_id: bytes, first: int) -> None:
+    def _demote(self, prefix: int, byte_offset: int, problem: tuple[str, str]) -> None:
+        self.connection.execute("DELETE FROM op_ref WHERE prefix = ? AND byte_offset = ?", (prefix, byte_offset))
         self.connection.execute(
-            "UPDATE line SET lamport_ts = NULL, op_id = NULL, actor = NULL, domain = NULL, "
+            "UPDATE line SET lamport_ts = NULL, op_high = NULL, op_low = NULL, actor = NULL, domain = NULL, "
             "intent = NULL, reservation = NULL WHERE byte_offset = ?",
             (byte_offset,),
         )
-        self.connection.execute("INSERT INTO non_entry VALUES (?, ?, ?)", (byte_offset, *duplicate_of(op_id, first)))
-
-    # -- looking up ---------------------------------------------------------------------------------
-
-    def find(self, op_id: bytes) -> Row | None:
-        """Where the entry with this op_id lies."""
-        for table, narrow in (("line", "substr(op_id, 1, 4) = :prefix AND"), ("tail", "")):
-            found = self.connection.execute(
-                f"SELECT byte_offset, length, checksum, lamport_ts, op_id FROM {table} WHERE {narrow} op_id = :op_id",
-                {"op_id": op_id, "prefix": op_id[:4]},
-            ).fetchone()
-            if found:
-                return Row(*found)
-        return None
-
-    def folded_at(self, op_id: bytes) -> int | None:
-        """The byte offset of the entry with this op_id, unless it is in the tail."""
-        found = self.connection.execute(
-            "SELECT byte_offset FROM line WHERE substr(op_id, 1, 4) = ? AND op_id = ?", (op_id[:4], op_id)
-        ).fetchone()
-        return found[0] if found else None
-
-    def tail_op_ids(self) -> dict[bytes, int]:
-        """op_id and byte offset of the entries that are not folded yet."""
-        return dict(self.connection.execute("SELECT op_id, byte_offset FROM tail WHERE op_id IS NOT NULL"))
+        self.connection.execute("INSERT INTO non_entry VALUES (?, ?, ?)", (byte_offset, *problem))
 
     # -- evidence: what a rebuild from the log alone would forget -----------------------------------
 
-    def checkpoint_seen(self) -> tuple[int, str] | None:
+    def checkpoint_seen(self, schema: str = "main") -> tuple[int, str] | None:
         """(byte offset, snapshot id) of the last checkpoint made: evidence, never an answer."""
-        found = self.connection.execute("SELECT byte_offset, snapshot_id FROM checkpoint_seen").fetchone()
-        return (found[0], found[1]) if found else None
+        found = self.connection.execute(
+            f"SELECT byte_offset, snapshot_id, digest FROM {schema}.checkpoint_seen"
+        ).fetchone()
+        if found is None:
+            return None
+        byte_offset, snapshot_id, digest = found
+        if digest != _seen_digest(byte_offset, snapshot_id):
+            raise DamagedIndexError("what it has seen of a checkpoint is altered")
+        return byte_offset, snapshot_id
 
     def see_checkpoint(self, byte_offset: int, snapshot_id: str) -> None:
         """Remember that a checkpoint was made, so that its file can't vanish unnoticed."""
-        self.connection.execute("INSERT OR REPLACE INTO checkpoint_seen VALUES (1, ?, ?)", (byte_offset, snapshot_id))
+        self.connection.execute(
+            "INSERT OR REPLACE INTO checkpoint_seen VALUES (1, ?, ?, ?)",
+            (byte_offset, snapshot_id, _seen_digest(byte_offset, snapshot_id)),
+        )
 
     def inherit_evidence(self, old: Path, *, same_log: bool) -> None:
         """Take over what the index at `old` has seen: the checkpoint and, if it is of the same log,
         the first checksum of each line that has changed since.
         """
         self.connection.execute("ATTACH ? AS old", (str(old),))
-        self.connection.execute("INSERT INTO checkpoint_seen SELECT * FROM old.checkpoint_seen")
+        if seen := self.checkpoint_seen("old"):
+            self.see_checkpoint(*seen)
         if same_log:
             self.connection.execute("INSERT INTO altered SELECT * FROM old.altered")
-            for table in ("line", "tail"):
-                self.connection.execute(
-                    f"""
-                    INSERT OR IGNORE INTO altered SELECT was.byte_offset, was.checksum
-                    FROM old.{table} AS was JOIN main.line AS now USING (byte_offset)
-                    WHERE was.length = now.length AND was.checksum != now.checksum
-                    """
-                )
+            self.connection.execute(
+                f"""
+                INSERT OR IGNORE INTO altered SELECT was.byte_offset, was.checksum
+                FROM {ALL_LINES.format(schema="old")} AS was JOIN main.line AS now USING (byte_offset)
+                WHERE was.length = now.length AND was.checksum != now.checksum
+                """
+            )
         self.connection.execute("DETACH old")
 
     # -- transactions ---------------------------------------------------------------------------------
@@ -377,12 +361,17 @@ class Index:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """A read transaction: every statement in it sees the same moment."""
+        """A read transaction: every statement in it sees the same moment. One may stand in another."""
+        if self.connection.in_transaction:
+            yield
+            return
         self.connection.execute("BEGIN")
         try:
             yield
         finally:
-            self.connection.execute("COMMIT")
+            # After some errors SQLite has ended it by itself.
+            if self.connection.in_transaction:
+                self.connection.execute("COMMIT")
 
     def _maybe_wal_checkpoint(self) -> None:
         """Copy SQLite's write-ahead log into the database when it has grown large.
@@ -403,12 +392,19 @@ class Index:
                 _log.debug("%s: WAL checkpoint done", self.path)
 
     def _scalar(self, statement: str, *values: object) -> int:
-        return int(self.connection.execute(statement, values).fetchone()[0])
+        return self.integer(self.connection.execute(statement, values).fetchone())
+
+    @staticmethod
+    def integer(found: Sequence[Any] | None) -> int:
+        """The integer that a statement has found; a damaged column holds a value of any type."""
+        value: Any = found[0] if found else None
+        if not isinstance(value, int):
+            raise DamagedIndexError(f"a number is missing: {str(found)[:100]}")
+        return value
 
 
-def duplicate_of(op_id: bytes, first: int) -> tuple[str, str]:
-    """The problem of a line whose op_id stands already in the line at byte `first`."""
-    return ("duplicate", f"the op_id {uuid.UUID(bytes=op_id)} stands already at byte {first}")
+def _seen_digest(byte_offset: int, snapshot_id: str) -> int:
+    return zlib.crc32(f"{byte_offset} {snapshot_id}".encode())
 
 
 def _pieces(rows: Iterable[Row]) -> Iterator[list[Row]]:

@@ -20,7 +20,8 @@ from pathlib import Path
 from types import ModuleType
 
 from muse.core import durable
-from muse.core.index import Index, Row
+from muse.core.index import INDEX_FAULTS, Index
+from muse.core.index_row import Row
 from muse.core.session import INDEX_NAME
 
 KNOWN_MIGRATIONS = ["m0001_lines_and_segments"]
@@ -54,9 +55,9 @@ def open_index(folder: Path) -> Index | None:
             index = Index(connection, path)
             # Reading opens SQLite's -wal and -shm by name: it has to happen while the names are ours.
             index.covered()
-        except sqlite3.DatabaseError as error:
+        except INDEX_FAULTS as error:
             connection.close()
-            if is_transient(error):
+            if isinstance(error, sqlite3.Error) and is_transient(error):
                 raise
             _log.warning("%s: not a usable index (%s); it will be rebuilt", path, error)
             return None
@@ -123,7 +124,7 @@ def build_at(path: Path, rows: Iterable[Row], *, inherit_from: Path | None = Non
         if inherit_from is not None:
             try:
                 index.inherit_evidence(inherit_from / INDEX_NAME, same_log=same_log)
-            except sqlite3.Error as error:
+            except INDEX_FAULTS as error:
                 _log.warning("%s: what the old index had seen could not be carried over (%s)", path, error)
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
     finally:
@@ -133,7 +134,7 @@ def build_at(path: Path, rows: Iterable[Row], *, inherit_from: Path | None = Non
 def _is_usable(folder: Path) -> bool:
     try:
         old = open_index(folder)
-    except (sqlite3.Error, OSError):
+    except (*INDEX_FAULTS, OSError):
         return False
     if old is not None:
         old.close()

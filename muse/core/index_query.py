@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from muse.core.arguments import check_name, check_number
-from muse.core.index import ROLES, Index, Row
-from muse.core.index_check import DamagedIndexError, check_names, check_segment, check_summaries, number_of_name
+from muse.core.index import ROLES, Index
+from muse.core.index_check import check_names, check_op_refs, check_row, check_segment, check_summaries, number_of_name
+from muse.core.index_row import DamagedIndexError, Place, op_id_of, op_numbers
 
 END = 2**62
 """A byte offset beyond the end of every log."""
@@ -51,9 +52,9 @@ class Filter:
 
 @dataclass(frozen=True)
 class Page:
-    """Rows in arrival order, and the byte offset at which to go on; None at the end."""
+    """Entries in arrival order, and the byte offset at which to go on; None at the end."""
 
-    rows: list[Row]
+    rows: list[Place]
     resume_at: int | None
 
     def within(self, size_bytes: int) -> Page:
@@ -86,31 +87,44 @@ def next_page(index: Index, wanted: Filter, limit: int) -> Page:
             check_segment(index, low, high)
         low, high = max(low, wanted.start), min(high, wanted.stop)
         found = index.connection.execute(
-            f"SELECT byte_offset, length, checksum, lamport_ts, op_id FROM {table} "
+            f"SELECT byte_offset, length, checksum, lamport_ts, op_high IS NULL FROM {table} "
             f"WHERE byte_offset >= :low AND byte_offset < :high{question.row_conditions} "
             "ORDER BY byte_offset LIMIT :limit",
             {**question.values, "low": low, "high": high, "limit": limit},
         ).fetchall()
-    rows = [Row(*values) for values in found]
-    if len(rows) == limit:
-        resume_at: int | None = rows[-1].end
-    else:
-        resume_at = high if segment and high < wanted.stop else None
-    if wanted.every_line:
-        _check_whole(rows, low, wanted.stop if resume_at is None else resume_at)
-        rows = [row for row in rows if row.op_id is not None]
-    return Page(rows, resume_at)
+        places = [Place.of(values[:4]) for values in found]
+        if len(places) == limit:
+            resume_at: int | None = places[-1].end
+        else:
+            resume_at = high if segment and high < wanted.stop else None
+        if wanted.every_line:
+            reached = wanted.stop if resume_at is None else resume_at
+            _check_whole(places, low, reached)
+            _check_non_entries(index, sum(values[4] for values in found), low, reached)
+            places = [place for place, values in zip(places, found, strict=True) if not values[4]]
+    return Page(places, resume_at)
 
 
-def _check_whole(rows: list[Row], low: int, high: int) -> None:
+def _check_whole(places: list[Place], low: int, high: int) -> None:
     """Lines that follow each other without a gap can't have lost one: this much of the index is whole."""
     at = low
-    for row in rows:
-        if row.byte_offset != at:
+    for place in places:
+        if place.byte_offset != at:
             break
-        at = row.end
+        at = place.end
     if high not in (at, END):
-        raise DamagedIndexError(f"the index lacks the line at byte {at}")
+        raise DamagedIndexError(f"it lacks the line at byte {at}")
+
+
+def _check_non_entries(index: Index, number: int, low: int, high: int) -> None:
+    """A line that counts as no entry must have its reason, or an entry could go missing by a flipped bit."""
+    explained = index.connection.execute(
+        "SELECT count(*) FROM non_entry WHERE byte_offset >= ? AND byte_offset < ?", (low, high)
+    ).fetchone()
+    if explained[0] != number:
+        raise DamagedIndexError(
+            f"{number} lines between the bytes {low} and {high} are no entries, {explained[0]} say why"
+        )
 
 
 def count(index: Index, wanted: Filter) -> int:
@@ -134,7 +148,7 @@ def _count_rows(index: Index, question: _Question, table: str, low: int, high: i
     low, high = max(low, question.values["start"]), min(high, question.values["stop"])
     found = index.connection.execute(
         f"SELECT count(*) FROM {table} "
-        f"WHERE byte_offset >= :low AND byte_offset < :high AND op_id IS NOT NULL{question.row_conditions}",
+        f"WHERE byte_offset >= :low AND byte_offset < :high AND op_high IS NOT NULL{question.row_conditions}",
         {**question.values, "low": low, "high": high},
     ).fetchone()
     return int(found[0])
@@ -154,6 +168,11 @@ def totals(index: Index, role: str) -> dict[str, int]:
             {"role": role},
         ).fetchall()
         check_names(index, {text: number for text, number, _ in found})
+        entries = index.connection.execute(
+            "SELECT (SELECT coalesce(sum(entries), 0) FROM segment) + (SELECT count(op_high) FROM tail)"
+        ).fetchone()
+    if entries[0] != sum(total for _, _, total in found):
+        raise DamagedIndexError(f"the {role}s' entries do not add up")
     return {text: total for text, _, total in found}
 
 
@@ -194,23 +213,72 @@ def end_of_entry(index: Index, number: int) -> int | None:
             table, low, high = "tail", 0, END
         found = index.connection.execute(
             f"SELECT byte_offset + length FROM {table} WHERE byte_offset >= ? AND byte_offset < ? "
-            "AND op_id IS NOT NULL ORDER BY byte_offset LIMIT 1 OFFSET ?",
+            "AND op_high IS NOT NULL ORDER BY byte_offset LIMIT 1 OFFSET ?",
             (low, high, number - before - 1),
         ).fetchone()
     return found[0] if found else None
 
 
-def last_entry(index: Index, stop: int = END) -> Row | None:
-    """The last entry that begins before byte `stop`."""
+def last_op_id(index: Index, stop: int = END) -> bytes | None:
+    """The op_id of the last entry that begins before byte `stop`."""
     for table in ("tail", "line"):
         found = index.connection.execute(
-            f"SELECT byte_offset, length, checksum, lamport_ts, op_id FROM {table} "
-            "WHERE byte_offset < ? AND op_id IS NOT NULL ORDER BY byte_offset DESC LIMIT 1",
+            f"SELECT op_high, op_low FROM {table} "
+            "WHERE byte_offset < ? AND op_high IS NOT NULL ORDER BY byte_offset DESC LIMIT 1",
             (stop,),
         ).fetchone()
         if found:
-            return Row(*found)
+            return op_id_of(*found)
     return None
+
+
+def find(index: Index, op_id: bytes) -> Place | None:
+    """Where the entry with this op_id lies; None where the log has none."""
+    high, low = op_numbers(op_id)
+    columns = "byte_offset, length, checksum, lamport_ts"
+    found = index.connection.execute(
+        f"SELECT {columns} FROM tail WHERE op_high = ? AND op_low = ?", (high, low)
+    ).fetchone()
+    if found:
+        return Place.of(found)
+    byte_offset = folded_at(index, op_id)
+    if byte_offset is None:
+        return None
+    return Place.of(
+        index.connection.execute(f"SELECT {columns} FROM line WHERE byte_offset = ?", (byte_offset,)).fetchone()
+    )
+
+
+def folded_at(index: Index, op_id: bytes) -> int | None:
+    """The byte offset of the entry with this op_id, unless it is in the tail."""
+    high, low = op_numbers(op_id)
+    found = index.connection.execute(_FOLDED_AT, (op_id_prefix(op_id), high, low)).fetchone()
+    if found is not None:
+        return int(found[0])
+    # A miss is believed only of an index that is known to be whole.
+    check_op_refs(index)
+    # Another op_id with the same first bytes is a rare chance, or this one with a flipped bit.
+    for (byte_offset,) in index.connection.execute(
+        "SELECT byte_offset FROM op_ref WHERE prefix = ?", (op_id_prefix(op_id),)
+    ).fetchall():
+        check_row(index, byte_offset)
+    return None
+
+
+_FOLDED_AT = (
+    "SELECT byte_offset FROM op_ref JOIN line USING (byte_offset) WHERE prefix = ? AND op_high = ? AND op_low = ?"
+)
+
+
+def op_id_prefix(op_id: bytes) -> int:
+    """The part of an op_id by which `op_ref` is sorted: its first four bytes, as a signed integer."""
+    return int.from_bytes(op_id[:4], "big", signed=True)
+
+
+def tail_op_ids(index: Index) -> dict[bytes, int]:
+    """op_id and byte offset of the entries that are not folded yet."""
+    rows = index.connection.execute("SELECT op_high, op_low, byte_offset FROM tail WHERE op_high IS NOT NULL")
+    return {op_id: byte_offset for high, low, byte_offset in rows if (op_id := op_id_of(high, low))}
 
 
 class _Question:
@@ -221,7 +289,7 @@ class _Question:
         self.values: dict[str, int] = {"start": wanted.start, "stop": wanted.stop, **numbers}
         # An entry without intent or reservation says "", and its column is NULL.
         unset = [role for role, name in wanted.names().items() if not name]
-        rows = [f"{role} = :{role}" for role in numbers] + [f"{role} IS NULL AND op_id IS NOT NULL" for role in unset]
+        rows = [f"{role} = :{role}" for role in numbers] + [f"{role} IS NULL AND op_high IS NOT NULL" for role in unset]
         segments = []
         if wanted.min_lamport_ts is not None:
             self.values["min_ts"] = min(max(wanted.min_lamport_ts, 0), END)

@@ -25,7 +25,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
-from muse.core import forking
 from muse.core.appender import Appender, encode, encoded_as_it_is
 from muse.core.arguments import check_name, check_number
 from muse.core.checkpoint import (
@@ -56,8 +55,10 @@ from muse.core.errors import (
     OpIdConflictError,
     SyncError,
 )
-from muse.core.index import Index, Row
-from muse.core.index_query import END, Filter, count, next_page, totals
+from muse.core.forking import ForkGuard
+from muse.core.index import Index
+from muse.core.index_query import END, Filter, count, find, next_page, totals
+from muse.core.index_row import Place
 from muse.core.limits import DEFAULT_MAX_APPEND_BYTES, MAX_LINE_BYTES, MAX_SNAPSHOT_ID_BYTES
 from muse.core.log_file import LogFile
 from muse.core.reader import read_entries, read_lines
@@ -143,8 +144,13 @@ class OpLog:
         self._clock = LamportClock()
         self._sidecar = Sidecar(self.folder, self._file, self._clock)
         self._closed = False
-        self.lock = threading.RLock()
-        forking.register(self)
+        self._lock_of_threads = threading.RLock()
+        self._fork_guard = ForkGuard(
+            self._lock_of_threads,
+            before=self._sidecar.suspend,
+            # The position of a descriptor is shared with the parent, and one's place in the log is read off it.
+            in_child=(self._sidecar.close, self._file.close),
+        )
         self._appender = Appender(self._file, self._sidecar, sync_each=durability == "fsync")
 
     def close(self) -> None:
@@ -172,14 +178,7 @@ class OpLog:
         """The lock of this handle, which every public call takes."""
         if self._closed:
             raise ClosedLogError(f"{self.path}: the log is closed: open it anew")
-        return self.lock
-
-    def start_anew_in_child(self) -> None:
-        """Let go of what is the parent's; called by itself in every forked child."""
-        if index := self._sidecar.abandon():
-            forking.never_close(index.connection)
-        # The file position is shared with the parent, and one's own place in the log is read off it.
-        self._file.close()
+        return self._lock_of_threads
 
     def exists(self) -> bool:
         """Whether `ops.jsonl` is there."""
@@ -285,7 +284,7 @@ class OpLog:
             self._sidecar.look()
 
             def fetch(index: Index) -> OpEntry | None:
-                row = index.find(key)
+                row = find(index, key)
                 return None if row is None else next(read_entries(self._file, [row]))
 
             return self._sidecar.ask(fetch) if self._sidecar.size else None
@@ -383,7 +382,7 @@ class OpLog:
         return chain.from_iterable(self._pages(wanted, limit, read_entries))
 
     def _pages(
-        self, wanted: Filter, limit: int | None, read: Callable[[LogFile, list[Row]], Iterable[Found]]
+        self, wanted: Filter, limit: int | None, read: Callable[[LogFile, list[Place]], Iterable[Found]]
     ) -> Iterator[list[Found]]:
         """What matches and has arrived by now, page by page; the lock is free in between."""
         with self._lock:
@@ -392,7 +391,7 @@ class OpLog:
         return self._pages_to(wanted, limit, read)
 
     def _pages_to(
-        self, wanted: Filter, limit: int | None, read: Callable[[LogFile, list[Row]], Iterable[Found]]
+        self, wanted: Filter, limit: int | None, read: Callable[[LogFile, list[Place]], Iterable[Found]]
     ) -> Iterator[list[Found]]:
         def page(index: Index) -> tuple[list[Found], int | None]:
             found = next_page(index, wanted, size).within(_PAGE_BYTES)

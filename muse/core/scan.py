@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from muse.core.errors import DamagedLineError
-from muse.core.index import Row
+from muse.core.index_row import Row
 from muse.core.limits import MAX_LINE_BYTES
 from muse.core.line import checksum, decode_line
 from muse.core.log_file import LogFile, split_lines

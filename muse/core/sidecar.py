@@ -17,10 +17,10 @@ from typing import TypeVar
 
 from muse.core.clock import LamportClock
 from muse.core.errors import MuseError
-from muse.core.index import SEGMENT_LINES, Index, IndexMismatchError, Row, duplicate_of
-from muse.core.index_check import DamagedIndexError
+from muse.core.index import INDEX_FAULTS, SEGMENT_LINES, Index
 from muse.core.index_file import is_transient, make_index, open_in_memory, open_index
-from muse.core.index_query import highest_lamport_ts
+from muse.core.index_query import folded_at, highest_lamport_ts, tail_op_ids
+from muse.core.index_row import DamagedIndexError, Row, duplicate_of
 from muse.core.log_file import LogFile
 from muse.core.scan import describes, scan_rows
 from muse.core.session import INDEX_NAME
@@ -53,7 +53,7 @@ class StaleIndexError(Exception):
     """A row of the index does not describe the line it points at."""
 
 
-_INDEX_TROUBLE = (sqlite3.Error, IndexMismatchError, DamagedIndexError, StaleIndexError)
+_INDEX_TROUBLE = (*INDEX_FAULTS, StaleIndexError)
 
 
 class Sidecar:
@@ -162,7 +162,7 @@ class Sidecar:
 
     def _find(self, index: Index, op_id: bytes) -> int | None:
         found = self._op_ids.get(op_id)
-        return index.folded_at(op_id) if found is None else found
+        return folded_at(index, op_id) if found is None else found
 
     # -- asking ---------------------------------------------------------------------------------------
 
@@ -202,10 +202,10 @@ class Sidecar:
             self._adopt(index)
             self._look_up_to(index, size)
             if self._unindexed and not index.extend(self._unindexed):
-                raise IndexMismatchError(f"the index went back to byte {index.covered()} twice")
+                raise DamagedIndexError(f"the index went back to byte {index.covered()} twice")
         self._unindexed.clear()
         if len(self._op_ids) > MAX_UNINDEXED:
-            self._op_ids = index.tail_op_ids()
+            self._op_ids = tail_op_ids(index)
 
     def is_untouched(self) -> bool:
         """Whether there is neither a line nor an index: nothing was ever recorded here."""
@@ -228,7 +228,7 @@ class Sidecar:
         """
         try:
             index = open_index(self._folder)
-        except (sqlite3.Error, OSError):
+        except (*INDEX_FAULTS, OSError):
             index = None
         same_log = index is not None and self._fits(index)
         if index is not None:
@@ -258,11 +258,9 @@ class Sidecar:
             self._look_up_to(self._index, size)
             self._feed(self._index, CLOSE_WAIT_MS)
 
-    def abandon(self) -> Index | None:
-        """Let go of the index without closing it: in a forked child it is the parent's."""
-        index, self._index = self._index, None
-        self._reset()
-        return index
+    def suspend(self) -> None:
+        """Close the index; it is opened again when it is needed."""
+        self._close_index()
 
     def _refresh(self) -> None:
         """Have an index, and the one that lies beside the log now."""
@@ -301,7 +299,7 @@ class Sidecar:
                 make_index(self._folder, self._scan(), same_log=fits)
                 index = open_index(self._folder)
             self._rebuild_next = False
-        except (sqlite3.Error, OSError) as error:
+        except (*INDEX_FAULTS, OSError) as error:
             _log.warning("%s: no index on disk (%s); one in memory serves instead", self._folder, error)
             return None
         return index
@@ -311,7 +309,7 @@ class Sidecar:
         index.wait_up_to(READ_WAIT_MS)
         # In this order: what others add or fold in between is then in the tail or in the folded part.
         self.end = self.size = index.covered()
-        self._op_ids = index.tail_op_ids()
+        self._op_ids = tail_op_ids(index)
         self._unindexed = []
         self._clock.observe(highest_lamport_ts(index))
 

@@ -1,0 +1,86 @@
+"""What the index holds of one line, and what it gives back."""
+
+from __future__ import annotations
+
+import struct
+import uuid
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+
+class DamagedIndexError(Exception):
+    """The index contradicts itself or its log: it must be rebuilt."""
+
+
+class Row(NamedTuple):
+    """One line of the log as it is fed to the index. Where it is no entry, `problem` says why."""
+
+    byte_offset: int
+    length: int
+    """Bytes, newline included."""
+    checksum: int
+    """CRC-32 of the line, newline included."""
+    lamport_ts: int | None = None
+    op_id: bytes | None = None
+    """The 16 bytes of the UUID."""
+    actor: str | None = None
+    domain: str | None = None
+    intent: str | None = None
+    reservation: str | None = None
+    problem: tuple[str, str] | None = None
+    """(kind, reason), kind being "blank", "damaged" or "duplicate"."""
+
+    @property
+    def end(self) -> int:
+        """The byte offset after the line."""
+        return self.byte_offset + self.length
+
+
+class Place(NamedTuple):
+    """Where an entry lies, as the index answers."""
+
+    byte_offset: int
+    length: int
+    """Bytes, newline included."""
+    checksum: int
+    """CRC-32 of the line, newline included."""
+    lamport_ts: int | None
+
+    @property
+    def end(self) -> int:
+        """The byte offset after the line."""
+        return self.byte_offset + self.length
+
+    @classmethod
+    def of(cls, values: Sequence[Any]) -> Place:
+        """The place that a damaged index could not give: SQLite columns hold values of any type.
+
+        Raises:
+            DamagedIndexError: a value is no integer.
+        """
+        byte_offset, length, checksum, lamport_ts = values
+        if type(byte_offset) is int and type(length) is int and type(checksum) is int:
+            return cls(byte_offset, length, checksum, lamport_ts)
+        raise DamagedIndexError(f"no row of an index: {str(values)[:200]}")
+
+
+def op_numbers(op_id: bytes | None) -> tuple[int | None, int | None]:
+    """An op_id as the two signed 64-bit integers that SQLite can calculate with."""
+    if op_id is None:
+        return None, None
+    high, low = struct.unpack(">qq", op_id)
+    return high, low
+
+
+def op_id_of(high: int | None, low: int | None) -> bytes | None:
+    """The 16 bytes of an op_id; None for a line that is no entry."""
+    if high is None and low is None:
+        return None
+    if type(high) is int and type(low) is int:
+        return struct.pack(">qq", high, low)
+    raise DamagedIndexError(f"no op_id of an index: {str(high)[:100]}, {str(low)[:100]}")
+
+
+def duplicate_of(op_id: bytes | None, first: int) -> tuple[str, str]:
+    """The problem of a line whose op_id stands already in the line at byte `first`."""
+    return ("duplicate", f"the op_id {uuid.UUID(bytes=op_id)} stands already at byte {first}")
