@@ -319,10 +319,18 @@ class Index:
         the first checksum of each line that has changed since.
         """
         self.connection.execute("ATTACH ? AS old", (str(old),))
-        if seen := self.checkpoint_seen("old"):
+        try:
+            self._inherit_evidence(same_log=same_log)
+        finally:
+            self.connection.execute("DETACH old")
+
+    def _inherit_evidence(self, *, same_log: bool) -> None:
+        seen = self.checkpoint_seen("old")
+        known = self.checkpoint_seen()
+        if seen is not None and (known is None or known < seen):
             self.see_checkpoint(*seen)
         if same_log:
-            self.connection.execute("INSERT INTO altered SELECT * FROM old.altered")
+            self.connection.execute("INSERT OR IGNORE INTO altered SELECT * FROM old.altered")
             self.connection.execute(
                 f"""
                 INSERT OR IGNORE INTO altered SELECT was.byte_offset, was.checksum
@@ -330,7 +338,6 @@ class Index:
                 WHERE was.length = now.length AND was.checksum != now.checksum
                 """
             )
-        self.connection.execute("DETACH old")
 
     # -- transactions ---------------------------------------------------------------------------------
 
@@ -369,9 +376,12 @@ class Index:
         try:
             yield
         finally:
-            # After some errors SQLite has ended it by itself.
-            if self.connection.in_transaction:
-                self.connection.execute("COMMIT")
+            self._end_snapshot()
+
+    def _end_snapshot(self) -> None:
+        # After some errors SQLite has ended it by itself.
+        if self.connection.in_transaction:
+            self.connection.execute("COMMIT")
 
     def _maybe_wal_checkpoint(self) -> None:
         """Copy SQLite's write-ahead log into the database when it has grown large.

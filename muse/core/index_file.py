@@ -1,21 +1,23 @@
 """The life of `index.db` as a file: opened, made anew beside the old one, swapped in.
 
-A new index is built in `index.db.new`, which nobody else opens, and takes the old one's place under
-the folder lock. Whoever opens `index.db` takes the same lock, so nobody meets the moment between.
-Connections that still have the old file open go on with it, harmlessly: it covers what it covers, and
-SQLite leaves the new file's write-ahead log alone when it closes a database that was unlinked
-(`databaseIsUnmoved` in SQLite's pager.c). They notice by the file's inode, and open the new one.
+A new index is built as `index.db.new`, under the lock file `index.db.building`, and takes the old
+one's place under the folder lock. Whoever opens or closes `index.db` takes the folder lock as well, so
+nobody meets the moments between. Connections that still have the old file open go on with it,
+harmlessly: it covers what it covers, and SQLite leaves the new one's write-ahead log alone when it
+closes a database that is no longer at its place (`databaseIsUnmoved` in SQLite's pager.c). They notice
+by the file's inode, and open the new one.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import importlib.util
 import logging
 import os
 import sqlite3
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -88,30 +90,29 @@ def make_index(folder: Path, rows: Iterable[Row], *, same_log: bool) -> None:
     has seen of lines that have changed since.
 
     Raises:
-        sqlite3.Error, OSError: it could not be built or swapped in; the old one is untouched.
+        sqlite3.Error, OSError: it could not be built, and the old one is untouched; or it could not be
+            put into place, and there is none.
     """
-    path = folder / (INDEX_NAME + ".new")
-    fd = _create_alone(path)
-    try:
-        build_at(path, rows, inherit_from=folder if _is_usable(folder) else None, same_log=same_log)
-        durable.sync_file(fd, path)
+    new = folder / (INDEX_NAME + ".new")
+    old = folder / (INDEX_NAME + ".old")
+    if (folder / INDEX_NAME).is_dir():
+        # Whoever made it, it is not ours to move away.
+        raise IsADirectoryError(errno.EISDIR, "a folder is in the index's place", str(folder / INDEX_NAME))
+    with _building_alone(folder):
+        for file in _with_sides(new):
+            file.unlink(missing_ok=True)
+        try:
+            build_at(new, rows, lambda index: _inherit(index, folder, old, same_log=same_log))
+            _sync(new)
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
         with durable.exclusive_lock(folder):
-            _swap_in(path, folder / INDEX_NAME)
-            # Closing any descriptor of a file drops this process's POSIX locks on it, also those of
-            # a SQLite connection in another thread; under the folder lock nobody has one yet.
-            os.close(fd)
-            fd = -1
-    except BaseException:
-        with suppress(OSError):
-            path.unlink()
-        raise
-    finally:
-        if fd >= 0:
-            os.close(fd)
+            _swap_in(new, folder / INDEX_NAME, old)
 
 
-def build_at(path: Path, rows: Iterable[Row], *, inherit_from: Path | None = None, same_log: bool = False) -> None:
-    """Build an index from all rows of a log as the file `path`, which is empty or not there yet."""
+def build_at(path: Path, rows: Iterable[Row], finish: Callable[[Index], None] | None = None) -> None:
+    """Build an index from all rows of a log as the file `path`, which is not there yet."""
     connection = _connect(path)
     try:
         connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
@@ -121,53 +122,71 @@ def build_at(path: Path, rows: Iterable[Row], *, inherit_from: Path | None = Non
         _migrate(connection)
         index = Index(connection, None)
         index.build(rows)
-        if inherit_from is not None:
-            try:
-                index.inherit_evidence(inherit_from / INDEX_NAME, same_log=same_log)
-            except INDEX_FAULTS as error:
-                _log.warning("%s: what the old index had seen could not be carried over (%s)", path, error)
+        if finish is not None:
+            finish(index)
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
     finally:
         connection.close()
 
 
-def _is_usable(folder: Path) -> bool:
-    try:
-        old = open_index(folder)
-    except (*INDEX_FAULTS, OSError):
-        return False
-    if old is not None:
-        old.close()
-    return old is not None
+def _inherit(index: Index, folder: Path, old: Path, *, same_log: bool) -> None:
+    # Under the lock, since leaving the old index may be SQLite's closing of its last connection.
+    with durable.exclusive_lock(folder):
+        # `old` is there where a process was killed while it swapped; it may be all that is left.
+        for path, is_same in ((old, True), (folder / INDEX_NAME, same_log)):
+            if not path.is_file() or path.is_symlink():
+                continue
+            try:
+                index.inherit_evidence(path, same_log=is_same)
+            except INDEX_FAULTS as error:
+                _log.warning("%s: what this index had seen could not be carried over (%s)", path, error)
 
 
-def _swap_in(new: Path, path: Path) -> None:
-    # Database first: a crash in between leaves a -wal without its database, which SQLite discards
-    # when it makes the next one. The other way round it would replay the old -wal into the new file.
-    for old in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
-        with suppress(FileNotFoundError):
-            old.unlink()
+def _swap_in(new: Path, path: Path, old: Path) -> None:
+    """Put `new` in the place of `path`; a crash in between leaves no index, and `old` as evidence.
+
+    The write-ahead log must be out of the way first, or SQLite would replay it into the new file; and
+    it goes with its database, as a pair that can still be read.
+    """
+    _rename_if_there(path, old)
+    _rename_if_there(path.with_name(path.name + "-wal"), old.with_name(old.name + "-wal"))
+    path.with_name(path.name + "-shm").unlink(missing_ok=True)
     os.rename(new, path)
     durable.sync_folder(path.parent)
+    for file in _with_sides(old):
+        file.unlink(missing_ok=True)
 
 
-def _create_alone(path: Path) -> int:
-    """Create `path` empty and lock it against other builders; what a killed one left is thrown away."""
+def _rename_if_there(path: Path, to: Path) -> None:
+    with suppress(FileNotFoundError):
+        os.rename(path, to)
+
+
+def _with_sides(path: Path) -> list[Path]:
+    return [path, *(path.with_name(path.name + side) for side in ("-journal", "-wal", "-shm"))]
+
+
+@contextmanager
+def _building_alone(folder: Path) -> Iterator[None]:
+    """Keep other builders of this session's index waiting.
+
+    The lock is on a file of its own: closing any descriptor of a database drops the POSIX locks that
+    SQLite holds on it in this process.
+    """
+    path = folder / (INDEX_NAME + ".building")
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            # While this one waited, the one before may have renamed the file into place.
+            # While this one waited, the one before has removed the file: the lock is on nothing.
             if _is_at(path, fd):
-                os.ftruncate(fd, 0)
-                for side in ("-journal", "-wal", "-shm"):
-                    with suppress(FileNotFoundError):
-                        path.with_name(path.name + side).unlink()
-                return fd
-        except BaseException:
+                try:
+                    yield
+                finally:
+                    path.unlink(missing_ok=True)
+                return
+        finally:
             os.close(fd)
-            raise
-        os.close(fd)
 
 
 def _is_at(path: Path, fd: int) -> bool:
@@ -177,6 +196,15 @@ def _is_at(path: Path, fd: int) -> bool:
         return False
     mine = os.fstat(fd)
     return (at_path.st_dev, at_path.st_ino) == (mine.st_dev, mine.st_ino)
+
+
+def _sync(path: Path) -> None:
+    # No connection of this process is on the file yet, so closing a descriptor of it does no harm.
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        durable.sync_file(fd, path)
+    finally:
+        os.close(fd)
 
 
 def is_transient(error: sqlite3.Error) -> bool:

@@ -90,7 +90,11 @@ class LogFile:
         """
         pieces = []
         while start < stop:
-            piece = os.pread(self._fd, min(stop - start, 1 << 30), start)
+            try:
+                piece = os.pread(self._fd, min(stop - start, 1 << 30), start)
+            except OSError as error:
+                error.filename = str(self.path)
+                raise
             if not piece:
                 break
             pieces.append(piece)

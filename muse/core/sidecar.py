@@ -153,7 +153,8 @@ class Sidecar:
             self.end = row.end
             if len(self._unindexed) >= MAX_UNINDEXED:
                 self._feed(index, READ_WAIT_MS)
-        self.size = size
+        # An index that others have fed further may be ahead of the size that was measured before.
+        self.size = max(size, self.end)
 
     def _know(self, row: Row) -> None:
         if row.op_id is not None and row.lamport_ts is not None:
@@ -178,7 +179,7 @@ class Sidecar:
 
     def _attempt(self, work: Callable[[Index], Answer]) -> Answer:
         """Do `work` with an index; where the index fails, get another and do it again."""
-        size = self.size
+        size = max(self.size, self.end)
         for attempt in range(_ATTEMPTS):
             try:
                 index = self._index or self._open(in_memory=attempt >= _ATTEMPTS // 2)
