@@ -1,0 +1,92 @@
+"""The checks of the project: plain `nox` runs the quick tests on this Python, `nox --list` shows the rest."""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "venv"
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["quick"]
+
+DEV = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "dev")
+BENCH = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "bench")
+PYTHONS = ["3.11", "3.12", "3.13"]
+
+
+@nox.session
+def quick(session: nox.Session) -> None:
+    """Run the tests that are not marked slow, on this Python."""
+    session.install("-e", ".", *DEV)
+    session.run("python", "-m", "pytest", "-q", "-m", "not slow", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run every test, on each supported Python that is present."""
+    session.install("-e", ".", *DEV)
+    session.run("python", "-m", "pytest", "-q", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check the rules and the formatting with ruff."""
+    session.install(*[requirement for requirement in DEV if requirement.startswith("ruff")])
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check every annotation with mypy --strict, the tests and this file included."""
+    session.install("-e", ".", *DEV)
+    session.run("mypy", "--strict")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Check that the documents agree with the code: names, commands, links and worked examples."""
+    session.install("-e", ".", *DEV)
+    session.run("python", "-m", "pytest", "-q", "tests/docs", *session.posargs)
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build the wheel, install it in a clean environment outside the checkout and use it there."""
+    session.install("-e", ".", *DEV)
+    session.run("python", "-m", "pytest", "-q", "tests/test_wheel.py", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure every figure against its goal; `nox -s bench -- --help` lists the options."""
+    session.install("-e", ".", *BENCH)
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def scale(session: nox.Session) -> None:
+    """Measure a very large session and repository, beside a hundredth of them."""
+    session.install("-e", ".", *BENCH)
+    session.run("python", "-m", "benchmarks.scale", *session.posargs)
+
+
+@nox.session
+def torture(session: nox.Session) -> None:
+    """Kill processes at work on one session, round after round: `nox -s torture -- --rounds 1000 [--seed S]`."""
+    session.install("-e", ".", *DEV)
+    session.run("python", "-m", "tests.torture", *session.posargs)
+
+
+@nox.session
+def sweeps(session: nox.Session) -> None:
+    """Cut every byte, flip every bit, overwrite every page, kill at every call: `nox -s sweeps [-- --sweep NAME]`."""
+    session.install("-e", ".", *DEV)
+    session.run("python", "-m", "tests.reliability.sweeps", "--full", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Fuzz the line decoder and the checkpoint reader: `nox -s fuzz -- --inputs N --seed S`."""
+    session.install("-e", ".", *DEV)
+    session.run("python", "-m", "tests.reliability.fuzz", *(session.posargs or ("--inputs", "1000000")))

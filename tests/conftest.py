@@ -1,0 +1,68 @@
+"""Fixtures and the Hypothesis profile that every test of the project shares."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests import making
+
+if TYPE_CHECKING:
+    from muse.core.op_log import OpEntry, OpLog
+
+settings.register_profile(
+    "muse",
+    # Files and SQLite make an example slow or fast as the disk pleases: no deadline, no verdict on speed.
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    print_blob=True,
+)
+settings.load_profile("muse")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give Hypothesis a seed that the header of the run prints, so that any run can be repeated."""
+    if config.getoption("--hypothesis-seed") is None:
+        config.option.hypothesis_seed = str(random.randrange(2**32))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Print the seed of this run."""
+    return f"repeat the random tests with --hypothesis-seed={config.getoption('--hypothesis-seed')}"
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    """An empty repository folder."""
+    folder = tmp_path / "repo"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def log(repo: Path) -> Iterator[OpLog]:
+    """An open log of session "s" in `repo`, closed after the test."""
+    from muse.core.op_log import OpLog
+
+    with OpLog(repo, "s") as opened:
+        yield opened
+
+
+@pytest.fixture
+def make_entry() -> Callable[..., OpEntry]:
+    """The factory of valid entries, for tests that need one or two."""
+    return making.entry
+
+
+@pytest.fixture(scope="session")
+def traces() -> Path:
+    """The folder with the recorded editing traces; the test is skipped where it is absent."""
+    if not making.TRACES.is_dir():
+        pytest.skip("the recorded traces (../shared/data) are not here")
+    return making.TRACES

@@ -1,0 +1,191 @@
+"""What the tests make: entries, repositories, foreign lines, child processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import select
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, cast
+
+from muse.core.op_log import OpEntry, OpLog
+from tests import plain_scan
+
+PROJECT = Path(__file__).resolve().parents[1]
+TRACES = PROJECT.parent / "shared" / "data"
+
+SOME_OP = {"op": "insert", "address": "note:1", "position": None, "content_id": "c1", "content_summary": "C4"}
+
+
+def op_id(number: int | None = None) -> str:
+    """A canonical UUID4; the same one for the same number."""
+    if number is None:
+        return str(uuid.uuid4())
+    return str(uuid.UUID(int=random.Random(number).getrandbits(128), version=4))
+
+
+def entry(number: int | None = None, **changes: Any) -> OpEntry:
+    """A valid entry, made without the engine, with some fields changed (or added)."""
+    fields: dict[str, Any] = {
+        "op_id": op_id(number),
+        "actor_id": "ada",
+        "lamport_ts": number or 0,
+        "parent_op_ids": [],
+        "domain": "music",
+        "domain_op": dict(SOME_OP),
+        "created_at": "2026-01-02T03:04:05.678901+00:00",
+        "intent_id": "",
+        "reservation_id": "",
+    }
+    return cast("OpEntry", {**fields, **changes})
+
+
+def entries(count: int, start: int = 1, **changes: Any) -> list[OpEntry]:
+    """`count` different entries with rising timestamps, two actors and two domains in turn."""
+    return [
+        entry(
+            number,
+            **{
+                "actor_id": ("ada", "bob")[number % 2],
+                "domain": ("music", "code")[number // 2 % 2],
+                "domain_op": {**SOME_OP, "op": ("insert", "delete", "move")[number % 3], "position": number},
+                **changes,
+            },
+        )
+        for number in range(start, start + count)
+    ]
+
+
+def line(value: object) -> bytes:
+    """A line of the log as plain Python writes it: default separators, ASCII escapes, a newline."""
+    return json.dumps(value).encode() + b"\n"
+
+
+def add_bytes(path: Path, data: bytes) -> None:
+    """Append bytes to a log as a foreign program would, folders and all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        file.write(data)
+
+
+def log_path(repo: Path, session: str = "s") -> Path:
+    """Where the log of a session with a safe name lies, by the contract."""
+    return repo / ".muse" / "op_log" / session / "ops.jsonl"
+
+
+def log_bytes(repo: Path, session: str = "s") -> bytes:
+    """All bytes of the log; none when there is no log."""
+    path = log_path(repo, session)
+    return path.read_bytes() if path.exists() else b""
+
+
+def tree(folder: Path) -> dict[str, bytes | None]:
+    """Every file below a folder with its bytes, and every folder with None."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def drop_index(repo: Path, session: str = "s") -> None:
+    """Delete the sidecar index with its WAL, as anybody may at any moment."""
+    for name in ("index.db", "index.db-wal", "index.db-shm", "index.db-journal"):
+        log_path(repo, session).with_name(name).unlink(missing_ok=True)
+
+
+@contextmanager
+def fresh_repo() -> Iterator[Path]:
+    """An empty repository folder, for Hypothesis examples that can't share the `repo` fixture."""
+    with tempfile.TemporaryDirectory(prefix="muse-test-") as name:
+        yield Path(name)
+
+
+def answers(log: OpLog) -> dict[str, Any]:
+    """Everything the index answers about a log, to be compared before and after."""
+    actors, domains = log.actors(), log.domains()
+    return {
+        "entries": plain_scan.exact_list(log),
+        "length": len(log),
+        "actors": actors,
+        "domains": domains,
+        "by actor": {name: plain_scan.exact_list(log.query(actor_id=name)) for name in sorted(actors)},
+        "by domain": {name: log.count(domain=name) for name in sorted(domains)},
+        "highest": max((found["lamport_ts"] for found in log.query()), default=0),
+    }
+
+
+def assert_same_as_scan(log: OpLog, path: Path) -> plain_scan.PlainScan:
+    """Compare every whole-log answer with an independent scan of its bytes, and return that scan."""
+    expected = plain_scan.scan_file(path)
+    assert plain_scan.exact_list(log.read_all()) == plain_scan.exact_list(expected.entries)
+    assert plain_scan.exact_list(log) == plain_scan.exact_list(expected.entries)
+    assert plain_scan.exact_list(log.query()) == plain_scan.exact_list(expected.entries)
+    assert len(log) == log.count() == len(expected.entries)
+    assert log.actors() == plain_scan.tally(expected.entries, "actor_id")
+    assert log.domains() == plain_scan.tally(expected.entries, "domain")
+    for wanted in expected.entries[:3] + expected.entries[-3:]:
+        found = log.get(wanted["op_id"])
+        assert found is not None
+        assert plain_scan.exact(found) == plain_scan.exact(wanted)
+    return expected
+
+
+def worker_command(name: str, *arguments: object) -> list[str]:
+    """The command line of a child process of tests/workers.py."""
+    return [sys.executable, "-m", "tests.workers", name, *map(str, arguments)]
+
+
+def start_worker(name: str, *arguments: object) -> subprocess.Popen[bytes]:
+    """Start a child process of tests/workers.py; it talks over its standard input and output."""
+    return subprocess.Popen(
+        worker_command(name, *arguments), cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+
+
+def run_worker(name: str, *arguments: object, before: list[str] | None = None) -> Any:
+    """Run a child process of tests/workers.py to its end, and return the JSON it printed last."""
+    done = subprocess.run(
+        [*(before or []), *worker_command(name, *arguments)],
+        cwd=PROJECT,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode(errors="replace")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def pipe_of(process: subprocess.Popen[bytes]) -> IO[bytes]:
+    """The standard output of a worker."""
+    assert process.stdout is not None
+    return process.stdout
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Close a worker's pipes and collect it."""
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+    process.wait(timeout=60)
+
+
+def wait_for_child(pid: int) -> int:
+    """Collect a forked child and return its exit code."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def readable(pipe: IO[Any], seconds: float) -> bool:
+    """Wait until a pipe has something to read or has ended; False when `seconds` passed without either."""
+    return bool(select.select([pipe], [], [], seconds)[0])
+
+
+def line_at(path: Path, number: int) -> bytes:
+    """One line of a log by its number, with its newline."""
+    return path.read_bytes().splitlines(keepends=True)[number]

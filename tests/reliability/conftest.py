@@ -1,0 +1,7 @@
+"""Fixtures of the reliability tests."""
+
+from __future__ import annotations
+
+from tests.test_durable import strace
+
+__all__ = ["strace"]

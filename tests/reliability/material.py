@@ -1,0 +1,122 @@
+"""What the sweeps work on: a log of real entries, its index in every table, its checkpoint."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import muse.core.index
+from muse.core.op_log import OpEntry, OpLog
+from tests import making, plain_scan
+from tests.making import entry, op_id
+from tests.test_traces import trace_entries
+
+RAM = Path("/dev/shm")
+
+
+def quick_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder in memory where there is one: the sweeps are about bytes, not about disks."""
+    return tempfile.TemporaryDirectory(prefix="muse-sweep-", dir=RAM if RAM.is_dir() else None)
+
+
+@dataclass(frozen=True)
+class Material:
+    """The bytes of a session's three files."""
+
+    log: bytes
+    index: bytes
+    older_index: bytes
+    """The index as it was some entries before."""
+    checkpoint: bytes
+    covered: int
+    """Entries below the checkpoint."""
+    real: bool
+    """Whether the entries are from the recorded traces."""
+
+    def put(self, repo: Path, **changes: bytes | None) -> Path:
+        """Lay the session out in `repo`, some files changed or (None) left out; the log's path."""
+        files: dict[str, bytes | None] = {
+            "ops.jsonl": self.log,
+            "index.db": self.index,
+            "checkpoint.json": self.checkpoint,
+            **{name.replace("_", "."): data for name, data in changes.items()},
+        }
+        path = making.log_path(repo)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for name in ("index.db-wal", "index.db-shm", "index.db.new"):
+            with suppress(FileNotFoundError):
+                path.with_name(name).unlink()
+        for name, data in files.items():
+            # Unlinked first: an index that is another file is another inode, as after a restore.
+            with suppress(FileNotFoundError):
+                path.with_name(name).unlink()
+            if data is not None:
+                path.with_name(name).write_bytes(data)
+        return path
+
+
+def some_entries(count: int) -> tuple[list[OpEntry], bool]:
+    """So many entries: of two recorded traces where they are, else made up; with intents and reservations."""
+    if making.TRACES.is_dir():
+        both = zip(
+            trace_entries(making.TRACES, "music-mozart-k465"),
+            trace_entries(making.TRACES, "code-friendsforever"),
+            strict=False,
+        )
+        found = list(itertools.islice(itertools.chain.from_iterable(both), count))
+    else:
+        found = [entry(number, actor_id=f"actor-{number % 7}") for number in range(1, count + 1)]
+        for number, each in enumerate(found):
+            each["domain"] = ("music", "code")[number // 5 % 2]
+            each["parent_op_ids"] = [op_id(number)] if number else []
+    for number, each in enumerate(found):
+        each["intent_id"] = ("", "", "plan-1", "plan-2", "")[number // 11 % 5]
+        each["reservation_id"] = ("", "bars 1-8", "", "bars 9-16")[number // 23 % 4]
+    return found, making.TRACES.is_dir()
+
+
+def _foreign(entries: list[OpEntry]) -> bytes:
+    """What else stands in a log: blank and damaged lines, NULs, a line said twice."""
+    return b"\n" + b'{"op_id":"torn\n' + bytes(40) + b"\n" + making.line(entries[0])
+
+
+@cache
+def make(lines: int, segment_lines: int) -> Material:
+    """A session of so many entries, indexed in segments of so many lines, a tail after them.
+
+    The checkpoint covers two thirds; foreign lines lie in each part.
+    """
+    entries, real = some_entries(lines)
+    covered = lines * 2 // 3
+    before: Any = (muse.core.index.SEGMENT_LINES,)
+    try:
+        muse.core.index.SEGMENT_LINES = segment_lines
+        with quick_folder() as name:
+            repo = Path(name)
+            with OpLog(repo, "s") as log:
+                _append(log, entries[: covered // 2], segment_lines)
+                making.add_bytes(log.path, _foreign(entries))
+                _append(log, entries[covered // 2 : covered], segment_lines)
+                log.checkpoint("one")
+                _append(log, entries[covered:-5], segment_lines)
+            older = log.path.with_name("index.db").read_bytes()
+            with OpLog(repo, "s") as log:
+                making.add_bytes(log.path, _foreign(entries))
+                _append(log, entries[-5:], 1)
+                len(log)
+            files = {path.name: path.read_bytes() for path in log.folder.iterdir()}
+    finally:
+        (muse.core.index.SEGMENT_LINES,) = before
+    assert set(files) == {"ops.jsonl", "index.db", "checkpoint.json"}
+    assert len(plain_scan.scan(files["ops.jsonl"]).entries) == lines
+    return Material(files["ops.jsonl"], files["index.db"], older, files["checkpoint.json"], covered, real)
+
+
+def _append(log: OpLog, entries: list[OpEntry], batch: int) -> None:
+    for start in range(0, len(entries), batch):
+        log.append_many(entries[start : start + batch])

@@ -1,0 +1,228 @@
+"""Every question a log answers, with the answer by the plain scan: what a damaged index must not change.
+
+Which question comes first decides which part of the index is looked at first, so a sweep asks each one of
+a fresh handle on a fresh copy of the damage.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from muse.core.op_log import OpEntry, OpLog, describe_sessions
+from tests import making, plain_scan
+from tests.plain_scan import Entry, exact, exact_list
+
+NEW = making.entry(123_456)
+
+
+@dataclass(frozen=True)
+class Situation:
+    """A session as a plain scan sees it, and how many of its entries the checkpoint covers."""
+
+    entries: list[Entry]
+    covered: int
+    byte_offset: int
+    """Where the last whole line ends."""
+
+    @property
+    def pending(self) -> list[Entry]:
+        """What arrived after the checkpoint."""
+        return self.entries[self.covered :]
+
+    @property
+    def windows(self) -> list[tuple[int, int]]:
+        """Some ranges of timestamps, from narrow to all."""
+        stamps = sorted(entry["lamport_ts"] for entry in self.entries)
+        middle, last = stamps[len(stamps) // 2], stamps[-1]
+        return [(middle, middle), (stamps[3], stamps[-3]), (0, middle), (last, last + 1), (0, 2**53 - 1)]
+
+
+Ask = Callable[[OpLog, Situation], Any]
+QUESTIONS: dict[str, tuple[Ask, Callable[[Situation], Any]]] = {}
+
+
+def question(expected: Callable[[Situation], Any]) -> Callable[[Ask], Ask]:
+    """Register a question together with its answer by the plain scan."""
+
+    def register(ask: Ask) -> Ask:
+        QUESTIONS[ask.__name__] = (ask, expected)
+        return ask
+
+    return register
+
+
+def _names(situation: Situation, field: str) -> list[str]:
+    return sorted({entry[field] for entry in situation.entries})
+
+
+def _matching(situation: Situation, field: str) -> dict[str, list[str]]:
+    return {
+        name: exact_list(entry for entry in situation.entries if entry[field] == name)
+        for name in _names(situation, field)
+    }
+
+
+def _numbers(situation: Situation, field: str) -> dict[str, int]:
+    return plain_scan.tally(situation.entries, field)
+
+
+@question(lambda situation: exact_list(situation.entries))
+def read_all(log: OpLog, situation: Situation) -> Any:
+    return exact_list(log.read_all())
+
+
+@question(lambda situation: len(situation.entries))
+def length(log: OpLog, situation: Situation) -> Any:
+    return len(log)
+
+
+@question(lambda situation: exact_list(situation.entries))
+def get_each(log: OpLog, situation: Situation) -> Any:
+    return exact_list(log.get(entry["op_id"]) for entry in situation.entries)
+
+
+@question(lambda situation: exact_list(reversed(situation.entries)))
+def get_each_from_the_end(log: OpLog, situation: Situation) -> Any:
+    return exact_list(log.get(entry["op_id"]) for entry in reversed(situation.entries))
+
+
+@question(lambda situation: None)
+def get_unknown(log: OpLog, situation: Situation) -> Any:
+    return log.get(NEW["op_id"])
+
+
+@question(lambda situation: (_numbers(situation, "actor_id"), _numbers(situation, "domain")))
+def totals(log: OpLog, situation: Situation) -> Any:
+    return log.actors(), log.domains()
+
+
+@question(lambda situation: _matching(situation, "actor_id"))
+def query_by_actor(log: OpLog, situation: Situation) -> Any:
+    return {name: exact_list(log.query(actor_id=name)) for name in _names(situation, "actor_id")}
+
+
+@question(lambda situation: _matching(situation, "domain"))
+def query_by_domain(log: OpLog, situation: Situation) -> Any:
+    return {name: exact_list(log.query(domain=name)) for name in _names(situation, "domain")}
+
+
+@question(lambda situation: _matching(situation, "intent_id"))
+def query_by_intent(log: OpLog, situation: Situation) -> Any:
+    return {name: exact_list(log.query(intent_id=name)) for name in _names(situation, "intent_id")}
+
+
+@question(lambda situation: _matching(situation, "reservation_id"))
+def query_by_reservation(log: OpLog, situation: Situation) -> Any:
+    return {name: exact_list(log.query(reservation_id=name)) for name in _names(situation, "reservation_id")}
+
+
+@question(
+    lambda situation: [
+        exact_list(plain_scan.select(situation.entries, min_lamport_ts=low, max_lamport_ts=high))
+        for low, high in situation.windows
+    ]
+)
+def query_by_timestamp(log: OpLog, situation: Situation) -> Any:
+    return [exact_list(log.query(min_lamport_ts=low, max_lamport_ts=high)) for low, high in situation.windows]
+
+
+@question(
+    lambda situation: [_numbers(situation, name) for name in ("actor_id", "domain", "intent_id", "reservation_id")]
+)
+def count_by_name(log: OpLog, situation: Situation) -> Any:
+    return [
+        {name: log.count(actor_id=name) for name in _names(situation, "actor_id")},
+        {name: log.count(domain=name) for name in _names(situation, "domain")},
+        {name: log.count(intent_id=name) for name in _names(situation, "intent_id")},
+        {name: log.count(reservation_id=name) for name in _names(situation, "reservation_id")},
+    ]
+
+
+@question(
+    lambda situation: [
+        len(plain_scan.select(situation.entries, domain="music", min_lamport_ts=low, max_lamport_ts=high))
+        for low, high in situation.windows
+    ]
+)
+def count_by_timestamp(log: OpLog, situation: Situation) -> Any:
+    return [log.count(domain="music", min_lamport_ts=low, max_lamport_ts=high) for low, high in situation.windows]
+
+
+@question(lambda situation: exact_list(situation.pending))
+def replay(log: OpLog, situation: Situation) -> Any:
+    return exact_list(log.replay_since_checkpoint())
+
+
+@question(lambda situation: len(situation.pending))
+def count_since_checkpoint(log: OpLog, situation: Situation) -> Any:
+    return log.count(since_checkpoint=True)
+
+
+@question(
+    lambda situation: [exact(plain_scan.delta(situation.pending, domain)) for domain in _names(situation, "domain")]
+)
+def deltas(log: OpLog, situation: Situation) -> Any:
+    return [exact(log.to_structured_delta(domain)) for domain in _names(situation, "domain")]
+
+
+@question(lambda situation: (situation.byte_offset, len(situation.entries)))
+def cut(log: OpLog, situation: Situation) -> Any:
+    found = log.cut()
+    return found.byte_offset, found.op_count
+
+
+@question(lambda situation: True)
+def next_timestamp_is_above_all(log: OpLog, situation: Situation) -> Any:
+    return log.next_lamport_ts() > plain_scan.highest_lamport_ts(situation.entries)
+
+
+@question(lambda situation: 0)
+def append_what_is_there(log: OpLog, situation: Situation) -> Any:
+    before = log.path.stat().st_size
+    for entry in situation.entries:
+        log.append(cast(OpEntry, entry))
+    return log.path.stat().st_size - before
+
+
+@question(lambda situation: exact_list([*situation.entries, NEW]))
+def append_something_new(log: OpLog, situation: Situation) -> Any:
+    assert log.append(NEW) is True
+    return exact_list(log.query())
+
+
+@question(
+    lambda situation: (
+        len(situation.entries),
+        situation.byte_offset,
+        plain_scan.highest_lamport_ts(situation.entries),
+        situation.entries[-1]["op_id"],
+    )
+)
+def checkpoint(log: OpLog, situation: Situation) -> Any:
+    record = log.checkpoint("two")
+    return record["op_count"], record["byte_offset"], record["lamport_ts"], record["last_op_id"]
+
+
+@question(lambda situation: (len(situation.entries), exact_list(situation.entries)))
+def merge_into_another(log: OpLog, situation: Situation) -> Any:
+    with tempfile.TemporaryDirectory() as name, OpLog(name, "s") as other:
+        return other.merge(log), exact_list(other.query())
+
+
+@question(
+    lambda situation: (
+        len(situation.entries),
+        len(situation.pending),
+        plain_scan.highest_lamport_ts(situation.entries),
+        _numbers(situation, "actor_id"),
+        _numbers(situation, "domain"),
+    )
+)
+def summary(log: OpLog, situation: Situation) -> Any:
+    repo = Path(log.path).parents[3]
+    (found,) = describe_sessions(repo)
+    return found.ops, found.pending, found.max_lamport_ts, found.actors, found.domains

@@ -1,0 +1,89 @@
+"""Which tests show which row of the failure table: read off their docstrings, "Row 5: …".
+
+python -m tests.reliability.rows        # the table of docs/reliability.md, in Markdown
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+HERE = Path(__file__).parent
+
+ROWS = {
+    1: "log cut at every byte of its last lines",
+    2: "record glued to a torn fragment",
+    3: "every bit of a middle line flipped",
+    4: "NULs at the tail, in the middle, before a good record",
+    5: "ENOSPC, EDQUOT, EFBIG, short write",
+    6: "EIO on read",
+    7: "fsync fails",
+    8: "read-only folder or file system, no permission",
+    9: "ops.jsonl deleted, replaced or truncated while open",
+    10: "kill -9 at any moment",
+    11: "fork",
+    12: "two processes, same actor; clocks back or ahead",
+    13: "64 MiB line; 100,000 nested arrays",
+    14: "CRLF, BOM, blank lines, foreign lines, U+2028 inside a string",
+    15: "what JSON can't carry exactly",
+    16: "session ids and links that lead out",
+    17: "checkpoint.json missing, damaged, foreign, too far, contended",
+    18: "index deleted, damaged, foreign, locked, unlinked while open",
+    19: "rebuild while writers write",
+    20: "SQLite's bug in concurrent WAL checkpoints",
+}
+"""The rows of the failure table, by their numbers."""
+
+HEADING = "| row | case | tests in tests/reliability/ |"
+
+_CLAIM = re.compile(r"Rows? (\d+(?:(?:, | and )\d+)*): ")
+
+
+class Test(NamedTuple):
+    """One test function of this folder."""
+
+    module: str
+    name: str
+    rows: tuple[int, ...]
+    """The rows that its docstring names; none for what belongs to no row."""
+
+    @property
+    def node_id(self) -> str:
+        """As pytest names it."""
+        return f"tests/reliability/{self.module}.py::{self.name}"
+
+
+def tests() -> Iterator[Test]:
+    """Every test of this folder, in the order of the files."""
+    for path in sorted(HERE.glob("test_*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                claim = _CLAIM.match(ast.get_docstring(node) or "")
+                rows = tuple(map(int, re.findall(r"\d+", claim.group(1)))) if claim else ()
+                yield Test(path.stem, node.name, rows)
+
+
+def tests_of_row() -> dict[int, list[Test]]:
+    """The tests of each row."""
+    found: dict[int, list[Test]] = {row: [] for row in ROWS}
+    for test in tests():
+        for row in test.rows:
+            found[row].append(test)
+    return found
+
+
+def table() -> str:
+    """Row, case and tests as a Markdown table."""
+    lines = [HEADING, "|---:|---|---|"]
+    for row, found in tests_of_row().items():
+        names = "; ".join(f"`{test.module}.py::{test.name}`" for test in found)
+        lines.append(f"| {row} | {ROWS[row]} | {names} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table() + "\n")

@@ -1,0 +1,344 @@
+"""Rows 18 to 20: whatever befalls the index, appends return, reads are right, and it is made anew from the log."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import muse.core.index
+from muse.core import durable
+from muse.core.op_log import DamagedCheckpointError, OpLog
+from tests import making, plain_scan
+from tests.making import entries, entry, op_id
+from tests.reliability import faults
+from tests.reliability.faults import errors, failing, filled, killed_at, run_child
+from tests.test_index import SPOILED, rows_of_views
+
+
+def index_path(repo: Path, session: str = "s") -> Path:
+    """Where the index of a session lies."""
+    return faults.folder_of(repo, session) / "index.db"
+
+
+def live_copy(repo: Path, count: int, start: int, folder: Path) -> Path:
+    """The index of a log that somebody has open, copied with its -wal and -shm, as a crash or `cp -r` leaves them."""
+    with OpLog(repo, "s") as log:
+        for number in range(start, start + count):
+            log.append(entry(number))
+        assert index_path(repo).with_name("index.db-wal").stat().st_size > 0
+        shutil.copytree(log.folder, folder)
+    return folder
+
+
+def wal_of_another_index(repo: Path, tmp_path: Path) -> None:
+    """The -wal of another session's index, left over beside this one: SQLite replays it as its own."""
+    other = live_copy(tmp_path / "other", 30, 500, tmp_path / "copy")
+    shutil.copy(other / "index.db-wal", index_path(repo).with_name("index.db-wal"))
+
+
+def wal_newer_than_its_database(repo: Path, tmp_path: Path) -> None:
+    """The database from a backup, the -wal of later."""
+    backup = index_path(repo).read_bytes()
+    newer = live_copy(repo, 40, 200, tmp_path / "copy")
+    shutil.copy(newer / "index.db-wal", index_path(repo).with_name("index.db-wal"))
+    index_path(repo).write_bytes(backup)
+
+
+def wal_without_database(repo: Path, tmp_path: Path) -> None:
+    """A -wal and a -shm whose database was deleted."""
+    live_copy(repo, 20, 200, tmp_path / "copy")
+    for name in ("index.db-wal", "index.db-shm"):
+        shutil.copy(tmp_path / "copy" / name, index_path(repo).with_name(name))
+    index_path(repo).unlink()
+
+
+def wal_cut(repo: Path, tmp_path: Path) -> None:
+    """A crash tore the -wal: it ends in the middle of a frame."""
+    live = live_copy(repo, 20, 200, tmp_path / "copy")
+    for name in ("index.db", "index.db-wal"):
+        shutil.copy(live / name, index_path(repo).with_name(name))
+    wal = index_path(repo).with_name("index.db-wal")
+    os.truncate(wal, wal.stat().st_size * 2 // 3)
+
+
+def from_another_log(repo: Path, tmp_path: Path) -> None:
+    """A sound index of another log."""
+    filled(tmp_path / "other", 50, checkpoint_after=20)
+    shutil.copy(index_path(tmp_path / "other"), index_path(repo))
+
+
+def ahead_of_the_log(repo: Path, tmp_path: Path) -> None:
+    """A sound index of this log as it was longer."""
+    longer = tmp_path / "longer"
+    shutil.copytree(repo, longer)
+    with OpLog(longer, "s") as log:
+        log.append_many(entries(9, start=300))
+    shutil.copy(index_path(longer), index_path(repo))
+
+
+def older_schema(repo: Path, tmp_path: Path) -> None:
+    """The index of a version whose tables were others."""
+    index_path(repo).unlink()
+    with closing(sqlite3.connect(index_path(repo))) as connection, connection:
+        connection.execute("CREATE TABLE _sqlite_migrations (id INTEGER PRIMARY KEY, migration_set, name, applied_at)")
+        connection.execute("INSERT INTO _sqlite_migrations VALUES (1, 'muse.index', 'm0000_ops', '2020-01-01')")
+        connection.execute("CREATE TABLE ops (op_id TEXT, byte_offset INTEGER)")
+
+
+def newer_schema(repo: Path, tmp_path: Path) -> None:
+    """The index of a version to come, with a table more and a column more."""
+    SPOILED["a newer schema"](index_path(repo))
+    with closing(sqlite3.connect(index_path(repo))) as connection, connection:
+        connection.execute("CREATE TABLE future (x)")
+        connection.execute("ALTER TABLE line ADD COLUMN future")
+
+
+def random_pages(repo: Path, tmp_path: Path) -> None:
+    """Half of its pages overwritten."""
+    chosen = random.Random(18)
+    data = bytearray(index_path(repo).read_bytes())
+    for start in range(1024, len(data), 2048):
+        data[start : start + 1024] = chosen.randbytes(1024)
+    index_path(repo).write_bytes(data)
+
+
+def random_bytes(repo: Path, tmp_path: Path) -> None:
+    """All of it overwritten, and a -wal of random bytes beside it."""
+    for name in ("index.db", "index.db-wal", "index.db-shm"):
+        index_path(repo).with_name(name).write_bytes(random.Random(19).randbytes(20_000))
+
+
+def zero_bytes(repo: Path, tmp_path: Path) -> None:
+    """Emptied."""
+    index_path(repo).write_bytes(b"")
+
+
+def truncated(repo: Path, tmp_path: Path) -> None:
+    """Cut in the middle of a page."""
+    os.truncate(index_path(repo), 5_000)
+
+
+def deleted(repo: Path, tmp_path: Path) -> None:
+    """Deleted, and the log left."""
+    index_path(repo).unlink()
+
+
+def not_permitted(repo: Path, tmp_path: Path) -> None:
+    """A folder in its place, with something in it."""
+    index_path(repo).unlink()
+    index_path(repo).mkdir()
+    index_path(repo).joinpath("x").touch()
+
+
+INDEX_FAULTS = [
+    wal_of_another_index,
+    wal_newer_than_its_database,
+    wal_without_database,
+    wal_cut,
+    from_another_log,
+    ahead_of_the_log,
+    older_schema,
+    newer_schema,
+    random_pages,
+    random_bytes,
+    zero_bytes,
+    truncated,
+    deleted,
+    not_permitted,
+]
+
+
+@pytest.mark.parametrize("first", ["append", "duplicate", "read", "count", "replay"])
+@pytest.mark.parametrize("fault", INDEX_FAULTS)
+def test_index_is_not_what_it_should_be(
+    repo: Path, tmp_path: Path, fault: Callable[[Path, Path], None], first: str
+) -> None:
+    """Row 18: whatever is done first, no call raises, every answer is the plain scan's, nothing is there twice."""
+    filled(repo, 60, checkpoint_after=40)
+    fault(repo, tmp_path)
+    with OpLog(repo, "s") as log:
+        there = len(plain_scan.scan_file(log.path).entries)
+        first_use: dict[str, Callable[[], object]] = {
+            "append": lambda: log.append(entry(900)),
+            "duplicate": lambda: log.append_many(entries(60)) == 0,
+            "read": lambda: len(log.read_all()) == there,
+            "count": lambda: sum(log.actors().values()) == log.count() == there,
+            "replay": lambda: len(log.replay_since_checkpoint()) == there - 40,
+        }
+        assert first_use[first]()
+        scanned = making.assert_same_as_scan(log, log.path)
+        assert scanned.duplicates == scanned.conflicts == []
+        log.append(entry(901))
+        assert log.append_many(entries(60)) == 0
+        making.assert_same_as_scan(log, log.path)
+    with OpLog(repo, "s") as log:
+        making.assert_same_as_scan(log, log.path)
+        if fault is not not_permitted:
+            assert log.verify().findings == ()
+
+
+@pytest.mark.parametrize("fault", [deleted, zero_bytes, random_pages, random_bytes, from_another_log, older_schema])
+def test_index_is_changed_under_an_open_handle(repo: Path, tmp_path: Path, fault: Callable[[Path, Path], None]) -> None:
+    """Row 18: unlinked, swapped or scribbled over while two handles have it open: both go on, and so does a third."""
+    filled(repo, 60, checkpoint_after=40)
+    with OpLog(repo, "s") as one, OpLog(repo, "s") as two:
+        assert len(one) == len(two) == 60
+        fault(repo, tmp_path)
+        one.append(entry(900))
+        assert two.append(entry(900)) is False
+        two.append_many([entry(number) for number in range(901, 906)])
+        for handle in (one, two):
+            assert making.assert_same_as_scan(handle, one.path).duplicates == []
+        with OpLog(repo, "s") as three:
+            making.assert_same_as_scan(three, one.path)
+            assert three.append(entry(905)) is False
+            assert len(three.replay_since_checkpoint()) == 26
+
+
+@pytest.mark.parametrize("call", ["openat", "pwrite64", "ftruncate", "fdatasync", "mmap", "unlink", "fcntl"])
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO", "EACCES"])
+def test_system_call_on_the_index_fails(repo: Path, strace: str, call: str, error: str) -> None:
+    """Row 18: locked out, read-only, full or broken for the index alone: every step is answered as without it."""
+    filled(repo, 20, checkpoint_after=12)
+    paths = [faults.folder_of(repo) / f"index.db{side}" for side in ("", "-wal", "-shm", ".new")]
+    steps = ("append:21", "read", "batch:22-24", "replay", "append:21", "count", "verify")
+    told = run_child(repo, *steps, before=failing(strace, call, error, *paths))
+    assert errors(told) == {}
+    assert told[1]["result"] == [op_id(number) for number in range(1, 22)]
+    assert told[3]["result"] == [op_id(number) for number in range(13, 25)]
+    assert told[4]["result"] is False
+    faults.assert_recovered(repo, told)
+
+
+@pytest.mark.parametrize("how", ["begin exclusive", "locking mode"])
+def test_index_is_locked_by_another_program(repo: Path, how: str) -> None:
+    """Row 18: while somebody holds it, appends and reads go on; afterwards the index on disk has it all."""
+    filled(repo, 10)
+    holder = making.start_worker("hold_index", index_path(repo), how)
+    assert making.pipe_of(holder).readline()
+    try:
+        told = run_child(repo, "append:11", "read", "count", "checkpoint:x", "append:12", "replay")
+    finally:
+        making.end(holder)
+    assert errors(told) == {}
+    assert told[5]["result"] == [op_id(12)]
+    with OpLog(repo, "s") as log:
+        assert len(making.assert_same_as_scan(log, log.path).entries) == 12
+    assert 12 in rows_of_views(index_path(repo)).values()
+
+
+def test_writers_write_while_the_index_is_rebuilt(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row 19: at every step of a rebuild another handle appends, reads and rebuilds: nothing is missing afterwards."""
+    filled(repo, 9_000)
+    made = 0
+    with OpLog(repo, "s") as log, OpLog(repo, "s") as writer, OpLog(repo, "s") as reader:
+
+        def meanwhile(done: int, total: int) -> None:
+            nonlocal made
+            made += 2
+            writer.append(entry(20_000 + made))
+            writer.append_many([entry(20_001 + made)])
+            assert len(reader) == 9_000 + made
+            assert reader.get(op_id(20_000 + made)) is not None
+            assert reader.get(op_id(4_000)) is not None
+
+        log.rebuild_index(progress=meanwhile)
+        assert made >= 8
+        for handle in (log, writer, reader):
+            making.assert_same_as_scan(handle, log.path)
+        before = making.answers(writer)
+        writer.rebuild_index()
+        assert making.answers(log) == before
+        assert log.verify().findings == ()
+
+
+@pytest.mark.parametrize("call", ["rename", "unlink", "fsync", "pwrite64", "ftruncate"])
+@pytest.mark.parametrize("when", [1, 3])
+def test_crash_in_a_rebuild(repo: Path, strace: str, call: str, when: int) -> None:
+    """Row 19: killed on entering this call, the old index or a new one is there, and what it saw is not forgotten."""
+    filled(repo, 30, checkpoint_after=20)
+    run_child(repo, "rebuild", "append:31", "rebuild", before=killed_at(strace, call, when))
+    faults.folder_of(repo).joinpath("checkpoint.json").rename(repo / "kept")
+    with OpLog(repo, "s") as log:
+        assert len(log) in {30, 31}
+        making.assert_same_as_scan(log, log.path)
+        with pytest.raises(DamagedCheckpointError):
+            log.replay_since_checkpoint()
+        (repo / "kept").rename(faults.folder_of(repo) / "checkpoint.json")
+        assert len(log.replay_since_checkpoint()) == len(log) - 20
+        log.rebuild_index()
+        assert log.verify().findings == ()
+    assert faults.names_in(faults.folder_of(repo)) == {"ops.jsonl", "index.db", "checkpoint.json"}
+
+
+@pytest.mark.parametrize("call", ["rename", "fsync", "openat"])
+def test_rebuild_that_fails_leaves_the_old_index(repo: Path, strace: str, call: str) -> None:
+    """Row 19: the error is raised, the old index serves on, no half-made one is left."""
+    filled(repo, 30)
+    before = index_path(repo).read_bytes()
+    new = index_path(repo).with_name("index.db.new")
+    told = run_child(repo, "rebuild", "count", "read", before=failing(strace, call, "EIO", new))
+    assert errors(told).keys() == {"rebuild"}
+    assert len(told[2]["result"]) == 30
+    assert faults.names_in(faults.folder_of(repo)) == {"ops.jsonl", "index.db"}
+    assert index_path(repo).read_bytes() == before
+
+
+def test_wal_is_copied_into_the_database_by_one_connection_at_a_time(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row 20: while another process holds the folder's lock no WAL checkpoint is run, and nobody waits for it."""
+    monkeypatch.setattr(muse.core.index, "WAL_CHECKPOINT_BYTES", 10_000)
+    wal = index_path(repo).with_name("index.db-wal")
+    statements: list[str] = []
+    with OpLog(repo, "s") as log:
+        log.append_many(entries(3))
+        index = log._sidecar._index
+        assert index is not None
+        index.connection.set_trace_callback(statements.append)
+        with durable.exclusive_lock(log.folder):
+            for start in range(10, 400, 30):
+                log.append_many(entries(30, start=start))
+            assert wal.stat().st_size > 10_000
+            assert not [each for each in statements if "wal_checkpoint" in each]
+        log.append_many(entries(30, start=500))
+        assert [each for each in statements if "wal_checkpoint" in each]
+        making.assert_same_as_scan(log, log.path)
+
+
+def test_connections_never_copy_the_wal_by_themselves(repo: Path) -> None:
+    """Row 20: SQLite's own WAL checkpoints, which know nothing of that lock, are off in every connection."""
+    with OpLog(repo, "s") as one, OpLog(repo, "s") as two:
+        one.append(entry(1))
+        assert len(two) == 1
+        for log in (one, two):
+            index = log._sidecar._index
+            assert index is not None
+            assert index.connection.execute("PRAGMA wal_autocheckpoint").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_pages_of_an_older_moment_are_among_the_newer_ones(repo: Path, seed: int) -> None:
+    """Row 20: what that bug of SQLite leaves, some pages older than others, changes no answer and doubles no append."""
+    with OpLog(repo, "s") as log:
+        log.append_many(entries(3_000))
+    older = index_path(repo).read_bytes()
+    with OpLog(repo, "s") as log:
+        log.append_many(entries(3_000, start=3_001))
+    newer = bytearray(index_path(repo).read_bytes())
+    chosen = random.Random(seed)
+    for page in chosen.sample(range(1, len(older) // 1024), 8):
+        newer[page * 1024 : (page + 1) * 1024] = older[page * 1024 : (page + 1) * 1024]
+    index_path(repo).write_bytes(newer)
+    with OpLog(repo, "s") as log:
+        sample = chosen.sample(range(1, 6_001), 200)
+        assert log.append_many([entries(1, start=number)[0] for number in sample]) == 0
+        assert all(log.get(op_id(number)) is not None for number in sample)
+        making.assert_same_as_scan(log, log.path)

@@ -1,0 +1,64 @@
+"""A sample of the byte sweeps; `nox -s sweeps` tries every case."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+import muse.core.verify
+from tests.reliability import sweeps
+from tests.reliability.sweeps import SWEEPS
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What the sweeps set for themselves, undone afterwards."""
+    level = logging.getLogger("muse").level
+    monkeypatch.setattr(muse.core.verify, "_TAIL_WAIT_SECONDS", 0.0)
+    sweeps.quiet()
+    yield
+    logging.getLogger("muse").setLevel(level)
+
+
+def assert_all_right(name: str) -> None:
+    """Try the sample of a sweep."""
+    outcomes, wrong = sweeps.try_cases(name, sweeps.sample(name))
+    assert wrong == []
+    assert outcomes.total() == len(sweeps.sample(name)) > 0
+
+
+def test_log_cut_at_every_byte_of_its_last_20_lines() -> None:
+    """Row 1: whole entries are returned, the fragment is reported, the next append is on a line of its own."""
+    assert_all_right("log-truncations")
+
+
+@pytest.mark.parametrize("name", ["log-bits", "log-bits-by-digest"])
+def test_every_bit_of_20_lines_flipped(name: str) -> None:
+    """Row 3: verify names the line, by the index's checksum or the checkpoint's digest; all others are read."""
+    assert_all_right(name)
+
+
+@pytest.mark.parametrize("name", ["checkpoint-truncations", "checkpoint-bits"])
+def test_record_cut_and_flipped_everywhere(name: str) -> None:
+    """Row 17: it is refused by name, or means exactly what it meant."""
+    assert_all_right(name)
+
+
+@pytest.mark.parametrize("name", ["index-pages", "index-truncations", "index-bits"])
+def test_index_overwritten_cut_and_flipped_everywhere(name: str) -> None:
+    """Rows 18 and 20: every answer to every question is the plain scan's, whichever is asked first."""
+    assert_all_right(name)
+
+
+@pytest.mark.usefixtures("strace")
+def test_killed_on_entering_each_system_call() -> None:
+    """Rows 10 and 19: acknowledged ⊆ recovered, each once; no checkpoint that was granted is gone."""
+    assert_all_right("crash-points")
+
+
+def test_sweeps_are_repeatable() -> None:
+    """Two sweeps of one name have the same cases, so that a number names a case."""
+    for name in ("log-bits", "index-pages", "checkpoint-bits"):
+        assert len(SWEEPS[name]()) == len(sweeps.sweep_named(name))

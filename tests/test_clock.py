@@ -1,0 +1,141 @@
+"""The Lamport clock: above all there is, never twice, wall time orders nothing (guarantee 8)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from muse.core.op_log import LimitExceededError, OpLog
+from tests import making, plain_scan
+from tests.making import entries, entry
+
+
+def test_the_next_timestamp_is_above_every_one_given_out(log: OpLog) -> None:
+    """Calls without an append in between still rise."""
+    given_out = [log.next_lamport_ts() for _ in range(100)]
+    assert given_out == sorted(set(given_out))
+    log.append(entry(1, lamport_ts=given_out[5]))
+    assert log.next_lamport_ts() > given_out[-1]
+
+
+def test_the_next_timestamp_is_above_what_others_wrote(repo: Path, log: OpLog) -> None:
+    """Another handle, a foreign program and a batch move the clock; a lower entry does not move it back."""
+    log.append(entry(1, lamport_ts=10))
+    with OpLog(repo, "s") as other:
+        other.append(entry(2, lamport_ts=100))
+        assert log.next_lamport_ts() > 100
+        making.add_bytes(log.path, making.line(entry(3, lamport_ts=1_000)))
+        assert log.next_lamport_ts() > 1_000
+        other.append_many([entry(4, lamport_ts=5_000), entry(5, lamport_ts=3)])
+        assert log.next_lamport_ts() > 5_000
+    log.append(entry(6, lamport_ts=0))
+    assert log.next_lamport_ts() > 5_000
+
+
+def test_what_is_no_entry_moves_no_clock(log: OpLog) -> None:
+    """Damaged lines, repeated op_ids with other content and an unfinished tail hold timestamps that do not count."""
+    log.append(entry(1, lamport_ts=10))
+    making.add_bytes(log.path, making.line(entry(1, lamport_ts=10_000)))
+    making.add_bytes(log.path, making.line(entry(2, lamport_ts=20_000)).replace(b"ada", b"\xff\xff\xff"))
+    making.add_bytes(log.path, making.line(entry(3, lamport_ts=30_000))[:-1])
+    assert log.next_lamport_ts() == 11
+
+
+def test_a_reopened_log_goes_on_above_its_highest_timestamp(repo: Path) -> None:
+    """Highest, not last: with and without the index."""
+    with OpLog(repo, "s") as log:
+        log.append_many([entry(1, lamport_ts=77), entry(2, lamport_ts=5)])
+    with OpLog(repo, "s") as log:
+        assert log.next_lamport_ts() == 78
+    making.drop_index(repo)
+    with OpLog(repo, "s") as log:
+        assert log.next_lamport_ts() == 78
+
+
+@given(
+    st.lists(st.integers(0, 2**53 - 2), min_size=1, max_size=12),
+    st.lists(st.integers(0, 2**53 - 2), min_size=1, max_size=12),
+)
+@settings(max_examples=30)
+def test_guarantee_8_after_a_merge_the_clock_continues_from_the_higher_of_both(
+    mine: list[int], theirs: list[int]
+) -> None:
+    """The next timestamp is max(a, b) + 1, a and b being the highest of the two logs."""
+    with making.fresh_repo() as repo, OpLog(repo, "a") as one, OpLog(repo, "b") as two:
+        one.append_many([entry(number, lamport_ts=stamp) for number, stamp in enumerate(mine, 1)])
+        two.append_many([entry(number, lamport_ts=stamp) for number, stamp in enumerate(theirs, 100)])
+        one.merge(two)
+        assert one.next_lamport_ts() == max(*mine, *theirs) + 1
+
+
+def test_guarantee_8_a_merge_counts_what_this_handle_gave_out(repo: Path) -> None:
+    """A timestamp given out before the merge is not given out again after it."""
+    with OpLog(repo, "a") as one, OpLog(repo, "b") as two:
+        two.append(entry(1, lamport_ts=3))
+        given_out = [one.next_lamport_ts() for _ in range(10)]
+        one.merge(two)
+        assert one.next_lamport_ts() > max(given_out)
+
+
+def test_the_end_of_the_range_is_an_error_not_a_wrap(log: OpLog) -> None:
+    """After 2**53-1 there is no next timestamp: LimitExceededError, nothing written, reads go on."""
+    log.append(entry(1, lamport_ts=2**53 - 2))
+    assert log.next_lamport_ts() == 2**53 - 1
+    log.append(entry(2, lamport_ts=2**53 - 1))
+    before = log.path.read_bytes()
+    with pytest.raises(LimitExceededError):
+        log.next_lamport_ts()
+    with pytest.raises(LimitExceededError):
+        log.record("ada", "music", {"op": "insert"})
+    assert log.path.read_bytes() == before
+    log.append(entry(3, lamport_ts=5))
+    making.assert_same_as_scan(log, log.path)
+
+
+def test_wall_clocks_order_nothing(log: OpLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the wall clock running backwards, timestamps and arrival order still rise and created_at is only told."""
+    made = [log.record("ada", "music", {"op": "insert"})]
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() - 10**8)
+    made.append(log.record("ada", "music", {"op": "insert"}))
+    log.append_many(
+        [
+            entry(1, lamport_ts=50, created_at="2099-01-01T00:00:00+00:00"),
+            entry(2, lamport_ts=51, created_at="1999-01-01T00:00:00+00:00"),
+        ]
+    )
+    scanned = making.assert_same_as_scan(log, log.path)
+    assert [each["lamport_ts"] for each in scanned.entries] == sorted(each["lamport_ts"] for each in scanned.entries)
+    ops = log.to_structured_delta("music")["ops"]
+    assert len(ops) == 4
+
+
+def test_handles_in_threads_that_share_a_session_each_rise(repo: Path) -> None:
+    """Every thread with a handle of its own sees its own timestamps rise strictly, and every op is there."""
+
+    def work(name: str) -> None:
+        with OpLog(repo, "s") as log:
+            for _ in range(80):
+                log.record(name, "music", {"op": "insert"})
+
+    threads = [threading.Thread(target=work, args=(f"t{number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    scanned = plain_scan.scan_file(making.log_path(repo))
+    assert plain_scan.tally(scanned.entries, "actor_id") == {f"t{number}": 80 for number in range(4)}
+    for name in ("t0", "t1", "t2", "t3"):
+        own = [each["lamport_ts"] for each in scanned.entries if each["actor_id"] == name]
+        assert own == sorted(set(own))
+
+
+def test_a_batch_moves_the_clock_to_its_highest(log: OpLog) -> None:
+    """After append_many the next timestamp is above all of the batch."""
+    log.append_many(entries(10, start=90))
+    assert log.next_lamport_ts() == 100

@@ -1,0 +1,160 @@
+"""Several processes on one session: nothing lost, nothing twice, also when they are killed."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import signal
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from muse.core.op_log import AppendError, OpLog
+from tests import making, plain_scan
+
+
+def start_together(repo: Path, count: int, each: int, actor: str = "actor-{}") -> list[list[list[str | int]]]:
+    """Let `count` processes record `each` operations at once; what each of them was acknowledged."""
+    workers = [making.start_worker("record", repo, "s", actor.format(number), each) for number in range(count)]
+    for worker in workers:
+        assert making.pipe_of(worker).readline()
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write(b"go\n")
+        worker.stdin.flush()
+    told = [json.loads(making.pipe_of(worker).readline()) for worker in workers]
+    for worker in workers:
+        making.end(worker)
+        assert worker.returncode == 0
+    return told
+
+
+@pytest.mark.slow
+def test_four_processes_that_record_5_000_each_lose_nothing(repo: Path) -> None:
+    """Every acknowledged op_id is there once, each actor's timestamps strictly rise, the index equals a rebuilt one."""
+    told = start_together(repo, 4, 5_000)
+    scanned = plain_scan.scan_file(making.log_path(repo))
+    assert scanned.damaged == []
+    acknowledged = [str(op) for own in told for op, _ in own]
+    assert len(acknowledged) == 20_000
+    assert Counter(scanned.op_ids) == Counter(acknowledged)
+    assert scanned.duplicates == []
+    for number, own in enumerate(told):
+        stamps = [entry["lamport_ts"] for entry in scanned.entries if entry["actor_id"] == f"actor-{number}"]
+        assert stamps == [stamp for _, stamp in own]
+        assert all(low < high for low, high in itertools.pairwise(stamps))
+    with OpLog(repo, "s") as log:
+        making.assert_same_as_scan(log, log.path)
+        before = making.answers(log)
+        assert log.verify().findings == ()
+        log.rebuild_index()
+        assert making.answers(log) == before
+        making.assert_same_as_scan(log, log.path)
+
+
+def test_processes_of_the_same_actor_do_not_clash(repo: Path) -> None:
+    """Three processes under one name: every op of each is there once."""
+    told = start_together(repo, 3, 300, actor="ada")
+    with OpLog(repo, "s") as log:
+        scanned = making.assert_same_as_scan(log, log.path)
+        assert log.actors() == {"ada": 900}
+    assert Counter(scanned.op_ids) == Counter(str(op) for own in told for op, _ in own)
+
+
+def test_processes_that_create_the_session_at_once_share_it(tmp_path: Path) -> None:
+    """Folders and index are made by all at the same moment, over and over: no error, one session."""
+    for number in range(5):
+        repo = tmp_path / str(number)
+        repo.mkdir()
+        told = start_together(repo, 3, 5)
+        with OpLog(repo, "s") as log:
+            scanned = making.assert_same_as_scan(log, log.path)
+        assert Counter(scanned.op_ids) == Counter(str(op) for own in told for op, _ in own)
+
+
+def test_guarantee_5_fragments_that_arrive_while_others_append_swallow_no_acknowledged_entry(repo: Path) -> None:
+    """A line glued to a fragment that came between is written again: acknowledged ⊆ recovered, each once."""
+    with OpLog(repo, "s") as log:
+        acknowledged = [log.record("ada", "music", {"op": "insert"})["op_id"]]
+        worker = making.start_worker("tear_often", log.path, 20_000)
+        pipe = making.pipe_of(worker)
+        assert pipe.readline()
+        assert worker.stdin is not None
+        worker.stdin.write(b"go\n")
+        worker.stdin.flush()
+        refused = 0
+        while not making.readable(pipe, seconds=0):
+            try:
+                acknowledged.append(log.record("ada", "music", {"op": "insert"})["op_id"])
+            except AppendError:
+                refused += 1
+        making.end(worker)
+        acknowledged.append(log.record("ada", "music", {"op": "insert"})["op_id"])
+        scanned = making.assert_same_as_scan(log, log.path)
+    recovered = Counter(scanned.op_ids)
+    assert set(acknowledged) <= set(recovered)
+    assert len(recovered) <= len(acknowledged) + refused
+    assert scanned.damaged
+
+
+def kill_after(worker: subprocess.Popen[bytes], acknowledgements: int) -> list[str]:
+    """Kill a writer with SIGKILL once it acknowledged so many appends; every op_id it ever acknowledged."""
+    pipe = making.pipe_of(worker)
+    lines = [pipe.readline() for _ in range(acknowledgements)]
+    worker.send_signal(signal.SIGKILL)
+    lines += pipe.readlines()
+    making.end(worker)
+    assert worker.returncode == -signal.SIGKILL
+    return [op for line in lines if line.endswith(b"\n") for op in json.loads(line)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("durability", "batch"), [("os", 1), ("os", 200), ("fsync", 1), ("fsync", 30)])
+def test_guarantee_2_what_a_killed_writer_acknowledged_is_recovered_once(
+    repo: Path, durability: str, batch: int
+) -> None:
+    """Killed after 1, 2, 5 … acknowledgements, two writers at a time: acknowledged ⊆ recovered, each once."""
+    acknowledged: list[str] = []
+    for rounds, count in enumerate((1, 2, 5, 17) if batch > 1 else (1, 2, 5, 17, 60), 1):
+        writers = [
+            making.start_worker("acknowledge_forever", repo, "s", f"w{number}", durability, batch)
+            for number in range(2)
+        ]
+        for writer in writers:
+            acknowledged += kill_after(writer, count)
+        scanned = plain_scan.scan_file(making.log_path(repo))
+        assert set(acknowledged) <= set(scanned.op_ids)
+        assert scanned.duplicates == []
+        with OpLog(repo, "s") as log:
+            making.assert_same_as_scan(log, log.path)
+            made = log.record("after", "music", {"op": "insert", "round": rounds})
+            acknowledged.append(made["op_id"])
+            making.assert_same_as_scan(log, log.path)
+    with OpLog(repo, "s") as log:
+        before = making.answers(log)
+        log.rebuild_index()
+        assert making.answers(log) == before
+        assert log.verify().ok
+
+
+@pytest.mark.slow
+def test_a_rebuild_that_is_killed_leaves_a_session_that_works(repo: Path) -> None:
+    """A process killed in the middle of rebuilding: the next one reads and appends as if nothing had been."""
+    with OpLog(repo, "s") as log:
+        log.append_many(making.entries(20_000))
+    for number, at_percent in enumerate((0, 30, 70, 100)):
+        worker = making.start_worker("rebuild_until", repo, at_percent)
+        assert making.pipe_of(worker).readline() == b'"there"\n'
+        worker.send_signal(signal.SIGKILL)
+        making.end(worker)
+        with OpLog(repo, "s") as log:
+            assert len(log) == log.count() == 20_000 + number
+            log.append(making.entry(90_000 + at_percent))
+            assert log.count(actor_id="bob") == 10_000
+    with OpLog(repo, "s") as log:
+        making.assert_same_as_scan(log, log.path)
+        log.rebuild_index()
+        names = {path.name for path in log.folder.iterdir()}
+    assert names <= {"ops.jsonl", "index.db", "index.db-wal", "index.db-shm"}, "a half-built index was left for good"

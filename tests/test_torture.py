@@ -1,0 +1,40 @@
+"""A short run of the torture harness; the long one is `nox -s torture -- --rounds 1000`."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+
+from tests import making
+from tests.torture import schedule
+
+
+def test_twenty_rounds_of_torture_break_no_promise() -> None:
+    """Two sessions of ten rounds, their processes killed at any moment: nothing is lost, doubled or wrongly indexed."""
+    seed = random.SystemRandom().randrange(2**32)
+    # A process of its own: rounds fork, and a fork of this one would carry the whole test run along.
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.torture", "--rounds", "20", "--seed", str(seed), "--size", "40"],
+        cwd=making.PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    print(done.stdout)
+    assert done.returncode == 0, f"python -m tests.torture --seed {seed} --size 40\n{done.stdout}\n{done.stderr}"
+    assert f"seed {seed}, size 40, 20 rounds" in done.stdout
+
+
+def test_a_seed_replays_its_schedule() -> None:
+    """The same seed and round give the same plan, another seed another one."""
+    assert schedule.plan(7, 13, 60) == schedule.plan(7, 13, 60)
+    assert schedule.plan(7, 13, 60) != schedule.plan(8, 13, 60)
+
+
+def test_every_role_and_every_kind_of_kill_comes_up() -> None:
+    """Within 20 rounds each role plays, and is killed alone, with its children, and in the middle of a line."""
+    jobs = [job for number in range(1, 21) for job in schedule.plan(1, number, 60).jobs]
+    assert {job.role for job in jobs} == set(schedule.MAIN_ROLES)
+    assert {life.aim for job in jobs for life in job.lives} == {"", "process", "group", "line"}

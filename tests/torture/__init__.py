@@ -1,0 +1,8 @@
+"""The torture harness: many processes on one session, killed at any moment, checked after each round.
+
+    python -m tests.torture --rounds 1000 [--seed S] [--size S]
+
+`schedule` draws from the seed who does what and who is killed when; `actors` is what runs in the
+processes; `round` starts, hears and kills them; `evidence` keeps what they said; `check` holds it
+against an independent scan of the log. The engine is only used through its public class.
+"""

@@ -1,0 +1,231 @@
+"""The child processes of the tests: `python -m tests.workers NAME ARGUMENTS...`, JSON on standard output."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sqlite3
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from muse.core.op_log import AppendError, MuseError, OpLog, describe_sessions
+from tests import making, plain_scan
+
+
+def say(value: object) -> None:
+    """Print one JSON line in one write, unbuffered, so that a kill can't take back what was said."""
+    os.write(1, json.dumps(value).encode() + b"\n")
+
+
+def wait_for_go() -> None:
+    """Say that the process is ready, and wait for the parent."""
+    say("ready")
+    sys.stdin.readline()
+
+
+def mode(durability: str) -> Literal["os", "fsync"]:
+    """The durability that was named on the command line."""
+    return "fsync" if durability == "fsync" else "os"
+
+
+def record(repo: str, session: str, actor: str, count: str) -> None:
+    """Record `count` operations and then print [op_id, lamport_ts] of each that was acknowledged."""
+    with OpLog(Path(repo), session) as log:
+        wait_for_go()
+        made = [log.record(actor, "music", {"op": "insert", "position": n}) for n in range(int(count))]
+    say([[entry["op_id"], entry["lamport_ts"]] for entry in made])
+
+
+def acknowledge_forever(repo: str, session: str, actor: str, durability: str, batch: str) -> None:
+    """Append until killed, and print the op_ids of each append that returned, in one write."""
+    log = OpLog(Path(repo), session, durability=mode(durability))
+    size = int(batch)
+    while True:
+        if size == 1:
+            made = [log.record(actor, "music", {"op": "insert", "text": "x" * 200})]
+        else:
+            made = [making.entry(None, actor_id=actor, lamport_ts=log.next_lamport_ts()) for _ in range(size)]
+            log.append_many(made)
+        say([entry["op_id"] for entry in made])
+
+
+def tear_often(path: str, count: str) -> None:
+    """Append `count` fragments of lines, as so many writers that die in the middle of one."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+    wait_for_go()
+    for number in range(int(count)):
+        os.write(descriptor, making.line(making.entry(number, actor_id="torn"))[: 20 + number % 100])
+    say("done")
+
+
+def hold_index(path: str, how: str) -> None:
+    """Lock an index like a foreign program would, say so, and hold it until standard input ends."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    if how == "locking mode":
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+    connection.execute("BEGIN EXCLUSIVE")
+    say("locked")
+    sys.stdin.read()
+    connection.execute("ROLLBACK")
+    connection.close()
+
+
+def use_read_only(repo: str) -> None:
+    """Read a session in a place where nothing can be written, then try to append."""
+    with OpLog(Path(repo), "s") as log:
+        found: dict[str, Any] = {
+            "entries": plain_scan.exact_list(log.read_all()),
+            "count": log.count(domain="music"),
+            "length": len(log),
+            "get": plain_scan.exact(log.get(making.op_id(1))),
+            "replay": len(log.replay_since_checkpoint()),
+            "summaries": [summary.ops for summary in describe_sessions(Path(repo))],
+        }
+        try:
+            log.append(making.entry(999))
+        except OSError as error:
+            found["error"] = [isinstance(error, MuseError), str(error)]
+    say(found)
+
+
+def fill_disk(repo: str, limit_bytes: str) -> None:
+    """Append until the file size limit (or the disk, if `limit_bytes` is 0) says no; then make room and go on."""
+    path = making.log_path(Path(repo))
+    if int(limit_bytes):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit_bytes), resource.RLIM_INFINITY))
+    ballast = Path(repo) / "ballast"
+    if not int(limit_bytes):
+        ballast.write_bytes(b"x" * 16_384)
+    acknowledged, refused = [], None
+    with OpLog(Path(repo), "s") as log:
+        for number in range(1, 2_000):
+            try:
+                log.append(making.entry(number, domain_op={"op": "insert", "text": "x" * 300}))
+            except AppendError as error:
+                refused = {"errno": error.errno, "number": number}
+                break
+            acknowledged.append(making.op_id(number))
+        read = [found["op_id"] for found in log]
+        ballast.unlink(missing_ok=True)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        later = making.entry(5_000)
+        log.append(later)
+        final = [found["op_id"] for found in log]
+    say(
+        {
+            "acknowledged": acknowledged,
+            "refused": refused,
+            "read": read,
+            "final": final,
+            "size": path.stat().st_size,
+        }
+    )
+
+
+def fail_to_sync(repo: str) -> None:
+    """Append twice in "fsync" mode while (by strace) every sync fails, and tell what was raised."""
+    told = []
+    with OpLog(Path(repo), "s", durability="fsync") as log:
+        for number in (1, 2):
+            try:
+                log.append(making.entry(number))
+                told.append("acknowledged")
+            except MuseError as error:
+                told.append(f"{type(error).__name__}: {error}")
+    say(told)
+
+
+def append_some(repo: str, durability: str) -> None:
+    """Append one entry and then a batch of five."""
+    with OpLog(Path(repo), "s", durability=mode(durability)) as log:
+        log.append(making.entry(1))
+        log.append_many(making.entries(5, start=2))
+    say("done")
+
+
+def make_checkpoint(repo: str) -> None:
+    """Append three entries and checkpoint them."""
+    with OpLog(Path(repo), "s") as log:
+        log.append_many(making.entries(3))
+        log.checkpoint("snapshot")
+    say("done")
+
+
+def checkpoint_often(repo: str, name: str, count: str) -> None:
+    """Append and checkpoint in turn, and print the op_count of each checkpoint that was granted."""
+    granted: list[int | str] = []
+    with OpLog(Path(repo), "s") as log:
+        wait_for_go()
+        for number in range(int(count)):
+            log.record(name, "music", {"op": "insert"})
+            try:
+                granted.append(log.checkpoint(f"{name}-{number}")["op_count"])
+            except MuseError as error:
+                granted.append(type(error).__name__)
+    say(granted)
+
+
+def rebuild_until(repo: str, at_percent: str) -> None:
+    """Rebuild the index, say when so much of it is done, and stay there until killed."""
+
+    def stay(done: int, total: int) -> None:
+        if done * 100 >= total * int(at_percent):
+            say("there")
+            sys.stdin.read()
+
+    with OpLog(Path(repo), "s") as log:
+        log.rebuild_index(progress=stay)
+    say("there")
+    sys.stdin.read()
+
+
+def read_whole(repo: str) -> None:
+    """Read every entry, telling the error if the disk (by strace) won't give them."""
+    with OpLog(Path(repo), "s") as log:
+        try:
+            say([entry["op_id"] for entry in log.read_all()])
+        except OSError as error:
+            say({"errno": error.errno, "type": type(error).__name__})
+
+
+def answer_big_session(repo: str, session: str) -> None:
+    """Reopen a session and ask what must be answered without reading the log as a whole."""
+    with OpLog(Path(repo), session) as log:
+        say(
+            {
+                "next": log.next_lamport_ts(),
+                "count": log.count(),
+                "count of a domain": log.count(domain="code"),
+                "length": len(log),
+                "domains": log.domains(),
+                "actors": log.actors(),
+                "replay": [entry["op_id"] for entry in log.replay_since_checkpoint()],
+                "summaries": [[each.session_id, each.ops, each.pending] for each in describe_sessions(Path(repo))],
+            }
+        )
+
+
+WORKERS: dict[str, Callable[..., None]] = {
+    worker.__name__: worker
+    for worker in (
+        record,
+        acknowledge_forever,
+        tear_often,
+        hold_index,
+        use_read_only,
+        fill_disk,
+        fail_to_sync,
+        append_some,
+        make_checkpoint,
+        checkpoint_often,
+        rebuild_until,
+        read_whole,
+        answer_big_session,
+    )
+}
+
+if __name__ == "__main__":
+    WORKERS[sys.argv[1]](*sys.argv[2:])
