@@ -227,15 +227,14 @@ class Sidecar:
         Raises:
             sqlite3.Error, OSError: it could not be made; the old one is as it was.
         """
+        self._close_index()
         try:
-            index = open_index(self._folder)
+            index = self._open_ours()
         except (*INDEX_FAULTS, OSError):
             index = None
-        same_log = index is not None and self._fits(index)
         if index is not None:
             index.close()
-        self._close_index()
-        make_index(self._folder, self._scan(progress), same_log=same_log)
+        make_index(self._folder, self._scan(progress), same_log=index is not None)
         self._memory_until = 0.0
         self._refresh()
 
@@ -252,8 +251,8 @@ class Sidecar:
         self._reset()
 
     def _feed_before_closing(self) -> None:
-        self._index = open_index(self._folder)
-        if self._index is not None and self._fits(self._index):
+        self._index = self._open_ours()
+        if self._index is not None:
             size = self.size
             self._adopt(self._index)
             self._look_up_to(self._index, size)
@@ -292,18 +291,31 @@ class Sidecar:
 
     def _open_on_disk(self) -> Index | None:
         try:
-            index = open_index(self._folder)
-            fits = index is not None and self._fits(index)
-            if self._rebuild_next or not fits:
+            index = self._open_ours()
+            if self._rebuild_next or index is None:
                 if index is not None:
                     index.close()
-                make_index(self._folder, self._scan(), same_log=fits)
+                make_index(self._folder, self._scan(), same_log=index is not None)
                 index = open_index(self._folder)
             self._rebuild_next = False
         except (*INDEX_FAULTS, OSError) as error:
             _log.warning("%s: no index on disk (%s); one in memory serves instead", self._folder, error)
             return None
         return index
+
+    def _open_ours(self) -> Index | None:
+        """The index on disk, where there is one and it is this log's."""
+        index = open_index(self._folder)
+        if index is None:
+            return None
+        try:
+            fits = self._fits(index)
+        except BaseException:
+            index.close()
+            raise
+        if not fits:
+            index.close()
+        return index if fits else None
 
     def _adopt(self, index: Index) -> None:
         """Start from what `index` covers."""
