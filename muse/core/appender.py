@@ -135,25 +135,27 @@ class Appender:
 
     def _not_there_yet(self, batch: Sequence[Encoded]) -> list[Encoded]:
         fresh: dict[bytes, Encoded] = {}
+        known = []
         for new in batch:
             if new.op_id in fresh:
                 _refuse_conflict(new, fresh[new.op_id].line, "earlier in the same batch")
-            elif (byte_offset := self._sidecar.find(new.op_id)) is not None:
-                _refuse_conflict(new, self._line_of(new), f"at byte {byte_offset} of {self._log.path}")
-            else:
+            elif self._sidecar.find(new.op_id) is None:
                 fresh[new.op_id] = new
+            else:
+                known.append(new)
+        if known:
+            for new, byte_offset, line in self._sidecar.ask(lambda index: self._spelled_differently(index, known)):
+                _refuse_conflict(new, line, f"at byte {byte_offset} of {self._log.path}")
         return list(fresh.values())
 
-    def _line_of(self, new: Encoded) -> bytes:
-        """The line in the log that has the op_id of `new`; its own where the checksums say so."""
-
-        def fetch(index: Index) -> bytes:
-            row = find(index, new.op_id)
-            if row is None or (row.length, row.checksum) == (len(new.line), checksum(new.line)):
-                return new.line
-            return next(read_lines(self._log, [row]))
-
-        return self._sidecar.ask(fetch)
+    def _spelled_differently(self, index: Index, known: Sequence[Encoded]) -> list[tuple[Encoded, int, bytes]]:
+        """Those whose line in the log is another than their own; where the checksums agree none is read."""
+        found = []
+        for new in known:
+            place = find(index, new.op_id)
+            if place is not None and (place.length, place.checksum) != (len(new.line), checksum(new.line)):
+                found.append((new, place.byte_offset, next(read_lines(self._log, [place]))))
+        return found
 
 
 def _refuse_conflict(new: Encoded, there: bytes, where: str) -> None:

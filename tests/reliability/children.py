@@ -33,7 +33,7 @@ STEPS: dict[str, Callable[[OpLog, str], Any]] = {
     "batch": lambda log, argument: log.append_many([making.entry(number) for number in numbers(argument)]),
     "checkpoint": lambda log, argument: log.checkpoint(argument)["op_count"],
     "count": lambda log, argument: log.count(domain="music"),
-    "get": lambda log, argument: (log.get(making.op_id(int(argument))) or {}).get("op_id"),
+    "get": lambda log, argument: log.get(making.op_id(int(argument))),
     "limit": _limit,
     "read": lambda log, argument: [entry["op_id"] for entry in log],
     "rebuild": lambda log, argument: log.rebuild_index(),

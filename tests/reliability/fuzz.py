@@ -251,12 +251,14 @@ def expected_entry(line: bytes) -> str | None:
 def check_line(line: bytes) -> str:
     """Decode one line and hold it against the oracle; the outcome, or raises AssertionError."""
     expected = expected_entry(line)
+    outcome = reason = ""
     try:
         entry = decode_line(line + b"\n")
     except DamagedLineError as error:
-        assert str(error), "damage without a reason"
-        assert expected is None, f"refused, but is an entry: {error}"
-        outcome = "damage"
+        outcome, reason = "damage", str(error)
+    if outcome:
+        assert reason, "damage without a reason"
+        assert expected is None, f"refused, but is an entry: {reason}"
     else:
         assert expected is not None, "decoded, but is damage"
         assert ("" if entry is None else exact(entry)) == expected, "decoded as another value"
@@ -324,14 +326,18 @@ class RecordChecker:
         try:
             record = read_record(self.path, "s")
         except DamagedCheckpointError as error:
-            assert "checkpoint.json" in str(error)
-            return "refused record"
+            return self._refused(str(error))
         assert record is not None, "taken for no checkpoint"
         wanted = expected_object(data.strip(b" \t\r\n"))
         assert exact(record) == exact(wanted), "the record was read as another one"
         assert record["session_id"] == "s"
         assert self._digest_is_right(record)
         return self._fit(record)
+
+    @staticmethod
+    def _refused(reason: str) -> str:
+        assert "checkpoint.json" in reason, reason
+        return "refused record"
 
     def _fit(self, record: OpLogCheckpoint) -> str:
         try:

@@ -72,51 +72,61 @@ def _numbers(situation: Situation, field: str) -> dict[str, int]:
 
 @question(lambda situation: exact_list(situation.entries))
 def read_all(log: OpLog, situation: Situation) -> Any:
+    """The whole log."""
     return exact_list(log.read_all())
 
 
 @question(lambda situation: len(situation.entries))
 def length(log: OpLog, situation: Situation) -> Any:
+    """Its length."""
     return len(log)
 
 
 @question(lambda situation: exact_list(situation.entries))
 def get_each(log: OpLog, situation: Situation) -> Any:
+    """Each entry by its op_id, from the first."""
     return exact_list(log.get(entry["op_id"]) for entry in situation.entries)
 
 
 @question(lambda situation: exact_list(reversed(situation.entries)))
 def get_each_from_the_end(log: OpLog, situation: Situation) -> Any:
+    """The same from the last."""
     return exact_list(log.get(entry["op_id"]) for entry in reversed(situation.entries))
 
 
 @question(lambda situation: None)
 def get_unknown(log: OpLog, situation: Situation) -> Any:
+    """An op_id that is not there."""
     return log.get(NEW["op_id"])
 
 
 @question(lambda situation: (_numbers(situation, "actor_id"), _numbers(situation, "domain")))
 def totals(log: OpLog, situation: Situation) -> Any:
+    """How much is whose, and of what."""
     return log.actors(), log.domains()
 
 
 @question(lambda situation: _matching(situation, "actor_id"))
 def query_by_actor(log: OpLog, situation: Situation) -> Any:
+    """What each actor did."""
     return {name: exact_list(log.query(actor_id=name)) for name in _names(situation, "actor_id")}
 
 
 @question(lambda situation: _matching(situation, "domain"))
 def query_by_domain(log: OpLog, situation: Situation) -> Any:
+    """What was done in each domain."""
     return {name: exact_list(log.query(domain=name)) for name in _names(situation, "domain")}
 
 
 @question(lambda situation: _matching(situation, "intent_id"))
 def query_by_intent(log: OpLog, situation: Situation) -> Any:
+    """What belongs to each intent, "" included."""
     return {name: exact_list(log.query(intent_id=name)) for name in _names(situation, "intent_id")}
 
 
 @question(lambda situation: _matching(situation, "reservation_id"))
 def query_by_reservation(log: OpLog, situation: Situation) -> Any:
+    """What belongs to each reservation, "" included."""
     return {name: exact_list(log.query(reservation_id=name)) for name in _names(situation, "reservation_id")}
 
 
@@ -127,6 +137,7 @@ def query_by_reservation(log: OpLog, situation: Situation) -> Any:
     ]
 )
 def query_by_timestamp(log: OpLog, situation: Situation) -> Any:
+    """Ranges of timestamps."""
     return [exact_list(log.query(min_lamport_ts=low, max_lamport_ts=high)) for low, high in situation.windows]
 
 
@@ -134,6 +145,7 @@ def query_by_timestamp(log: OpLog, situation: Situation) -> Any:
     lambda situation: [_numbers(situation, name) for name in ("actor_id", "domain", "intent_id", "reservation_id")]
 )
 def count_by_name(log: OpLog, situation: Situation) -> Any:
+    """How many entries have each name."""
     return [
         {name: log.count(actor_id=name) for name in _names(situation, "actor_id")},
         {name: log.count(domain=name) for name in _names(situation, "domain")},
@@ -149,16 +161,19 @@ def count_by_name(log: OpLog, situation: Situation) -> Any:
     ]
 )
 def count_by_timestamp(log: OpLog, situation: Situation) -> Any:
+    """How many of a domain lie in ranges of timestamps."""
     return [log.count(domain="music", min_lamport_ts=low, max_lamport_ts=high) for low, high in situation.windows]
 
 
 @question(lambda situation: exact_list(situation.pending))
 def replay(log: OpLog, situation: Situation) -> Any:
+    """What arrived after the checkpoint."""
     return exact_list(log.replay_since_checkpoint())
 
 
 @question(lambda situation: len(situation.pending))
 def count_since_checkpoint(log: OpLog, situation: Situation) -> Any:
+    """How much that is."""
     return log.count(since_checkpoint=True)
 
 
@@ -166,22 +181,26 @@ def count_since_checkpoint(log: OpLog, situation: Situation) -> Any:
     lambda situation: [exact(plain_scan.delta(situation.pending, domain)) for domain in _names(situation, "domain")]
 )
 def deltas(log: OpLog, situation: Situation) -> Any:
+    """What it collapses into."""
     return [exact(log.to_structured_delta(domain)) for domain in _names(situation, "domain")]
 
 
 @question(lambda situation: (situation.byte_offset, len(situation.entries)))
 def cut(log: OpLog, situation: Situation) -> Any:
+    """Where the log ends, and after how many entries."""
     found = log.cut()
     return found.byte_offset, found.op_count
 
 
 @question(lambda situation: True)
 def next_timestamp_is_above_all(log: OpLog, situation: Situation) -> Any:
+    """The clock."""
     return log.next_lamport_ts() > plain_scan.highest_lamport_ts(situation.entries)
 
 
 @question(lambda situation: 0)
 def append_what_is_there(log: OpLog, situation: Situation) -> Any:
+    """Every entry appended again must add no byte."""
     before = log.path.stat().st_size
     for entry in situation.entries:
         log.append(cast(OpEntry, entry))
@@ -190,6 +209,7 @@ def append_what_is_there(log: OpLog, situation: Situation) -> Any:
 
 @question(lambda situation: exact_list([*situation.entries, NEW]))
 def append_something_new(log: OpLog, situation: Situation) -> Any:
+    """A new entry must be there, last."""
     assert log.append(NEW) is True
     return exact_list(log.query())
 
@@ -203,12 +223,14 @@ def append_something_new(log: OpLog, situation: Situation) -> Any:
     )
 )
 def checkpoint(log: OpLog, situation: Situation) -> Any:
+    """A new checkpoint must cover all, and say so."""
     record = log.checkpoint("two")
     return record["op_count"], record["byte_offset"], record["lamport_ts"], record["last_op_id"]
 
 
 @question(lambda situation: (len(situation.entries), exact_list(situation.entries)))
 def merge_into_another(log: OpLog, situation: Situation) -> Any:
+    """A new replica must get all."""
     with tempfile.TemporaryDirectory() as name, OpLog(name, "s") as other:
         return other.merge(log), exact_list(other.query())
 
@@ -223,6 +245,7 @@ def merge_into_another(log: OpLog, situation: Situation) -> Any:
     )
 )
 def summary(log: OpLog, situation: Situation) -> Any:
+    """The overview of the session."""
     repo = Path(log.path).parents[3]
     (found,) = describe_sessions(repo)
     return found.ops, found.pending, found.max_lamport_ts, found.actors, found.domains

@@ -224,7 +224,7 @@ class LogBitsByDigest(LogBits):
 
 
 class _IndexSweep(Sweep):
-    """Damage × question: each question is the first one that a handle asks of the damaged index."""
+    """Damage by question: each question is the first one that a handle asks of the damaged index."""
 
     def __init__(self, lines: int = 300, segment_lines: int = 64) -> None:
         self.material = make(lines, segment_lines)

@@ -91,9 +91,9 @@ def test_value_that_json_can_not_carry_is_refused_before_a_byte_is_written(repo:
     before = filled(repo, 2)
     bad = entry(9, domain_op={"op": "x", "deep": [0, {"here": REFUSED[name]}]})
     with OpLog(repo, "s") as log:
-        for write in (lambda: log.append(bad), lambda: log.append_many([*entries(3, start=3), bad])):
+        for batch in ([bad], [*entries(3, start=3), bad]):
             with pytest.raises(InvalidEntryError, match=r"domain_op\.deep\[1\]\.here"):
-                write()
+                log.append_many(batch)
         assert log.path.read_bytes() == before
         assert len(log) == 2
 

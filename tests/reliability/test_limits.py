@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from muse.core.errors import DamagedLineError
 from muse.core.limits import DEFAULT_MAX_APPEND_BYTES, MAX_LAMPORT_TS, MAX_LINE_BYTES, MAX_NESTING
 from muse.core.line import decode_line
 from muse.core.op_log import InvalidArgumentError, InvalidSessionIdError, LimitExceededError, OpLog
-from muse.core.errors import DamagedLineError
 from tests import making, plain_scan
 from tests.making import add_bytes, entry, line, op_id
 from tests.reliability import faults
@@ -37,12 +37,9 @@ def test_line_is_as_long_as_the_limit_or_one_byte_longer(repo: Path, limit: int 
     with OpLog(repo, "s", **options) as log:  # type: ignore[arg-type]
         assert log.append(of_length(size)) is True
         assert log.path.stat().st_size == size
-        for write in (
-            lambda: log.append(of_length(size + 1, 2)),
-            lambda: log.append_many([entry(3), of_length(size + 1, 2)]),
-        ):
+        for batch in ([of_length(size + 1, 2)], [entry(3), of_length(size + 1, 2)]):
             with pytest.raises(LimitExceededError, match=f"{size + 1} bytes.*{size}.*max_line_bytes"):
-                write()
+                log.append_many(batch)
         assert log.path.stat().st_size == size
         assert [each["op_id"] for each in log] == [op_id(1)]
         assert log.append(entry(4)) is True
@@ -93,7 +90,7 @@ def test_line_beyond_the_limit_takes_bounded_memory(repo: Path, content: bytes) 
 
 
 def test_tail_beyond_the_limit_takes_bounded_memory(repo: Path) -> None:
-    """Row 13: a torn tail of 300 MiB is reported with its length, sealed by the next append, and never held in memory."""
+    """Row 13: a torn tail of 300 MiB is reported, sealed by the next append, and never held in memory."""
     data = filled(repo, 3)
     os.truncate(making.log_path(repo), len(data) + 300 * MIB)
     (before,) = run_child(repo.with_name("empty"), "rss")

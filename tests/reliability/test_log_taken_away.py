@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def swap_folder(path: Path) -> None:
 @pytest.mark.parametrize("take_away", [unlink, truncate, swap, swap_folder])
 @pytest.mark.parametrize("durability", ["os", "fsync"])
 def test_log_is_taken_away_between_two_appends(repo: Path, take_away: Callable[[Path], None], durability: str) -> None:
-    """Row 9: the next append is refused, the file that lies there now is not touched, and every later use is refused."""
+    """Row 9: the next append and all later uses are refused, and the file that lies there now is not touched."""
     with OpLog(repo, "s", durability="fsync" if durability == "fsync" else "os") as log:
         log.append_many(entries(10))
         take_away(log.path)
@@ -78,11 +79,9 @@ def test_log_is_truncated_and_has_grown_again(repo: Path) -> None:
         assert len(log) == 10
         os.truncate(log.path, 0)
         making.add_bytes(log.path, b"".join(map(line, entries(40, start=900))))
-        try:
+        with suppress(LogReplacedError):
             log.append(entry(50))
             making.assert_same_as_scan(log, log.path)
-        except LogReplacedError:
-            pass
     with OpLog(repo, "s") as log:
         making.assert_same_as_scan(log, log.path)
         assert log.append(entry(51)) is True
@@ -104,8 +103,10 @@ def test_other_replica_is_taken_away_while_it_is_merged(
                 taken.append(done)
                 take_away(other.path)
 
-        with pytest.raises(LogReplacedError):
+        # What it still reads through its open file is of the one log; a new question is refused.
+        with suppress(LogReplacedError):
             log.merge(other, progress=take)
+        with pytest.raises(LogReplacedError):
             log.merge(other)
         merged = making.assert_same_as_scan(log, log.path)
         assert merged.damaged == []

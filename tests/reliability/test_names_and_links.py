@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -181,7 +182,7 @@ def test_name_with_a_meaning_in_sql_is_a_name(repo: Path, folded: bool) -> None:
         assert log.verify().findings == ()
         log.checkpoint(SQL[0])
         (summary,) = describe_sessions(repo)
-        assert summary.actors == plain_scan.tally(made, "actor_id")
+        assert summary.actors == plain_scan.tally(cast("list[plain_scan.Entry]", made), "actor_id")
 
 
 @pytest.mark.parametrize("session", SQL, ids=ascii)

@@ -36,7 +36,7 @@ def test_nth_write_of_the_log_fails(repo: Path, strace: str, error: str, when: s
 @pytest.mark.parametrize("room", [0, 1, 100, 299, 300, 301, 900])
 @pytest.mark.parametrize("step", ["append:21", "batch:21-25"])
 def test_write_is_short_at_the_file_size_limit(repo: Path, room: int, step: str) -> None:
-    """Row 5: with room for a part (RLIMIT_FSIZE) nothing is acknowledged; with room again, the next append works."""
+    """Row 5: with room for a part (RLIMIT_FSIZE) nothing is acknowledged; with room again, appends work."""
     size = len(filled(repo, 10))
     steps = (f"limit:{size + room}", step, "read", "limit:none", "append:30", step, "read")
     told = run_child(repo, *steps)
@@ -118,5 +118,5 @@ def _append_beyond_the_limit(repo: Path) -> list[object]:
         try:
             log.append_many(entries(50))
         except AppendError as error:
-            return [error.errno, isinstance(error, MuseError) and isinstance(error, OSError)]
+            return [error.errno, issubclass(type(error), MuseError)]
     return []

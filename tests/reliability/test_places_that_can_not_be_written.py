@@ -116,7 +116,7 @@ def test_no_permission_to_read_is_an_error_and_no_empty_log(open_repo: Path) -> 
 
 
 def test_repository_on_a_read_only_file_system(repo: Path) -> None:
-    """Row 8: each step that reads answers, each that writes raises EROFS as the library's own error, nothing is left."""
+    """Row 8: each step that reads answers, each that writes raises EROFS, and nothing is left."""
     filled(repo, 9, checkpoint_after=4)
     making.drop_index(repo)
     before = making.tree(repo)
@@ -130,7 +130,7 @@ def test_repository_on_a_read_only_file_system(repo: Path) -> None:
 
 
 def test_repository_that_can_not_be_made(repo: Path) -> None:
-    """Row 8: the first append into a place where no folder can be made says so; reading finds nothing and makes nothing."""
+    """Row 8: the first append where no folder can be made says so; reading finds nothing and makes nothing."""
     told = run_child(repo, "read", "append:1", "count", before=read_only(repo))
     assert errors(told) == {"append:1": "AppendError"}
     assert told[1]["errno"] == errno.EROFS

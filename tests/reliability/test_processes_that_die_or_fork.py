@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import os
 import sqlite3
 import sys
@@ -41,7 +41,7 @@ def test_kill_on_entering_a_write_of_the_log(repo: Path, strace: str, when: int)
 
 @pytest.mark.parametrize("call", ["pwrite64", "fsync", "fdatasync", "rename", "unlink", "ftruncate"])
 def test_kill_between_the_log_and_its_index(repo: Path, strace: str, call: str) -> None:
-    """Row 10: killed on entering such a call of the index or the checkpoint, first or last, nothing acknowledged is lost."""
+    """Row 10: killed on entering such a call of the index or the checkpoint, nothing acknowledged is lost."""
     for when in (1, 4):
         told = run_child(
             repo,
@@ -160,13 +160,13 @@ def test_interpreter_of_a_child_ends_without_touching_the_parents_index(repo: Pa
         assert len(making.assert_same_as_scan(log, log.path).entries) == 41
 
 
-class _Lying(datetime.datetime):
+class _Lying(dt.datetime):
     """A wall clock that stands still at a wrong time."""
 
-    shown: datetime.datetime
+    shown: dt.datetime
 
     @classmethod
-    def now(cls, tz: datetime.tzinfo | None = None) -> Any:
+    def now(cls, tz: dt.tzinfo | None = None) -> Any:
         return cls.shown
 
 
@@ -178,7 +178,7 @@ def test_two_processes_of_one_actor_with_clocks_back_and_ahead(
     years = [1970, 2999] if order == "past first" else [2999, 1970]
 
     def record(year: int, count: int) -> object:
-        _Lying.shown = datetime.datetime(year, 1, 1, tzinfo=datetime.UTC)
+        _Lying.shown = dt.datetime(year, 1, 1, tzinfo=dt.UTC)
         monkeypatch.setattr(muse.core.entry, "datetime", _Lying)
         monkeypatch.setattr(muse.core.checkpoint, "datetime", _Lying)
         with OpLog(repo, "s") as log:

@@ -73,7 +73,7 @@ def test_fragment_lands_between_look_and_write(repo: Path, monkeypatch: pytest.M
     with OpLog(repo, "s") as log:
         assert log.append_many(made) == batch
         scanned = making.assert_same_as_scan(log, log.path)
-        assert set(op_id(20 + number) for number in range(batch)) <= set(scanned.op_ids)
+        assert {op_id(20 + number) for number in range(batch)} <= set(scanned.op_ids)
         assert len(scanned.damaged) == 1
         assert scanned.duplicates == []
         assert log.append_many(made) == 0
