@@ -102,7 +102,7 @@ class Appender:
         begin = self._log.append(seal + b"".join([new.line for new in fresh])) + len(seal)
         rows = []
         for new in fresh:
-            rows.append(entry_row(begin, new.line, new.entry))
+            rows.append(entry_row(begin, new.line, new.entry, new.op_id))
             begin += len(new.line)
         if not self._sidecar.wrote(rows):
             self._sidecar.look()

@@ -127,7 +127,7 @@ def check_names(index: Index, names: dict[str, int]) -> None:
     """
     for text, number in names.items():
         if index.connection.execute("SELECT id FROM name WHERE text = ?", (text,)).fetchone() != (number,):
-            raise DamagedIndexError(f"the name {text[:60]!r} is not the one of number {number}")
+            raise DamagedIndexError(f"the name {str(text)[:60]!r} is not the one of number {number}")
 
 
 def _number(index: Index, statement: str, values: dict[str, int] | None = None) -> int:

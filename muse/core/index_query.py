@@ -251,23 +251,20 @@ def find(index: Index, op_id: bytes) -> Place | None:
 
 def folded_at(index: Index, op_id: bytes) -> int | None:
     """The byte offset of the entry with this op_id, unless it is in the tail."""
-    high, low = op_numbers(op_id)
-    found = index.connection.execute(_FOLDED_AT, (op_id_prefix(op_id), high, low)).fetchone()
-    if found is not None:
-        return int(found[0])
-    # A miss is believed only of an index that is known to be whole.
-    check_op_refs(index)
-    # Another op_id with the same first bytes is a rare chance, or this one with a flipped bit.
-    for (byte_offset,) in index.connection.execute(
+    # Nearly always there is none with the same first bytes, so the lines need not be looked at.
+    alike = index.connection.execute(
         "SELECT byte_offset FROM op_ref WHERE prefix = ?", (op_id_prefix(op_id),)
-    ).fetchall():
+    ).fetchall()
+    for (byte_offset,) in alike:
+        found = index.connection.execute("SELECT op_high, op_low FROM line WHERE byte_offset = ?", (byte_offset,))
+        if found.fetchone() == op_numbers(op_id):
+            return int(byte_offset)
+    # A miss is believed only of an index that is known to be whole. Another op_id with the same first
+    # bytes is a rare chance, or this one with a flipped bit.
+    check_op_refs(index)
+    for (byte_offset,) in alike:
         check_row(index, byte_offset)
     return None
-
-
-_FOLDED_AT = (
-    "SELECT byte_offset FROM op_ref JOIN line USING (byte_offset) WHERE prefix = ? AND op_high = ? AND op_low = ?"
-)
 
 
 def op_id_prefix(op_id: bytes) -> int:

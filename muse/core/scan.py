@@ -33,17 +33,17 @@ def row_of(byte_offset: int, length: int, line: bytes) -> Row:
         return Row(byte_offset, length, checksum(line), problem=("damaged", str(error)))
     if entry is None:
         return Row(byte_offset, length, checksum(line), problem=("blank", ""))
-    return entry_row(byte_offset, line, entry)
+    return entry_row(byte_offset, line, entry, op_id_bytes(entry["op_id"]))
 
 
-def entry_row(byte_offset: int, line: bytes, entry: Any) -> Row:
+def entry_row(byte_offset: int, line: bytes, entry: Any, op_id: bytes) -> Row:
     """The row of a line whose entry is known to be valid."""
     return Row(
         byte_offset,
         len(line),
         checksum(line),
         entry["lamport_ts"],
-        op_id_bytes(entry["op_id"]),
+        op_id,
         entry["actor_id"],
         entry["domain"],
         entry["intent_id"] or None,
