@@ -29,7 +29,7 @@ def test_same_seed_makes_the_same_inputs() -> None:
 )
 @pytest.mark.parametrize("end", [b"0]}", b"0]", b"9" * 30 + b"]}"])
 def test_long_line_takes_memory_in_proportion(piece: bytes, end: bytes) -> None:
-    """Row 13: decoding a line of 100 KB, whole or damaged at its end, takes no more than so many bytes for each of it."""
+    """Row 13: a line of 100 KB, whole or damaged at its end, takes a bounded number of bytes for each of it."""
     fuzz.check_memory(b'{"x":[' + piece * (100_000 // len(piece)) + end)
 
 

@@ -119,8 +119,7 @@ def test_files_are_created_with_the_users_umask(repo: Path, umask: int) -> None:
             log.checkpoint("x")
             log.rebuild_index()
             log.append(entry(2))
-            found = {str(path.relative_to(repo)): stat.S_IMODE(path.stat().st_mode) for path in sorted(repo.rglob("*"))}
-        return found
+            return {str(path.relative_to(repo)): stat.S_IMODE(path.stat().st_mode) for path in sorted(repo.rglob("*"))}
 
     modes = faults.in_forked_child(work)
     assert isinstance(modes, dict)

@@ -68,7 +68,7 @@ def test_tiny_file_system_is_filled_by_others_and_emptied_again(tmp_path: Path) 
     small, copy = tmp_path / "small", tmp_path / "copy"
     small.mkdir()
     script = (
-        'mount -t tmpfs -o size=192k none "$0" && (dd if=/dev/zero of="$0/ballast" bs=1k count=100 2>/dev/null || true) '
+        'mount -t tmpfs -o size=192k none "$0" && (head -c 100000 /dev/zero > "$0/ballast" || true) '
         f'&& trap \'rm -f "$0/ballast"; cp -r "$0" {copy}\' EXIT'
     )
     prefix = faults.in_mount_namespace(script, small)

@@ -15,9 +15,10 @@ from collections import Counter
 from pathlib import Path
 from typing import NoReturn
 
+from tests import making
 from tests.torture import check, narrow, schedule
 from tests.torture import round as one_round
-from tests.torture.evidence import Evidence, Violation
+from tests.torture.evidence import SESSION, Evidence, Violation
 
 CHECK_DEADLINE_S = 120
 """How long the check of a round may take before it counts as hanging."""
@@ -29,6 +30,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=100, help="how many rounds (default: 100)")
     parser.add_argument("--seed", type=int, default=None, help="replay the schedule of an earlier run")
     parser.add_argument("--size", type=int, default=60, help="about how many operations a writer makes in a round")
+    parser.add_argument("--seconds", type=float, default=None, help="begin no round later than so long after the start")
     parser.add_argument("--first", type=int, default=1, help="begin with this round, the first of a session")
     parser.add_argument("--keep", type=Path, default=None, help="where to keep the session of a failed round")
     return parser.parse_args()
@@ -47,8 +49,8 @@ class Run:
         self.broken: Violation | None = None
         self.began = time.monotonic()
 
-    def go(self, first: int, rounds: int) -> None:
-        """Run the rounds, up to the first that breaks a promise."""
+    def go(self, first: int, rounds: int, seconds: float) -> None:
+        """Run the rounds, up to the first that breaks a promise or begins too late."""
         evidence: Evidence | None = None
         for number in range(first, first + rounds):
             plan = schedule.plan(self.seed, number, self.size)
@@ -63,12 +65,17 @@ class Run:
                 return
             self.totals["rounds"] += 1
             self.totals["most leftovers"] = max(self.totals["most leftovers"], seen.leftovers)
-            if plan.ends_session or number == first + rounds - 1:
+            enough = number == first + rounds - 1 or time.monotonic() > self.began + seconds
+            if plan.ends_session or enough:
                 self._end_session(evidence, seen)
                 shutil.rmtree(evidence.folder)
                 evidence = None
+            if enough:
+                return
 
     def _round(self, plan: schedule.Plan, evidence: Evidence) -> check.Seen:
+        if plan.without_index:
+            making.drop_index(evidence.repo, SESSION)
         one_round.run(plan, evidence)
         signal.alarm(CHECK_DEADLINE_S)
         try:
@@ -99,7 +106,7 @@ class Run:
         print(
             f"round {plan.number} of seed {self.seed} broke a promise\n{error}\n"
             f"jobs: {[(job.role, job.durability, [life.aim for life in job.lives]) for job in plan.jobs]}\n"
-            f"turns: {plan.turns}, narrow: {plan.narrow}; kept: {kept}\n"
+            f"turns: {plan.turns}, narrow: {plan.narrow}, without index: {plan.without_index}; kept: {kept}\n"
             f"again: python -m tests.torture --seed {self.seed} --size {self.size} --first {begin} "
             f"--rounds {plan.number - begin + 1}",
             flush=True,
@@ -146,7 +153,7 @@ def main() -> int:
         tempfile.tempdir = work
         run = Run(seed, arguments.size, keep, Path(work))
         try:
-            run.go(arguments.first, arguments.rounds)
+            run.go(arguments.first, arguments.rounds, arguments.seconds or float("inf"))
         finally:
             tempfile.tempdir = None
     for text, times in run.logged.most_common(12):

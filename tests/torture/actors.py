@@ -40,7 +40,7 @@ DOMAINS = ("music", "code")
 
 LONG_LINE_BYTES = (200_000, 900_000)
 
-AIMED_LINE_BYTES = (3_000_000, 8_000_000)
+AIMED_LINE_BYTES = (2_000_000, 5_000_000)
 """How long the line is in which a process is to be killed: writing it takes some milliseconds."""
 
 _KINDS = ("insert", "delete", "move", "replace")

@@ -26,7 +26,7 @@ from tests.torture.schedule import Plan
 _FILES = {"ops.jsonl", "checkpoint.json", "index.db", "index.db-wal", "index.db-shm"}
 
 _LEFTOVERS = re.compile(
-    r"checkpoint\.json(\.\d+)?\.tmp|index\.db\.new(-journal|-wal|-shm)?|index\.db-journal",
+    r"checkpoint\.json\.tmp|index\.db\.(new|building)(-journal|-wal|-shm)?|index\.db-journal",
 )
 
 _MAX_LEFTOVERS = 6

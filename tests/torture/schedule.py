@@ -74,6 +74,8 @@ class Plan:
     """Whether checkpointers take turns, as a careful application lets them, or race."""
     narrow: bool
     """Whether the engine runs with small limits, see `narrow`."""
+    without_index: bool
+    """Whether the index is thrown away before the round, so that all processes make it at once."""
     jobs: tuple[Job, ...]
 
     @property
@@ -100,7 +102,8 @@ def plan(seed: int, number: int, size: int) -> Plan:
         jobs.append(Job(role, f"{role}{same}", durability, _lives(draw, role, length_s)))
     of_session = random.Random(f"{seed}/session {session}")
     turns, narrow = of_session.random() < 0.5, of_session.random() < 0.5
-    return Plan(number, length_s, size, turns, narrow, tuple(jobs))
+    without_index = draw.random() < 0.15
+    return Plan(number, length_s, size, turns, narrow, without_index, tuple(jobs))
 
 
 def _lives(draw: random.Random, role: str, length_s: float) -> tuple[Life, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from shlex import quote
@@ -52,4 +54,12 @@ def say_what_happened(
         f"merge {session} {apart} --repo {repo}",
         f"verify {session} --repo {repo}",
     ):
-        tell(f"  muse op-log {command}")
+        tell(f"  {_program()} op-log {command}")
+
+
+def _program() -> str:
+    """What to type for `muse`: where it is not on the PATH, the way to it, so that the lines can be pasted."""
+    if shutil.which("muse"):
+        return "muse"
+    beside_python = Path(sys.executable).with_name("muse")
+    return quote(str(beside_python)) if beside_python.exists() else f"{quote(sys.executable)} -m muse"
