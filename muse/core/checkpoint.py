@@ -9,6 +9,7 @@ import hashlib
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, cast
 
@@ -23,6 +24,7 @@ from muse.core.index_query import Filter, count, end_of_entry, highest_lamport_t
 from muse.core.limits import MAX_LAMPORT_TS
 from muse.core.line import parse_object
 from muse.core.log_file import CHUNK_BYTES, LogFile
+from muse.core.sidecar import Sidecar
 
 _MAX_RECORD_BYTES = 1 << 20
 
@@ -164,43 +166,62 @@ def damaged(path: Path, what: str) -> DamagedCheckpointError:
     )
 
 
-def fit_without_log(path: Path, session_id: str) -> tuple[OpLogCheckpoint | None, Cut]:
-    """`fit` for a session whose log is empty or not there."""
-    record = read_record(path, session_id)
-    if record is not None and record["op_count"] > 0:
-        raise damaged(path, f"covers {record['op_count']} entries, but the log is empty or gone")
-    return record, Cut(session_id, 0, 0)
-
-
-def fit(index: Index, log: LogFile, end: int, path: Path, session_id: str) -> tuple[OpLogCheckpoint | None, Cut]:
+def current_checkpoint(
+    sidecar: Sidecar, log: LogFile, path: Path, session_id: str
+) -> tuple[OpLogCheckpoint | None, Cut]:
     """The record at `path` and the cut it stands for; (None, the empty cut) where none was ever made.
 
     Raises:
         DamagedCheckpointError: there is a record but it can't be used, or there was one.
     """
-    record = read_record(path, session_id)
-    problem = _missing_or_older(index, record, end)
-    if problem:
-        # Another process may have put a newer record there since it was read.
-        again = read_record(path, session_id)
-        if again == record:
-            raise damaged(path, problem)
-        record = again
+    while True:
+        record = read_record(path, session_id)
+        # After the record was read: the log then holds all that a sound record can cover.
+        sidecar.look()
+        try:
+            if sidecar.is_untouched():
+                return record, fit_without_log(path, session_id, record)
+            end = sidecar.end
+            return record, sidecar.ask(partial(fit, log=log, end=end, path=path, session_id=session_id, record=record))
+        except DamagedCheckpointError:
+            # Another process may have put a newer one there in between; then that one is asked.
+            if read_record(path, session_id) == record:
+                raise
+
+
+def fit_without_log(path: Path, session_id: str, record: OpLogCheckpoint | None) -> Cut:
+    """`fit` for a session whose log is empty or not there."""
+    if record is not None and record["op_count"] > 0:
+        raise damaged(path, f"covers {record['op_count']} entries, but the log is empty or gone")
+    return Cut(session_id, 0, 0)
+
+
+def fit(index: Index, *, log: LogFile, end: int, path: Path, session_id: str, record: OpLogCheckpoint | None) -> Cut:
+    """The cut that a record stands for, in a log whose lines end at byte `end`.
+
+    Raises:
+        DamagedCheckpointError: it does not fit the log, or is not the last one that was made.
+    """
+    refuse_missing_or_older(index, path, record)
     if record is None:
-        return None, Cut(session_id, 0, 0)
-    return record, _cut_of(index, log, end, path, record)
+        return Cut(session_id, 0, 0)
+    return _cut_of(index, log, end, path, record)
 
 
-def _missing_or_older(index: Index, record: OpLogCheckpoint | None, end: int) -> str:
+def refuse_missing_or_older(index: Index, path: Path, record: OpLogCheckpoint | None) -> None:
+    """Hold a record against the last one that the index has seen being made.
+
+    Raises:
+        DamagedCheckpointError: that one was newer.
+    """
     seen = index.checkpoint_seen()
     if seen is None:
-        return ""
+        return
     byte_offset, snapshot_id = seen
     if record is None:
-        return f"is missing, but a checkpoint of snapshot {snapshot_id!r} was made"
-    if record.get("byte_offset", end) < byte_offset:
-        return f"is older than the checkpoint of snapshot {snapshot_id!r}, which was made after it"
-    return ""
+        raise damaged(path, f"is missing, but a checkpoint of snapshot {snapshot_id!r} was made")
+    if record.get("byte_offset", byte_offset) < byte_offset:
+        raise damaged(path, f"is older than the checkpoint of snapshot {snapshot_id!r}, which was made after it")
 
 
 def _cut_of(index: Index, log: LogFile, end: int, path: Path, record: OpLogCheckpoint) -> Cut:

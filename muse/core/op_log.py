@@ -30,9 +30,8 @@ from muse.core.arguments import check_name, check_number
 from muse.core.checkpoint import (
     Cut,
     OpLogCheckpoint,
+    current_checkpoint,
     extend_record,
-    fit,
-    fit_without_log,
     write_record,
 )
 from muse.core.clock import LamportClock
@@ -515,11 +514,7 @@ class OpLog:
             return self._current_checkpoint()[0]
 
     def _current_checkpoint(self) -> tuple[OpLogCheckpoint | None, Cut]:
-        self._sidecar.look()
-        if self._sidecar.is_untouched():
-            return fit_without_log(self._checkpoint_path, self.session_id)
-        end = self._sidecar.end
-        return self._sidecar.ask(lambda index: fit(index, self._file, end, self._checkpoint_path, self.session_id))
+        return current_checkpoint(self._sidecar, self._file, self._checkpoint_path, self.session_id)
 
     @property
     def _checkpoint_path(self) -> Path:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from muse.core.checkpoint import OpLogCheckpoint, fit, fit_without_log
+from muse.core.checkpoint import OpLogCheckpoint, current_checkpoint
 from muse.core.clock import LamportClock
 from muse.core.errors import CheckpointError
 from muse.core.index import Index
@@ -58,42 +58,26 @@ def _describe(repo_root: Path, session_id: str) -> SessionSummary:
     folder = session_folder(repo_root, session_id)
     log = LogFile(folder / LOG_NAME, durable_names=False)
     sidecar = Sidecar(folder, log, LamportClock())
-    record_path = folder / CHECKPOINT_NAME
     try:
+        checkpoint, covered, problem = None, None, None
+        try:
+            checkpoint, covered = current_checkpoint(sidecar, log, folder / CHECKPOINT_NAME, session_id)
+        except CheckpointError as error:
+            problem = str(error)
+        # After the checkpoint was read, so that it can't cover more than is counted here.
         sidecar.look()
         if sidecar.size == 0:
-            return _empty(record_path, session_id)
-        size = sidecar.size
-        return sidecar.ask(lambda index: _from_index(index, log, size, sidecar.end, record_path, session_id))
+            return SessionSummary(session_id, 0, None if problem else 0, 0, {}, {}, 0, checkpoint, problem)
+        ops, max_lamport_ts, actors, domains = sidecar.ask(_answers)
+        pending = None if covered is None else ops - covered.op_count
+        return SessionSummary(
+            session_id, ops, pending, max_lamport_ts, actors, domains, sidecar.size, checkpoint, problem
+        )
     finally:
         sidecar.close()
         log.close()
 
 
-def _empty(record_path: Path, session_id: str) -> SessionSummary:
-    try:
-        checkpoint, _ = fit_without_log(record_path, session_id)
-    except CheckpointError as error:
-        return SessionSummary(session_id, 0, None, 0, {}, {}, 0, None, str(error))
-    return SessionSummary(session_id, 0, 0, 0, {}, {}, 0, checkpoint, None)
-
-
-def _from_index(index: Index, log: LogFile, size: int, end: int, record_path: Path, session_id: str) -> SessionSummary:
-    ops = count(index, Filter())
-    checkpoint, pending, problem = None, None, None
-    try:
-        checkpoint, covered = fit(index, log, end, record_path, session_id)
-        pending = ops - covered.op_count
-    except CheckpointError as error:
-        problem = str(error)
-    return SessionSummary(
-        session_id,
-        ops,
-        pending,
-        highest_lamport_ts(index),
-        totals(index, "actor"),
-        totals(index, "domain"),
-        size,
-        checkpoint,
-        problem,
-    )
+def _answers(index: Index) -> tuple[int, int, dict[str, int], dict[str, int]]:
+    with index.snapshot():
+        return count(index, Filter()), highest_lamport_ts(index), totals(index, "actor"), totals(index, "domain")

@@ -16,7 +16,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from muse.core.checkpoint import EMPTY_DIGEST, OpLogCheckpoint, chain_digest, fit, fit_without_log
+from muse.core.checkpoint import (
+    EMPTY_DIGEST,
+    OpLogCheckpoint,
+    chain_digest,
+    fit,
+    fit_without_log,
+    read_record,
+    refuse_missing_or_older,
+)
 from muse.core.errors import CheckpointError
 from muse.core.index import ALL_LINES, INDEX_FAULTS, Index
 from muse.core.index_check import check_op_refs, check_row
@@ -135,10 +143,11 @@ class _Check:
         self.end = 0
 
     def run(self) -> VerifyReport:
+        # Before the log is measured: the log then holds all that a sound record can cover.
+        checkpoint = self._read_record()
         size = self.log.size()
-        checkpoint = None
         if size == 0:
-            checkpoint = self._checkpoint(lambda: fit_without_log(self._record_path, self.session_id)[0])
+            self._hold(lambda: fit_without_log(self._record_path, self.session_id, checkpoint))
         else:
             with tempfile.TemporaryDirectory(prefix="muse-verify-") as folder:
                 path = Path(folder) / INDEX_NAME
@@ -146,7 +155,7 @@ class _Check:
                 fresh = open_index(Path(folder))
                 assert fresh is not None  # noqa: S101 - it was made two lines above
                 with closing(fresh):
-                    checkpoint = self._against(fresh, path)
+                    self._against(fresh, path, checkpoint)
         torn = 0 if size == self.end else self._torn_bytes(size)
         if torn:
             self._found("torn-tail", "damage", self.end, torn, "the last line has no newline: its writer died")
@@ -194,23 +203,27 @@ class _Check:
 
     # -- against a fresh index ----------------------------------------------------------------------
 
-    def _against(self, fresh: Index, path: Path) -> OpLogCheckpoint | None:
+    def _against(self, fresh: Index, path: Path, checkpoint: OpLogCheckpoint | None) -> None:
         self._check_duplicates(fresh)
         self._check_causality(fresh)
-        self._check_index(path)
-        checkpoint = self._checkpoint(lambda: fit(fresh, self.log, self.end, self._record_path, self.session_id)[0])
-        self._check_checkpoint_seen()
-        if checkpoint is not None and "log_digest" in checkpoint:
+        self._check_index(path, checkpoint)
+        if checkpoint is None:
+            return
+        self._hold(
+            lambda: fit(
+                fresh,
+                log=self.log,
+                end=self.end,
+                path=self._record_path,
+                session_id=self.session_id,
+                record=checkpoint,
+            )
+        )
+        if "log_digest" in checkpoint and not self.counts["checkpoint-damaged"]:
             digest = chain_digest(self.log, 0, checkpoint["byte_offset"], EMPTY_DIGEST)
             if digest != checkpoint["log_digest"]:
-                self._found(
-                    "checkpoint-digest",
-                    "damage",
-                    0,
-                    checkpoint["byte_offset"],
-                    f"the bytes covered by the checkpoint of {checkpoint['snapshot_id']!r} are not what they were",
-                )
-        return checkpoint
+                reason = f"the bytes covered by the checkpoint of {checkpoint['snapshot_id']!r} are not what they were"
+                self._found("checkpoint-digest", "damage", 0, checkpoint["byte_offset"], reason)
 
     def _check_duplicates(self, fresh: Index) -> None:
         position = -1
@@ -264,7 +277,7 @@ class _Check:
 
     # -- the session's own index ----------------------------------------------------------------------
 
-    def _check_index(self, fresh_path: Path) -> None:
+    def _check_index(self, fresh_path: Path, checkpoint: OpLogCheckpoint | None) -> None:
         """Hold the session's index, where there is one, against the fresh one, row by row."""
         folder = self.log.path.parent
         try:
@@ -282,6 +295,7 @@ class _Check:
                 # Others may index and fold while this goes on.
                 with own.snapshot():
                     self._compare(own)
+                self._check_seen(own, checkpoint)
             except INDEX_FAULTS as error:
                 self._found("index-differs", "index", None, None, f"it is damaged: {error}")
 
@@ -364,22 +378,26 @@ class _Check:
     def _record_path(self) -> Path:
         return self.log.path.parent / CHECKPOINT_NAME
 
-    def _checkpoint(self, read: Callable[[], OpLogCheckpoint | None]) -> OpLogCheckpoint | None:
+    def _read_record(self) -> OpLogCheckpoint | None:
         try:
-            return read()
+            return read_record(self._record_path, self.session_id)
         except CheckpointError as error:
             self._found("checkpoint-damaged", "damage", None, None, str(error))
             return None
 
-    def _check_checkpoint_seen(self) -> None:
-        """The fresh index can't know of a checkpoint that has vanished; the session's own does."""
-        if self.counts["checkpoint-damaged"]:
-            return
+    def _hold(self, check: Callable[[], object]) -> None:
+        """Report what `check` says against the record, once."""
         try:
-            own = open_index(self.log.path.parent)
-        except (*INDEX_FAULTS, OSError):
-            return
-        if own is None:
-            return
-        with closing(own):
-            self._checkpoint(lambda: fit(own, self.log, self.end, self._record_path, self.session_id)[0])
+            check()
+        except CheckpointError as error:
+            if not self.counts["checkpoint-damaged"]:
+                self._found("checkpoint-damaged", "damage", None, None, str(error))
+
+    def _check_seen(self, own: Index, checkpoint: OpLogCheckpoint | None) -> None:
+        """The fresh index can't know of a checkpoint that has vanished; the session's own does."""
+        try:
+            refuse_missing_or_older(own, self._record_path, checkpoint)
+        except CheckpointError as error:
+            # Another process may have made one since the record was read.
+            if not self.counts["checkpoint-damaged"] and self._read_record() == checkpoint:
+                self._found("checkpoint-damaged", "damage", None, None, str(error))
