@@ -95,13 +95,15 @@ def make_index(folder: Path, rows: Iterable[Row], *, same_log: bool) -> None:
     """
     new = folder / (INDEX_NAME + ".new")
     old = folder / (INDEX_NAME + ".old")
-    if (folder / INDEX_NAME).is_dir():
+    if (folder / INDEX_NAME).is_dir() and not (folder / INDEX_NAME).is_symlink():
         # Whoever made it, it is not ours to move away.
         raise IsADirectoryError(errno.EISDIR, "a folder is in the index's place", str(folder / INDEX_NAME))
     with _building_alone(folder):
         for file in _with_sides(new):
             file.unlink(missing_ok=True)
         try:
+            # SQLite would create it readable for others at most; with the user's umask a group can share it.
+            os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
             build_at(new, rows, lambda index: _inherit(index, folder, old, same_log=same_log))
             _sync(new)
         except BaseException:
@@ -112,7 +114,7 @@ def make_index(folder: Path, rows: Iterable[Row], *, same_log: bool) -> None:
 
 
 def build_at(path: Path, rows: Iterable[Row], finish: Callable[[Index], None] | None = None) -> None:
-    """Build an index from all rows of a log as the file `path`, which is not there yet."""
+    """Build an index from all rows of a log as the file `path`, which is empty or not there yet."""
     connection = _connect(path)
     try:
         connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")

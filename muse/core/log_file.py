@@ -22,6 +22,10 @@ CHUNK_BYTES = 1 << 20
 _FOLDERS_OF_OURS = 4  # the session's, op_log, .muse and the one that holds its name
 
 
+OVERSIZED_HEAD_BYTES = 4096
+"""How much is looked at of a line beyond the limit."""
+
+
 class LogFile:
     """One handle's view of the file. Not safe for several threads at once: its owner locks.
 
@@ -157,26 +161,28 @@ def split_lines(log: LogFile, start: int, stop: int) -> Iterator[tuple[int, int,
     its first bytes and no newline, so that memory stays bounded; what follows the last newline is
     not given at all.
     """
-    carried = b""
     at = start
-    oversized = 0
+    # What has been read of the line at `at`, in pieces: joined only once, however long it is.
+    pieces: list[bytes] = []
+    length = 0
     while start < stop:
         chunk = log.read(start, min(start + CHUNK_BYTES, stop))
         if not chunk:
             return
         start += len(chunk)
-        lines = chunk.split(b"\n")
-        last = lines.pop()
+        *lines, rest = chunk.split(b"\n")
         for line in lines:
-            length = oversized + len(carried) + len(line) + 1
+            length += len(line) + 1
+            pieces.append(line)
             if length > MAX_LINE_BYTES:
-                yield at, length, (carried + line)[:CHUNK_BYTES]
+                # The same bytes wherever the chunks began: two pieces are more than that in any case.
+                yield at, length, b"".join(pieces[:2])[:OVERSIZED_HEAD_BYTES]
             else:
-                yield at, length, carried + line + b"\n"
+                pieces.append(b"\n")
+                yield at, length, b"".join(pieces)
             at += length
-            carried, oversized = b"", 0
-        carried += last
-        if oversized + len(carried) > MAX_LINE_BYTES:
-            keep = min(len(carried), CHUNK_BYTES)
-            oversized += len(carried) - keep
-            carried = carried[:keep]
+            pieces, length = [], 0
+        length += len(rest)
+        # Past the limit nothing more of it is kept than its beginning.
+        if rest and (length <= MAX_LINE_BYTES or not pieces):
+            pieces.append(rest)
