@@ -104,7 +104,7 @@ def make_index(folder: Path, rows: Iterable[Row], *, same_log: bool) -> None:
         try:
             # SQLite would create it readable for others at most; with the user's umask a group can share it.
             os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
-            build_at(new, rows, lambda index: _inherit(index, folder, old, same_log=same_log))
+            _build_at(new, rows, lambda index: _inherit(index, folder, old, same_log=same_log))
             _sync(new)
         except BaseException:
             new.unlink(missing_ok=True)
@@ -113,22 +113,37 @@ def make_index(folder: Path, rows: Iterable[Row], *, same_log: bool) -> None:
             _swap_in(new, folder / INDEX_NAME, old)
 
 
-def build_at(path: Path, rows: Iterable[Row], finish: Callable[[Index], None] | None = None) -> None:
-    """Build an index from all rows of a log as the file `path`, which is empty or not there yet."""
+def _build_at(path: Path, rows: Iterable[Row], finish: Callable[[Index], None]) -> None:
     connection = _connect(path)
     try:
-        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-        # A half-built file is thrown away, so nothing has to be able to roll it back.
-        connection.execute("PRAGMA journal_mode = OFF").fetchall()
-        connection.execute("PRAGMA synchronous = OFF")
-        _migrate(connection)
-        index = Index(connection, None)
-        index.build(rows)
-        if finish is not None:
-            finish(index)
+        index = _fill(connection, rows)
+        finish(index)
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
     finally:
         connection.close()
+
+
+def open_temporary(rows: Iterable[Row]) -> Index:
+    """An index of all rows of a log in a file that has no name: it is gone with its connection, even if
+    the process is killed, and takes disk instead of memory.
+    """
+    connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    try:
+        return _fill(connection, rows)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _fill(connection: sqlite3.Connection, rows: Iterable[Row]) -> Index:
+    connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+    # A half-built file is thrown away, so nothing has to be able to roll it back.
+    connection.execute("PRAGMA journal_mode = OFF").fetchall()
+    connection.execute("PRAGMA synchronous = OFF")
+    _migrate(connection)
+    index = Index(connection, None)
+    index.build(rows)
+    return index
 
 
 def _inherit(index: Index, folder: Path, old: Path, *, same_log: bool) -> None:

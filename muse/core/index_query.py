@@ -67,6 +67,11 @@ class Page:
         return self
 
 
+# The whole segment is walked, on the way on which it was checked, and the rows wanted are picked from it
+# (the + keeps SQLite from seeking them): a seek goes by keys that no digest covers.
+_ROWS_CHECKED = "byte_offset >= :first AND byte_offset < :end AND +byte_offset >= :low AND +byte_offset < :high"
+
+
 def next_page(index: Index, wanted: Filter, limit: int) -> Page:
     """The first rows that match, at most `limit` and at most one segment; entries only.
 
@@ -81,16 +86,15 @@ def next_page(index: Index, wanted: Filter, limit: int) -> Page:
     # One snapshot: between "no further segment" and "the tail" another process may fold.
     with index.snapshot():
         segment = index.connection.execute(question.next_segment(), question.values).fetchone()
-        low, high = segment if segment else (wanted.start, wanted.stop)
+        first, end = segment if segment else (0, END)
         table = "line" if segment else "tail"
         if segment and not wanted.every_line:
-            check_segment(index, low, high)
-        low, high = max(low, wanted.start), min(high, wanted.stop)
+            check_segment(index, first, end)
+        low, high = max(first, wanted.start), min(end, wanted.stop)
         found = index.connection.execute(
             f"SELECT byte_offset, length, checksum, lamport_ts, op_high IS NULL FROM {table} "
-            f"WHERE byte_offset >= :low AND byte_offset < :high{question.row_conditions} "
-            "ORDER BY byte_offset LIMIT :limit",
-            {**question.values, "low": low, "high": high, "limit": limit},
+            f"WHERE {_ROWS_CHECKED}{question.row_conditions} ORDER BY byte_offset LIMIT :limit",
+            {**question.values, "first": first, "end": end, "low": low, "high": high, "limit": limit},
         ).fetchall()
         places = [Place.of(values[:4]) for values in found]
         if len(places) == limit:
@@ -134,7 +138,7 @@ def count(index: Index, wanted: Filter) -> int:
     if question is None:
         return 0
     with index.snapshot():
-        found = _count_rows(index, question, "tail", wanted.start, wanted.stop)
+        found = _count_rows(index, question, "tail", 0, END)
         for first, end, entries in index.connection.execute(question.segments(), question.values).fetchall():
             if question.summarised and wanted.start <= first and end <= wanted.stop:
                 found += entries
@@ -144,12 +148,11 @@ def count(index: Index, wanted: Filter) -> int:
     return found
 
 
-def _count_rows(index: Index, question: _Question, table: str, low: int, high: int) -> int:
-    low, high = max(low, question.values["start"]), min(high, question.values["stop"])
+def _count_rows(index: Index, question: _Question, table: str, first: int, end: int) -> int:
+    span = {"first": first, "end": end, "low": question.values["start"], "high": question.values["stop"]}
     found = index.connection.execute(
-        f"SELECT count(*) FROM {table} "
-        f"WHERE byte_offset >= :low AND byte_offset < :high AND op_high IS NOT NULL{question.row_conditions}",
-        {**question.values, "low": low, "high": high},
+        f"SELECT count(*) FROM {table} WHERE {_ROWS_CHECKED} AND op_high IS NOT NULL{question.row_conditions}",
+        {**question.values, **span},
     ).fetchone()
     return int(found[0])
 
@@ -244,9 +247,8 @@ def find(index: Index, op_id: bytes) -> Place | None:
     byte_offset = folded_at(index, op_id)
     if byte_offset is None:
         return None
-    return Place.of(
-        index.connection.execute(f"SELECT {columns} FROM line WHERE byte_offset = ?", (byte_offset,)).fetchone()
-    )
+    found = index.connection.execute(f"SELECT {columns} FROM line WHERE byte_offset = ?", (byte_offset,)).fetchone()
+    return Place.of(found)
 
 
 def folded_at(index: Index, op_id: bytes) -> int | None:
@@ -257,7 +259,10 @@ def folded_at(index: Index, op_id: bytes) -> int | None:
     ).fetchall()
     for (byte_offset,) in alike:
         found = index.connection.execute("SELECT op_high, op_low FROM line WHERE byte_offset = ?", (byte_offset,))
-        if found.fetchone() == op_numbers(op_id):
+        numbers = found.fetchone()
+        if numbers is None:
+            raise DamagedIndexError(f"the line at byte {byte_offset} can't be found")
+        if numbers == op_numbers(op_id):
             return int(byte_offset)
     # A miss is believed only of an index that is known to be whole. Another op_id with the same first
     # bytes is a rare chance, or this one with a flipped bit.

@@ -1,13 +1,13 @@
 """The full check of a session: every line, the index against the log, the checkpoint against both.
 
-The log is read once from end to end. A fresh index is made from it in a temporary folder; it answers
+The log is read once from end to end. A fresh index is made from it in an unnamed file; it answers
 what a check of causality and of duplicates must ask, and the session's own index is held against it
 row by row. Nothing in the session is changed, and memory stays constant whatever the log's size.
 """
 
 from __future__ import annotations
 
-import tempfile
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ from muse.core.checkpoint import (
 from muse.core.errors import CheckpointError
 from muse.core.index import ALL_LINES, INDEX_FAULTS, Index
 from muse.core.index_check import check_op_refs, check_row
-from muse.core.index_file import build_at, open_index
+from muse.core.index_file import open_index, open_temporary
 from muse.core.index_query import Filter, find, next_page
 from muse.core.index_row import DamagedIndexError, Row
 from muse.core.limits import MAX_LINE_BYTES
@@ -149,13 +149,8 @@ class _Check:
         if size == 0:
             self._hold(lambda: fit_without_log(self._record_path, self.session_id, checkpoint))
         else:
-            with tempfile.TemporaryDirectory(prefix="muse-verify-") as folder:
-                path = Path(folder) / INDEX_NAME
-                build_at(path, self._scanned(size))
-                fresh = open_index(Path(folder))
-                assert fresh is not None  # noqa: S101 - it was made two lines above
-                with closing(fresh):
-                    self._against(fresh, path, checkpoint)
+            with closing(open_temporary(self._scanned(size))) as fresh:
+                self._against(fresh, checkpoint)
         torn = 0 if size == self.end else self._torn_bytes(size)
         if torn:
             self._found("torn-tail", "damage", self.end, torn, "the last line has no newline: its writer died")
@@ -203,10 +198,10 @@ class _Check:
 
     # -- against a fresh index ----------------------------------------------------------------------
 
-    def _against(self, fresh: Index, path: Path, checkpoint: OpLogCheckpoint | None) -> None:
+    def _against(self, fresh: Index, checkpoint: OpLogCheckpoint | None) -> None:
         self._check_duplicates(fresh)
         self._check_causality(fresh)
-        self._check_index(path, checkpoint)
+        self._check_index(fresh, checkpoint)
         if checkpoint is None:
             return
         self._hold(
@@ -277,7 +272,7 @@ class _Check:
 
     # -- the session's own index ----------------------------------------------------------------------
 
-    def _check_index(self, fresh_path: Path, checkpoint: OpLogCheckpoint | None) -> None:
+    def _check_index(self, fresh: Index, checkpoint: OpLogCheckpoint | None) -> None:
         """Hold the session's index, where there is one, against the fresh one, row by row."""
         folder = self.log.path.parent
         try:
@@ -291,23 +286,28 @@ class _Check:
             return
         with closing(own):
             try:
-                own.connection.execute("ATTACH ? AS fresh", (str(fresh_path),))
-                # Others may index and fold while this goes on.
-                with own.snapshot():
-                    self._compare(own)
+                check_op_refs(own)
+                fresh.connection.execute("ATTACH ? AS own", (str(own.path),))
+                try:
+                    # Others may index and fold while this goes on.
+                    with fresh.snapshot():
+                        self._compare(own, fresh.connection)
+                finally:
+                    fresh.connection.execute("DETACH own")
                 self._check_seen(own, checkpoint)
             except INDEX_FAULTS as error:
                 self._found("index-differs", "index", None, None, f"it is damaged: {error}")
 
-    def _compare(self, own: Index) -> None:
-        for (problem,) in own.connection.execute("PRAGMA main.integrity_check(10)"):
+    def _compare(self, own: Index, both: sqlite3.Connection) -> None:
+        """Compare the schemas `own` and `main` (the fresh one) of the connection `both`."""
+        for (problem,) in both.execute("PRAGMA own.integrity_check(10)"):
             if problem != "ok":
                 self._found("index-differs", "index", None, None, f"SQLite finds it damaged: {problem}")
-        try:
-            check_op_refs(own)
-        except DamagedIndexError as error:
-            self._found("index-differs", "index", None, None, str(error))
-        covered, size = own.covered(), self.log.size()
+        # Through this connection: the other one may have seen more by now.
+        covered = both.execute(
+            f"SELECT coalesce(max(byte_offset + length), 0) FROM {ALL_LINES.format(schema='own')}"
+        ).fetchone()[0]
+        size = self.log.size()
         if covered > size:
             reason = f"it covers {covered} bytes, the log has {size}"
             self._found("index-differs", "index", size, None, reason)
@@ -317,16 +317,16 @@ class _Check:
             for role in ("actor", "domain", "intent", "reservation")
         )
         rows = f"SELECT {columns} FROM {ALL_LINES} WHERE byte_offset < :covered"
-        mine, theirs = (rows.format(schema=schema) for schema in ("main", "fresh"))
-        differing = own.connection.execute(
+        mine, theirs = (rows.format(schema=schema) for schema in ("own", "main"))
+        differing = both.execute(
             f"SELECT byte_offset FROM ({mine} EXCEPT {theirs}) UNION "
             f"SELECT byte_offset FROM ({theirs} EXCEPT {mine}) ORDER BY byte_offset",
             {"covered": min(covered, self.end)},
         )
         for (byte_offset,) in differing:
-            self._differs(own, byte_offset)
-        for byte_offset, length in own.connection.execute(
-            "SELECT byte_offset, length FROM altered JOIN fresh.line AS line USING (byte_offset) ORDER BY byte_offset"
+            self._differs(own, both, byte_offset)
+        for byte_offset, length in both.execute(
+            "SELECT byte_offset, length FROM own.altered JOIN main.line USING (byte_offset) ORDER BY byte_offset"
         ):
             self._found(
                 "line-changed",
@@ -336,14 +336,14 @@ class _Check:
                 "the line is not what it was when it was indexed first",
             )
 
-    def _differs(self, own: Index, byte_offset: int) -> None:
+    def _differs(self, own: Index, both: sqlite3.Connection, byte_offset: int) -> None:
         def row(schema: str) -> tuple[int, int] | None:
-            found = own.connection.execute(
+            found = both.execute(
                 f"SELECT length, checksum FROM {ALL_LINES.format(schema=schema)} WHERE byte_offset = ?", (byte_offset,)
             ).fetchone()
             return (found[0], found[1]) if found else None
 
-        was, now = row("main"), row("fresh")
+        was, now = row("own"), row("main")
         if was is None or now is None or was[0] != now[0]:
             length = now[0] if now else None
             self._found("index-differs", "index", byte_offset, length, "the index has other lines here than the log")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -60,6 +62,19 @@ class Material:
         return path
 
 
+def digest_of(record: dict[str, Any]) -> str:
+    """The record_digest of a checkpoint, by docs/format.md."""
+    bare = {name: value for name, value in record.items() if name != "record_digest"}
+    text = json.dumps(bare, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _at_a_fixed_time(data: bytes) -> bytes:
+    """A checkpoint as it would be had it been made at a certain time: a seed has to mean the same bytes each time."""
+    record = {**json.loads(data), "created_at": "2026-01-02T03:04:05.678901+00:00"}
+    return json.dumps({**record, "record_digest": digest_of(record)}, indent=2).encode() + b"\n"
+
+
 def some_entries(count: int) -> tuple[list[OpEntry], bool]:
     """So many entries: of two recorded traces where they are, else made up; with intents and reservations."""
     if making.TRACES.is_dir():
@@ -112,9 +127,10 @@ def make(lines: int, segment_lines: int) -> Material:
             files = {path.name: path.read_bytes() for path in log.folder.iterdir()}
     finally:
         (muse.core.index.SEGMENT_LINES,) = before
+    record = _at_a_fixed_time(files["checkpoint.json"])
     assert set(files) == {"ops.jsonl", "index.db", "checkpoint.json"}
     assert len(plain_scan.scan(files["ops.jsonl"]).entries) == lines
-    return Material(files["ops.jsonl"], files["index.db"], older, files["checkpoint.json"], covered, real)
+    return Material(files["ops.jsonl"], files["index.db"], older, record, covered, real)
 
 
 def _append(log: OpLog, entries: list[OpEntry], batch: int) -> None:

@@ -88,6 +88,12 @@ def test_line_beyond_the_limit_takes_bounded_memory(repo: Path, ended: bool) -> 
     assert told[-1]["result"] - told[0]["result"] < HALF_OF_IT_KIB
 
 
+def test_limits_are_those_of_the_documents() -> None:
+    """Row 13: a changed limit changes the format: what one version wrote, another one would not read."""
+    assert (MAX_LINE_BYTES, DEFAULT_MAX_APPEND_BYTES, MAX_NESTING) == (64 * MIB, 16 * MIB, 200)
+    assert MAX_LAMPORT_TS == 2**53 - 1
+
+
 def nested(depth: int, kind: str) -> Any:
     """A `domain_op` in which, the entry counted, arrays or objects nest so deep."""
     value: Any = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,26 @@ def test_write_is_short_at_the_file_size_limit(repo: Path, room: int, step: str)
     assert told[4]["result"] is True
     scanned = faults.assert_recovered(repo, told)
     assert {op_id(30), op_id(21)} <= set(scanned.op_ids)
+
+
+@pytest.mark.parametrize("kept", [1, 150, 290])
+def test_short_write_is_closed_so_that_nobody_is_glued_to_it(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    """Row 5: where there is room for it a newline ends the fragment at once, for programs that seal nothing."""
+    size = len(filled(repo, 3))
+    write = os.write
+    with OpLog(repo, "s") as log, monkeypatch.context() as patched:
+        patched.setattr(os, "write", lambda fd, data: write(fd, data[: kept if len(data) > 1 else 1]))
+        with pytest.raises(AppendError, match=f"only {kept} of"):
+            log.append(entry(4))
+    making.add_bytes(making.log_path(repo), making.line(entry(5)))
+    assert making.log_bytes(repo)[size + kept : size + kept + 1] == b"\n"
+    with OpLog(repo, "s") as log:
+        scanned = making.assert_same_as_scan(log, log.path)
+        assert scanned.op_ids[-1] == op_id(5)
+        assert len(scanned.damaged) == 1
+        assert log.append(entry(4)) is True
 
 
 def test_device_behind_the_log_is_full(repo: Path) -> None:

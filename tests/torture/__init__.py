@@ -2,7 +2,8 @@
 
     python -m tests.torture --rounds 1000 [--seed S] [--size S]
 
-`schedule` draws from the seed who does what and who is killed when; `actors` is what runs in the
-processes; `round` starts, hears and kills them; `evidence` keeps what they said; `check` holds it
-against an independent scan of the log. The engine is only used through its public class.
+`schedule` draws from the seed who does what and who is killed when; `narrow` makes the engine's limits
+small, so that what is rare happens often; `actors` is what runs in the processes; `round` starts, hears
+and kills them; `evidence` keeps what they said; `check` holds it against an independent scan of the log.
+The engine is only used through its public class.
 """

@@ -37,7 +37,6 @@ _MAX_LEFTOVERS = 8
 class Seen:
     """What the check of a round saw, for the numbers at the end."""
 
-    entries: int
     torn: int
     """Lines that a kill cut short, in the session and its replica."""
     duplicates: int
@@ -72,7 +71,7 @@ def check_round(evidence: Evidence, plan: Plan) -> Seen:
         _check_deltas(evidence, scan, record, turns=plan.turns)
     leftovers = _check_files(path.parent)
     duplicates = len(scan.duplicates) + len(replica.duplicates)
-    return Seen(len(scan.entries), torn, duplicates, leftovers)
+    return Seen(torn, duplicates, leftovers)
 
 
 # -- what was acknowledged ------------------------------------------------------------------------------
