@@ -69,6 +69,19 @@ class Appender:
                 str(self._log.path),
             )
 
+    def create(self) -> None:
+        """Have the file open for appending, created where it is missing.
+
+        Raises:
+            AppendError: it can't be.
+            SyncError: its name may not be durable; this appender is of no more use.
+        """
+        try:
+            self._log.create()
+        except SyncError as error:
+            self._sync_error = error
+            raise
+
     def sync(self) -> None:
         """Make everything written so far durable.
 
@@ -99,6 +112,7 @@ class Appender:
         """Write entries that the log is known not to hold; the sidecar has just looked."""
         # A fragment without its newline ends here: ours starts on a line of its own.
         seal = b"\n" if self._tail_stays_torn() else b""
+        self.create()
         begin = self._log.append(seal + b"".join([new.line for new in fresh])) + len(seal)
         rows = []
         for new in fresh:

@@ -22,7 +22,7 @@ from muse.core.errors import DamagedCheckpointError, InvalidEntryError
 from muse.core.index import Index
 from muse.core.index_query import Filter, count, end_of_entry, highest_lamport_ts, last_op_id
 from muse.core.limits import MAX_LAMPORT_TS
-from muse.core.line import parse_object
+from muse.core.line import JSON_SPACES, parse_object
 from muse.core.log_file import CHUNK_BYTES, LogFile
 from muse.core.sidecar import Sidecar
 
@@ -133,10 +133,10 @@ def read_record(path: Path, session_id: str) -> OpLogCheckpoint | None:
         data = durable.read_small_file(path, _MAX_RECORD_BYTES)
     except FileNotFoundError:
         return None
-    if not data.strip():
+    if not data.strip(JSON_SPACES):
         raise damaged(path, "is empty")
     try:
-        record = parse_object(data.strip())
+        record = parse_object(data.strip(JSON_SPACES))
         _validate(record)
     except InvalidEntryError as error:
         raise damaged(path, str(error)) from None

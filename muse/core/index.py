@@ -230,25 +230,28 @@ class Index:
     def _summarise(self, first: int, end: int) -> None:
         """Record the lines of [first, end) as one segment; it must follow the last one."""
         span = {"first": first, "end": end}
-        self.connection.execute(
-            """
-            INSERT INTO segment (first_offset, end_offset, entries, intents, reservations,
-                                 min_lamport_ts, max_lamport_ts, lines_digest, refs_digest)
-            SELECT :first, :end, count(op_high), count(intent), count(reservation),
-                   min(lamport_ts), max(lamport_ts), sum(digest_now), coalesce(sum(ref_digest_now), 0)
-            FROM line WHERE byte_offset >= :first AND byte_offset < :end
-            """,
-            span,
-        )
+        names_digest = 0
         for role in ROLES:
-            self.connection.execute(
+            digests = self.connection.execute(
                 f"""
-                INSERT INTO presence
+                INSERT INTO presence (role, name, segment, entries)
                 SELECT '{role}', {role}, :first, count(*) FROM line
                 WHERE byte_offset >= :first AND byte_offset < :end AND {role} IS NOT NULL GROUP BY {role}
+                RETURNING digest_now
                 """,
                 span,
             )
+            names_digest += sum(digest for (digest,) in digests)
+        self.connection.execute(
+            """
+            INSERT INTO segment (first_offset, end_offset, entries, intents, reservations,
+                                 min_lamport_ts, max_lamport_ts, lines_digest, refs_digest, names_digest)
+            SELECT :first, :end, count(op_high), count(intent), count(reservation), min(lamport_ts),
+                   max(lamport_ts), sum(digest_now), coalesce(sum(ref_digest_now), 0), :names_digest
+            FROM line WHERE byte_offset >= :first AND byte_offset < :end
+            """,
+            {**span, "names_digest": names_digest},
+        )
 
     # -- building anew ------------------------------------------------------------------------------
 

@@ -37,13 +37,17 @@ def check_summaries(index: Index) -> None:
             "coalesce(sum(intents), 0), coalesce(sum(reservations), 0) FROM segment"
         ).fetchone()
         found = dict(index.connection.execute("SELECT role, sum(entries) FROM presence GROUP BY role"))
+        names = index.connection.execute("SELECT sum(digest_now) FROM presence").fetchone()
+        names_expected = index.connection.execute("SELECT sum(names_digest) FROM segment").fetchone()
         tail = index.connection.execute("SELECT min(byte_offset), sum(length) FROM tail").fetchone()
         end = index.covered()
     if altered or gaps or altered_in_tail:
         raise DamagedIndexError(
             f"{altered} segments and {altered_in_tail} rows of the tail are altered, {gaps} segments are missing"
         )
-    if expected != tuple(found.get(role, 0) for role in ("actor", "domain", "intent", "reservation")):
+    if names != names_expected or expected != tuple(
+        found.get(role, 0) for role in ("actor", "domain", "intent", "reservation")
+    ):
         raise DamagedIndexError("the names in the segments do not add up to their entries")
     if (tail[0] is not None and tail[0] != reached) or reached + (tail[1] or 0) != end:
         raise DamagedIndexError(f"lines are missing after byte {reached}")
@@ -76,7 +80,7 @@ def check_row(index: Index, byte_offset: int) -> None:
         "SELECT first_offset, end_offset FROM segment WHERE first_offset <= ? ORDER BY first_offset DESC LIMIT 1",
         (byte_offset,),
     ).fetchone()
-    if segment and byte_offset < segment[1]:
+    if segment and byte_offset < index.integer(segment[1:]):
         check_segment(index, *segment)
     elif _number(index, "SELECT count(*) FROM tail WHERE digest IS NOT digest_now"):
         raise DamagedIndexError("rows of the tail are altered")

@@ -17,7 +17,7 @@ from muse.core.entry import OpEntry, check_exact, check_fields, find_unencodable
 from muse.core.errors import DamagedLineError, InvalidEntryError, LimitExceededError
 from muse.core.limits import MAX_NESTING
 
-_BLANKS = b" \t\r\n"
+JSON_SPACES = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 
 # Without these orjson would turn datetimes, dataclasses and subclasses into something else.
@@ -75,7 +75,7 @@ def _canonical(line: bytes) -> bytes:
 
 def tidy(line: bytes) -> bytes:
     """The line's object alone, ended by one newline: without byte order mark and surrounding spaces."""
-    return line.removeprefix(_BOM).strip(_BLANKS) + b"\n"
+    return line.removeprefix(_BOM).strip(JSON_SPACES) + b"\n"
 
 
 def decode_line(line: bytes) -> OpEntry | None:
@@ -84,7 +84,7 @@ def decode_line(line: bytes) -> OpEntry | None:
     Raises:
         DamagedLineError: says why the line is not a valid entry.
     """
-    body = line.removeprefix(_BOM).strip(_BLANKS)
+    body = line.removeprefix(_BOM).strip(JSON_SPACES)
     if not body:
         return None
     try:

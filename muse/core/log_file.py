@@ -63,13 +63,11 @@ class LogFile:
         return now.st_size
 
     def append(self, data: bytes) -> int:
-        """Append `data` with one write; returns the byte offset at which it begins.
+        """Append `data` with one write; returns the byte offset at which it begins. `create` comes first.
 
         Raises:
             AppendError: not all of it was written; see `durable.append_bytes`.
-                Or the file can't be opened for appending.
         """
-        self.create()
         durable.append_bytes(self._fd, data, self.path)
         # With O_APPEND the position after a write is the end of one's own bytes, whoever else writes.
         end = os.lseek(self._fd, 0, os.SEEK_CUR)
@@ -77,7 +75,12 @@ class LogFile:
         return end - len(data)
 
     def create(self) -> None:
-        """Have the file open for appending; it and its folders are created where they are missing."""
+        """Have the file open for appending; it and its folders are created where they are missing.
+
+        Raises:
+            AppendError: it can't be.
+            SyncError: it is there, but its name may not survive power loss.
+        """
         if not self._appendable:
             self._open_for_appending()
 

