@@ -37,8 +37,8 @@ def check_summaries(index: Index) -> None:
             "coalesce(sum(intents), 0), coalesce(sum(reservations), 0) FROM segment"
         ).fetchone()
         found = dict(index.connection.execute("SELECT role, sum(entries) FROM presence GROUP BY role"))
-        names = index.connection.execute("SELECT sum(digest_now) FROM presence").fetchone()
-        names_expected = index.connection.execute("SELECT sum(names_digest) FROM segment").fetchone()
+        names = index.connection.execute("SELECT coalesce(sum(digest_now), 0) FROM presence").fetchone()
+        names_expected = index.connection.execute("SELECT coalesce(sum(names_digest), 0) FROM segment").fetchone()
         tail = index.connection.execute("SELECT min(byte_offset), sum(length) FROM tail").fetchone()
         end = index.covered()
     if altered or gaps or altered_in_tail:

@@ -165,12 +165,18 @@ class LogBits(_LogSweep):
 
     stride = 1201
 
+    def __init__(self) -> None:
+        super().__init__()
+        spans = plain_scan.scan(self.material.log).spans[-LAST_LINES:]
+        # Lines that are entries, newlines included: what is no entry is not read again by a handle with an index.
+        self.places = [at for span in spans for at in range(span.byte_offset, span.byte_offset + span.length + 1)]
+
     def __len__(self) -> int:
-        return 8 * (len(self.material.log) - self.first)
+        return 8 * len(self.places)
 
     def attempt(self, number: int, repo: Path) -> str:
         """Flip, verify or not, read, append, verify, rebuild or not: the flip must have been noticed at its place."""
-        at = self.first + number // 8
+        at = self.places[number // 8]
         data = bytearray(self.material.log)
         data[at] ^= 1 << number % 8
         self.material.put(repo, ops_jsonl=bytes(data), **self.changes())
@@ -211,12 +217,16 @@ class LogBitsByDigest(LogBits):
 
     stride = 131
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.places = list(range(json.loads(self.material.checkpoint)["byte_offset"]))
+
     def __len__(self) -> int:
-        return int(json.loads(self.material.checkpoint)["byte_offset"])
+        return len(self.places)
 
     def attempt(self, number: int, repo: Path) -> str:
         """Flip one bit of that byte, another one in each."""
-        return super().attempt((number - self.first) * 8 + number % 8, repo)
+        return super().attempt(number * 8 + number % 8, repo)
 
     def changes(self) -> dict[str, bytes | None]:
         """No index."""
