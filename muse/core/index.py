@@ -201,10 +201,28 @@ class Index:
             known = self._names.get(name)
             if known is None:
                 self.connection.execute("INSERT OR IGNORE INTO name (text) VALUES (?)", (name,))
-                known = self._scalar("SELECT id FROM name WHERE text = ?", name)
+                known = self.number_of(name)
+                if known is None:
+                    raise DamagedIndexError(f"the name {name[:60]!r} can't be found after it was added")
                 self._new_names[name] = known
             ids[name] = known
         return ids
+
+    def number_of(self, name: str) -> int | None:
+        """The number of a name, as SQLite's index of names and the table both have it; None where neither does.
+
+        Raises:
+            DamagedIndexError: they contradict each other.
+        """
+        found = self.connection.execute("SELECT id FROM name WHERE text = ?", (name,)).fetchone()
+        if found is None:
+            if self.connection.execute("SELECT id FROM name NOT INDEXED WHERE text = ?", (name,)).fetchone():
+                raise DamagedIndexError(f"the name {name[:60]!r} is missing from its index")
+            return None
+        number = self.integer(found)
+        if self.connection.execute("SELECT text FROM name WHERE id = ?", (number,)).fetchone() != (name,):
+            raise DamagedIndexError(f"the name {name[:60]!r} is not the one of number {number}")
+        return number
 
     def _fold(self) -> None:
         # What is folded gets a digest that says it is right, so it has to be.

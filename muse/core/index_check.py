@@ -111,16 +111,12 @@ def number_of_name(index: Index, text: str) -> int | None:
     """The number of a name; None where the index knows no such name.
 
     Raises:
-        DamagedIndexError: the table knows it and its index does not.
+        DamagedIndexError: the table and its index contradict each other, or names are missing from both.
     """
-    found = index.connection.execute("SELECT id FROM name WHERE text = ?", (text,)).fetchone()
-    if found is not None:
-        return int(found[0])
-    if index.connection.execute("SELECT id FROM name NOT INDEXED WHERE text = ?", (text,)).fetchone():
-        raise DamagedIndexError(f"the name {text[:60]!r} is missing from its index")
-    if _number(index, "SELECT count(*) - coalesce(max(id), 0) FROM name NOT INDEXED"):
+    number = index.number_of(text)
+    if number is None and _number(index, "SELECT count(*) - coalesce(max(id), 0) FROM name NOT INDEXED"):
         raise DamagedIndexError("names are missing")
-    return None
+    return number
 
 
 def check_names(index: Index, names: dict[str, int]) -> None:
@@ -130,7 +126,7 @@ def check_names(index: Index, names: dict[str, int]) -> None:
         DamagedIndexError: one is not.
     """
     for text, number in names.items():
-        if index.connection.execute("SELECT id FROM name WHERE text = ?", (text,)).fetchone() != (number,):
+        if index.number_of(str(text)) != number:
             raise DamagedIndexError(f"the name {str(text)[:60]!r} is not the one of number {number}")
 
 
