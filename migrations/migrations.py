@@ -26,12 +26,13 @@ _LINE_COLUMNS = """
 
 # Digests: each column and place with a weight of its own, so that any single row that is missing, moved or
 # altered changes a sum of them; NULL counts as a number that no column holds. The remainders keep sums over
-# any number of rows within 64 bits. `digest` is
-# stored as it was when the row was written, `digest_now` is computed whenever it is asked for.
+# any number of rows within 64 bits. `digest` is stored as it was when the row was written, `digest_now` is
+# computed whenever it is asked for.
 _LINE_DIGEST = """
     ((checksum + 3 * length + 5 * (coalesce(lamport_ts, -1) % 2147483647)
       + 7 * (coalesce(op_high, -1) % 2147483647) + 11 * (coalesce(op_low, -1) % 2147483647)
-      + 13 * coalesce(actor, -1) + 17 * coalesce(domain, -1) + 19 * coalesce(intent, -1) + 23 * coalesce(reservation, -1))
+      + 13 * coalesce(actor, -1) + 17 * coalesce(domain, -1)
+      + 19 * coalesce(intent, -1) + 23 * coalesce(reservation, -1))
      % 2147483647 * (1 + byte_offset % 10007))
 """
 _REF_DIGEST = "((31 * {prefix} + 17 * (byte_offset % 2147483647)) % 2147483647)"
