@@ -103,15 +103,15 @@ class Index:
         """n, where the index knows the bytes [0, n) of the log."""
         return self._scalar(f"SELECT {_COVERED}")
 
-    def boundary_rows(self) -> list[Row]:
-        """The first and the last row, by which the index is held against its log; without names."""
-        found = [
+    def boundary_rows(self) -> tuple[list[Row], list[Row]]:
+        """The first two rows and the last two, by which the index is held against its log; without names."""
+        first, last = (
             self.connection.execute(
-                f"SELECT * FROM {ALL_LINES.format(schema='main')} ORDER BY byte_offset {order} LIMIT 1"
-            ).fetchone()
+                f"SELECT * FROM {ALL_LINES.format(schema='main')} ORDER BY byte_offset {order} LIMIT 2"
+            ).fetchall()
             for order in ("ASC", "DESC")
-        ]
-        return [Row(*Place.of(values[:4]), op_id_of(values[4], values[5])) for values in found if values]
+        )
+        return [_row_without_names(values) for values in first], [_row_without_names(values) for values in last]
 
     # -- feeding ----------------------------------------------------------------------------------
 
@@ -432,6 +432,10 @@ class Index:
         if not isinstance(value, int):
             raise DamagedIndexError(f"a number is missing: {str(found)[:100]}")
         return value
+
+
+def _row_without_names(values: Sequence[Any]) -> Row:
+    return Row(*Place.of(values[:4]), op_id_of(values[4], values[5]))
 
 
 def _seen_digest(byte_offset: int, snapshot_id: str) -> int:

@@ -327,21 +327,26 @@ class Sidecar:
         self._clock.observe(highest_lamport_ts(index))
 
     def _fits(self, index: Index) -> bool:
-        """Whether the index is this log's: its first and last line lie where it says."""
-        rows = index.boundary_rows()
-        # Asked after the rows were read: others may append and index in between.
-        size = self._log.size()
-        for row in rows:
-            start = max(row.byte_offset - 1, 0)
-            if row.end > size or not describes(row, self._log.read(start, row.end)):
+        """Whether the index is this log's: its first lines and its last ones lie where it says.
+
+        Of two neighbours one is enough: a flipped bit in the other must not look like another log,
+        or what the index knows of that line would be forgotten with it.
+        """
+        for rows in index.boundary_rows():
+            # Asked after the rows were read: others may append and index in between.
+            size = self._log.size()
+            if rows and (rows[0].end > size or not any(self._is_there(row) for row in rows)):
                 _log.warning(
                     "%s: the index is of another log, or the log was cut: its line at byte %d is not there; the "
                     "index will be rebuilt from the log",
                     self._folder,
-                    row.byte_offset,
+                    rows[0].byte_offset,
                 )
                 return False
         return True
+
+    def _is_there(self, row: Row) -> bool:
+        return describes(row, self._log.read(max(row.byte_offset - 1, 0), row.end))
 
     def _give_up(self, error: Exception) -> None:
         """Stop using the index at hand. A bad moment is waited out in memory; a bad file is rebuilt."""

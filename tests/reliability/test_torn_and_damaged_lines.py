@@ -56,6 +56,25 @@ def test_tail_without_newline_at_exactly_a_chunk_border_is_sealed(repo: Path) ->
     assert scanned.op_ids[-1] == op_id(9)
 
 
+@pytest.mark.parametrize("number", [0, 1, -2, -1])
+def test_flipped_bit_in_an_op_id_at_either_end_of_the_log_is_noticed(repo: Path, number: int) -> None:
+    """Row 3: the line still parses, as another operation; the index remains this log's and remembers what it was."""
+    filled(repo, 6)
+    path = making.log_path(repo)
+    lines = path.read_bytes().splitlines(keepends=True)
+    flipped = bytearray(lines[number])
+    at = len(b'{"op_id":"')
+    # Another hexadecimal digit, so that the line stays a valid entry.
+    flipped[at] ^= 1 if flipped[at : at + 1].isdigit() else 7
+    lines[number] = bytes(flipped)
+    path.write_bytes(b"".join(lines))
+    with OpLog(repo, "s") as log:
+        making.assert_same_as_scan(log, path)
+        report = log.verify()
+    begin = sum(map(len, lines[: number % len(lines)]))
+    assert begin in {each.byte_offset for each in report.findings if each.severity == "damage"}
+
+
 @pytest.mark.parametrize("batch", [1, 3])
 def test_fragment_lands_between_look_and_write(repo: Path, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     """Row 2: a writer that dies there leaves its fragment in front of our line; ours is written again on its own."""
