@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 import orjson
@@ -103,21 +103,24 @@ class Appender:
         """
         self.check_usable()
         self._sidecar.look()
-        fresh = self._not_there_yet(batch)
-        if fresh:
-            self.write(fresh)
-        return len(fresh)
+        op_ids = {new.op_id for new in batch}
+        there = self._sidecar.find(op_ids)
+        if there or len(op_ids) < len(batch):
+            batch = self._not_there_yet(batch, there)
+        if batch:
+            self.write(batch)
+        return len(batch)
 
     def write(self, fresh: Sequence[Encoded]) -> None:
         """Write entries that the log is known not to hold; the sidecar has just looked."""
         # A fragment without its newline ends here: ours starts on a line of its own.
-        seal = b"\n" if self._tail_stays_torn() else b""
+        seal = b"\n" if self._sidecar.tail_is_torn and self._tail_stays_torn() else b""
         self.create()
         begin = self._log.append(seal + b"".join([new.line for new in fresh])) + len(seal)
         rows = []
-        for new in fresh:
-            rows.append(entry_row(begin, new.line, new.entry, new.op_id))
-            begin += len(new.line)
+        for entry, op_id, line in fresh:
+            rows.append(entry_row(begin, line, entry, op_id))
+            begin += len(line)
         if not self._sidecar.wrote(rows):
             self._sidecar.look()
             self._write_again_what_was_glued(fresh)
@@ -138,7 +141,8 @@ class Appender:
     def _write_again_what_was_glued(self, fresh: Sequence[Encoded]) -> None:
         """A writer that died between our look and our write leaves a fragment in front of our line."""
         for _ in range(_MAX_WRITES):
-            glued = [new for new in fresh if self._sidecar.find(new.op_id) is None]
+            there = self._sidecar.find([new.op_id for new in fresh])
+            glued = [new for new in fresh if new.op_id not in there]
             if not glued:
                 return
             self._log.append(b"\n" + b"".join([new.line for new in glued]))
@@ -147,16 +151,16 @@ class Appender:
             errno.EIO, f"{len(glued)} entries were written {_MAX_WRITES} times and are not there", str(self._log.path)
         )
 
-    def _not_there_yet(self, batch: Sequence[Encoded]) -> list[Encoded]:
+    def _not_there_yet(self, batch: Sequence[Encoded], there: Container[bytes]) -> list[Encoded]:
         fresh: dict[bytes, Encoded] = {}
         known = []
         for new in batch:
             if new.op_id in fresh:
                 _refuse_conflict(new, fresh[new.op_id].line, "earlier in the same batch")
-            elif self._sidecar.find(new.op_id) is None:
-                fresh[new.op_id] = new
-            else:
+            elif new.op_id in there:
                 known.append(new)
+            else:
+                fresh[new.op_id] = new
         if known:
             for new, byte_offset, line in self._sidecar.ask(lambda index: self._spelled_differently(index, known)):
                 _refuse_conflict(new, line, f"at byte {byte_offset} of {self._log.path}")
@@ -168,7 +172,7 @@ class Appender:
         for new in known:
             place = find(index, new.op_id)
             if place is not None and (place.length, place.checksum) != (len(new.line), checksum(new.line)):
-                found.append((new, place.byte_offset, next(read_lines(self._log, [place]))))
+                found.append((new, place.byte_offset, next(iter(read_lines(self._log, [place])))))
         return found
 
 

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NotRequired, cast
+from typing import Any, NotRequired, cast
 
 import orjson
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic_core import ValidationError, core_schema
 from typing_extensions import TypedDict
 
 from muse.core import durable
 from muse.core.errors import DamagedCheckpointError, InvalidEntryError
+from muse.core.fields import checker_of
 from muse.core.index import Index
 from muse.core.index_query import Filter, count, end_of_entry, highest_lamport_ts, last_op_id
 from muse.core.limits import MAX_LAMPORT_TS
@@ -27,8 +28,6 @@ from muse.core.log_file import CHUNK_BYTES, LogFile
 from muse.core.sidecar import Sidecar
 
 _MAX_RECORD_BYTES = 1 << 20
-
-_Count = Annotated[int, Field(ge=0, le=2**62)]
 
 
 @dataclass(frozen=True)
@@ -42,20 +41,19 @@ class Cut:
     """How many entries lie below the cut, in arrival order."""
 
 
-@with_config(ConfigDict(strict=True, extra="allow"))
 class OpLogCheckpoint(TypedDict):
     """The record in `checkpoint.json` (docs/format.md). The last four fields come together or not at all."""
 
     session_id: str
     snapshot_id: str
     """What the covered operations were crystallised into."""
-    lamport_ts: Annotated[int, Field(ge=0, le=MAX_LAMPORT_TS)]
+    lamport_ts: int
     """The highest timestamp covered; 0 where nothing is."""
-    op_count: _Count
+    op_count: int
     """Entries covered, in arrival order."""
     created_at: str
     """ISO 8601 wall-clock time."""
-    byte_offset: NotRequired[_Count]
+    byte_offset: NotRequired[int]
     """Bytes of the log covered."""
     last_op_id: NotRequired[str]
     """op_id of the last entry covered, "" where there is none."""
@@ -66,7 +64,18 @@ class OpLogCheckpoint(TypedDict):
 
 
 _EXTENSION = ("byte_offset", "last_op_id", "log_digest", "record_digest")
-_validate = TypeAdapter(OpLogCheckpoint).validator.validate_python
+_text = core_schema.str_schema()
+_count = core_schema.int_schema(ge=0, le=2**62)
+_validate = checker_of(
+    {
+        "session_id": _text,
+        "snapshot_id": _text,
+        "lamport_ts": core_schema.int_schema(ge=0, le=MAX_LAMPORT_TS),
+        "op_count": _count,
+        "created_at": _text,
+    },
+    optional={"byte_offset": _count, "last_op_id": _text, "log_digest": _text, "record_digest": _text},
+)
 
 EMPTY_DIGEST = "0" * 64
 """The digest of no lines at all."""

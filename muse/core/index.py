@@ -16,8 +16,10 @@ from __future__ import annotations
 import logging
 import sqlite3
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,9 @@ WAL_CHECKPOINT_BYTES = 16 << 20
 MAX_REMEMBERED_NAMES = 100_000
 """How many names keep their numbers in memory; beyond it they are asked for again."""
 
+LONG_BATCH_LINES = SEGMENT_LINES // 4
+"""How many lines, fed at once, are folded right away with the tail before them."""
+
 ROLES = ("actor", "domain", "intent", "reservation")
 
 _log = logging.getLogger(__name__)
@@ -45,9 +50,17 @@ _COVERED = """
 LINE_COLUMNS = "byte_offset, length, checksum, lamport_ts, op_high, op_low, actor, domain, intent, reservation"
 ALL_LINES = f"(SELECT {LINE_COLUMNS} FROM {{schema}}.line UNION ALL SELECT {LINE_COLUMNS} FROM {{schema}}.tail)"
 _INSERT = f"INSERT INTO {{table}} ({LINE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-# The condition keeps the prefix whole without a transaction of several statements.
-_INSERT_NEXT = f"INSERT INTO tail ({LINE_COLUMNS}) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE ? = {_COVERED}"
+# The condition keeps the prefix whole without a transaction of several statements: a row that does not follow the
+# last one has no length, and is ignored. (INSERT … SELECT … WHERE would go through a temporary table, as it reads
+# from the table it writes to.)
+_INSERT_NEXT = (
+    f"INSERT OR IGNORE INTO tail ({LINE_COLUMNS}) "
+    f"VALUES (?1, iif(?1 = {_COVERED}, ?2, NULL), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+)
 
+
+_Names = dict[str | None, int | None]
+_names_of = itemgetter(5, 6, 7, 8)
 
 INDEX_FAULTS = (sqlite3.Error, DamagedIndexError, UnicodeDecodeError)
 """What a damaged index file raises; the last where even SQLite's message quotes damaged text."""
@@ -65,13 +78,14 @@ class Index:
         self.connection = connection
         self.path = path
         self._inode = path.stat().st_ino if path else 0
-        self._names: dict[str, int] = {}
-        self._new_names: dict[str, int] = {}
+        self._names: dict[str | None, int | None] = {None: None}
+        self._new_names: dict[str | None, int | None] = {}
         self._patience_ms = -1
         # What index_check has found sound already, through this connection.
         self.summaries_are_checked = False
         self.op_refs_are_checked = False
         self.checked_segments: set[int] = set()
+        self.checked_presence: set[tuple[int, str, int]] = set()
         self._tail_lines = self._scalar("SELECT count(*) FROM tail")
 
     def close(self) -> None:
@@ -129,7 +143,7 @@ class Index:
             # Mostly the others have indexed their lines themselves by now, and one's own is left.
             known = self.covered()
             rows = [row for row in rows if row.byte_offset >= known] or rows[-1:]
-        if len(rows) == 1 and self._append_next(rows[0]):
+        if len(rows) == 1 and self.append_next(rows[0]):
             return True
         with self.transaction():
             covered = self.covered()
@@ -142,21 +156,15 @@ class Index:
         self._maybe_wal_checkpoint()
         return True
 
-    def _append_next(self, row: Row) -> bool:
-        """The short way for the usual case: one entry, right after the last, all names known."""
-        if row.op_id is None or self._tail_lines >= SEGMENT_LINES:
+    def append_next(self, row: Row) -> bool:
+        """The short way for the usual case: one entry, right after the last, all names known.
+
+        False where it is another case, and nothing was done.
+        """
+        if row.problem or self._tail_lines >= SEGMENT_LINES:
             return False
-        names = self._names
         try:
-            values = (
-                *row[:4],
-                *op_numbers(row.op_id),
-                names[row.actor],  # type: ignore[index]  # an entry has an actor and a domain
-                names[row.domain],  # type: ignore[index]
-                None if row.intent is None else names[row.intent],
-                None if row.reservation is None else names[row.reservation],
-                row.byte_offset,
-            )
+            values = _values(row, self._names)
         except KeyError:
             return False
         if self.connection.execute(_INSERT_NEXT, values).rowcount != 1:
@@ -166,38 +174,27 @@ class Index:
 
     def _feed(self, rows: Sequence[Row]) -> None:
         names = self._ids_of(rows)
-        for start in range(0, len(rows), SEGMENT_LINES):
-            piece = rows[start : start + SEGMENT_LINES]
-            self._insert("tail", piece, names)
-            self._tail_lines += len(piece)
-            if self._tail_lines >= SEGMENT_LINES:
-                # Other processes feed and fold the same tail, so now it is counted.
-                self._tail_lines = self._scalar("SELECT count(*) FROM tail")
-            if self._tail_lines >= SEGMENT_LINES:
-                self._fold()
+        if len(rows) >= LONG_BATCH_LINES or self._tail_lines + len(rows) >= SEGMENT_LINES:
+            # Other processes feed and fold the same tail, so now it is counted.
+            self._tail_lines = self._scalar("SELECT count(*) FROM tail")
+        while rows:
+            room = max(SEGMENT_LINES - self._tail_lines, 0)
+            piece, rows = rows[:room], rows[room:]
+            if len(piece) == room or len(piece) >= LONG_BATCH_LINES:
+                self._fold(piece, names)
+            else:
+                self._insert("tail", piece, names)
+                self._tail_lines += len(piece)
 
-    def _insert(self, table: str, rows: Sequence[Row], names: dict[str | None, int | None]) -> None:
-        self.connection.executemany(
-            _INSERT.format(table=table),
-            [
-                (
-                    *row[:4],
-                    *op_numbers(row.op_id),
-                    names[row.actor],
-                    names[row.domain],
-                    names[row.intent],
-                    names[row.reservation],
-                )
-                for row in rows
-            ],
-        )
+    def _insert(self, table: str, rows: Sequence[Row], names: _Names) -> None:
+        self.connection.executemany(_INSERT.format(table=table), [_values(row, names) for row in rows])
         if problems := [(row.byte_offset, *row.problem) for row in rows if row.problem]:
             self.connection.executemany("INSERT INTO non_entry VALUES (?, ?, ?)", problems)
 
-    def _ids_of(self, rows: Iterable[Row]) -> dict[str | None, int | None]:
+    def _ids_of(self, rows: Iterable[Row]) -> _Names:
         """The number of each name in `rows`, new ones given one. Call inside a transaction."""
-        ids: dict[str | None, int | None] = {None: None}
-        for name in {name for row in rows for name in row[5:9] if name is not None}:
+        ids: _Names = {None: None}
+        for name in set().union(*map(_names_of, rows)) - {None}:
             known = self._names.get(name)
             if known is None:
                 self.connection.execute("INSERT OR IGNORE INTO name (text) VALUES (?)", (name,))
@@ -224,14 +221,19 @@ class Index:
             raise DamagedIndexError(f"the name {name[:60]!r} is not the one of number {number}")
         return number
 
-    def _fold(self) -> None:
-        # What is folded gets a digest that says it is right, so it has to be.
-        if self._scalar("SELECT count(*) FROM tail WHERE digest IS NOT digest_now"):
-            raise DamagedIndexError("rows of the tail are altered")
-        first = self._scalar("SELECT min(byte_offset) FROM tail")
+    def _fold(self, rows: Sequence[Row], names: _Names) -> None:
+        """Make one segment of the tail and of `rows`, which follow it."""
+        first, digest = self.connection.execute("SELECT min(byte_offset), sum(digest) FROM tail").fetchone()
+        if first is None:
+            first = rows[0].byte_offset
+        else:
+            self.connection.execute(f"INSERT INTO line ({LINE_COLUMNS}) SELECT {LINE_COLUMNS} FROM tail")
+            # What is folded gets a digest that says it is right, so it has to be.
+            if digest != self._scalar("SELECT sum(digest_now) FROM tail"):
+                raise DamagedIndexError("rows of the tail are altered")
+            self.connection.execute("DELETE FROM tail")
+        self._insert("line", rows, names)
         end = self.covered()
-        self.connection.execute(f"INSERT INTO line ({LINE_COLUMNS}) SELECT {LINE_COLUMNS} FROM tail")
-        self.connection.execute("DELETE FROM tail")
         self._refer(first, end)
         self._summarise(first, end)
         self._tail_lines = 0
@@ -247,28 +249,45 @@ class Index:
 
     def _summarise(self, first: int, end: int) -> None:
         """Record the lines of [first, end) as one segment; it must follow the last one."""
-        span = {"first": first, "end": end}
+        # One walk: lines that share all their names count as one, and there are few of those.
+        groups = self.connection.execute(
+            f"""
+            SELECT {", ".join(ROLES)}, count(op_high), min(lamport_ts), max(lamport_ts), sum(digest_now),
+                   coalesce(sum(ref_digest_now), 0)
+            FROM line WHERE byte_offset >= ? AND byte_offset < ? GROUP BY {", ".join(ROLES)}
+            """,
+            (first, end),
+        ).fetchall()
+        presence: Counter[tuple[str, int]] = Counter()
+        for *names, entries, _, _, _, _ in groups:
+            for role, name in zip(ROLES, names, strict=True):
+                if name is not None:
+                    presence[role, name] += entries
         names_digest = 0
-        for role in ROLES:
-            digests = self.connection.execute(
-                f"""
-                INSERT INTO presence (role, name, segment, entries)
-                SELECT '{role}', {role}, :first, count(*) FROM line
-                WHERE byte_offset >= :first AND byte_offset < :end AND {role} IS NOT NULL GROUP BY {role}
-                RETURNING digest_now
-                """,
-                span,
+        for (role, name), entries in presence.items():
+            names_digest += self._scalar(
+                "INSERT INTO presence (role, name, segment, entries) VALUES (?, ?, ?, ?) RETURNING digest_now",
+                *(role, name, first, entries),
             )
-            names_digest += sum(digest for (digest,) in digests)
+        _, _, intents, reservations, entries, lowest, highest, lines_digest, refs_digest = zip(*groups, strict=True)
         self.connection.execute(
             """
             INSERT INTO segment (first_offset, end_offset, entries, intents, reservations,
                                  min_lamport_ts, max_lamport_ts, lines_digest, refs_digest, names_digest)
-            SELECT :first, :end, count(op_high), count(intent), count(reservation), min(lamport_ts),
-                   max(lamport_ts), sum(digest_now), coalesce(sum(ref_digest_now), 0), :names_digest
-            FROM line WHERE byte_offset >= :first AND byte_offset < :end
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
-            {**span, "names_digest": names_digest},
+            (
+                first,
+                end,
+                sum(entries),
+                sum(number for number, name in zip(entries, intents, strict=True) if name is not None),
+                sum(number for number, name in zip(entries, reservations, strict=True) if name is not None),
+                min((each for each in lowest if each is not None), default=None),
+                max((each for each in highest if each is not None), default=None),
+                sum(lines_digest),
+                sum(refs_digest),
+                names_digest,
+            ),
         )
 
     # -- building anew ------------------------------------------------------------------------------
@@ -432,6 +451,16 @@ class Index:
         if not isinstance(value, int):
             raise DamagedIndexError(f"a number is missing: {str(found)[:100]}")
         return value
+
+
+def _values(row: Row, names: _Names) -> tuple[int | None, ...]:
+    """What is stored of a row; a `KeyError` where a name has no number yet."""
+    byte_offset, length, checksum, lamport_ts, op_id, actor, domain, intent, reservation, _ = row
+    return (
+        *(byte_offset, length, checksum, lamport_ts),
+        *op_numbers(op_id),
+        *(names[actor], names[domain], names[intent], names[reservation]),
+    )
 
 
 def _row_without_names(values: Sequence[Any]) -> Row:

@@ -6,11 +6,23 @@ and no answer, however long, is held in memory. Filters reach SQL as parameters,
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import orjson
 
 from muse.core.arguments import check_name, check_number
 from muse.core.index import ROLES, Index
-from muse.core.index_check import check_names, check_op_refs, check_row, check_segment, check_summaries, number_of_name
+from muse.core.index_check import (
+    check_names,
+    check_op_refs,
+    check_presence,
+    check_row,
+    check_segment,
+    check_summaries,
+    number_of_name,
+)
 from muse.core.index_row import DamagedIndexError, Place, op_id_of, op_numbers
 
 END = 2**62
@@ -51,20 +63,50 @@ class Filter:
 
 
 @dataclass(frozen=True)
-class Page:
-    """Entries in arrival order, and the byte offset at which to go on; None at the end."""
+class Span:
+    """Consecutive lines, each of them an entry; the sum of their checksums tells whether they still are."""
 
-    rows: list[Place]
+    start: int
+    stop: int
+    lines: int
+    checksums: int
+
+
+class Page(NamedTuple):
+    """Where entries lie, in arrival order, and the byte offset at which to go on; None at the end."""
+
+    places: list[Place]
     resume_at: int | None
 
-    def within(self, size_bytes: int) -> Page:
-        """This page cut to rows of at most so many bytes in all, but to one row at least."""
-        total = 0
-        for number, row in enumerate(self.rows):
-            total += row.length
-            if total > size_bytes and number:
-                return Page(self.rows[:number], row.byte_offset)
-        return self
+
+def next_span(index: Index, wanted: Filter, lines: int, size_bytes: int) -> tuple[Span, int | None] | None:
+    """The lines from `wanted.start` to the end of their segment or to `wanted.stop`, and where to go on.
+
+    None where they are not all wanted and all entries, or more than `lines` or `size_bytes`: look at each row then.
+
+    Raises:
+        DamagedIndexError: some are missing from the index.
+    """
+    if not wanted.every_line or wanted.start >= wanted.stop:
+        return None
+    with index.snapshot():
+        segment = index.connection.execute(
+            "SELECT end_offset FROM segment WHERE first_offset <= ? ORDER BY first_offset DESC LIMIT 1", (wanted.start,)
+        ).fetchone()
+        table, high = "tail", wanted.stop
+        if segment and wanted.start < index.integer(segment):
+            table, high = "line", min(segment[0], wanted.stop)
+        found, entries, low, stop, size, checksums = index.connection.execute(
+            "SELECT count(*), count(op_high), min(byte_offset), max(byte_offset + length), sum(length), sum(checksum) "
+            f"FROM {table} WHERE byte_offset >= ? AND byte_offset < ?",
+            (wanted.start, high),
+        ).fetchone()
+    if not found or found > lines or found != entries or type(size) is not int or size > size_bytes:
+        return None
+    # Without a gap: lines that follow each other can't have lost one.
+    if low != wanted.start or stop != low + size or high not in (stop, END):
+        raise DamagedIndexError(f"it lacks lines between the bytes {wanted.start} and {high}")
+    return Span(low, stop, found, checksums), stop if table == "line" and stop < wanted.stop else None
 
 
 # The whole segment is walked, on the way on which it was checked, and the rows wanted are picked from it
@@ -72,8 +114,8 @@ class Page:
 _ROWS_CHECKED = "byte_offset >= :first AND byte_offset < :end AND +byte_offset >= :low AND +byte_offset < :high"
 
 
-def next_page(index: Index, wanted: Filter, limit: int) -> Page:
-    """The first rows that match, at most `limit` and at most one segment; entries only.
+def next_page(index: Index, wanted: Filter, limit: int, size_bytes: int) -> Page:
+    """The first rows that match: at most `limit`, one segment, and `size_bytes` (but one row at least); entries only.
 
     Raises:
         DamagedIndexError: all lines were asked for, and some are missing from the index.
@@ -88,7 +130,9 @@ def next_page(index: Index, wanted: Filter, limit: int) -> Page:
         segment = index.connection.execute(question.next_segment(), question.values).fetchone()
         first, end = segment if segment else (0, END)
         table = "line" if segment else "tail"
-        if segment and not wanted.every_line:
+        if segment and question.summarised and question.roles:
+            check_presence(index, question.roles[0], question.values[question.roles[0]], first, end)
+        elif segment and not wanted.every_line:
             check_segment(index, first, end)
         low, high = max(first, wanted.start), min(end, wanted.stop)
         found = index.connection.execute(
@@ -106,7 +150,16 @@ def next_page(index: Index, wanted: Filter, limit: int) -> Page:
             _check_whole(places, low, reached)
             _check_non_entries(index, sum(values[4] for values in found), low, reached)
             places = [place for place, values in zip(places, found, strict=True) if not values[4]]
-    return Page(places, resume_at)
+    return _cut_to(size_bytes, Page(places, resume_at))
+
+
+def _cut_to(size_bytes: int, page: Page) -> Page:
+    total = 0
+    for number, row in enumerate(page.places):
+        total += row.length
+        if total > size_bytes and number:
+            return Page(page.places[:number], row.byte_offset)
+    return page
 
 
 def _check_whole(places: list[Place], low: int, high: int) -> None:
@@ -253,10 +306,11 @@ def find(index: Index, op_id: bytes) -> Place | None:
 
 def folded_at(index: Index, op_id: bytes) -> int | None:
     """The byte offset of the entry with this op_id, unless it is in the tail."""
-    # Nearly always there is none with the same first bytes, so the lines need not be looked at.
-    alike = index.connection.execute(
-        "SELECT byte_offset FROM op_ref WHERE prefix = ?", (op_id_prefix(op_id),)
-    ).fetchall()
+    alike = index.connection.execute(_ALIKE, (op_id_prefix(op_id),)).fetchall()
+    # Nearly always there is none with the same first bytes, so the lines need not be looked at. But a miss
+    # is believed only of an index that is known to be whole.
+    if not alike and index.op_refs_are_checked:
+        return None
     for (byte_offset,) in alike:
         found = index.connection.execute("SELECT op_high, op_low FROM line WHERE byte_offset = ?", (byte_offset,))
         numbers = found.fetchone()
@@ -264,12 +318,27 @@ def folded_at(index: Index, op_id: bytes) -> int | None:
             raise DamagedIndexError(f"the line at byte {byte_offset} can't be found")
         if numbers == op_numbers(op_id):
             return int(byte_offset)
-    # A miss is believed only of an index that is known to be whole. Another op_id with the same first
-    # bytes is a rare chance, or this one with a flipped bit.
     check_op_refs(index)
     for (byte_offset,) in alike:
+        # Another op_id with the same first bytes is a rare chance, or this one with a flipped bit.
         check_row(index, byte_offset)
     return None
+
+
+def folded_among(index: Index, op_ids: Collection[bytes]) -> dict[bytes, int]:
+    """Those of some op_ids that are there, unless in the tail, with their byte offsets: one statement for all."""
+    if len(op_ids) == 1:
+        alike = op_ids
+    else:
+        prefixes = orjson.dumps([op_id_prefix(op_id) for op_id in op_ids]).decode()
+        found = set(index.connection.execute(_ALL_ALIKE, (prefixes,)).fetchall())
+        check_op_refs(index)
+        alike = [op_id for op_id in op_ids if (op_id_prefix(op_id),) in found] if found else ()
+    return {op_id: at for op_id in alike if (at := folded_at(index, op_id)) is not None}
+
+
+_ALIKE = "SELECT byte_offset FROM op_ref WHERE prefix = ?"
+_ALL_ALIKE = "SELECT prefix FROM op_ref WHERE prefix IN (SELECT value FROM json_each(?))"
 
 
 def op_id_prefix(op_id: bytes) -> int:

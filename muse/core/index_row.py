@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+_HALVES = struct.Struct(">qq")
+
 
 class DamagedIndexError(Exception):
     """The index contradicts itself or its log: it must be rebuilt."""
@@ -68,7 +70,7 @@ def op_numbers(op_id: bytes | None) -> tuple[int | None, int | None]:
     """An op_id as the two signed 64-bit integers that SQLite can calculate with."""
     if op_id is None:
         return None, None
-    high, low = struct.unpack(">qq", op_id)
+    high, low = _HALVES.unpack(op_id)
     return high, low
 
 
@@ -77,7 +79,7 @@ def op_id_of(high: int | None, low: int | None) -> bytes | None:
     if high is None and low is None:
         return None
     if type(high) is int and type(low) is int:
-        return struct.pack(">qq", high, low)
+        return _HALVES.pack(high, low)
     raise DamagedIndexError(f"no op_id of an index: {str(high)[:100]}, {str(low)[:100]}")
 
 

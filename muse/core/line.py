@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import orjson
 
-from muse.core.entry import OpEntry, check_exact, check_fields, find_unencodable
+from muse.core.entry import OpEntry, check_exact, check_fields, find_unencodable, is_plain
 from muse.core.errors import DamagedLineError, InvalidEntryError, LimitExceededError
 from muse.core.limits import MAX_NESTING
 
@@ -37,12 +37,15 @@ def encode_entry(entry: OpEntry, max_line_bytes: int) -> bytes:
         LimitExceededError: nested too deep, or the line is longer than `max_line_bytes`.
     """
     check_fields(entry)
-    check_exact(entry)
+    if not is_plain(entry):
+        check_exact(entry)
     try:
         line = orjson.dumps(entry, option=_ENCODE)
     except TypeError as error:
+        check_exact(entry)
         raise InvalidEntryError(find_unencodable(entry) or f"entry: {error}") from None
-    check_length(line, max_line_bytes)
+    if len(line) > max_line_bytes:
+        check_length(line, max_line_bytes)
     return line
 
 
@@ -141,6 +144,5 @@ def _fitting_int(digits: str) -> None:
         raise InvalidEntryError(f"the integer {digits[:30]} does not fit 64 bits")
 
 
-def checksum(line: bytes) -> int:
-    """CRC-32 of a whole line, newline included: 0 … 2^32-1."""
-    return zlib.crc32(line)
+checksum = zlib.crc32
+"""CRC-32 of a whole line, newline included: 0 … 2^32-1."""

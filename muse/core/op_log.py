@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -56,7 +56,7 @@ from muse.core.errors import (
 )
 from muse.core.forking import ForkGuard
 from muse.core.index import Index
-from muse.core.index_query import END, Filter, count, find, next_page, totals
+from muse.core.index_query import END, Filter, Span, count, find, next_page, next_span, totals
 from muse.core.index_row import Place
 from muse.core.limits import DEFAULT_MAX_APPEND_BYTES, MAX_LINE_BYTES, MAX_SNAPSHOT_ID_BYTES
 from muse.core.log_file import LogFile
@@ -96,6 +96,7 @@ __all__ = [
 ]
 
 Found = TypeVar("Found")
+_Read = Callable[[LogFile, Sequence[Place] | Span], Iterable[Found]]
 
 _PAGE_ROWS = 2048
 _PAGE_BYTES = 2 << 20
@@ -284,7 +285,7 @@ class OpLog:
 
             def fetch(index: Index) -> OpEntry | None:
                 row = find(index, key)
-                return None if row is None else next(read_entries(self._file, [row]))
+                return None if row is None else next(iter(read_entries(self._file, [row])))
 
             return self._sidecar.ask(fetch) if self._sidecar.size else None
 
@@ -380,21 +381,18 @@ class OpLog:
     def _select(self, wanted: Filter, limit: int | None = None) -> Iterator[OpEntry]:
         return chain.from_iterable(self._pages(wanted, limit, read_entries))
 
-    def _pages(
-        self, wanted: Filter, limit: int | None, read: Callable[[LogFile, list[Place]], Iterable[Found]]
-    ) -> Iterator[list[Found]]:
+    def _pages(self, wanted: Filter, limit: int | None, read: _Read[Found]) -> Iterator[list[Found]]:
         """What matches and has arrived by now, page by page; the lock is free in between."""
         with self._lock:
             self._sidecar.look()
             wanted = replace(wanted, stop=min(wanted.stop, self._sidecar.end))
         return self._pages_to(wanted, limit, read)
 
-    def _pages_to(
-        self, wanted: Filter, limit: int | None, read: Callable[[LogFile, list[Place]], Iterable[Found]]
-    ) -> Iterator[list[Found]]:
+    def _pages_to(self, wanted: Filter, limit: int | None, read: _Read[Found]) -> Iterator[list[Found]]:
         def page(index: Index) -> tuple[list[Found], int | None]:
-            found = next_page(index, wanted, size).within(_PAGE_BYTES)
-            return list(read(self._file, found.rows)), found.resume_at
+            span = next_span(index, wanted, size, _PAGE_BYTES)
+            places, resume_at = span or next_page(index, wanted, size, _PAGE_BYTES)
+            return list(read(self._file, places)), resume_at
 
         while wanted.start < wanted.stop and limit != 0:
             size = _PAGE_ROWS if limit is None else min(limit, _PAGE_ROWS)

@@ -11,21 +11,22 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, TypeVarTuple
 
 from muse.core.clock import LamportClock
 from muse.core.errors import MuseError
 from muse.core.index import INDEX_FAULTS, SEGMENT_LINES, Index
 from muse.core.index_file import is_transient, make_index, open_in_memory, open_index
-from muse.core.index_query import folded_at, highest_lamport_ts, tail_op_ids
+from muse.core.index_query import folded_among, highest_lamport_ts, tail_op_ids
 from muse.core.index_row import DamagedIndexError, Row, duplicate_of
 from muse.core.log_file import LogFile
 from muse.core.scan import describes, scan_rows
 from muse.core.session import INDEX_NAME
 
 Answer = TypeVar("Answer")
+Arguments = TypeVarTuple("Arguments")
 Progress = Callable[[int, int], None]
 """Called with (done, total) while a long piece of work goes on."""
 
@@ -95,15 +96,13 @@ class Sidecar:
         """
         size = self._log.size()
         if size != self.size:
-            self._attempt(lambda index: self._look_up_to(index, size))
+            self._attempt(self._look_up_to, size)
 
-    def find(self, op_id: bytes) -> int | None:
-        """The byte offset of the entry with this op_id, as far as has been looked."""
-        if op_id in self._op_ids:
-            return self._op_ids[op_id]
+    def find(self, op_ids: Collection[bytes]) -> dict[bytes, int]:
+        """Those of some op_ids whose entries are there, as far as has been looked, with their byte offsets."""
         if self.size == 0:
-            return None
-        return self._attempt(lambda index: self._find(index, op_id))
+            return {}
+        return self._attempt(self._find, op_ids)
 
     def wrote(self, rows: Sequence[Row]) -> bool:
         """Take in rows that this handle has just appended itself, without reading them back.
@@ -111,7 +110,7 @@ class Sidecar:
         False where they do not follow what has been looked at: somebody else wrote in between, and
         the bytes have to be looked at instead.
         """
-        if self.tail_is_torn or rows[0].byte_offset != self.end:
+        if self.size > self.end or rows[0].byte_offset != self.end:
             return False
         for row in rows:
             self._know(row)
@@ -143,7 +142,7 @@ class Sidecar:
     def _look_up_to(self, index: Index, size: int) -> None:
         for row in scan_rows(self._log, self.end, size):
             if row.op_id is not None:
-                first = self._find(index, row.op_id)
+                first = self._find(index, (row.op_id,)).get(row.op_id)
                 # Another process may have indexed this very line already.
                 if first is not None and first != row.byte_offset:
                     row = Row(*row[:3], problem=duplicate_of(row.op_id, first))  # noqa: PLW2901
@@ -161,9 +160,14 @@ class Sidecar:
             self._op_ids[row.op_id] = row.byte_offset
             self._clock.observe(row.lamport_ts)
 
-    def _find(self, index: Index, op_id: bytes) -> int | None:
-        found = self._op_ids.get(op_id)
-        return folded_at(index, op_id) if found is None else found
+    def _find(self, index: Index, op_ids: Collection[bytes]) -> dict[bytes, int]:
+        newest = self._op_ids
+        if newest.keys().isdisjoint(op_ids):
+            return folded_among(index, op_ids)
+        found = {op_id: newest[op_id] for op_id in op_ids if op_id in newest}
+        if rest := [op_id for op_id in op_ids if op_id not in newest]:
+            found |= folded_among(index, rest)
+        return found
 
     # -- asking ---------------------------------------------------------------------------------------
 
@@ -177,8 +181,13 @@ class Sidecar:
 
         return self._attempt(covered)
 
-    def _attempt(self, work: Callable[[Index], Answer]) -> Answer:
+    def _attempt(self, work: Callable[[Index, *Arguments], Answer], *arguments: *Arguments) -> Answer:
         """Do `work` with an index; where the index fails, get another and do it again."""
+        if self._index is not None:
+            try:
+                return work(self._index, *arguments)
+            except _INDEX_TROUBLE as error:
+                self._give_up(error)
         size = max(self.size, self.end)
         for attempt in range(_ATTEMPTS):
             try:
@@ -186,7 +195,7 @@ class Sidecar:
                 # A fresh index may cover less than was looked at before.
                 if self.size < size:
                     self._look_up_to(index, size)
-                return work(index)
+                return work(index, *arguments)
             except _INDEX_TROUBLE as error:
                 if attempt == _ATTEMPTS - 1:
                     raise
@@ -194,10 +203,11 @@ class Sidecar:
         raise AssertionError("unreachable")
 
     def _feed(self, index: Index, wait_ms: int) -> None:
-        if not self._unindexed:
+        rows = self._unindexed
+        if not rows:
             return
         index.wait_up_to(wait_ms)
-        if not index.extend(self._unindexed):
+        if (len(rows) > 1 or not index.append_next(rows[0])) and not index.extend(rows):
             # It ends before what it had: made anew or set back by somebody.
             size = self.size
             self._adopt(index)

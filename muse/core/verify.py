@@ -232,7 +232,7 @@ class _Check:
                 line = self.log.read(byte_offset, byte_offset + length)
                 entry = decode_line(line)
                 first = find(fresh, op_id_bytes(entry["op_id"])) if entry else None
-                if first is not None and same_content(line, next(read_lines(self.log, [first]))):
+                if first is not None and same_content(line, next(iter(read_lines(self.log, [first])))):
                     self._found("duplicate", "note", byte_offset, length, reason)
                 else:
                     self._found(
@@ -246,8 +246,8 @@ class _Check:
     def _check_causality(self, fresh: Index) -> None:
         wanted: Filter | None = Filter(stop=self.end)
         while wanted is not None:
-            page = next_page(fresh, wanted, _PAGE_ROWS).within(8 << 20)
-            for row, entry in zip(page.rows, read_entries(self.log, page.rows), strict=True):
+            page = next_page(fresh, wanted, _PAGE_ROWS, 8 << 20)
+            for row, entry in zip(page.places, read_entries(self.log, page.places), strict=True):
                 for parent_op_id in entry["parent_op_ids"]:
                     parent = find(fresh, op_id_bytes(parent_op_id))
                     if parent is None:
