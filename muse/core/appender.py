@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import orjson
@@ -103,10 +103,8 @@ class Appender:
         """
         self.check_usable()
         self._sidecar.look()
-        op_ids = {new.op_id for new in batch}
-        there = self._sidecar.find(op_ids)
-        if there or len(op_ids) < len(batch):
-            batch = self._not_there_yet(batch, there)
+        if len(batch) > 1 or (batch and self._sidecar.find(batch[0].op_id) is not None):
+            batch = self._not_there_yet(batch)
         if batch:
             self.write(batch)
         return len(batch)
@@ -141,7 +139,7 @@ class Appender:
     def _write_again_what_was_glued(self, fresh: Sequence[Encoded]) -> None:
         """A writer that died between our look and our write leaves a fragment in front of our line."""
         for _ in range(_MAX_WRITES):
-            there = self._sidecar.find([new.op_id for new in fresh])
+            there = self._sidecar.find_all([new.op_id for new in fresh])
             glued = [new for new in fresh if new.op_id not in there]
             if not glued:
                 return
@@ -151,7 +149,11 @@ class Appender:
             errno.EIO, f"{len(glued)} entries were written {_MAX_WRITES} times and are not there", str(self._log.path)
         )
 
-    def _not_there_yet(self, batch: Sequence[Encoded], there: Container[bytes]) -> list[Encoded]:
+    def _not_there_yet(self, batch: Sequence[Encoded]) -> Sequence[Encoded]:
+        op_ids = {new.op_id for new in batch}
+        there = self._sidecar.find_all(op_ids)
+        if not there and len(op_ids) == len(batch):
+            return batch
         fresh: dict[bytes, Encoded] = {}
         known = []
         for new in batch:

@@ -456,10 +456,20 @@ class Index:
 def _values(row: Row, names: _Names) -> tuple[int | None, ...]:
     """What is stored of a row; a `KeyError` where a name has no number yet."""
     byte_offset, length, checksum, lamport_ts, op_id, actor, domain, intent, reservation, _ = row
+    high, low = op_numbers(op_id)
+    actor_number, domain_number = names[actor], names[domain]
+    intent_number, reservation_number = names[intent], names[reservation]
     return (
-        *(byte_offset, length, checksum, lamport_ts),
-        *op_numbers(op_id),
-        *(names[actor], names[domain], names[intent], names[reservation]),
+        byte_offset,
+        length,
+        checksum,
+        lamport_ts,
+        high,
+        low,
+        actor_number,
+        domain_number,
+        intent_number,
+        reservation_number,
     )
 
 

@@ -306,7 +306,7 @@ def find(index: Index, op_id: bytes) -> Place | None:
 
 def folded_at(index: Index, op_id: bytes) -> int | None:
     """The byte offset of the entry with this op_id, unless it is in the tail."""
-    alike = index.connection.execute(_ALIKE, (op_id_prefix(op_id),)).fetchall()
+    alike = index.connection.execute(_ALIKE, (int.from_bytes(op_id[:4], "big", signed=True),)).fetchall()
     # Nearly always there is none with the same first bytes, so the lines need not be looked at. But a miss
     # is believed only of an index that is known to be whole.
     if not alike and index.op_refs_are_checked:
@@ -327,23 +327,18 @@ def folded_at(index: Index, op_id: bytes) -> int | None:
 
 def folded_among(index: Index, op_ids: Collection[bytes]) -> dict[bytes, int]:
     """Those of some op_ids that are there, unless in the tail, with their byte offsets: one statement for all."""
-    if len(op_ids) == 1:
-        alike = op_ids
-    else:
-        prefixes = orjson.dumps([op_id_prefix(op_id) for op_id in op_ids]).decode()
-        found = set(index.connection.execute(_ALL_ALIKE, (prefixes,)).fetchall())
-        check_op_refs(index)
-        alike = [op_id for op_id in op_ids if (op_id_prefix(op_id),) in found] if found else ()
+    prefix_of = {op_id: int.from_bytes(op_id[:4], "big", signed=True) for op_id in op_ids}
+    found = index.connection.execute(_ALL_ALIKE, (orjson.dumps(list(prefix_of.values())).decode(),)).fetchall()
+    check_op_refs(index)
+    if not found:
+        return {}
+    alike = [op_id for op_id, prefix in prefix_of.items() if (prefix,) in found]
     return {op_id: at for op_id in alike if (at := folded_at(index, op_id)) is not None}
 
 
+# `op_ref` is sorted by the first four bytes of an op_id, as a signed integer.
 _ALIKE = "SELECT byte_offset FROM op_ref WHERE prefix = ?"
 _ALL_ALIKE = "SELECT prefix FROM op_ref WHERE prefix IN (SELECT value FROM json_each(?))"
-
-
-def op_id_prefix(op_id: bytes) -> int:
-    """The part of an op_id by which `op_ref` is sorted: its first four bytes, as a signed integer."""
-    return int.from_bytes(op_id[:4], "big", signed=True)
 
 
 def tail_op_ids(index: Index) -> dict[bytes, int]:

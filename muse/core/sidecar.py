@@ -12,21 +12,22 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
-from typing import TypeVar, TypeVarTuple
+from typing import TypeVar
 
 from muse.core.clock import LamportClock
 from muse.core.errors import MuseError
 from muse.core.index import INDEX_FAULTS, SEGMENT_LINES, Index
 from muse.core.index_file import is_transient, make_index, open_in_memory, open_index
-from muse.core.index_query import folded_among, highest_lamport_ts, tail_op_ids
+from muse.core.index_query import folded_among, folded_at, highest_lamport_ts, tail_op_ids
 from muse.core.index_row import DamagedIndexError, Row, duplicate_of
 from muse.core.log_file import LogFile
 from muse.core.scan import describes, scan_rows
 from muse.core.session import INDEX_NAME
 
 Answer = TypeVar("Answer")
-Arguments = TypeVarTuple("Arguments")
+Asked = TypeVar("Asked")
 Progress = Callable[[int, int], None]
 """Called with (done, total) while a long piece of work goes on."""
 
@@ -54,6 +55,7 @@ class StaleIndexError(Exception):
     """A row of the index does not describe the line it points at."""
 
 
+_byte_offset_of, _lamport_ts_of, _op_id_of = itemgetter(0), itemgetter(3), itemgetter(4)
 _INDEX_TROUBLE = (*INDEX_FAULTS, StaleIndexError)
 
 
@@ -98,11 +100,17 @@ class Sidecar:
         if size != self.size:
             self._attempt(self._look_up_to, size)
 
-    def find(self, op_ids: Collection[bytes]) -> dict[bytes, int]:
+    def find(self, op_id: bytes) -> int | None:
+        """The byte offset of the entry with this op_id, as far as has been looked."""
+        if self.size == 0:
+            return None
+        return self._attempt(self._find, op_id)
+
+    def find_all(self, op_ids: Collection[bytes]) -> dict[bytes, int]:
         """Those of some op_ids whose entries are there, as far as has been looked, with their byte offsets."""
         if self.size == 0:
             return {}
-        return self._attempt(self._find, op_ids)
+        return self._attempt(self._find_all, op_ids)
 
     def wrote(self, rows: Sequence[Row]) -> bool:
         """Take in rows that this handle has just appended itself, without reading them back.
@@ -112,8 +120,8 @@ class Sidecar:
         """
         if self.size > self.end or rows[0].byte_offset != self.end:
             return False
-        for row in rows:
-            self._know(row)
+        self._op_ids.update(zip(map(_op_id_of, rows), map(_byte_offset_of, rows), strict=True))
+        self._clock.observe(max(map(_lamport_ts_of, rows)))
         self._unindexed.extend(rows)
         self.end = self.size = rows[-1].end
         return True
@@ -142,7 +150,7 @@ class Sidecar:
     def _look_up_to(self, index: Index, size: int) -> None:
         for row in scan_rows(self._log, self.end, size):
             if row.op_id is not None:
-                first = self._find(index, (row.op_id,)).get(row.op_id)
+                first = self._find(index, row.op_id)
                 # Another process may have indexed this very line already.
                 if first is not None and first != row.byte_offset:
                     row = Row(*row[:3], problem=duplicate_of(row.op_id, first))  # noqa: PLW2901
@@ -160,14 +168,13 @@ class Sidecar:
             self._op_ids[row.op_id] = row.byte_offset
             self._clock.observe(row.lamport_ts)
 
-    def _find(self, index: Index, op_ids: Collection[bytes]) -> dict[bytes, int]:
-        newest = self._op_ids
-        if newest.keys().isdisjoint(op_ids):
-            return folded_among(index, op_ids)
-        found = {op_id: newest[op_id] for op_id in op_ids if op_id in newest}
-        if rest := [op_id for op_id in op_ids if op_id not in newest]:
-            found |= folded_among(index, rest)
-        return found
+    def _find(self, index: Index, op_id: bytes) -> int | None:
+        found = self._op_ids.get(op_id)
+        return folded_at(index, op_id) if found is None else found
+
+    def _find_all(self, index: Index, op_ids: Collection[bytes]) -> dict[bytes, int]:
+        found = {op_id: self._op_ids[op_id] for op_id in self._op_ids.keys() & op_ids}
+        return found | folded_among(index, [op_id for op_id in op_ids if op_id not in found])
 
     # -- asking ---------------------------------------------------------------------------------------
 
@@ -175,17 +182,17 @@ class Sidecar:
         """Put a question to an index that covers every line looked at."""
         self._refresh()
 
-        def covered(index: Index) -> Answer:
-            self._feed(index, READ_WAIT_MS)
-            return question(index)
+        return self._attempt(self._covering, question)
 
-        return self._attempt(covered)
+    def _covering(self, index: Index, question: Callable[[Index], Answer]) -> Answer:
+        self._feed(index, READ_WAIT_MS)
+        return question(index)
 
-    def _attempt(self, work: Callable[[Index, *Arguments], Answer], *arguments: *Arguments) -> Answer:
+    def _attempt(self, work: Callable[[Index, Asked], Answer], asked: Asked) -> Answer:
         """Do `work` with an index; where the index fails, get another and do it again."""
         if self._index is not None:
             try:
-                return work(self._index, *arguments)
+                return work(self._index, asked)
             except _INDEX_TROUBLE as error:
                 self._give_up(error)
         size = max(self.size, self.end)
@@ -195,7 +202,7 @@ class Sidecar:
                 # A fresh index may cover less than was looked at before.
                 if self.size < size:
                     self._look_up_to(index, size)
-                return work(index, *arguments)
+                return work(index, asked)
             except _INDEX_TROUBLE as error:
                 if attempt == _ATTEMPTS - 1:
                     raise
@@ -279,7 +286,7 @@ class Sidecar:
             if self._index.is_current() and not retry:
                 return
             self._close_index()
-        self._attempt(lambda _: None)
+        self._attempt(lambda _index, _nothing: None, None)
 
     def _open(self, *, in_memory: bool) -> Index:
         index = None
