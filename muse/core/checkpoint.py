@@ -245,15 +245,16 @@ def _cut_of(index: Index, log: LogFile, end: int, path: Path, record: OpLogCheck
         raise damaged(path, f"covers {byte_offset} bytes, the log has {end}: the log was cut or replaced")
     if byte_offset and log.read(byte_offset - 1, byte_offset) != b"\n":
         raise damaged(path, f"covers {byte_offset} bytes, but no line of the log ends there: the log was replaced")
-    below = count(index, Filter(stop=byte_offset))
     # A covered line may have been damaged since; that costs this line and not the whole replay. Where
-    # neither number nor last entry is right, what lies below is not what was covered.
-    if below != op_count and _last_op_id(index, byte_offset) != record["last_op_id"]:
-        raise damaged(
-            path,
-            f"covers {op_count} entries, but {below} others lie below byte {byte_offset}: the log was replaced",
-        )
-    return Cut(record["session_id"], byte_offset, below)
+    # neither last entry nor number is right, what lies below is not what was covered.
+    if _last_op_id(index, byte_offset) != record["last_op_id"]:
+        below = count(index, Filter(stop=byte_offset))
+        if below != op_count:
+            raise damaged(
+                path,
+                f"covers {op_count} entries, but {below} others lie below byte {byte_offset}: the log was replaced",
+            )
+    return Cut(record["session_id"], byte_offset, op_count)
 
 
 def _last_op_id(index: Index, byte_offset: int) -> str:

@@ -80,7 +80,7 @@ class Page(NamedTuple):
 
 
 def next_span(index: Index, wanted: Filter, lines: int, size_bytes: int) -> tuple[Span, int | None] | None:
-    """The lines from `wanted.start` to the end of their segment or to `wanted.stop`, and where to go on.
+    """The lines from `wanted.start` up to `wanted.stop` (the end of a line) in one segment, and where to go on.
 
     None where they are not all wanted and all entries, or more than `lines` or `size_bytes`: look at each row then.
 
@@ -96,17 +96,17 @@ def next_span(index: Index, wanted: Filter, lines: int, size_bytes: int) -> tupl
         table, high = "tail", wanted.stop
         if segment and wanted.start < index.integer(segment):
             table, high = "line", min(segment[0], wanted.stop)
-        found, entries, low, stop, size, checksums = index.connection.execute(
-            "SELECT count(*), count(op_high), min(byte_offset), max(byte_offset + length), sum(length), sum(checksum) "
+        found, entries, size, checksums = index.connection.execute(
+            "SELECT count(*), count(op_high), sum(length), sum(checksum) "
             f"FROM {table} WHERE byte_offset >= ? AND byte_offset < ?",
             (wanted.start, high),
         ).fetchone()
     if not found or found > lines or found != entries or type(size) is not int or size > size_bytes:
         return None
-    # Without a gap: lines that follow each other can't have lost one.
-    if low != wanted.start or stop != low + size or high not in (stop, END):
+    # Lines that fill the range can't have lost one.
+    if size != high - wanted.start:
         raise DamagedIndexError(f"it lacks lines between the bytes {wanted.start} and {high}")
-    return Span(low, stop, found, checksums), stop if table == "line" and stop < wanted.stop else None
+    return Span(wanted.start, high, found, checksums), high if high < wanted.stop else None
 
 
 # The whole segment is walked, on the way on which it was checked, and the rows wanted are picked from it
@@ -191,23 +191,27 @@ def count(index: Index, wanted: Filter) -> int:
     if question is None:
         return 0
     with index.snapshot():
-        found = _count_rows(index, question, "tail", 0, END)
-        for first, end, entries in index.connection.execute(question.segments(), question.values).fetchall():
-            if question.summarised and wanted.start <= first and end <= wanted.stop:
-                found += entries
-            else:
+        _, found = _count_rows(index, question, "tail", 0, END)
+        if question.summarised:
+            found += index.integer(index.connection.execute(question.whole_segments(), question.values).fetchone())
+        for first, end, expected in index.connection.execute(question.rest(), question.values).fetchall():
+            if not question.summarised:
                 check_segment(index, first, end)
-                found += _count_rows(index, question, "line", first, end)
+            whole, within = _count_rows(index, question, "line", first, end)
+            if question.summarised and whole != expected:
+                raise DamagedIndexError(f"of {expected} entries between the bytes {first} and {end} it knows {whole}")
+            found += within
     return found
 
 
-def _count_rows(index: Index, question: _Question, table: str, first: int, end: int) -> int:
-    span = {"first": first, "end": end, "low": question.values["start"], "high": question.values["stop"]}
-    found = index.connection.execute(
-        f"SELECT count(*) FROM {table} WHERE {_ROWS_CHECKED} AND op_high IS NOT NULL{question.row_conditions}",
-        {**question.values, **span},
+def _count_rows(index: Index, question: _Question, table: str, first: int, end: int) -> tuple[int, int]:
+    """How many entries match in a segment or in the tail, and how many of those lie between start and stop."""
+    whole, within = index.connection.execute(
+        f"SELECT count(*), coalesce(sum(byte_offset >= :start AND byte_offset < :stop), 0) FROM {table} "
+        f"WHERE byte_offset >= :first AND byte_offset < :end AND op_high IS NOT NULL{question.row_conditions}",
+        {**question.values, "first": first, "end": end},
     ).fetchone()
-    return int(found[0])
+    return int(whole), int(within)
 
 
 def totals(index: Index, role: str) -> dict[str, int]:
@@ -400,14 +404,24 @@ class _Question:
         reach = "(SELECT coalesce(max(first_offset), 0) FROM segment WHERE first_offset <= :start)"
         return f"{self._key} >= {reach} AND {self._key} < :stop AND s.end_offset > :start{self._segment_conditions}"
 
+    def _entries(self) -> str:
+        return f"p_{self.roles[0]}.entries" if self.roles else "s.entries"
+
     def segments(self) -> str:
         """SQL for (first offset, end offset, matching entries by the summary) of every segment to look at."""
-        entries = f"p_{self.roles[0]}.entries" if self.roles else "s.entries"
-        return (
-            f"SELECT s.first_offset, s.end_offset, {entries} {self._segments()} AND {self._overlap()} "
-            f"ORDER BY {self._key}"
-        )
+        return f"SELECT s.first_offset, s.end_offset, {self._entries()} {self._segments()} AND {self._overlap()}"
 
     def next_segment(self) -> str:
-        """SQL for the first of them."""
-        return f"SELECT first_offset, end_offset FROM ({self.segments()} LIMIT 1)"
+        """SQL for the first of them, without the number."""
+        return f"SELECT first_offset, end_offset FROM ({self.segments()} ORDER BY {self._key} LIMIT 1)"
+
+    def whole_segments(self) -> str:
+        """SQL for how many entries match in the segments that lie between start and stop, by their summaries."""
+        return f"SELECT coalesce(sum({self._entries()}), 0) {self._segments()} AND {self._overlap()} AND {_WHOLE}"
+
+    def rest(self) -> str:
+        """SQL like `segments`, for those whose rows have to be counted."""
+        return f"{self.segments()} AND NOT ({_WHOLE})" if self.summarised else self.segments()
+
+
+_WHOLE = "s.first_offset >= :start AND s.end_offset <= :stop"
