@@ -29,7 +29,7 @@ from muse.core.index_row import DamagedIndexError, Place, Row, duplicate_of, op_
 SEGMENT_LINES = 2048
 """How long the tail grows before it is folded."""
 
-WAL_CHECKPOINT_BYTES = 16 << 20
+WAL_CHECKPOINT_BYTES = 32 << 20
 """How large SQLite's write-ahead log grows before its pages are copied into the database."""
 
 MAX_REMEMBERED_NAMES = 100_000
@@ -82,7 +82,8 @@ class Index:
         self._new_names: dict[str | None, int | None] = {}
         self._patience_ms = -1
         # What index_check has found sound already, through this connection.
-        self.summaries_are_checked = False
+        self.segments_are_checked = False
+        self.names_are_checked = False
         self.op_refs_are_checked = False
         self.checked_segments: set[int] = set()
         self.checked_presence: set[tuple[int, str, int]] = set()

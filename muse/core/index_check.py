@@ -15,23 +15,42 @@ from muse.core.index import Index
 from muse.core.index_row import DamagedIndexError
 
 
-def check_summaries(index: Index) -> None:
-    """Check the segments as a whole: each as it was written, none missing, presence adding up.
+def check_segments(index: Index) -> None:
+    """Check the segments and the rows of the tail: each as it was written, and no line missing between them.
 
     Raises:
         DamagedIndexError: some are not.
     """
-    if index.summaries_are_checked:
+    if index.segments_are_checked:
         return
     with index.snapshot():
-        altered = _number(index, "SELECT count(*) FROM segment WHERE digest IS NOT digest_now")
-        altered_in_tail = _number(index, "SELECT count(*) FROM tail WHERE digest IS NOT digest_now")
-        gaps = _number(
-            index,
-            "SELECT count(*) FROM (SELECT first_offset, lag(end_offset, 1, 0) OVER (ORDER BY first_offset) AS reached "
-            "FROM segment) WHERE first_offset != reached",
-        )
-        reached = _number(index, "SELECT coalesce(max(end_offset), 0) FROM segment")
+        altered, covered, reached = index.connection.execute(
+            "SELECT coalesce(sum(digest IS NOT digest_now), 0), coalesce(sum(end_offset - first_offset), 0), "
+            "coalesce(max(end_offset), 0) FROM segment"
+        ).fetchone()
+        altered_in_tail, first, size = index.connection.execute(
+            "SELECT coalesce(sum(digest IS NOT digest_now), 0), min(byte_offset), coalesce(sum(length), 0) FROM tail"
+        ).fetchone()
+        end = index.covered()
+    if altered or altered_in_tail:
+        raise DamagedIndexError(f"{altered} segments and {altered_in_tail} rows of the tail are altered")
+    if covered != reached:
+        raise DamagedIndexError(f"of {reached} bytes the segments cover {covered}")
+    if first not in (None, reached) or reached + size != end:
+        raise DamagedIndexError(f"lines are missing after byte {reached}")
+    index.segments_are_checked = True
+
+
+def check_summaries(index: Index) -> None:
+    """Check the segments, and that the names in them add up to their entries.
+
+    Raises:
+        DamagedIndexError: they do not.
+    """
+    check_segments(index)
+    if index.names_are_checked:
+        return
+    with index.snapshot():
         expected = index.connection.execute(
             "SELECT coalesce(sum(entries), 0), coalesce(sum(entries), 0), "
             "coalesce(sum(intents), 0), coalesce(sum(reservations), 0) FROM segment"
@@ -39,19 +58,11 @@ def check_summaries(index: Index) -> None:
         found = dict(index.connection.execute("SELECT role, sum(entries) FROM presence GROUP BY role"))
         names = index.connection.execute("SELECT coalesce(sum(digest_now), 0) FROM presence").fetchone()
         names_expected = index.connection.execute("SELECT coalesce(sum(names_digest), 0) FROM segment").fetchone()
-        tail = index.connection.execute("SELECT min(byte_offset), sum(length) FROM tail").fetchone()
-        end = index.covered()
-    if altered or gaps or altered_in_tail:
-        raise DamagedIndexError(
-            f"{altered} segments and {altered_in_tail} rows of the tail are altered, {gaps} segments are missing"
-        )
     if names != names_expected or expected != tuple(
         found.get(role, 0) for role in ("actor", "domain", "intent", "reservation")
     ):
         raise DamagedIndexError("the names in the segments do not add up to their entries")
-    if (tail[0] is not None and tail[0] != reached) or reached + (tail[1] or 0) != end:
-        raise DamagedIndexError(f"lines are missing after byte {reached}")
-    index.summaries_are_checked = True
+    index.names_are_checked = True
 
 
 def check_segment(index: Index, first: int, end: int) -> None:
@@ -118,7 +129,7 @@ def check_op_refs(index: Index) -> None:
     """
     if index.op_refs_are_checked:
         return
-    check_summaries(index)
+    check_segments(index)
     with index.snapshot():
         expected = index.connection.execute(
             "SELECT coalesce(sum(refs_digest), 0), coalesce(sum(entries), 0) FROM segment"

@@ -30,6 +30,7 @@ KNOWN_MIGRATIONS = ["m0001_lines_and_segments"]
 """The names in migrations/migrations.py; repeated here because importing sqlite-utils takes longer
 than anything else this library does, and only a new index needs it."""
 
+_CACHE_KIB = 8000  # SQLite's own default is 2000: too small for the op_ids of a million entries
 _PAGE_BYTES = 1024  # an append rewrites a page of the tail: the smaller the page, the less is written
 
 _log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ def open_index(folder: Path) -> Index | None:
                 return None
             connection.execute("PRAGMA wal_autocheckpoint = 0")
             connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(f"PRAGMA cache_size = {-_CACHE_KIB}")
             index = Index(connection, path)
             # Reading opens SQLite's -wal and -shm by name: it has to happen while the names are ours.
             index.covered()

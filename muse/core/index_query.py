@@ -20,6 +20,7 @@ from muse.core.index_check import (
     check_presence,
     check_row,
     check_segment,
+    check_segments,
     check_summaries,
     number_of_name,
 )
@@ -121,7 +122,7 @@ def next_page(index: Index, wanted: Filter, limit: int, size_bytes: int) -> Page
         DamagedIndexError: all lines were asked for, and some are missing from the index.
     """
     if not wanted.every_line:
-        check_summaries(index)
+        (check_summaries if wanted.names() else check_segments)(index)
     question = _Question.of(index, wanted)
     if question is None or wanted.start >= wanted.stop:
         return Page([], None)
@@ -186,7 +187,7 @@ def _check_non_entries(index: Index, number: int, low: int, high: int) -> None:
 
 def count(index: Index, wanted: Filter) -> int:
     """How many entries match. Whole segments are added up by their summaries where they can answer."""
-    check_summaries(index)
+    (check_summaries if wanted.names() else check_segments)(index)
     question = _Question.of(index, wanted)
     if question is None:
         return 0
@@ -238,7 +239,7 @@ def totals(index: Index, role: str) -> dict[str, int]:
 
 def highest_lamport_ts(index: Index, stop: int = END) -> int:
     """The highest timestamp of the entries before byte `stop`; 0 where there is none."""
-    check_summaries(index)
+    check_segments(index)
     with index.snapshot():
         whole, reach = index.connection.execute(
             "SELECT coalesce(max(max_lamport_ts), 0), coalesce(max(end_offset), 0) FROM segment WHERE end_offset <= ?",
@@ -256,7 +257,7 @@ def highest_lamport_ts(index: Index, stop: int = END) -> int:
 
 def end_of_entry(index: Index, number: int) -> int | None:
     """The byte offset after the `number`-th entry in arrival order (from 1); None where there are fewer."""
-    check_summaries(index)
+    check_segments(index)
     if number == 0:
         return 0
     before = 0
