@@ -174,7 +174,7 @@ class Appender:
         for new in known:
             place = find(index, new.op_id)
             if place is not None and (place.length, place.checksum) != (len(new.line), checksum(new.line)):
-                found.append((new, place.byte_offset, next(iter(read_lines(self._log, [place])))))
+                found.append((new, place.byte_offset, read_lines(self._log, [place])[0]))
         return found
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from muse.core import durable
-from muse.core.index_row import DamagedIndexError, Place, Row, duplicate_of, op_id_of, op_numbers
+from muse.core.index_row import DamagedIndexError, Row, duplicate_of, op_id_of, op_numbers, places_of
 
 SEGMENT_LINES = 2048
 """How long the tail grows before it is folded."""
@@ -474,8 +474,8 @@ def _values(row: Row, names: _Names) -> tuple[int | None, ...]:
     )
 
 
-def _row_without_names(values: Sequence[Any]) -> Row:
-    return Row(*Place.of(values[:4]), op_id_of(values[4], values[5]))
+def _row_without_names(values: tuple[Any, ...]) -> Row:
+    return Row(*places_of([values[:4]])[0], op_id_of(values[4], values[5]))
 
 
 def _seen_digest(byte_offset: int, snapshot_id: str) -> int:

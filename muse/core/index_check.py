@@ -152,16 +152,5 @@ def number_of_name(index: Index, text: str) -> int | None:
     return number
 
 
-def check_names(index: Index, names: dict[str, int]) -> None:
-    """Check that each text, as the table has it, is what the index of texts has under this number.
-
-    Raises:
-        DamagedIndexError: one is not.
-    """
-    for text, number in names.items():
-        if index.number_of(str(text)) != number:
-            raise DamagedIndexError(f"the name {str(text)[:60]!r} is not the one of number {number}")
-
-
 def _number(index: Index, statement: str, values: dict[str, int] | None = None) -> int:
     return index.integer(index.connection.execute(statement, values or {}).fetchone())

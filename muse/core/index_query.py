@@ -6,6 +6,7 @@ and no answer, however long, is held in memory. Filters reach SQL as parameters,
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,7 +16,6 @@ import orjson
 from muse.core.arguments import check_name, check_number
 from muse.core.index import ROLES, Index
 from muse.core.index_check import (
-    check_names,
     check_op_refs,
     check_presence,
     check_row,
@@ -24,7 +24,7 @@ from muse.core.index_check import (
     check_summaries,
     number_of_name,
 )
-from muse.core.index_row import DamagedIndexError, Place, op_id_of, op_numbers
+from muse.core.index_row import DamagedIndexError, Place, op_id_of, op_numbers, places_of
 
 END = 2**62
 """A byte offset beyond the end of every log."""
@@ -116,10 +116,10 @@ _ROWS_CHECKED = "byte_offset >= :first AND byte_offset < :end AND +byte_offset >
 
 
 def next_page(index: Index, wanted: Filter, limit: int, size_bytes: int) -> Page:
-    """The first rows that match: at most `limit`, one segment, and `size_bytes` (but one row at least); entries only.
+    """The first rows that match: at most `limit`, and `size_bytes` (but one row at least); entries only.
 
     Raises:
-        DamagedIndexError: all lines were asked for, and some are missing from the index.
+        DamagedIndexError: all lines were asked for, or all with a name, and some are missing from the index.
     """
     if not wanted.every_line:
         (check_summaries if wanted.names() else check_segments)(index)
@@ -128,30 +128,64 @@ def next_page(index: Index, wanted: Filter, limit: int, size_bytes: int) -> Page
         return Page([], None)
     # One snapshot: between "no further segment" and "the tail" another process may fold.
     with index.snapshot():
-        segment = index.connection.execute(question.next_segment(), question.values).fetchone()
-        first, end = segment if segment else (0, END)
-        table = "line" if segment else "tail"
-        if segment and question.summarised and question.roles:
-            check_presence(index, question.roles[0], question.values[question.roles[0]], first, end)
-        elif segment and not wanted.every_line:
-            check_segment(index, first, end)
-        low, high = max(first, wanted.start), min(end, wanted.stop)
-        found = index.connection.execute(
-            f"SELECT byte_offset, length, checksum, lamport_ts, op_high IS NULL FROM {table} "
-            f"WHERE {_ROWS_CHECKED}{question.row_conditions} ORDER BY byte_offset LIMIT :limit",
-            {**question.values, "first": first, "end": end, "low": low, "high": high, "limit": limit},
+        page = _page_by_name(index, question, wanted, limit) if question.summarised and question.roles else None
+        return _cut_to(size_bytes, page or _page_of_segment(index, question, wanted, limit))
+
+
+def _page_by_name(index: Index, question: _Question, wanted: Filter, limit: int) -> Page | None:
+    """The entries with one name, from as many segments as make a page; None where the first one makes more."""
+    found = index.connection.execute(question.rows_by_name(), {**question.values, "limit": limit + 1}).fetchall()
+    values = {**question.values}
+    resume_at = None
+    if len(found) > limit:
+        # The last segment is not complete, and only a whole one can be checked.
+        resume_at = values["stop"] = found[-1][4]
+        found = [row for row in found if row[4] < resume_at]
+        if not found:
+            return None
+    counted = Counter(row[4] for row in found)
+    for first, _, entries in index.connection.execute(question.segments(), values):
+        if counted[first] != entries:
+            raise DamagedIndexError(f"of {entries} entries with a name from byte {first} on it knows {counted[first]}")
+    places = places_of([row[:4] for row in found if wanted.start <= row[0] < wanted.stop])
+    if resume_at is None:
+        rest = index.connection.execute(
+            f"SELECT byte_offset, length, checksum, lamport_ts FROM tail WHERE byte_offset >= :start "
+            f"AND byte_offset < :stop{question.row_conditions} ORDER BY byte_offset LIMIT :limit",
+            {**question.values, "limit": limit + 1},
         ).fetchall()
-        places = [Place.of(values[:4]) for values in found]
-        if len(places) == limit:
-            resume_at: int | None = places[-1].end
-        else:
-            resume_at = high if segment and high < wanted.stop else None
-        if wanted.every_line:
-            reached = wanted.stop if resume_at is None else resume_at
-            _check_whole(places, low, reached)
-            _check_non_entries(index, sum(values[4] for values in found), low, reached)
-            places = [place for place, values in zip(places, found, strict=True) if not values[4]]
-    return _cut_to(size_bytes, Page(places, resume_at))
+        if len(places) + len(rest) > limit:
+            resume_at = rest[limit - len(places)][0]
+            rest = rest[: limit - len(places)]
+        places += places_of(rest)
+    return Page(places, resume_at)
+
+
+def _page_of_segment(index: Index, question: _Question, wanted: Filter, limit: int) -> Page:
+    segment = index.connection.execute(question.next_segment(), question.values).fetchone()
+    first, end = segment if segment else (0, END)
+    table = "line" if segment else "tail"
+    if segment and question.summarised and question.roles:
+        check_presence(index, question.roles[0], question.values[question.roles[0]], first, end)
+    elif segment and not wanted.every_line:
+        check_segment(index, first, end)
+    low, high = max(first, wanted.start), min(end, wanted.stop)
+    found = index.connection.execute(
+        f"SELECT byte_offset, length, checksum, lamport_ts, op_high IS NULL FROM {table} "
+        f"WHERE {_ROWS_CHECKED}{question.row_conditions} ORDER BY byte_offset LIMIT :limit",
+        {**question.values, "first": first, "end": end, "low": low, "high": high, "limit": limit},
+    ).fetchall()
+    places = places_of([values[:4] for values in found])
+    if len(places) == limit:
+        resume_at: int | None = places[-1].end
+    else:
+        resume_at = high if segment and high < wanted.stop else None
+    if wanted.every_line:
+        reached = wanted.stop if resume_at is None else resume_at
+        _check_whole(places, low, reached)
+        _check_non_entries(index, sum(values[4] for values in found), low, reached)
+        places = [place for place, values in zip(places, found, strict=True) if not values[4]]
+    return Page(places, resume_at)
 
 
 def _cut_to(size_bytes: int, page: Page) -> Page:
@@ -219,22 +253,25 @@ def totals(index: Index, role: str) -> dict[str, int]:
     """Name and number of entries of every actor or domain, most first, then by name."""
     check_summaries(index)
     with index.snapshot():
+        # Each text as the table has it, and the number that the index of texts has for it.
         found = index.connection.execute(
             f"""
-            SELECT text, name.id, sum(entries) AS total FROM (
+            SELECT text, sum(entries) AS total, name.id, (SELECT id FROM name AS indexed WHERE indexed.text = name.text)
+            FROM (
                 SELECT name, entries FROM presence WHERE role = :role
                 UNION ALL SELECT {role}, 1 FROM tail WHERE {role} IS NOT NULL
             ) JOIN name ON name.id = name GROUP BY name.id ORDER BY total DESC, text
             """,
             {"role": role},
         ).fetchall()
-        check_names(index, {text: number for text, number, _ in found})
         entries = index.connection.execute(
             "SELECT (SELECT coalesce(sum(entries), 0) FROM segment) + (SELECT count(op_high) FROM tail)"
         ).fetchone()
-    if entries[0] != sum(total for _, _, total in found):
+    if entries[0] != sum(total for _, total, _, _ in found):
         raise DamagedIndexError(f"the {role}s' entries do not add up")
-    return {text: total for text, _, total in found}
+    if any(number != indexed for _, _, number, indexed in found):
+        raise DamagedIndexError(f"the {role}s' names are not found by their texts")
+    return {text: total for text, total, _, _ in found}
 
 
 def highest_lamport_ts(index: Index, stop: int = END) -> int:
@@ -245,13 +282,11 @@ def highest_lamport_ts(index: Index, stop: int = END) -> int:
             "SELECT coalesce(max(max_lamport_ts), 0), coalesce(max(end_offset), 0) FROM segment WHERE end_offset <= ?",
             (stop,),
         ).fetchone()
-        rest = [
-            index.connection.execute(
-                f"SELECT coalesce(max(lamport_ts), 0) FROM {table} WHERE byte_offset >= ? AND byte_offset < ?",
-                (reach, stop),
-            ).fetchone()[0]
-            for table in ("line", "tail")
-        ]
+        rest = index.connection.execute(
+            "SELECT (SELECT coalesce(max(lamport_ts), 0) FROM line WHERE byte_offset >= ?1 AND byte_offset < ?2), "
+            "(SELECT coalesce(max(lamport_ts), 0) FROM tail WHERE byte_offset >= ?1 AND byte_offset < ?2)",
+            (reach, stop),
+        ).fetchone()
     return int(max(whole, *rest))
 
 
@@ -301,12 +336,12 @@ def find(index: Index, op_id: bytes) -> Place | None:
         f"SELECT {columns} FROM tail WHERE op_high = ? AND op_low = ?", (high, low)
     ).fetchone()
     if found:
-        return Place.of(found)
+        return places_of([found])[0]
     byte_offset = folded_at(index, op_id)
     if byte_offset is None:
         return None
     found = index.connection.execute(f"SELECT {columns} FROM line WHERE byte_offset = ?", (byte_offset,)).fetchone()
-    return Place.of(found)
+    return places_of([found])[0] if found else None
 
 
 def folded_at(index: Index, op_id: bytes) -> int | None:
@@ -415,6 +450,18 @@ class _Question:
     def next_segment(self) -> str:
         """SQL for the first of them, without the number."""
         return f"SELECT first_offset, end_offset FROM ({self.segments()} ORDER BY {self._key} LIMIT 1)"
+
+    def rows_by_name(self) -> str:
+        """SQL for the first rows with the one name asked for: a place, its segment and how many that has in all."""
+        role = self.roles[0]
+        return (
+            f"SELECT l.byte_offset, l.length, l.checksum, l.lamport_ts, s.first_offset "
+            f"FROM presence AS p_{role} CROSS JOIN segment AS s CROSS JOIN line AS l "
+            f"WHERE p_{role}.role = '{role}' AND p_{role}.name = :{role} AND s.first_offset = {self._key} "
+            f"AND {self._overlap()} "
+            f"AND l.byte_offset >= s.first_offset AND l.byte_offset < s.end_offset AND l.{role} = :{role} "
+            f"ORDER BY {self._key}, l.byte_offset LIMIT :limit"
+        )
 
     def whole_segments(self) -> str:
         """SQL for how many entries match in the segments that lie between start and stop, by their summaries."""

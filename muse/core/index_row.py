@@ -53,17 +53,18 @@ class Place(NamedTuple):
         """The byte offset after the line."""
         return self.byte_offset + self.length
 
-    @classmethod
-    def of(cls, values: Sequence[Any]) -> Place:
-        """The place that a damaged index could not give: SQLite columns hold values of any type.
 
-        Raises:
-            DamagedIndexError: a value is no integer.
-        """
-        byte_offset, length, checksum, lamport_ts = values
-        if type(byte_offset) is int and type(length) is int and type(checksum) is int:
-            return cls(byte_offset, length, checksum, lamport_ts)
-        raise DamagedIndexError(f"no row of an index: {str(values)[:200]}")
+def places_of(found: Sequence[tuple[Any, ...]]) -> list[Place]:
+    """The places in rows of an index that may be damaged: SQLite columns hold values of any type.
+
+    Raises:
+        DamagedIndexError: a value is no integer.
+    """
+    places = list(map(Place._make, found))
+    for byte_offset, length, checksum, _ in places:
+        if type(byte_offset) is not int or type(length) is not int or type(checksum) is not int:
+            raise DamagedIndexError(f"no row of an index: {str((byte_offset, length, checksum))[:200]}")
+    return places
 
 
 def op_numbers(op_id: bytes | None) -> tuple[int | None, int | None]:

@@ -96,7 +96,7 @@ __all__ = [
 ]
 
 Found = TypeVar("Found")
-_Read = Callable[[LogFile, Sequence[Place] | Span], Iterable[Found]]
+_Read = Callable[[LogFile, Sequence[Place] | Span], list[Found]]
 
 _PAGE_ROWS = 2048
 _PAGE_BYTES = 2 << 20
@@ -285,7 +285,7 @@ class OpLog:
 
             def fetch(index: Index) -> OpEntry | None:
                 row = find(index, key)
-                return None if row is None else next(iter(read_entries(self._file, [row])))
+                return None if row is None else read_entries(self._file, [row])[0]
 
             return self._sidecar.ask(fetch) if self._sidecar.size else None
 
@@ -392,7 +392,7 @@ class OpLog:
         def page(index: Index) -> tuple[list[Found], int | None]:
             span = next_span(index, wanted, size, _PAGE_BYTES)
             places, resume_at = span or next_page(index, wanted, size, _PAGE_BYTES)
-            return list(read(self._file, places)), resume_at
+            return read(self._file, places), resume_at
 
         while wanted.start < wanted.stop and limit != 0:
             size = _PAGE_ROWS if limit is None else min(limit, _PAGE_ROWS)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from itertools import pairwise
 from typing import cast
@@ -21,18 +20,18 @@ _MAX_GAP_BYTES = 16 << 10
 _MAX_RUN_BYTES = 1 << 20
 
 
-def read_entries(log: LogFile, places: Sequence[Place] | Span) -> Iterable[OpEntry]:
+def read_entries(log: LogFile, places: Sequence[Place] | Span) -> list[OpEntry]:
     """The entries at these places, in their order; raises as `read_lines`."""
     lines = read_lines(log, places)
-    if isinstance(places, Span):
-        with suppress(orjson.JSONDecodeError):
-            # One parse is faster than one for each line, and the same: no string of JSON holds a raw newline.
-            return cast(list[OpEntry], orjson.loads(b"[" + b",".join(lines) + b"]"))
-    # Only a line from another program can begin with a byte order mark.
-    return (orjson.loads(line if line.startswith(b"{") else tidy(line)) for line in lines)
+    try:
+        # One parse is faster than one for each line, and the same: each is known to be one whole object.
+        return cast(list[OpEntry], orjson.loads(b"[" + b",".join(lines) + b"]"))
+    except orjson.JSONDecodeError:
+        # A line from another program can begin with a byte order mark.
+        return [orjson.loads(tidy(line)) for line in lines]
 
 
-def read_lines(log: LogFile, places: Sequence[Place] | Span) -> Iterable[bytes]:
+def read_lines(log: LogFile, places: Sequence[Place] | Span) -> list[bytes]:
     """The lines at these places, in their order, each known to be a valid entry.
 
     A line whose checksum is the one in the index was found valid when it was indexed.
@@ -42,10 +41,12 @@ def read_lines(log: LogFile, places: Sequence[Place] | Span) -> Iterable[bytes]:
             which keeps the old checksum as evidence for `verify`.
         OSError: the log could not be read.
     """
-    return _span(log, places) if isinstance(places, Span) else _rows(log, places)
+    if isinstance(places, Span):
+        return _lines_in(log, places)
+    return [line for run in _runs(places) for line in _lines_at(log, run)]
 
 
-def _span(log: LogFile, span: Span) -> list[bytes]:
+def _lines_in(log: LogFile, span: Span) -> list[bytes]:
     lines = BytesIO(log.read(span.start, span.stop)).readlines()
     if len(lines) != span.lines or sum(map(checksum, lines)) != span.checksums:
         raise StaleIndexError(
@@ -54,26 +55,25 @@ def _span(log: LogFile, span: Span) -> list[bytes]:
     return lines
 
 
-def _rows(log: LogFile, rows: Sequence[Place]) -> Iterator[bytes]:
-    for run in _runs(rows):
-        start = run[0].byte_offset
-        data = log.read(start, run[-1].end)
-        for row in run:
-            line = data[row.byte_offset - start : row.end - start]
-            if checksum(line) != row.checksum:
-                raise StaleIndexError(
-                    f"the line at byte {row.byte_offset} is not what it was when it was indexed: run verify"
-                )
-            yield line
+def _lines_at(log: LogFile, run: Sequence[Place]) -> list[bytes]:
+    start = run[0].byte_offset
+    data = log.read(start, run[-1].end)
+    lines = [data[at - start : at - start + length] for at, length, _, _ in run]
+    for line, row in zip(lines, run, strict=True):
+        if checksum(line) != row.checksum:
+            raise StaleIndexError(
+                f"the line at byte {row.byte_offset} is not what it was when it was indexed: run verify"
+            )
+    return lines
 
 
-def _runs(rows: Sequence[Place]) -> Iterator[list[Place]]:
+def _runs(rows: Sequence[Place]) -> Iterator[Sequence[Place]]:
     """Rows that lie close together, to be fetched in one read."""
-    run: list[Place] = list(rows[:1])
-    for before, row in pairwise(rows):
-        if row.byte_offset - before.end > _MAX_GAP_BYTES or row.end - run[0].byte_offset > _MAX_RUN_BYTES:
-            yield run
-            run = []
-        run.append(row)
-    if run:
-        yield run
+    first = 0
+    for number, (before, row) in enumerate(pairwise(rows), start=1):
+        gap = row.byte_offset - before.byte_offset - before.length
+        if gap > _MAX_GAP_BYTES or row.byte_offset - rows[first].byte_offset > _MAX_RUN_BYTES:
+            yield rows[first:number]
+            first = number
+    if rows:
+        yield rows[first:]

@@ -232,7 +232,7 @@ class _Check:
                 line = self.log.read(byte_offset, byte_offset + length)
                 entry = decode_line(line)
                 first = find(fresh, op_id_bytes(entry["op_id"])) if entry else None
-                if first is not None and same_content(line, next(iter(read_lines(self.log, [first])))):
+                if first is not None and same_content(line, read_lines(self.log, [first])[0]):
                     self._found("duplicate", "note", byte_offset, length, reason)
                 else:
                     self._found(
