@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from muse.core.line import parse_object
+from muse.core.line import decode_plain_lines, parse_object
 from muse.core.op_log import InvalidEntryError, OpLog
 from tests import making, plain_scan
 from tests.making import entry, op_id
@@ -104,6 +104,33 @@ def test_a_damaged_domain_op_costs_its_line_alone(log: OpLog, name: str) -> None
 def test_any_way_to_write_json_is_read(line: bytes) -> None:
     """Spaces, escapes and number forms of other programs give the values that plain json gives."""
     assert exact(parse_object(line)) == exact(plain_scan.parse(line))
+
+
+def _plain_line(value: object) -> bytes:
+    """A line without spaces and escapes, as the engine writes it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+@pytest.mark.parametrize("between", [b",", b",0,", b",null,", b',"",'])
+def test_lines_that_reach_into_each_other_are_no_entries_when_decoded_together(between: bytes) -> None:
+    """One entry broken over two lines and two in one line are as many as lines, and yet all three are damage."""
+    broken, *two = (_plain_line(entry(number, domain_op={"op": [{"a": 1}, {"b": 2}]})) for number in (1, 2, 3))
+    opened, closed = broken.split(b'{"a":1},')
+    lines = [opened + b'{"a":1}\n', closed, two[0][:-1] + between + two[1]]
+    assert plain_scan.scan(b"".join(lines)).entries == []
+    assert decode_plain_lines(lines) is None
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("name", DAMAGE)
+def test_one_damaged_line_is_not_lost_among_plain_ones(name: str, number: int) -> None:
+    """Decoded together with plain lines, a damaged one sends all of them to be decoded one by one."""
+    lines = [_plain_line(entry(each)) for each in range(3)]
+    assert exact_list(decode_plain_lines(lines) or []) == exact_list([entry(each) for each in range(3)])
+    lines[number] = lines[number].replace(b'"domain_op":{', b'"domain_op":{"bad":' + DAMAGE[name] + b",")
+    scanned = plain_scan.scan(b"".join(lines))
+    together = decode_plain_lines(lines)
+    assert together is None or exact_list(together) == exact_list(scanned.entries)
 
 
 @given(st.binary(max_size=60) | st.text(max_size=40).map(lambda text: text.encode("utf-8", "surrogatepass")))

@@ -16,7 +16,7 @@ from muse.core.index_query import find
 from muse.core.line import check_length, checksum, encode_entry, same_content, tidy
 from muse.core.log_file import LogFile
 from muse.core.reader import read_lines
-from muse.core.scan import entry_row, op_id_bytes
+from muse.core.scan import entry_row, entry_rows, op_id_bytes
 from muse.core.sidecar import Sidecar
 
 _MAX_WRITES = 8
@@ -115,10 +115,10 @@ class Appender:
         seal = b"\n" if self._sidecar.tail_is_torn and self._tail_stays_torn() else b""
         self.create()
         begin = self._log.append(seal + b"".join([new.line for new in fresh])) + len(seal)
-        rows = []
-        for entry, op_id, line in fresh:
-            rows.append(entry_row(begin, line, entry, op_id))
-            begin += len(line)
+        if len(fresh) == 1:
+            rows = [entry_row(begin, fresh[0].line, fresh[0].entry, fresh[0].op_id)]
+        else:
+            rows = entry_rows(begin, [new.line for new in fresh], [new.entry for new in fresh])
         if not self._sidecar.wrote(rows):
             self._sidecar.look()
             self._write_again_what_was_glued(fresh)

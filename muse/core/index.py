@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import struct
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -188,7 +189,9 @@ class Index:
                 self._tail_lines += len(piece)
 
     def _insert(self, table: str, rows: Sequence[Row], names: _Names) -> None:
-        self.connection.executemany(_INSERT.format(table=table), [_values(row, names) for row in rows])
+        if not rows:
+            return
+        self.connection.executemany(_INSERT.format(table=table), _all_values(rows, names))
         if problems := [(row.byte_offset, *row.problem) for row in rows if row.problem]:
             self.connection.executemany("INSERT INTO non_entry VALUES (?, ?, ?)", problems)
 
@@ -301,12 +304,18 @@ class Index:
         """
         segments: list[tuple[int, int]] = []
         with self.transaction():
+            # Made when all lines are there it takes a third of the time.
+            (by_domain,) = self.connection.execute(
+                "SELECT sql FROM sqlite_master WHERE name = 'line_domain'"
+            ).fetchone()
+            self.connection.execute("DROP INDEX line_domain")
             for piece in _pieces(rows):
                 self._insert("line", piece, self._ids_of(piece))
                 segments.append((piece[0].byte_offset, piece[-1].end))
             if segments:
                 self._refer(0, segments[-1][1])
             self._demote_duplicates()
+            self.connection.execute(by_domain)
             for first, end in segments:
                 self._summarise(first, end)
         self._tail_lines = 0
@@ -472,6 +481,16 @@ def _values(row: Row, names: _Names) -> tuple[int | None, ...]:
         intent_number,
         reservation_number,
     )
+
+
+def _all_values(rows: Sequence[Row], names: _Names) -> Iterable[tuple[int | None, ...]]:
+    """`_values` of each; where all are entries column by column, which takes a third of the time."""
+    byte_offsets, lengths, checksums, lamport_ts, op_ids, *roles, _ = zip(*rows, strict=True)
+    if None in op_ids:
+        return [_values(row, names) for row in rows]
+    halves = struct.unpack(f">{2 * len(rows)}q", b"".join(op_ids))
+    numbers = [map(names.__getitem__, role) for role in roles]
+    return zip(byte_offsets, lengths, checksums, lamport_ts, halves[::2], halves[1::2], *numbers, strict=True)
 
 
 def _row_without_names(values: tuple[Any, ...]) -> Row:

@@ -30,7 +30,7 @@ KNOWN_MIGRATIONS = ["m0001_lines_and_segments"]
 """The names in migrations/migrations.py; repeated here because importing sqlite-utils takes longer
 than anything else this library does, and only a new index needs it."""
 
-_CACHE_KIB = 8000  # SQLite's own default is 2000: too small for the op_ids of a million entries
+_CACHE_KIB = 6000  # SQLite's own default is 2000: too small for the op_ids of a million entries
 _PAGE_BYTES = 1024  # an append rewrites a page of the tail: the smaller the page, the less is written
 
 _log = logging.getLogger(__name__)

@@ -8,7 +8,9 @@ same rules, whatever their spacing, escapes and key order.
 from __future__ import annotations
 
 import json
+import secrets
 import zlib
+from collections.abc import Sequence
 from typing import Any, cast
 
 import orjson
@@ -96,6 +98,36 @@ def decode_line(line: bytes) -> OpEntry | None:
     except InvalidEntryError as error:
         raise DamagedLineError(_nul_run(body) or str(error)) from None
     return cast(OpEntry, entry)
+
+
+def decode_plain_lines(lines: Sequence[bytes]) -> list[OpEntry] | None:
+    """The entries of lines that are all spelled as `encode_entry` spells them; None where one is not: decode each then.
+
+    Quicker than one after the other: all are parsed, written back and compared at once.
+    """
+    if any(line.count(b"[") + line.count(b"{") > MAX_NESTING for line in lines if len(line) > _DEEP_LINE_BYTES):
+        return None
+    # Nobody can know what stands between two lines, so no line can be made that reaches into the next one.
+    body = b"[" + _BETWEEN.join(lines) + b"]"
+    try:
+        values = orjson.loads(body)
+        entries = values[::2]
+        if values[1::2] != [_BETWEEN_VALUE] * (len(lines) - 1) or len(entries) != len(lines):
+            return None
+        # As in `parse_object`: a text that comes back is exact. Line by line it differs by the newlines.
+        if orjson.dumps(values) != body.replace(b"\n", b""):
+            return None
+        for entry in entries:
+            check_fields(entry)
+    except (orjson.JSONDecodeError, InvalidEntryError):
+        return None
+    return cast(list[OpEntry], entries)
+
+
+_BETWEEN_VALUE = secrets.token_hex(16)
+_BETWEEN = b',"' + _BETWEEN_VALUE.encode() + b'",'
+# Each level takes a bracket that opens and one that closes, and the names of the fields take more than these 100.
+_DEEP_LINE_BYTES = 2 * MAX_NESTING + 100
 
 
 def _nul_run(body: bytes) -> str:

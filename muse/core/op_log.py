@@ -99,7 +99,7 @@ Found = TypeVar("Found")
 _Read = Callable[[LogFile, Sequence[Place] | Span], list[Found]]
 
 _PAGE_ROWS = 2048
-_PAGE_BYTES = 2 << 20
+_PAGE_BYTES = 1 << 20
 
 
 class OpLog:

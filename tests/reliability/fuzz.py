@@ -30,13 +30,15 @@ import orjson
 from muse.core.checkpoint import read_record
 from muse.core.errors import DamagedCheckpointError, DamagedLineError, InvalidEntryError
 from muse.core.limits import MAX_NESTING
-from muse.core.line import decode_line, parse_object
+from muse.core.line import decode_line, decode_plain_lines, parse_object
 from muse.core.op_log import OpLog, OpLogCheckpoint
 from tests import making, plain_scan
 from tests.plain_scan import BOM, Damaged, exact
 from tests.reliability.material import Material, digest_of, make, quick_folder, some_entries
 
 BLANKS = b" \t\r"
+_GOOD = making.entry(1)
+_GOOD_LINE = orjson.dumps(_GOOD) + b"\n"
 MEASURED_EVERY = 499
 """The memory of every how manyeth input is measured: tracing slows it down."""
 PEAK_PER_BYTE = 160
@@ -261,6 +263,9 @@ def check_line(line: bytes) -> str:
         assert expected is not None, "decoded, but is damage"
         assert ("" if entry is None else exact(entry)) == expected, "decoded as another value"
         outcome = "blank" if entry is None else "entry"
+    together = decode_plain_lines([_GOOD_LINE, line + b"\n", _GOOD_LINE])
+    if together is not None:
+        assert list(map(exact, together)) == [exact(_GOOD), expected, exact(_GOOD)], "decoded together it is another"
     check_object(line.removeprefix(BOM).strip(BLANKS))
     return outcome
 
