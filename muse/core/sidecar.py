@@ -12,6 +12,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 from typing import TypeVar
@@ -148,16 +149,19 @@ class Sidecar:
             self._give_up(error)
 
     def _look_up_to(self, index: Index, size: int) -> None:
-        for row in scan_rows(self._log, self.end, size):
-            if row.op_id is not None:
-                first = self._find(index, row.op_id)
-                # Another process may have indexed this very line already.
-                if first is not None and first != row.byte_offset:
-                    row = Row(*row[:3], problem=duplicate_of(row.op_id, first))  # noqa: PLW2901
-                else:
-                    self._know(row)
-            self._unindexed.append(row)
-            self.end = row.end
+        rows = scan_rows(self._log, self.end, size)
+        while piece := list(islice(rows, SEGMENT_LINES)):
+            there = self._find_all(index, {row.op_id for row in piece if row.op_id is not None})
+            for row in piece:
+                if row.op_id is not None:
+                    first = there.get(row.op_id, self._op_ids.get(row.op_id))
+                    # Another process may have indexed this very line already.
+                    if first is not None and first != row.byte_offset:
+                        row = Row(*row[:3], problem=duplicate_of(row.op_id, first))  # noqa: PLW2901
+                    else:
+                        self._know(row)
+                self._unindexed.append(row)
+                self.end = row.end
             if len(self._unindexed) >= MAX_UNINDEXED:
                 self._feed(index, READ_WAIT_MS)
         # An index that others have fed further may be ahead of the size that was measured before.
@@ -173,6 +177,10 @@ class Sidecar:
         return folded_at(index, op_id) if found is None else found
 
     def _find_all(self, index: Index, op_ids: Collection[bytes]) -> dict[bytes, int]:
+        if len(op_ids) == 1:
+            (op_id,) = op_ids
+            byte_offset = self._find(index, op_id)
+            return {} if byte_offset is None else {op_id: byte_offset}
         found = {op_id: self._op_ids[op_id] for op_id in self._op_ids.keys() & op_ids}
         return found | folded_among(index, [op_id for op_id in op_ids if op_id not in found])
 
