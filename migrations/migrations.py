@@ -37,13 +37,14 @@ _LINE_DIGEST = """
 """
 _REF_DIGEST = "((31 * {prefix} + 17 * (byte_offset % 2147483647)) % 2147483647)"
 _PRESENCE_DIGEST = """
-    ((3 * unicode(role) + 5 * length(role) + 31 * name + 17 * (segment % 2147483647) + 101 * entries) % 2147483647
-     * (1 + segment % 10007))
+    ((31 * name * (1 + segment % 10007) + 17 * (segment % 2147483647) + 101 * entries) % 2147483647)
 """
 _SEGMENT_DIGEST = """
     ((first_offset % 2147483647 + 3 * (end_offset % 2147483647) + 5 * entries + 7 * intents + 11 * reservations
       + 13 * (coalesce(min_lamport_ts, -1) % 2147483647) + 17 * (coalesce(max_lamport_ts, -1) % 2147483647)
-      + 19 * (lines_digest % 2147483647) + 23 * (refs_digest % 2147483647) + 29 * (names_digest % 2147483647))
+      + 19 * (lines_digest % 2147483647) + 23 * (refs_digest % 2147483647) + 29 * (actors_digest % 2147483647)
+      + 31 * (domains_digest % 2147483647) + 37 * (intents_digest % 2147483647)
+      + 41 * (reservations_digest % 2147483647))
      % 2147483647)
 """
 
@@ -112,7 +113,10 @@ def m0001_lines_and_segments(db: Database) -> None:
             max_lamport_ts INTEGER,
             lines_digest   INTEGER NOT NULL,
             refs_digest    INTEGER NOT NULL,
-            names_digest   INTEGER NOT NULL,
+            actors_digest  INTEGER NOT NULL,
+            domains_digest INTEGER NOT NULL,
+            intents_digest INTEGER NOT NULL,
+            reservations_digest INTEGER NOT NULL,
             digest         INTEGER GENERATED ALWAYS AS ({_SEGMENT_DIGEST}) STORED,
             digest_now     INTEGER GENERATED ALWAYS AS ({_SEGMENT_DIGEST}) VIRTUAL
         )

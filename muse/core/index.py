@@ -84,7 +84,7 @@ class Index:
         self._patience_ms = -1
         # What index_check has found sound already, through this connection.
         self.segments_are_checked = False
-        self.names_are_checked = False
+        self.checked_roles: set[str] = set()
         self.op_refs_are_checked = False
         self.checked_segments: set[int] = set()
         self.checked_presence: set[tuple[int, str, int]] = set()
@@ -267,9 +267,9 @@ class Index:
             for role, name in zip(ROLES, names, strict=True):
                 if name is not None:
                     presence[role, name] += entries
-        names_digest = 0
+        digests = dict.fromkeys(ROLES, 0)
         for (role, name), entries in presence.items():
-            names_digest += self._scalar(
+            digests[role] += self._scalar(
                 "INSERT INTO presence (role, name, segment, entries) VALUES (?, ?, ?, ?) RETURNING digest_now",
                 *(role, name, first, entries),
             )
@@ -277,8 +277,9 @@ class Index:
         self.connection.execute(
             """
             INSERT INTO segment (first_offset, end_offset, entries, intents, reservations,
-                                 min_lamport_ts, max_lamport_ts, lines_digest, refs_digest, names_digest)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                                 min_lamport_ts, max_lamport_ts, lines_digest, refs_digest,
+                                 actors_digest, domains_digest, intents_digest, reservations_digest)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             (
                 first,
@@ -290,7 +291,7 @@ class Index:
                 max((each for each in highest if each is not None), default=None),
                 sum(lines_digest),
                 sum(refs_digest),
-                names_digest,
+                *digests.values(),
             ),
         )
 

@@ -11,6 +11,8 @@ docs/reliability.md says which damage is noticed when, and which only by `verify
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from muse.core.index import Index
 from muse.core.index_row import DamagedIndexError
 
@@ -41,28 +43,27 @@ def check_segments(index: Index) -> None:
     index.segments_are_checked = True
 
 
-def check_summaries(index: Index) -> None:
-    """Check the segments, and that the names in them add up to their entries.
+def check_names(index: Index, roles: Iterable[str]) -> None:
+    """Check the segments, and that the names which play these roles in them add up to their entries.
 
     Raises:
         DamagedIndexError: they do not.
     """
     check_segments(index)
-    if index.names_are_checked:
-        return
-    with index.snapshot():
-        expected = index.connection.execute(
-            "SELECT coalesce(sum(entries), 0), coalesce(sum(entries), 0), "
-            "coalesce(sum(intents), 0), coalesce(sum(reservations), 0) FROM segment"
-        ).fetchone()
-        found = dict(index.connection.execute("SELECT role, sum(entries) FROM presence GROUP BY role"))
-        names = index.connection.execute("SELECT coalesce(sum(digest_now), 0) FROM presence").fetchone()
-        names_expected = index.connection.execute("SELECT coalesce(sum(names_digest), 0) FROM segment").fetchone()
-    if names != names_expected or expected != tuple(
-        found.get(role, 0) for role in ("actor", "domain", "intent", "reservation")
-    ):
-        raise DamagedIndexError("the names in the segments do not add up to their entries")
-    index.names_are_checked = True
+    for role in set(roles) - index.checked_roles:
+        with index.snapshot():
+            expected = index.connection.execute(
+                f"SELECT coalesce(sum({_NUMBER_OF[role]}), 0), coalesce(sum({role}s_digest), 0) FROM segment"
+            ).fetchone()
+            found = index.connection.execute(
+                "SELECT coalesce(sum(entries), 0), coalesce(sum(digest_now), 0) FROM presence WHERE role = ?", (role,)
+            ).fetchone()
+        if found != expected:
+            raise DamagedIndexError(f"the {role}s in the segments do not add up to their entries")
+        index.checked_roles.add(role)
+
+
+_NUMBER_OF = {"actor": "entries", "domain": "entries", "intent": "intents", "reservation": "reservations"}
 
 
 def check_segment(index: Index, first: int, end: int) -> None:
@@ -96,7 +97,7 @@ def check_presence(index: Index, role: str, name: int, first: int, end: int) -> 
         index, f"SELECT entries FROM presence WHERE role = '{role}' AND name = :name AND segment = :first", span
     )
     found = _number(
-        index, f"SELECT count(*) FROM line WHERE byte_offset >= :first AND byte_offset < :end AND {role} = :name", span
+        index, f"SELECT count(*) FROM line WHERE byte_offset >= :first AND byte_offset < :end AND +{role} = :name", span
     )
     if expected != found:
         raise DamagedIndexError(f"of {expected} entries between the bytes {first} and {end} it knows {found}")
