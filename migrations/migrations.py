@@ -65,7 +65,7 @@ WHERE op_high IS NOT NULL
 
 
 @migrations()
-def m0001_lines_and_segments(db: Database) -> None:
+def m0001_lines_segments_domains(db: Database) -> None:
     """Lines by byte offset, their op_ids and names, and a summary of every some thousand of them."""
     db.execute("CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)")
     db.execute(

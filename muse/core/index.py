@@ -87,7 +87,6 @@ class Index:
         self.checked_roles: set[str] = set()
         self.op_refs_are_checked = False
         self.checked_segments: set[int] = set()
-        self.checked_presence: set[tuple[int, str, int]] = set()
         self._tail_lines = self._scalar("SELECT count(*) FROM tail")
 
     def close(self) -> None:

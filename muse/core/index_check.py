@@ -82,28 +82,6 @@ def check_segment(index: Index, first: int, end: int) -> None:
     index.checked_segments.add(first)
 
 
-def check_presence(index: Index, role: str, name: int, first: int, end: int) -> None:
-    """Check that a segment has as many entries with this name as were counted when it was made.
-
-    Cheaper than `check_segment`, and enough where the entries with one name are all that is wanted.
-
-    Raises:
-        DamagedIndexError: it has fewer or more.
-    """
-    if first in index.checked_segments or (first, role, name) in index.checked_presence:
-        return
-    span = {"name": name, "first": first, "end": end}
-    expected = _number(
-        index, f"SELECT entries FROM presence WHERE role = '{role}' AND name = :name AND segment = :first", span
-    )
-    found = _number(
-        index, f"SELECT count(*) FROM line WHERE byte_offset >= :first AND byte_offset < :end AND +{role} = :name", span
-    )
-    if expected != found:
-        raise DamagedIndexError(f"of {expected} entries between the bytes {first} and {end} it knows {found}")
-    index.checked_presence.add((first, role, name))
-
-
 def check_row(index: Index, byte_offset: int) -> None:
     """Check that the row of the line at `byte_offset` is as it was written, as far as its digests tell.
 

@@ -55,15 +55,19 @@ class Place(NamedTuple):
 
 
 def places_of(found: Sequence[tuple[Any, ...]]) -> list[Place]:
-    """The places in rows of an index that may be damaged: SQLite columns hold values of any type.
+    """The places in rows of an index that may be damaged: SQLite columns hold values of any type, in any order.
 
     Raises:
-        DamagedIndexError: a value is no integer.
+        DamagedIndexError: a value is no integer, or a line does not lie behind the one before.
     """
     places = list(map(Place._make, found))
+    reached = 0
     for byte_offset, length, checksum, _ in places:
         if type(byte_offset) is not int or type(length) is not int or type(checksum) is not int:
             raise DamagedIndexError(f"no row of an index: {str((byte_offset, length, checksum))[:200]}")
+        if byte_offset < reached:
+            raise DamagedIndexError(f"the line at byte {byte_offset} stands behind byte {reached}")
+        reached = byte_offset + length
     return places
 
 
