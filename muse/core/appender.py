@@ -103,14 +103,15 @@ class Appender:
         """
         self.check_usable()
         self._sidecar.look()
+        looked_to = self._sidecar.end
         if len(batch) > 1 or (batch and self._sidecar.find(batch[0].op_id) is not None):
             batch = self._not_there_yet(batch)
         if batch:
-            self.write(batch)
+            self.write(batch, looked_to)
         return len(batch)
 
-    def write(self, fresh: Sequence[Encoded]) -> None:
-        """Write entries that the log is known not to hold; the sidecar has just looked."""
+    def write(self, fresh: Sequence[Encoded], looked_to: int) -> None:
+        """Write entries that the log below `looked_to` is known not to hold; the sidecar has just looked."""
         # A fragment without its newline ends here: ours starts on a line of its own.
         seal = b"\n" if self._sidecar.tail_is_torn and self._tail_stays_torn() else b""
         self.create()
@@ -119,7 +120,8 @@ class Appender:
             rows = [entry_row(begin, fresh[0].line, fresh[0].entry, fresh[0].op_id)]
         else:
             rows = entry_rows(begin, [new.line for new in fresh], [new.entry for new in fresh])
-        if not self._sidecar.wrote(rows):
+        # What was looked at in between, while a writer finished its line, may hold the same entries.
+        if self._sidecar.end != looked_to or not self._sidecar.wrote(rows):
             self._sidecar.look()
             self._write_again_what_was_glued(fresh)
         if self._sync_each:

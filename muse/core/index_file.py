@@ -48,9 +48,8 @@ def open_index(folder: Path) -> Index | None:
             return None
         connection = _connect(path)
         try:
-            applied = [name for (name,) in connection.execute("SELECT name FROM _sqlite_migrations ORDER BY id")]
-            if applied != KNOWN_MIGRATIONS:
-                _log.warning("%s: schema %s is not the one of this version; it will be rebuilt", path, applied)
+            if not _has_our_schema(connection):
+                _log.warning("%s: its schema is not the one of this version; it will be rebuilt", path)
                 connection.close()
                 return None
             connection.execute("PRAGMA wal_autocheckpoint = 0")
@@ -69,6 +68,36 @@ def open_index(folder: Path) -> Index | None:
             connection.close()
             raise
         return index
+
+
+@contextmanager
+def at_rest(folder: Path) -> Iterator[Index | None]:
+    """The session's index to read from while nobody has it open; None where somebody has, or there is none.
+
+    Without locks of SQLite's own and the two files beside it, which take longer to make than a short question.
+    Whoever opens an index waits for the folder's lock meanwhile. A process that died with it open leaves its
+    write-ahead log behind; then this gives None, and `open_index` takes care of it.
+
+    Raises:
+        sqlite3.Error, OSError: it can't be read.
+    """
+    path = folder / INDEX_NAME
+    with durable.exclusive_lock(folder):
+        if any(side.exists() for side in _with_sides(path)[1:]) or path.is_symlink() or not path.is_file():
+            yield None
+            return
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False
+        )
+        try:
+            yield Index(connection, None) if _has_our_schema(connection) else None
+        finally:
+            connection.close()
+
+
+def _has_our_schema(connection: sqlite3.Connection) -> bool:
+    applied = connection.execute("SELECT name FROM _sqlite_migrations ORDER BY id").fetchall()
+    return [name for (name,) in applied] == KNOWN_MIGRATIONS
 
 
 def open_in_memory(rows: Iterable[Row]) -> Index:

@@ -254,7 +254,7 @@ class OpLog:
                 reservation_id=reservation_id,
             )
             # A fresh op_id can't be there yet, so nothing is looked up.
-            self._appender.write([encode(entry, self._max_line_bytes)])
+            self._appender.write([encode(entry, self._max_line_bytes)], self._sidecar.end)
             return entry
 
     # -- reading --------------------------------------------------------------------------------------

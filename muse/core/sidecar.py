@@ -334,13 +334,13 @@ class Sidecar:
         if index is None:
             return None
         try:
-            fits = self._fits(index)
+            ours = fits(index, self._log)
         except BaseException:
             index.close()
             raise
-        if not fits:
+        if not ours:
             index.close()
-        return index if fits else None
+        return index if ours else None
 
     def _adopt(self, index: Index) -> None:
         """Start from what `index` covers."""
@@ -350,28 +350,6 @@ class Sidecar:
         self._op_ids = tail_op_ids(index)
         self._unindexed = []
         self._clock.observe(highest_lamport_ts(index))
-
-    def _fits(self, index: Index) -> bool:
-        """Whether the index is this log's: its first lines and its last ones lie where it says.
-
-        Of two neighbours one is enough: a flipped bit in the other must not look like another log,
-        or what the index knows of that line would be forgotten with it.
-        """
-        for rows in index.boundary_rows():
-            # Asked after the rows were read: others may append and index in between.
-            size = self._log.size()
-            if rows and (rows[0].end > size or not any(self._is_there(row) for row in rows)):
-                _log.warning(
-                    "%s: the index is of another log, or the log was cut: its line at byte %d is not there; the "
-                    "index will be rebuilt from the log",
-                    self._folder,
-                    rows[0].byte_offset,
-                )
-                return False
-        return True
-
-    def _is_there(self, row: Row) -> bool:
-        return describes(row, self._log.read(max(row.byte_offset - 1, 0), row.end))
 
     def _give_up(self, error: Exception) -> None:
         """Stop using the index at hand. A bad moment is waited out in memory; a bad file is rebuilt."""
@@ -396,3 +374,27 @@ class Sidecar:
             yield row
         if progress:
             progress(size, size)
+
+
+def fits(index: Index, log: LogFile) -> bool:
+    """Whether the index is this log's: its first lines and its last ones lie where it says.
+
+    Of two neighbours one is enough: a flipped bit in the other must not look like another log,
+    or what the index knows of that line would be forgotten with it.
+    """
+    for rows in index.boundary_rows():
+        # Asked after the rows were read: others may append and index in between.
+        size = log.size()
+        if rows and (rows[0].end > size or not any(_is_there(row, log) for row in rows)):
+            _log.warning(
+                "%s: the index is of another log, or the log was cut: its line at byte %d is not there; the "
+                "index will be rebuilt from the log",
+                log.path.parent,
+                rows[0].byte_offset,
+            )
+            return False
+    return True
+
+
+def _is_there(row: Row, log: LogFile) -> bool:
+    return describes(row, log.read(max(row.byte_offset - 1, 0), row.end))

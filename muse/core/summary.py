@@ -6,14 +6,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from muse.core.checkpoint import OpLogCheckpoint, current_checkpoint
+from muse.core.checkpoint import Cut, OpLogCheckpoint, current_checkpoint, fit, read_record
 from muse.core.clock import LamportClock
 from muse.core.errors import CheckpointError
-from muse.core.index import Index
-from muse.core.index_query import Filter, count, highest_lamport_ts, totals
+from muse.core.index import INDEX_FAULTS, Index
+from muse.core.index_file import at_rest
+from muse.core.index_query import highest_lamport_ts, totals
 from muse.core.log_file import LogFile
 from muse.core.session import CHECKPOINT_NAME, LOG_NAME, list_sessions, session_folder
-from muse.core.sidecar import Sidecar
+from muse.core.sidecar import Sidecar, fits
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,30 @@ def describe_sessions(repo_root: Path | str) -> list[SessionSummary]:
 def _describe(repo_root: Path, session_id: str) -> SessionSummary:
     folder = session_folder(repo_root, session_id)
     log = LogFile(folder / LOG_NAME, durable_names=False)
+    try:
+        return _at_rest(folder, log, session_id) or _caught_up(folder, log, session_id)
+    finally:
+        log.close()
+
+
+def _at_rest(folder: Path, log: LogFile, session_id: str) -> SessionSummary | None:
+    """The summary of a session that nobody is at work on; None where it takes more than a look at its index."""
+    try:
+        checkpoint = read_record(folder / CHECKPOINT_NAME, session_id)
+        # After the checkpoint was read, so that it can't cover more than is counted here.
+        size = log.size()
+        with at_rest(folder) as index:
+            if size == 0 or index is None or index.covered() != size or not fits(index, log):
+                return None
+            path = folder / CHECKPOINT_NAME
+            covered = fit(index, log=log, end=size, path=path, session_id=session_id, record=checkpoint)
+            return _summary(index, session_id, size, checkpoint, covered, None)
+    except (*INDEX_FAULTS, CheckpointError, OSError):
+        return None
+
+
+def _caught_up(folder: Path, log: LogFile, session_id: str) -> SessionSummary:
+    """The summary of any session, its index fed or rebuilt first."""
     sidecar = Sidecar(folder, log, LamportClock())
     try:
         checkpoint, covered, problem = None, None, None
@@ -66,18 +91,34 @@ def _describe(repo_root: Path, session_id: str) -> SessionSummary:
             problem = str(error)
         # After the checkpoint was read, so that it can't cover more than is counted here.
         sidecar.look()
-        if sidecar.size == 0:
+        size = sidecar.size
+        if size == 0:
             return SessionSummary(session_id, 0, None if problem else 0, 0, {}, {}, 0, checkpoint, problem)
-        ops, max_lamport_ts, actors, domains = sidecar.ask(_answers)
-        pending = None if covered is None else ops - covered.op_count
-        return SessionSummary(
-            session_id, ops, pending, max_lamport_ts, actors, domains, sidecar.size, checkpoint, problem
-        )
+        return sidecar.ask(lambda index: _summary(index, session_id, size, checkpoint, covered, problem))
     finally:
         sidecar.close()
-        log.close()
 
 
-def _answers(index: Index) -> tuple[int, int, dict[str, int], dict[str, int]]:
+def _summary(
+    index: Index,
+    session_id: str,
+    size: int,
+    checkpoint: OpLogCheckpoint | None,
+    covered: Cut | None,
+    problem: str | None,
+) -> SessionSummary:
     with index.snapshot():
-        return count(index, Filter()), highest_lamport_ts(index), totals(index, "actor"), totals(index, "domain")
+        actors = totals(index, "actor")
+        ops = sum(actors.values())
+        pending = None if covered is None else ops - covered.op_count
+        return SessionSummary(
+            session_id,
+            ops,
+            pending,
+            highest_lamport_ts(index),
+            actors,
+            totals(index, "domain"),
+            size,
+            checkpoint,
+            problem,
+        )

@@ -76,6 +76,29 @@ def test_flipped_bit_in_an_op_id_at_either_end_of_the_log_is_noticed(repo: Path,
 
 
 @pytest.mark.parametrize("batch", [1, 3])
+def test_writer_finishes_its_line_and_another_writes_the_same_entries_meanwhile(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    """Row 1: who waits for a line to be finished looks again, and entries that came meanwhile are indexed once."""
+    filled(repo, 5)
+    path = making.log_path(repo)
+    unfinished, made = line(entry(50)), entries(batch, start=20)
+    add_bytes(path, unfinished[:-10])
+    rest = [unfinished[-10:] + b"".join(map(line, made))]
+
+    def others_write(_seconds: float) -> None:
+        if rest:
+            add_bytes(path, rest.pop())
+
+    monkeypatch.setattr("muse.core.appender.time.sleep", others_write)
+    with OpLog(repo, "s") as log:
+        log.append_many(made)
+        scanned = making.assert_same_as_scan(log, path)
+        assert len(scanned.entries) == 5 + 1 + batch
+        assert log.verify().counts.get("index-differs", 0) == 0
+
+
+@pytest.mark.parametrize("batch", [1, 3])
 def test_fragment_lands_between_look_and_write(repo: Path, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     """Row 2: a writer that dies there leaves its fragment in front of our line; ours is written again on its own."""
     filled(repo, 5)
