@@ -426,15 +426,7 @@ def test_threads_that_checkpoint_at_once_never_move_it_backwards(repo: Path) -> 
 def test_processes_that_checkpoint_at_once_never_lose_one(repo: Path) -> None:
     """Three processes append and checkpoint in turn: each one's checkpoints rise and the last one stands."""
     workers = [making.start_worker("checkpoint_often", repo, f"w{number}", 60) for number in range(3)]
-    for worker in workers:
-        assert making.pipe_of(worker).readline()
-    for worker in workers:
-        assert worker.stdin is not None
-        worker.stdin.write(b"go\n")
-        worker.stdin.flush()
-    told = [json.loads(making.pipe_of(worker).readline()) for worker in workers]
-    for worker in workers:
-        making.end(worker)
+    told = making.race(workers)
     numbers = []
     for own in told:
         assert {each for each in own if isinstance(each, str)} <= {"CheckpointBackwardsError"}

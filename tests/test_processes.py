@@ -17,17 +17,9 @@ from tests import making, plain_scan
 
 def start_together(repo: Path, count: int, each: int, actor: str = "actor-{}") -> list[list[list[str | int]]]:
     """Let `count` processes record `each` operations at once; what each of them was acknowledged."""
-    workers = [making.start_worker("record", repo, "s", actor.format(number), each) for number in range(count)]
-    for worker in workers:
-        assert making.pipe_of(worker).readline()
-    for worker in workers:
-        assert worker.stdin is not None
-        worker.stdin.write(b"go\n")
-        worker.stdin.flush()
-    told = [json.loads(making.pipe_of(worker).readline()) for worker in workers]
-    for worker in workers:
-        making.end(worker)
-        assert worker.returncode == 0
+    told: list[list[list[str | int]]] = making.race(
+        [making.start_worker("record", repo, "s", actor.format(number), each) for number in range(count)]
+    )
     return told
 
 

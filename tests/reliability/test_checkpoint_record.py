@@ -158,15 +158,7 @@ def test_record_can_not_be_opened_or_read(repo: Path, strace: str, error: str) -
 def test_two_checkpointers_at_once(repo: Path) -> None:
     """Row 17: whichever comes later, the record never moves backwards, and no op is pending or covered twice."""
     workers = [making.start_worker("checkpoint_often", repo, f"w{number}", 40) for number in range(2)]
-    for worker in workers:
-        assert making.pipe_of(worker).readline()
-    for worker in workers:
-        assert worker.stdin is not None
-        worker.stdin.write(b"go\n")
-        worker.stdin.flush()
-    told = [json.loads(making.pipe_of(worker).readline()) for worker in workers]
-    for worker in workers:
-        making.end(worker)
+    told = making.race(workers)
     with OpLog(repo, "s") as log:
         scanned = making.assert_same_as_scan(log, log.path)
         record = log.read_checkpoint()
