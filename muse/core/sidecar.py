@@ -385,7 +385,7 @@ def fits(index: Index, log: LogFile) -> bool:
     for rows in index.boundary_rows():
         # Asked after the rows were read: others may append and index in between.
         size = log.size()
-        if rows and (rows[0].end > size or not any(_is_there(row, log) for row in rows)):
+        if rows and (rows[0].end > size or not any(_is_there(row, log) for row in rows) or _lost_its_end(rows[0], log)):
             _log.warning(
                 "%s: the index is of another log, or the log was cut: its line at byte %d is not there; the "
                 "index will be rebuilt from the log",
@@ -394,6 +394,11 @@ def fits(index: Index, log: LogFile) -> bool:
             )
             return False
     return True
+
+
+def _lost_its_end(row: Row, log: LogFile) -> bool:
+    """Whether the row's line has no newline, and an index that knows it is ahead of its log."""
+    return log.read(row.end - 1, row.end) != b"\n"
 
 
 def _is_there(row: Row, log: LogFile) -> bool:

@@ -75,6 +75,22 @@ def test_flipped_bit_in_an_op_id_at_either_end_of_the_log_is_noticed(repo: Path,
     assert begin in {each.byte_offset for each in report.findings if each.severity == "damage"}
 
 
+@pytest.mark.parametrize("number", [0, 1, -2, -1])
+def test_flipped_bit_in_a_newline_at_either_end_of_the_log_is_noticed(repo: Path, number: int) -> None:
+    """Row 3: two lines become one, or the last one a torn tail that the index knew as a whole line."""
+    filled(repo, 6)
+    path = making.log_path(repo)
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[number] = lines[number][:-1] + b"\x0b"
+    path.write_bytes(b"".join(lines))
+    with OpLog(repo, "s") as log:
+        making.assert_same_as_scan(log, path)
+        assert not log.verify().ok or number == -1
+        log.append(entry(9))
+        making.assert_same_as_scan(log, path)
+        assert not log.verify().ok
+
+
 @pytest.mark.parametrize("batch", [1, 3])
 def test_writer_finishes_its_line_and_another_writes_the_same_entries_meanwhile(
     repo: Path, monkeypatch: pytest.MonkeyPatch, batch: int
