@@ -23,6 +23,7 @@ from muse.core.op_log import (
     LogReplacedError,
     MuseError,
     OpLog,
+    describe_sessions,
 )
 from tests import making, plain_scan
 from tests.making import entries, entry, op_id
@@ -513,3 +514,19 @@ def test_guarantee_7_any_course_of_appends_cuts_and_checkpoints_keeps_to_the_pla
         for cut, count in cuts:
             assert exact_list(log.replay_since_checkpoint(upto=cut)) == exact_list(made[covered:count])
         log.close()
+
+
+def test_pending_of_a_session_counts_what_is_replayed_after_a_covered_line_was_damaged(repo: Path) -> None:
+    """A damaged line below the checkpoint is no entry any more; none of those after it are taken for covered."""
+    with OpLog(repo, "s") as log:
+        log.append_many(entries(6))
+        log.checkpoint("snapshot")
+        log.append_many(entries(3, start=7))
+    lines = making.log_path(repo).read_bytes().splitlines(keepends=True)
+    lines[2] = b"x" * (len(lines[2]) - 1) + b"\n"
+    making.log_path(repo).write_bytes(b"".join(lines))
+    making.log_path(repo).with_name("index.db").unlink()
+    with OpLog(repo, "s") as log:
+        assert len(log.replay_since_checkpoint()) == 3
+    (summary,) = describe_sessions(repo)
+    assert (summary.ops, summary.pending) == (8, 3)

@@ -144,7 +144,7 @@ class Index:
             # Mostly the others have indexed their lines themselves by now, and one's own is left.
             known = self.covered()
             rows = [row for row in rows if row.byte_offset >= known] or rows[-1:]
-        if len(rows) == 1 and self.append_next(rows[0]):
+        if len(rows) == 1 and self._append_next(rows[0]):
             return True
         with self.transaction():
             covered = self.covered()
@@ -157,7 +157,7 @@ class Index:
         self._maybe_wal_checkpoint()
         return True
 
-    def append_next(self, row: Row) -> bool:
+    def _append_next(self, row: Row) -> bool:
         """The short way for the usual case: one entry, right after the last, all names known.
 
         False where it is another case, and nothing was done.

@@ -46,8 +46,7 @@ def encode_entry(entry: OpEntry, max_line_bytes: int) -> bytes:
     except TypeError as error:
         check_exact(entry)
         raise InvalidEntryError(find_unencodable(entry) or f"entry: {error}") from None
-    if len(line) > max_line_bytes:
-        check_length(line, max_line_bytes)
+    check_length(line, max_line_bytes)
     return line
 
 

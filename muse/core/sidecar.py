@@ -222,7 +222,7 @@ class Sidecar:
         if not rows:
             return
         index.wait_up_to(wait_ms)
-        if (len(rows) > 1 or not index.append_next(rows[0])) and not index.extend(rows):
+        if not index.extend(rows):
             # It ends before what it had: made anew or set back by somebody.
             size = self.size
             self._adopt(index)

@@ -11,7 +11,7 @@ from muse.core.clock import LamportClock
 from muse.core.errors import CheckpointError
 from muse.core.index import INDEX_FAULTS, Index
 from muse.core.index_file import at_rest
-from muse.core.index_query import highest_lamport_ts, totals
+from muse.core.index_query import Filter, count, highest_lamport_ts, totals
 from muse.core.log_file import LogFile
 from muse.core.session import CHECKPOINT_NAME, LOG_NAME, list_sessions, session_folder
 from muse.core.sidecar import Sidecar, fits
@@ -110,7 +110,8 @@ def _summary(
     with index.snapshot():
         actors = totals(index, "actor")
         ops = sum(actors.values())
-        pending = None if covered is None else ops - covered.op_count
+        # Counted, not subtracted: of what the checkpoint covers a line may have been damaged since.
+        pending = None if covered is None else count(index, Filter(start=covered.byte_offset))
         return SessionSummary(
             session_id,
             ops,
