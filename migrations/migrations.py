@@ -65,7 +65,7 @@ WHERE op_high IS NOT NULL
 
 
 @migrations()
-def m0001_lines_segments_domains(db: Database) -> None:
+def m0001_lines_segments_presences(db: Database) -> None:
     """Lines by byte offset, their op_ids and names, and a summary of every some thousand of them."""
     db.execute("CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)")
     db.execute(
@@ -122,18 +122,19 @@ def m0001_lines_segments_domains(db: Database) -> None:
         )
         """
     )
-    db.execute(
-        f"""
-        CREATE TABLE presence (
-            role       TEXT NOT NULL,
-            name       INTEGER NOT NULL,
-            segment    INTEGER NOT NULL,
-            entries    INTEGER NOT NULL,
-            digest_now INTEGER GENERATED ALWAYS AS ({_PRESENCE_DIGEST}) VIRTUAL,
-            PRIMARY KEY (role, name, segment)
-        ) WITHOUT ROWID
-        """
-    )
+    # A table for each role: what is altered in one can't lead a search in another astray.
+    for role in ("actor", "domain", "intent", "reservation"):
+        db.execute(
+            f"""
+            CREATE TABLE {role}_presence (
+                name       INTEGER NOT NULL,
+                segment    INTEGER NOT NULL,
+                entries    INTEGER NOT NULL,
+                digest_now INTEGER GENERATED ALWAYS AS ({_PRESENCE_DIGEST}) VIRTUAL,
+                PRIMARY KEY (name, segment)
+            ) WITHOUT ROWID
+            """
+        )
     db.execute(
         """
         CREATE TABLE checkpoint_seen (

@@ -20,6 +20,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -197,7 +198,10 @@ class Index:
     def _ids_of(self, rows: Iterable[Row]) -> _Names:
         """The number of each name in `rows`, new ones given one. Call inside a transaction."""
         ids: _Names = {None: None}
-        for name in set().union(*map(_names_of, rows)) - {None}:
+        # In the order in which they arrive, so that two indexes of one log are alike.
+        for name in dict.fromkeys(chain.from_iterable(map(_names_of, rows))):
+            if name is None:
+                continue
             known = self._names.get(name)
             if known is None:
                 self.connection.execute("INSERT OR IGNORE INTO name (text) VALUES (?)", (name,))
@@ -269,8 +273,8 @@ class Index:
         digests = dict.fromkeys(ROLES, 0)
         for (role, name), entries in presence.items():
             digests[role] += self._scalar(
-                "INSERT INTO presence (role, name, segment, entries) VALUES (?, ?, ?, ?) RETURNING digest_now",
-                *(role, name, first, entries),
+                f"INSERT INTO {role}_presence (name, segment, entries) VALUES (?, ?, ?) RETURNING digest_now",
+                *(name, first, entries),
             )
         _, _, intents, reservations, entries, lowest, highest, lines_digest, refs_digest = zip(*groups, strict=True)
         self.connection.execute(

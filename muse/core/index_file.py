@@ -26,7 +26,7 @@ from muse.core.index import INDEX_FAULTS, Index
 from muse.core.index_row import Row
 from muse.core.session import INDEX_NAME
 
-KNOWN_MIGRATIONS = ["m0001_lines_segments_domains"]
+KNOWN_MIGRATIONS = ["m0001_lines_segments_presences"]
 """The names in migrations/migrations.py; repeated here because importing sqlite-utils takes longer
 than anything else this library does, and only a new index needs it."""
 

@@ -350,6 +350,30 @@ class IndexBits(_IndexSweep):
         return self.ask(repo, bytes(index), chosen.choice(list(questions.QUESTIONS)), where)
 
 
+class IndexHeaders(_IndexSweep):
+    """Every bit of the header that SQLite keeps on each page of index.db, each with every question.
+
+    A page that says it has more cells than it has, or fewer, or begins them elsewhere, is not always one that
+    SQLite takes for broken.
+    """
+
+    stride = 211
+    HEADER_BITS = 8 * 8
+
+    def __len__(self) -> int:
+        return self.pages * self.HEADER_BITS * len(questions.QUESTIONS)
+
+    def attempt(self, number: int, repo: Path) -> str:
+        """Flip one bit and ask one question."""
+        rest, name = divmod(number, len(questions.QUESTIONS))
+        page, bit = divmod(rest, self.HEADER_BITS)
+        index = bytearray(self.material.index)
+        # The first page begins with the header of the file.
+        index[page * self.page_bytes + (100 if page == 0 else 0) + bit // 8] ^= 1 << bit % 8
+        where = f"header bit {bit} of page {page} ({table_of_page(self.material).get(page, '?')})"
+        return self.ask(repo, bytes(index), list(questions.QUESTIONS)[name], where)
+
+
 class _RecordSweep(Sweep):
     """A damaged checkpoint.json is refused, or means exactly what it meant."""
 
@@ -471,6 +495,7 @@ SWEEPS: dict[str, Callable[[], Sweep]] = {
     "index-pages": IndexPages,
     "index-truncations": IndexTruncations,
     "index-bits": IndexBits,
+    "index-headers": IndexHeaders,
     "checkpoint-truncations": CheckpointTruncations,
     "checkpoint-bits": CheckpointBits,
     "crash-points": CrashPoints,

@@ -46,7 +46,7 @@ def test_record_cut_and_flipped_everywhere(name: str) -> None:
     assert_all_right(name)
 
 
-@pytest.mark.parametrize("name", ["index-pages", "index-truncations", "index-bits"])
+@pytest.mark.parametrize("name", ["index-pages", "index-truncations", "index-bits", "index-headers"])
 def test_index_overwritten_cut_and_flipped_everywhere(name: str) -> None:
     """Rows 18 and 20: every answer to every question is the plain scan's, whichever is asked first."""
     assert_all_right(name)
