@@ -21,7 +21,9 @@ from muse.core import durable
 from muse.core.errors import DamagedCheckpointError, InvalidEntryError
 from muse.core.fields import checker_of
 from muse.core.index import Index
-from muse.core.index_query import Filter, count, end_of_entry, highest_lamport_ts, last_op_id
+from muse.core.index_evidence import checkpoint_seen
+from muse.core.index_query import count, end_of_entry, highest_lamport_ts, last_op_id
+from muse.core.index_question import Filter
 from muse.core.limits import MAX_LAMPORT_TS
 from muse.core.line import JSON_SPACES, parse_object
 from muse.core.log_file import CHUNK_BYTES, LogFile
@@ -223,7 +225,7 @@ def refuse_missing_or_older(index: Index, path: Path, record: OpLogCheckpoint | 
     Raises:
         DamagedCheckpointError: that one was newer.
     """
-    seen = index.checkpoint_seen()
+    seen = checkpoint_seen(index)
     if seen is None:
         return
     byte_offset, snapshot_id = seen

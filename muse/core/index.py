@@ -16,8 +16,6 @@ from __future__ import annotations
 import logging
 import sqlite3
 import struct
-import zlib
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
@@ -26,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from muse.core import durable
-from muse.core.index_row import DamagedIndexError, Row, duplicate_of, op_id_of, op_numbers, places_of
+from muse.core.index_row import DamagedIndexError, Row, integer, op_id_of, op_numbers, places_of
+from muse.core.index_segment import refer, summarise
 
 SEGMENT_LINES = 2048
 """How long the tail grows before it is folded."""
@@ -39,8 +38,6 @@ MAX_REMEMBERED_NAMES = 100_000
 
 LONG_BATCH_LINES = SEGMENT_LINES // 4
 """How many lines, fed at once, are folded right away with the tail before them."""
-
-ROLES = ("actor", "domain", "intent", "reservation")
 
 _log = logging.getLogger(__name__)
 
@@ -175,7 +172,7 @@ class Index:
         return True
 
     def _feed(self, rows: Sequence[Row]) -> None:
-        names = self._ids_of(rows)
+        names = self.numbers_of(rows)
         if len(rows) >= LONG_BATCH_LINES or self._tail_lines + len(rows) >= SEGMENT_LINES:
             # Other processes feed and fold the same tail, so now it is counted.
             self._tail_lines = self._scalar("SELECT count(*) FROM tail")
@@ -185,17 +182,18 @@ class Index:
             if len(piece) == room or len(piece) >= LONG_BATCH_LINES:
                 self._fold(piece, names)
             else:
-                self._insert("tail", piece, names)
+                self.insert("tail", piece, names)
                 self._tail_lines += len(piece)
 
-    def _insert(self, table: str, rows: Sequence[Row], names: _Names) -> None:
+    def insert(self, table: str, rows: Sequence[Row], names: _Names) -> None:
+        """Add rows to one of the two tables; the caller knows that they follow the last. Call inside a transaction."""
         if not rows:
             return
         self.connection.executemany(_INSERT.format(table=table), _all_values(rows, names))
         if problems := [(row.byte_offset, *row.problem) for row in rows if row.problem]:
             self.connection.executemany("INSERT INTO non_entry VALUES (?, ?, ?)", problems)
 
-    def _ids_of(self, rows: Iterable[Row]) -> _Names:
+    def numbers_of(self, rows: Iterable[Row]) -> _Names:
         """The number of each name in `rows`, new ones given one. Call inside a transaction."""
         ids: _Names = {None: None}
         # In the order in which they arrive, so that two indexes of one log are alike.
@@ -223,7 +221,7 @@ class Index:
             if self.connection.execute("SELECT id FROM name NOT INDEXED WHERE text = ?", (name,)).fetchone():
                 raise DamagedIndexError(f"the name {name[:60]!r} is missing from its index")
             return None
-        number = self.integer(found)
+        number = integer(found)
         if self.connection.execute("SELECT text FROM name WHERE id = ?", (number,)).fetchone() != (name,):
             raise DamagedIndexError(f"the name {name[:60]!r} is not the one of number {number}")
         return number
@@ -239,159 +237,11 @@ class Index:
             if digest != self._scalar("SELECT sum(digest_now) FROM tail"):
                 raise DamagedIndexError("rows of the tail are altered")
             self.connection.execute("DELETE FROM tail")
-        self._insert("line", rows, names)
+        self.insert("line", rows, names)
         end = self.covered()
-        self._refer(first, end)
-        self._summarise(first, end)
+        refer(self.connection, first, end)
+        summarise(self.connection, first, end)
         self._tail_lines = 0
-
-    def _refer(self, first: int, end: int) -> None:
-        """Make the entries of [first, end) known by their op_ids."""
-        # Sorted, so that neighbours in the table are written together.
-        self.connection.execute(
-            "INSERT INTO op_ref (prefix, byte_offset) SELECT op_high >> 32 AS prefix, byte_offset FROM line "
-            "WHERE byte_offset >= ? AND byte_offset < ? AND op_high IS NOT NULL ORDER BY prefix",
-            (first, end),
-        )
-
-    def _summarise(self, first: int, end: int) -> None:
-        """Record the lines of [first, end) as one segment; it must follow the last one."""
-        # One walk: lines that share all their names count as one, and there are few of those.
-        groups = self.connection.execute(
-            f"""
-            SELECT {", ".join(ROLES)}, count(op_high), min(lamport_ts), max(lamport_ts), sum(digest_now),
-                   coalesce(sum(ref_digest_now), 0)
-            FROM line WHERE byte_offset >= ? AND byte_offset < ? GROUP BY {", ".join(ROLES)}
-            """,
-            (first, end),
-        ).fetchall()
-        presence: Counter[tuple[str, int]] = Counter()
-        for *names, entries, _, _, _, _ in groups:
-            for role, name in zip(ROLES, names, strict=True):
-                if name is not None:
-                    presence[role, name] += entries
-        digests = dict.fromkeys(ROLES, 0)
-        for (role, name), entries in presence.items():
-            digests[role] += self._scalar(
-                f"INSERT INTO {role}_presence (name, segment, entries) VALUES (?, ?, ?) RETURNING digest_now",
-                *(name, first, entries),
-            )
-        _, _, intents, reservations, entries, lowest, highest, lines_digest, refs_digest = zip(*groups, strict=True)
-        self.connection.execute(
-            """
-            INSERT INTO segment (first_offset, end_offset, entries, intents, reservations,
-                                 min_lamport_ts, max_lamport_ts, lines_digest, refs_digest,
-                                 actors_digest, domains_digest, intents_digest, reservations_digest)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-            """,
-            (
-                first,
-                end,
-                sum(entries),
-                sum(number for number, name in zip(entries, intents, strict=True) if name is not None),
-                sum(number for number, name in zip(entries, reservations, strict=True) if name is not None),
-                min((each for each in lowest if each is not None), default=None),
-                max((each for each in highest if each is not None), default=None),
-                sum(lines_digest),
-                sum(refs_digest),
-                *digests.values(),
-            ),
-        )
-
-    # -- building anew ------------------------------------------------------------------------------
-
-    def build(self, rows: Iterable[Row]) -> None:
-        """Fill this new, empty index with all rows of a log, without asking for each op_id if it is
-        there already: duplicates are found afterwards, by one walk over the finished `op_ref`.
-
-        Memory stays constant; the tail is left empty.
-        """
-        segments: list[tuple[int, int]] = []
-        with self.transaction():
-            # Made when all lines are there it takes a third of the time.
-            (by_domain,) = self.connection.execute(
-                "SELECT sql FROM sqlite_master WHERE name = 'line_domain'"
-            ).fetchone()
-            self.connection.execute("DROP INDEX line_domain")
-            for piece in _pieces(rows):
-                self._insert("line", piece, self._ids_of(piece))
-                segments.append((piece[0].byte_offset, piece[-1].end))
-            if segments:
-                self._refer(0, segments[-1][1])
-            self._demote_duplicates()
-            self.connection.execute(by_domain)
-            for first, end in segments:
-                self._summarise(first, end)
-        self._tail_lines = 0
-
-    def _demote_duplicates(self) -> None:
-        """Of several lines with one op_id only the first stays an entry."""
-        shared = self.connection.execute("SELECT prefix FROM op_ref GROUP BY prefix HAVING count(*) > 1").fetchall()
-        for (prefix,) in shared:
-            first_of: dict[tuple[int, int], int] = {}
-            for high, low, byte_offset in self.connection.execute(
-                "SELECT op_high, op_low, byte_offset FROM op_ref JOIN line USING (byte_offset) WHERE prefix = ? "
-                "ORDER BY byte_offset",
-                (prefix,),
-            ).fetchall():
-                first = first_of.setdefault((high, low), byte_offset)
-                if first != byte_offset:
-                    self._demote(prefix, byte_offset, duplicate_of(op_id_of(high, low), first))
-
-    def _demote(self, prefix: int, byte_offset: int, problem: tuple[str, str]) -> None:
-        self.connection.execute("DELETE FROM op_ref WHERE prefix = ? AND byte_offset = ?", (prefix, byte_offset))
-        self.connection.execute(
-            "UPDATE line SET lamport_ts = NULL, op_high = NULL, op_low = NULL, actor = NULL, domain = NULL, "
-            "intent = NULL, reservation = NULL WHERE byte_offset = ?",
-            (byte_offset,),
-        )
-        self.connection.execute("INSERT INTO non_entry VALUES (?, ?, ?)", (byte_offset, *problem))
-
-    # -- evidence: what a rebuild from the log alone would forget -----------------------------------
-
-    def checkpoint_seen(self, schema: str = "main") -> tuple[int, str] | None:
-        """(byte offset, snapshot id) of the last checkpoint made: evidence, never an answer."""
-        found = self.connection.execute(
-            f"SELECT byte_offset, snapshot_id, digest FROM {schema}.checkpoint_seen"
-        ).fetchone()
-        if found is None:
-            return None
-        byte_offset, snapshot_id, digest = found
-        if digest != _seen_digest(byte_offset, snapshot_id):
-            raise DamagedIndexError("what it has seen of a checkpoint is altered")
-        return byte_offset, snapshot_id
-
-    def see_checkpoint(self, byte_offset: int, snapshot_id: str) -> None:
-        """Remember that a checkpoint was made, so that its file can't vanish unnoticed."""
-        self.connection.execute(
-            "INSERT OR REPLACE INTO checkpoint_seen VALUES (1, ?, ?, ?)",
-            (byte_offset, snapshot_id, _seen_digest(byte_offset, snapshot_id)),
-        )
-
-    def inherit_evidence(self, old: Path, *, same_log: bool) -> None:
-        """Take over what the index at `old` has seen: the checkpoint and, if it is of the same log,
-        the first checksum of each line that has changed since.
-        """
-        self.connection.execute("ATTACH ? AS old", (str(old),))
-        try:
-            self._inherit_evidence(same_log=same_log)
-        finally:
-            self.connection.execute("DETACH old")
-
-    def _inherit_evidence(self, *, same_log: bool) -> None:
-        seen = self.checkpoint_seen("old")
-        known = self.checkpoint_seen()
-        if seen is not None and (known is None or known < seen):
-            self.see_checkpoint(*seen)
-        if same_log:
-            self.connection.execute("INSERT OR IGNORE INTO altered SELECT * FROM old.altered")
-            self.connection.execute(
-                f"""
-                INSERT OR IGNORE INTO altered SELECT was.byte_offset, was.checksum
-                FROM {ALL_LINES.format(schema="old")} AS was JOIN main.line AS now USING (byte_offset)
-                WHERE was.length = now.length AND was.checksum != now.checksum
-                """
-            )
 
     # -- transactions ---------------------------------------------------------------------------------
 
@@ -456,15 +306,7 @@ class Index:
                 _log.debug("%s: WAL checkpoint done", self.path)
 
     def _scalar(self, statement: str, *values: object) -> int:
-        return self.integer(self.connection.execute(statement, values).fetchone())
-
-    @staticmethod
-    def integer(found: Sequence[Any] | None) -> int:
-        """The integer that a statement has found; a damaged column holds a value of any type."""
-        value: Any = found[0] if found else None
-        if not isinstance(value, int):
-            raise DamagedIndexError(f"a number is missing: {str(found)[:100]}")
-        return value
+        return integer(self.connection.execute(statement, values).fetchone())
 
 
 def _values(row: Row, names: _Names) -> tuple[int | None, ...]:
@@ -499,18 +341,3 @@ def _all_values(rows: Sequence[Row], names: _Names) -> Iterable[tuple[int | None
 
 def _row_without_names(values: tuple[Any, ...]) -> Row:
     return Row(*places_of([values[:4]])[0], op_id_of(values[4], values[5]))
-
-
-def _seen_digest(byte_offset: int, snapshot_id: str) -> int:
-    return zlib.crc32(f"{byte_offset} {snapshot_id}".encode())
-
-
-def _pieces(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    piece: list[Row] = []
-    for row in rows:
-        piece.append(row)
-        if len(piece) == SEGMENT_LINES:
-            yield piece
-            piece = []
-    if piece:
-        yield piece

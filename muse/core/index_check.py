@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from muse.core.index import Index
-from muse.core.index_row import DamagedIndexError
+from muse.core.index_row import DamagedIndexError, integer
 
 # Where a flipped bit made SQLite find more rows than there are, they are of NULLs, their digests too.
 _ALTERED = "coalesce(sum((digest = digest_now) IS NOT TRUE), 0)"
@@ -96,7 +96,7 @@ def check_row(index: Index, byte_offset: int) -> None:
         "SELECT first_offset, end_offset FROM segment WHERE first_offset <= ? ORDER BY first_offset DESC LIMIT 1",
         (byte_offset,),
     ).fetchone()
-    if segment and byte_offset < index.integer(segment[1:]):
+    if segment and byte_offset < integer(segment[1:]):
         check_segment(index, *segment)
     elif _number(index, f"SELECT {_ALTERED} FROM tail"):
         raise DamagedIndexError("rows of the tail are altered")
@@ -136,4 +136,4 @@ def number_of_name(index: Index, text: str) -> int | None:
 
 
 def _number(index: Index, statement: str, values: dict[str, int] | None = None) -> int:
-    return index.integer(index.connection.execute(statement, values or {}).fetchone())
+    return integer(index.connection.execute(statement, values or {}).fetchone())

@@ -23,6 +23,8 @@ from types import ModuleType
 
 from muse.core import durable
 from muse.core.index import INDEX_FAULTS, Index
+from muse.core.index_build import build
+from muse.core.index_evidence import inherit_evidence
 from muse.core.index_row import Row
 from muse.core.session import INDEX_NAME
 
@@ -106,7 +108,7 @@ def open_in_memory(rows: Iterable[Row]) -> Index:
     try:
         _migrate(connection)
         index = Index(connection, None)
-        index.build(rows)
+        build(index, rows)
     except BaseException:
         connection.close()
         raise
@@ -173,7 +175,7 @@ def _fill(connection: sqlite3.Connection, rows: Iterable[Row]) -> Index:
     connection.execute("PRAGMA synchronous = OFF")
     _migrate(connection)
     index = Index(connection, None)
-    index.build(rows)
+    build(index, rows)
     return index
 
 
@@ -185,7 +187,7 @@ def _inherit(index: Index, folder: Path, old: Path, *, same_log: bool) -> None:
             if not path.is_file() or path.is_symlink():
                 continue
             try:
-                index.inherit_evidence(path, same_log=is_same)
+                inherit_evidence(index, path, same_log=is_same)
             except INDEX_FAULTS as error:
                 _log.warning("%s: what this index had seen could not be carried over (%s)", path, error)
 

@@ -1,7 +1,7 @@
 """Questions to the index: which lines match, how many, by whom. All answers come page by page.
 
 A page is at most one segment, so no read transaction stays open while the caller looks at entries,
-and no answer, however long, is held in memory. Filters reach SQL as parameters, never as text.
+and no answer, however long, is held in memory.
 """
 
 from __future__ import annotations
@@ -13,53 +13,16 @@ from typing import NamedTuple
 
 import orjson
 
-from muse.core.arguments import check_name, check_number
-from muse.core.index import ROLES, Index
+from muse.core.index import Index
 from muse.core.index_check import (
     check_names,
     check_op_refs,
     check_row,
     check_segment,
     check_segments,
-    number_of_name,
 )
-from muse.core.index_row import DamagedIndexError, Place, op_id_of, op_numbers, places_of
-
-END = 2**62
-"""A byte offset beyond the end of every log."""
-
-
-@dataclass(frozen=True)
-class Filter:
-    """What to look for; None means "any". The parts are combined with AND."""
-
-    actor: str | None = None
-    domain: str | None = None
-    intent: str | None = None
-    reservation: str | None = None
-    min_lamport_ts: int | None = None
-    max_lamport_ts: int | None = None
-    start: int = 0
-    """First byte of the log to look at."""
-    stop: int = END
-    """Byte offset to stop before."""
-
-    def __post_init__(self) -> None:
-        for role in ROLES:
-            if getattr(self, role) is not None:
-                check_name(role, getattr(self, role))
-        for bound in ("min_lamport_ts", "max_lamport_ts"):
-            if getattr(self, bound) is not None:
-                check_number(bound, getattr(self, bound))
-
-    @property
-    def every_line(self) -> bool:
-        """Whether every line between start and stop is wanted."""
-        return self.names() == {} and self.min_lamport_ts is None and self.max_lamport_ts is None
-
-    def names(self) -> dict[str, str]:
-        """The names asked for, by role."""
-        return {role: name for role in ROLES if (name := getattr(self, role)) is not None}
+from muse.core.index_question import END, Filter, Question
+from muse.core.index_row import DamagedIndexError, Place, integer, op_id_of, op_numbers, places_of
 
 
 @dataclass(frozen=True)
@@ -94,7 +57,7 @@ def next_span(index: Index, wanted: Filter, lines: int, size_bytes: int) -> tupl
             "SELECT end_offset FROM segment WHERE first_offset <= ? ORDER BY first_offset DESC LIMIT 1", (wanted.start,)
         ).fetchone()
         table, high = "tail", wanted.stop
-        if segment and wanted.start < index.integer(segment):
+        if segment and wanted.start < integer(segment):
             table, high = "line", min(segment[0], wanted.stop)
         found, entries, size, checksums = index.connection.execute(
             "SELECT count(*), count(op_high), sum(length), sum(checksum) "
@@ -122,7 +85,7 @@ def next_page(index: Index, wanted: Filter, limit: int, size_bytes: int) -> Page
     """
     if not wanted.every_line:
         check_names(index, wanted.names())
-    question = _Question.of(index, wanted)
+    question = Question.of(index, wanted)
     if question is None or wanted.start >= wanted.stop:
         return Page([], None)
     # One snapshot: between "no further segment" and "the tail" another process may fold.
@@ -131,7 +94,7 @@ def next_page(index: Index, wanted: Filter, limit: int, size_bytes: int) -> Page
         return _cut_to(size_bytes, page or _page_of_segment(index, question, wanted, limit))
 
 
-def _page_by_name(index: Index, question: _Question, wanted: Filter, limit: int) -> Page | None:
+def _page_by_name(index: Index, question: Question, wanted: Filter, limit: int) -> Page | None:
     """The entries with one name, from as many segments as make a page; None where the first one makes more.
 
     They are all there: each segment gives as many as were counted when it was made, and none twice.
@@ -164,7 +127,7 @@ def _page_by_name(index: Index, question: _Question, wanted: Filter, limit: int)
     return Page(places, resume_at)
 
 
-def _page_of_segment(index: Index, question: _Question, wanted: Filter, limit: int) -> Page:
+def _page_of_segment(index: Index, question: Question, wanted: Filter, limit: int) -> Page:
     segment = index.connection.execute(question.next_segment(), question.values).fetchone()
     first, end = segment if segment else (0, END)
     table = "line" if segment else "tail"
@@ -223,26 +186,26 @@ def _check_non_entries(index: Index, number: int, low: int, high: int) -> None:
 def count(index: Index, wanted: Filter) -> int:
     """How many entries match. Whole segments are added up by their summaries where they can answer."""
     check_names(index, wanted.names())
-    question = _Question.of(index, wanted)
+    question = Question.of(index, wanted)
     if question is None:
         return 0
     with index.snapshot():
         found = _count_rows(index, question, "tail", 0, END)
         if question.summarised:
-            found += index.integer(index.connection.execute(question.whole_segments(), question.values).fetchone())
+            found += integer(index.connection.execute(question.whole_segments(), question.values).fetchone())
         for first, end, _ in index.connection.execute(question.rest(), question.values).fetchall():
             check_segment(index, first, end)
             found += _count_rows(index, question, "line", first, end)
     return found
 
 
-def _count_rows(index: Index, question: _Question, table: str, first: int, end: int) -> int:
+def _count_rows(index: Index, question: Question, table: str, first: int, end: int) -> int:
     span = {"first": first, "end": end, "low": question.values["start"], "high": question.values["stop"]}
     found = index.connection.execute(
         f"SELECT count(*) FROM {table} WHERE {_ROWS_CHECKED} AND op_high IS NOT NULL{question.row_conditions}",
         {**question.values, **span},
     ).fetchone()
-    return index.integer(found)
+    return integer(found)
 
 
 def totals(index: Index, role: str) -> dict[str, int]:
@@ -380,94 +343,3 @@ def tail_op_ids(index: Index) -> dict[bytes, int]:
     """op_id and byte offset of the entries that are not folded yet."""
     rows = index.connection.execute("SELECT op_high, op_low, byte_offset FROM tail WHERE op_high IS NOT NULL")
     return {op_id: byte_offset for high, low, byte_offset in rows if (op_id := op_id_of(high, low))}
-
-
-class _Question:
-    """A filter with its names turned into numbers, and the SQL texts that ask it."""
-
-    def __init__(self, wanted: Filter, numbers: dict[str, int]) -> None:
-        self.roles = list(numbers)
-        self.values: dict[str, int] = {"start": wanted.start, "stop": wanted.stop, **numbers}
-        # An entry without intent or reservation says "", and its column is NULL.
-        unset = [role for role, name in wanted.names().items() if not name]
-        # The + keeps SQLite from seeking a domain: what the rows are checked by covers only the way by their place.
-        rows = [f"+{role} = :{role}" for role in numbers] + [
-            f"{role} IS NULL AND op_high IS NOT NULL" for role in unset
-        ]
-        segments = []
-        if wanted.min_lamport_ts is not None:
-            self.values["min_ts"] = min(max(wanted.min_lamport_ts, 0), END)
-            rows.append("lamport_ts >= :min_ts")
-            segments.append("s.max_lamport_ts >= :min_ts")
-        if wanted.max_lamport_ts is not None:
-            self.values["max_ts"] = min(max(wanted.max_lamport_ts, -1), END)
-            rows.append("lamport_ts <= :max_ts")
-            segments.append("s.min_lamport_ts <= :max_ts")
-        self.summarised = len(self.roles) <= 1 and not segments and not unset
-        self.row_conditions = "".join(f" AND {condition}" for condition in rows)
-        self._segment_conditions = "".join(f" AND {condition}" for condition in segments)
-
-    @classmethod
-    def of(cls, index: Index, wanted: Filter) -> _Question | None:
-        """None where a name occurs nowhere in the log, so that nothing can match."""
-        numbers = {}
-        for role, name in wanted.names().items():
-            if not name and role in ("intent", "reservation"):
-                continue
-            number = number_of_name(index, name)
-            if number is None:
-                return None
-            numbers[role] = number
-        return cls(wanted, numbers)
-
-    # The segments met are only those in which every name asked for occurs: its presence is walked
-    # first (CROSS JOIN keeps SQLite to that order), or the segments themselves where no name is given.
-
-    @property
-    def _key(self) -> str:
-        return f"p_{self.roles[0]}.segment" if self.roles else "s.first_offset"
-
-    def _segments(self) -> str:
-        tables = [f"{role}_presence AS p_{role}" for role in self.roles] + ["segment AS s"]
-        conditions = [f"p_{role}.name = :{role}" for role in self.roles]
-        conditions += [f"p_{role}.segment = {self._key}" for role in self.roles[1:]]
-        conditions += [f"s.first_offset = {self._key}"]
-        return f"FROM {' CROSS JOIN '.join(tables)} WHERE {' AND '.join(conditions)}"
-
-    def _overlap(self) -> str:
-        reach = "(SELECT coalesce(max(first_offset), 0) FROM segment WHERE first_offset <= :start)"
-        return f"{self._key} >= {reach} AND {self._key} < :stop AND s.end_offset > :start{self._segment_conditions}"
-
-    def _entries(self) -> str:
-        return f"p_{self.roles[0]}.entries" if self.roles else "s.entries"
-
-    def segments(self) -> str:
-        """SQL for (first offset, end offset, matching entries by the summary) of every segment to look at."""
-        return f"SELECT s.first_offset, s.end_offset, {self._entries()} {self._segments()} AND {self._overlap()}"
-
-    def next_segment(self) -> str:
-        """SQL for the first of them, without the number."""
-        return f"SELECT first_offset, end_offset FROM ({self.segments()} ORDER BY {self._key} LIMIT 1)"
-
-    def rows_by_name(self) -> str:
-        """SQL for the first rows with the one name asked for: a place and its segment's range."""
-        role = self.roles[0]
-        return (
-            f"SELECT l.byte_offset, l.length, l.checksum, l.lamport_ts, s.first_offset, s.end_offset "
-            f"FROM {role}_presence AS p_{role} CROSS JOIN segment AS s CROSS JOIN line AS l "
-            f"WHERE p_{role}.name = :{role} AND s.first_offset = {self._key} "
-            f"AND {self._overlap()} "
-            f"AND l.byte_offset >= s.first_offset AND l.byte_offset < s.end_offset AND l.{role} = :{role} "
-            f"ORDER BY {self._key}, l.byte_offset LIMIT :limit"
-        )
-
-    def whole_segments(self) -> str:
-        """SQL for how many entries match in the segments that lie between start and stop, by their summaries."""
-        return f"SELECT coalesce(sum({self._entries()}), 0) {self._segments()} AND {self._overlap()} AND {_WHOLE}"
-
-    def rest(self) -> str:
-        """SQL like `segments`, for those whose rows have to be counted."""
-        return f"{self.segments()} AND NOT ({_WHOLE})" if self.summarised else self.segments()
-
-
-_WHOLE = "s.first_offset >= :start AND s.end_offset <= :stop"

@@ -71,6 +71,18 @@ def places_of(found: Sequence[tuple[Any, ...]]) -> list[Place]:
     return places
 
 
+def integer(found: Sequence[Any] | None) -> int:
+    """The integer that a statement has found; a damaged column holds a value of any type.
+
+    Raises:
+        DamagedIndexError: it found none.
+    """
+    value: Any = found[0] if found else None
+    if not isinstance(value, int):
+        raise DamagedIndexError(f"a number is missing: {str(found)[:100]}")
+    return value
+
+
 def op_numbers(op_id: bytes | None) -> tuple[int | None, int | None]:
     """An op_id as the two signed 64-bit integers that SQLite can calculate with."""
     if op_id is None:

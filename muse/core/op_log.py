@@ -54,9 +54,11 @@ from muse.core.errors import (
     OpIdConflictError,
     SyncError,
 )
+from muse.core.findings import Finding, VerifyReport
 from muse.core.forking import ForkGuard
 from muse.core.index import Index
-from muse.core.index_query import END, Filter, Span, count, find, next_page, next_span, totals
+from muse.core.index_query import Span, count, find, next_page, next_span, totals
+from muse.core.index_question import END, Filter
 from muse.core.index_row import Place
 from muse.core.limits import DEFAULT_MAX_APPEND_BYTES, MAX_LINE_BYTES, MAX_SNAPSHOT_ID_BYTES
 from muse.core.log_file import LogFile
@@ -65,7 +67,7 @@ from muse.core.scan import parse_op_id
 from muse.core.session import CHECKPOINT_NAME, LOG_NAME, list_sessions, session_folder
 from muse.core.sidecar import Progress, Sidecar
 from muse.core.summary import SessionSummary, describe_sessions
-from muse.core.verify import Finding, VerifyReport, verify
+from muse.core.verify import verify
 from muse.domain import StructuredDelta
 
 __all__ = [

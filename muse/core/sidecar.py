@@ -20,6 +20,7 @@ from typing import TypeVar
 from muse.core.clock import LamportClock
 from muse.core.errors import MuseError
 from muse.core.index import INDEX_FAULTS, SEGMENT_LINES, Index
+from muse.core.index_evidence import see_checkpoint
 from muse.core.index_file import is_transient, make_index, open_in_memory, open_index
 from muse.core.index_query import folded_among, folded_at, highest_lamport_ts, tail_op_ids
 from muse.core.index_row import DamagedIndexError, Row, duplicate_of
@@ -240,7 +241,7 @@ class Sidecar:
     def witness(self, byte_offset: int, snapshot_id: str) -> None:
         """Let the index remember a checkpoint that was made; raises nothing."""
         try:
-            self.ask(lambda index: index.see_checkpoint(byte_offset, snapshot_id))
+            self.ask(lambda index: see_checkpoint(index, byte_offset, snapshot_id))
         except (*_INDEX_TROUBLE, OSError, MuseError) as error:
             _log.warning("%s: the index could not note the checkpoint (%s)", self._folder, error)
 

@@ -11,7 +11,8 @@ from muse.core.clock import LamportClock
 from muse.core.errors import CheckpointError
 from muse.core.index import INDEX_FAULTS, Index
 from muse.core.index_file import at_rest
-from muse.core.index_query import Filter, count, highest_lamport_ts, totals
+from muse.core.index_query import count, highest_lamport_ts, totals
+from muse.core.index_question import Filter
 from muse.core.log_file import LogFile
 from muse.core.session import CHECKPOINT_NAME, LOG_NAME, list_sessions, session_folder
 from muse.core.sidecar import Sidecar, fits

@@ -12,9 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 from muse.core.checkpoint import (
     EMPTY_DIGEST,
@@ -26,10 +24,12 @@ from muse.core.checkpoint import (
     refuse_missing_or_older,
 )
 from muse.core.errors import CheckpointError
+from muse.core.findings import REMEDIES, Finding, Severity, VerifyReport
 from muse.core.index import ALL_LINES, INDEX_FAULTS, Index
 from muse.core.index_check import check_op_refs, check_row
 from muse.core.index_file import open_index, open_temporary
-from muse.core.index_query import Filter, find, next_page
+from muse.core.index_query import find, next_page
+from muse.core.index_question import Filter
 from muse.core.index_row import DamagedIndexError, Row
 from muse.core.limits import MAX_LINE_BYTES
 from muse.core.line import decode_line, same_content
@@ -38,74 +38,8 @@ from muse.core.reader import read_entries, read_lines
 from muse.core.scan import op_id_bytes, scan_rows
 from muse.core.session import CHECKPOINT_NAME, INDEX_NAME
 
-Severity = Literal["damage", "index", "note"]
-
 _PAGE_ROWS = 2048
 _TAIL_WAIT_SECONDS = 0.2
-
-REMEDIES = {
-    "damaged-line": "the line is skipped and nothing else is affected; if its content is known, append it again",
-    "torn-tail": "a writer died in the middle of this line, it was never acknowledged; the next append seals it",
-    "line-changed": "somebody or something altered the file: compare with a backup or a replica",
-    "conflicting-duplicate": "the first line counts; find out who wrote the second, and append it with its own op_id",
-    "duplicate": "nothing to do: the first line counts, this one is passed over",
-    "missing-parent": "nothing to do if a replica has it: merge that one",
-    "timestamp-not-above-parent": "nothing to do; its author did not use next_lamport_ts()",
-    "index-differs": "run rebuild-index",
-    "checkpoint-damaged": "see docs/recovery.md, the checkpoint",
-    "checkpoint-digest": "bytes below the checkpoint were altered after it was made: compare with a backup",
-}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is not as it should be."""
-
-    kind: str
-    """One of the keys of `REMEDIES`."""
-    severity: Severity
-    """ "damage": log or checkpoint; "index": only the index, which can be rebuilt; "note": causality."""
-    byte_offset: int | None
-    """Where in `ops.jsonl`; None where it is not about a place."""
-    length: int | None
-    """How many bytes there."""
-    reason: str
-    """What is wrong."""
-    remedy: str
-    """What to do."""
-
-
-@dataclass(frozen=True)
-class VerifyReport:
-    """What a full check of one session found."""
-
-    session_id: str
-    log_path: str
-    size_bytes: int
-    lines: int
-    """Lines ended by a newline."""
-    entries: int
-    """Valid entries, each op_id once."""
-    blank_lines: int
-    findings: tuple[Finding, ...]
-    """In the order they were met, at most `max_findings`."""
-    counts: dict[str, int]
-    """How many findings of each kind there are, listed or not."""
-    pending_tail_bytes: int
-    """Bytes after the last newline: torn, or still being written."""
-    checkpoint: OpLogCheckpoint | None
-    """The checkpoint, where it can be used."""
-    damaged: bool
-    """Whether log or checkpoint are damaged."""
-
-    @property
-    def ok(self) -> bool:
-        """Whether log and checkpoint are whole."""
-        return not self.damaged
-
-    def to_dict(self) -> dict[str, Any]:
-        """As a JSON-able dict."""
-        return {**asdict(self), "ok": self.ok}
 
 
 def verify(

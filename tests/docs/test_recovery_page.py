@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from muse.core import op_log
+from muse.core.findings import REMEDIES
 from muse.core.op_log import (
     AppendError,
     CheckpointBackwardsError,
@@ -36,7 +37,6 @@ from muse.core.op_log import (
     SyncError,
     make_op_entry,
 )
-from muse.core.verify import REMEDIES
 from tests.docs.pages import fences, headings, page, section
 
 RECOVERY = page("docs/recovery.md")

@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from muse.core import index, op_log, sidecar
+from muse.core import index, index_build, op_log, sidecar
 
 _NARROW: tuple[tuple[ModuleType, str, Any], ...] = (
     (index, "SEGMENT_LINES", 64),
     (index, "WAL_CHECKPOINT_BYTES", 32 << 10),
     (index, "MAX_REMEMBERED_NAMES", 4),
+    (index_build, "SEGMENT_LINES", 64),
     (sidecar, "SEGMENT_LINES", 64),
     (sidecar, "MAX_UNINDEXED", 128),
     (sidecar, "RETRY_SECONDS", 0.05),
