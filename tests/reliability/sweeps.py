@@ -268,6 +268,14 @@ class _IndexSweep(Sweep):
             must(answer == self.expected[name], f"{where}: the answer to {name!r} is not the plain scan's")
         return FINE
 
+    def ask_flipped(self, repo: Path, byte: int, bit: int, name: str) -> str:
+        """Ask one question of the index with one bit flipped."""
+        index = bytearray(self.material.index)
+        index[byte] ^= 1 << bit
+        page = byte // self.page_bytes
+        where = f"bit {bit} of byte {byte}, page {page} ({table_of_page(self.material).get(page, '?')})"
+        return self.ask(repo, bytes(index), name, where)
+
 
 @cache
 def table_of_page(material: Material) -> dict[int, str]:
@@ -342,23 +350,21 @@ class IndexBits(_IndexSweep):
     def attempt(self, number: int, repo: Path) -> str:
         """Flip one bit and ask one question."""
         chosen = random.Random(number)
-        index = bytearray(self.material.index)
         bit = chosen.randrange(8)
-        index[number] ^= 1 << bit
-        page = number // self.page_bytes
-        where = f"bit {bit} of byte {number}, page {page} ({table_of_page(self.material).get(page, '?')})"
-        return self.ask(repo, bytes(index), chosen.choice(list(questions.QUESTIONS)), where)
+        return self.ask_flipped(repo, number, bit, chosen.choice(list(questions.QUESTIONS)))
 
 
 class IndexHeaders(_IndexSweep):
     """Every bit of the header that SQLite keeps on each page of index.db, each with every question.
+
+    Twelve bytes on an inner page; on a leaf eight, and the places of its first two cells.
 
     A page that says it has more cells than it has, or fewer, or begins them elsewhere, is not always one that
     SQLite takes for broken.
     """
 
     stride = 211
-    HEADER_BITS = 8 * 8
+    HEADER_BITS = 12 * 8
 
     def __len__(self) -> int:
         return self.pages * self.HEADER_BITS * len(questions.QUESTIONS)
@@ -367,11 +373,9 @@ class IndexHeaders(_IndexSweep):
         """Flip one bit and ask one question."""
         rest, name = divmod(number, len(questions.QUESTIONS))
         page, bit = divmod(rest, self.HEADER_BITS)
-        index = bytearray(self.material.index)
         # The first page begins with the header of the file.
-        index[page * self.page_bytes + (100 if page == 0 else 0) + bit // 8] ^= 1 << bit % 8
-        where = f"header bit {bit} of page {page} ({table_of_page(self.material).get(page, '?')})"
-        return self.ask(repo, bytes(index), list(questions.QUESTIONS)[name], where)
+        header = page * self.page_bytes + (100 if page == 0 else 0)
+        return self.ask_flipped(repo, header + bit // 8, bit % 8, list(questions.QUESTIONS)[name])
 
 
 class _RecordSweep(Sweep):
