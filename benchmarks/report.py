@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from rich.console import Console
 from benchmarks import table
 from benchmarks.figure import Figure
 from benchmarks.machine import machine
+
+_WIDTH_IN_A_FILE = 200
 
 
 @dataclass
@@ -25,8 +28,9 @@ class Report:
     left_out: dict[str, str] = field(default_factory=dict)
 
     def show(self) -> None:
-        """Print the table on the standard output."""
-        table.show(Console(), self.title, self.sides, self.figures, self.left_out)
+        """Print the table on the standard output, into a file or pipe with each figure on one line."""
+        console = Console(width=None if sys.stdout.isatty() else _WIDTH_IN_A_FILE)
+        table.show(console, self.title, self.sides, self.figures, self.left_out)
 
     def write_json(self, path: Path) -> None:
         """Write everything, each round included."""
