@@ -9,30 +9,28 @@ from functools import partial
 from pathlib import Path
 from threading import Barrier
 
+from benchmarks import ours
+from benchmarks.append import Appending
 from benchmarks.bench import Bench
-from benchmarks.built import SESSION
 from benchmarks.compare import Work, compare, timed
 from benchmarks.entries import entries
 from benchmarks.figure import Figure, figure_of
-from benchmarks.ours import append_each
-from muse.core.op_log import OpLog
+from benchmarks.others import floor
 
 WRITERS = 4
 _PATIENCE_SECONDS = 600
 
 
-def _write(repo: Path, appends: int, barrier: Barrier) -> None:
-    first, *rest = entries(appends + 1)
-    with OpLog(repo, SESSION) as log:
-        log.append(first)
+def _write(appending: Appending, folder: Path, appends: int, barrier: Barrier) -> None:
+    with appending(folder, list(entries(appends + 1))) as work:
         barrier.wait(_PATIENCE_SECONDS)
         barrier.wait(_PATIENCE_SECONDS)
-        append_each(log, rest)
+        work()
         barrier.wait(_PATIENCE_SECONDS)
 
 
 @contextmanager
-def _writing(bench: Bench, writers: int, appends: int) -> Iterator[Work]:
+def _writing(bench: Bench, appending: Appending, writers: int, appends: int) -> Iterator[Work]:
     spawning = multiprocessing.get_context("spawn")
     # All meet three times: when everybody is ready, to begin at once, and when everybody is done.
     barrier = spawning.Barrier(writers + 1)
@@ -41,8 +39,12 @@ def _writing(bench: Bench, writers: int, appends: int) -> Iterator[Work]:
         barrier.wait(_PATIENCE_SECONDS)
         barrier.wait(_PATIENCE_SECONDS)
 
-    with bench.fresh() as repo:
-        processes = [spawning.Process(target=_write, args=(repo, appends, barrier)) for _ in range(writers)]
+    with bench.fresh() as folder:
+        # Two that change a database to WAL mode at once can fail: it is made before they come.
+        with appending(folder, list(entries(1))):
+            pass
+        arguments = (appending, folder, appends, barrier)
+        processes = [spawning.Process(target=_write, args=arguments) for _ in range(writers)]
         try:
             for process in processes:
                 process.start()
@@ -56,13 +58,24 @@ def _writing(bench: Bench, writers: int, appends: int) -> Iterator[Work]:
                 process.join()
 
 
-def four_writers(bench: Bench) -> Figure:
-    """Time per operation of four writers together against that of one."""
+def _several_against_one(bench: Bench, appending: Appending, what: str, other: str, goal: float | None) -> Figure:
     appends = bench.size.appends
     compared = compare(
-        timed(partial(_writing, bench, WRITERS, appends), ops=WRITERS * appends),
-        timed(partial(_writing, bench, 1, appends), ops=appends),
+        timed(partial(_writing, bench, appending, WRITERS, appends), ops=WRITERS * appends),
+        timed(partial(_writing, bench, appending, 1, appends), ops=appends),
         rounds=bench.rounds,
         warm_up=False,
     )
-    return figure_of(compared, f"{WRITERS} writer processes, time per op of all", "1 writer process", 1.0)
+    return figure_of(compared, f"{WRITERS} {what}, time per op of all", f"1 {other}", goal)
+
+
+def four_writers(bench: Bench) -> Figure:
+    """Time per operation of four writers together against that of one."""
+    return _several_against_one(bench, ours.appending, "writer processes", "writer process", 1.0)
+
+
+def four_bare_writers(bench: Bench) -> Figure:
+    """The same of the floor: what SQLite alone costs when several commit."""
+    return _several_against_one(
+        bench, floor.writing_with_row, "processes that write + commit one bare row", "such process", None
+    )

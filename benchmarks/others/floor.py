@@ -64,7 +64,7 @@ def _bare_table(path: Path, page_bytes: int) -> sqlite3.Connection:
     connection.execute(f"PRAGMA page_size = {page_bytes}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("CREATE TABLE row (number INTEGER PRIMARY KEY, length INTEGER NOT NULL)")
+    connection.execute("CREATE TABLE IF NOT EXISTS row (number INTEGER PRIMARY KEY, length INTEGER NOT NULL)")
     return connection
 
 
