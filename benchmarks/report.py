@@ -13,7 +13,7 @@ from benchmarks import table
 from benchmarks.figure import Figure
 from benchmarks.machine import machine
 
-_WIDTH_IN_A_FILE = 200
+_WIDTH_IN_A_FILE = 250
 
 
 @dataclass
