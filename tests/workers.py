@@ -7,7 +7,9 @@ import os
 import resource
 import sqlite3
 import sys
+import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,12 +33,27 @@ def mode(durability: str) -> Literal["os", "fsync"]:
     return "fsync" if durability == "fsync" else "os"
 
 
-def record(repo: str, session: str, actor: str, count: str) -> None:
-    """Record `count` operations and then print [op_id, lamport_ts] of each that was acknowledged."""
+def record(repo: str, session: str, actor: str, count: str, rest_ms: str = "0") -> None:
+    """Record `count` operations and then print [op_id, lamport_ts] of each that was acknowledged.
+
+    With a rest after every hundredth, other processes come to work on a machine of few cores too.
+    """
+    made = []
     with OpLog(Path(repo), session) as log:
         wait_for_go()
-        made = [log.record(actor, "music", {"op": "insert", "position": n}) for n in range(int(count))]
+        for number in range(int(count)):
+            made.append(log.record(actor, "music", {"op": "insert", "position": number}))
+            if number % 100 == 99 and int(rest_ms):
+                time.sleep(int(rest_ms) / 1000)
     say([[entry["op_id"], entry["lamport_ts"]] for entry in made])
+
+
+def follow(repo: str, session: str, count: str) -> None:
+    """Follow a session from the start, until `count` entries came or none for a minute; print their op_ids."""
+    with OpLog(Path(repo), session) as log, log.follow(from_start=True, timeout=60) as follower:
+        wait_for_go()
+        followed = [entry["op_id"] for entry in islice(follower, int(count))]
+    say(followed)
 
 
 def acknowledge_forever(repo: str, session: str, actor: str, durability: str, batch: str) -> None:
@@ -182,6 +199,20 @@ def rebuild_until(repo: str, at_percent: str) -> None:
     sys.stdin.read()
 
 
+def rebuild_at(repo: str, session: str, *counts: str) -> None:
+    """Rebuild the index whenever the session holds so many entries, and print how many it held when that began."""
+    began_at = []
+    with OpLog(Path(repo), session) as log:
+        len(log)
+        wait_for_go()
+        for count in map(int, counts):
+            while (found := len(log)) < count:
+                time.sleep(0.001)
+            began_at.append(found)
+            log.rebuild_index()
+    say(began_at)
+
+
 def read_whole(repo: str) -> None:
     """Read every entry, telling the error if the disk (by strace) won't give them."""
     with OpLog(Path(repo), "s") as log:
@@ -212,6 +243,7 @@ WORKERS: dict[str, Callable[..., None]] = {
     worker.__name__: worker
     for worker in (
         record,
+        follow,
         acknowledge_forever,
         tear_often,
         hold_index,
@@ -222,6 +254,7 @@ WORKERS: dict[str, Callable[..., None]] = {
         make_checkpoint,
         checkpoint_often,
         rebuild_until,
+        rebuild_at,
         read_whole,
         answer_big_session,
     )

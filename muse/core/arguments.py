@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from muse.core.entry import find_unencodable
 from muse.core.errors import InvalidArgumentError
 
@@ -20,3 +22,9 @@ def check_number(argument: str, value: object, *, lowest: int | None = None, hig
         raise InvalidArgumentError(f"{argument}: must be at least {lowest}, not {value}")
     if highest is not None and value > highest:
         raise InvalidArgumentError(f"{argument}: must be at most {highest}, not {value}")
+
+
+def check_seconds(argument: str, value: object) -> None:
+    """Raise `InvalidArgumentError` where `value` is no span of time."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value) or value < 0:
+        raise InvalidArgumentError(f"{argument}: must be a number of seconds, 0 or more, not {value!r}")

@@ -18,12 +18,19 @@ class HandleLock:
         self.is_closed = False
         self._path = path
 
+    def check_open(self) -> None:
+        """Raise `ClosedLogError` where the handle is closed; waits for nobody."""
+        if self.is_closed:
+            raise ClosedLogError(f"{self._path}: the log is closed: open it anew")
+
     def __enter__(self) -> None:
         self.of_threads.acquire()
-        # Asked inside: who waited here while another thread closed the handle would open its files again.
-        if self.is_closed:
+        try:
+            # Asked inside: who waited here while another thread closed the handle would open its files again.
+            self.check_open()
+        except ClosedLogError:
             self.of_threads.release()
-            raise ClosedLogError(f"{self._path}: the log is closed: open it anew")
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -157,6 +157,16 @@ class LogFile:
         )
 
 
+def end_of_last_line(log: LogFile, size: int) -> int:
+    """The byte offset after the last newline in the first `size` bytes; 0 where there is none."""
+    while size > 0:
+        start = max(size - CHUNK_BYTES, 0)
+        if newline := log.read(start, size).rfind(b"\n") + 1:
+            return start + newline
+        size = start
+    return 0
+
+
 def split_lines(log: LogFile, start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
     """Every terminated line in [start, stop) as (byte offset, length, bytes), newline included.
 

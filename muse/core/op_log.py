@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, Unpack
 
 from muse.core.appender import Appender, encode, encoded_as_it_is
-from muse.core.arguments import check_name, check_number
+from muse.core.arguments import check_name, check_number, check_seconds
 from muse.core.checkpoint import (
     Cut,
     OpLogCheckpoint,
@@ -56,8 +56,11 @@ from muse.core.errors import (
     OpIdConflictError,
     SyncError,
 )
+from muse.core.feed import Feed, beginning
 from muse.core.filters import EntryFilters, wanted_by
 from muse.core.findings import Finding, VerifyReport
+from muse.core.following import Follower
+from muse.core.following_async import AsyncFollower
 from muse.core.forking import ForkGuard
 from muse.core.handle_lock import HandleLock
 from muse.core.index import Index
@@ -65,7 +68,8 @@ from muse.core.index_query import count, find, totals
 from muse.core.index_question import END, Filter
 from muse.core.limits import DEFAULT_MAX_APPEND_BYTES, MAX_LINE_BYTES, MAX_SNAPSHOT_ID_BYTES
 from muse.core.log_file import LogFile
-from muse.core.paging import Pager
+from muse.core.paging import SMALL_PAGE, WHOLE_PAGE, Pager, PageSize
+from muse.core.position import Positions
 from muse.core.reader import read_entries, read_lines
 from muse.core.scan import parse_op_id
 from muse.core.session import CHECKPOINT_NAME, LOG_NAME, list_sessions, session_folder
@@ -76,6 +80,7 @@ from muse.domain import StructuredDelta
 
 __all__ = [
     "AppendError",
+    "AsyncFollower",
     "CheckpointBackwardsError",
     "CheckpointError",
     "ClosedLogError",
@@ -83,6 +88,7 @@ __all__ = [
     "DamagedCheckpointError",
     "EntryFilters",
     "Finding",
+    "Follower",
     "InvalidArgumentError",
     "InvalidCutError",
     "InvalidEntryError",
@@ -314,6 +320,62 @@ class OpLog:
             if self._sidecar.size == 0:
                 return 0
             return self._sidecar.ask(lambda index: count(index, wanted))
+
+    def follow(
+        self,
+        *,
+        from_start: bool = False,
+        since: Cut | str | None = None,
+        timeout: float | None = None,
+        **filters: Unpack[EntryFilters],
+    ) -> Follower:
+        """The entries that arrive from now on, from any process, each once, waiting for the next one.
+
+        The session need not exist yet.
+
+        Args:
+            from_start: first what has arrived already, from the beginning of the log.
+            since: first what has arrived after this: a cut of this log, or the op_id of an entry in it.
+            timeout: seconds without a new entry that matches, after which it ends; None waits for ever.
+            filters: see `EntryFilters`.
+
+        Raises:
+            InvalidArgumentError: an argument is of the wrong type, or the log has no entry `since`.
+            InvalidCutError: `since` is no cut of this log.
+            LogReplacedError: when it is iterated, and the file was deleted, replaced or cut.
+        """
+        return Follower(self._feed("follow", WHOLE_PAGE, filters, from_start, since, timeout), timeout)
+
+    def follow_async(
+        self,
+        *,
+        from_start: bool = False,
+        since: Cut | str | None = None,
+        timeout: float | None = None,
+        **filters: Unpack[EntryFilters],
+    ) -> AsyncFollower:
+        """`follow` for an event loop, which it does not block: an asynchronous iterator.
+
+        The position is that of this moment, but it is looked up when the iteration begins; what it raises then
+        is what `follow` raises at once. The arguments are those of `follow`.
+        """
+        return AsyncFollower(self._feed("follow_async", SMALL_PAGE, filters, from_start, since, timeout), timeout)
+
+    def _feed(
+        self,
+        call: str,
+        size: PageSize,
+        filters: EntryFilters,
+        from_start: bool,  # noqa: FBT001 - the arguments of its two callers, passed on
+        since: Cut | str | None,
+        timeout: float | None,
+    ) -> Feed:
+        self._lock.check_open()
+        if timeout is not None:
+            check_seconds("timeout", timeout)
+        positions = Positions(self._lock, self._sidecar, self._file, self.session_id)
+        begin = beginning(positions, from_start=from_start, since=since)
+        return Feed(self._pager, positions, wanted_by(call, filters), begin, size)
 
     def actors(self) -> dict[str, int]:
         """Number of entries by actor_id, most first."""

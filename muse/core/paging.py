@@ -28,6 +28,8 @@ class PageSize(NamedTuple):
 
 
 WHOLE_PAGE = PageSize(2048, 1 << 20)
+SMALL_PAGE = PageSize(128, 64 << 10)
+"""For whoever shares the interpreter with an event loop: it is parsed in less than a millisecond."""
 
 
 class Pager:

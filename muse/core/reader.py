@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from io import BytesIO
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import orjson
 
@@ -22,7 +22,20 @@ _PIECE_BYTES = 128 << 10
 
 def read_entries(log: LogFile, places: Sequence[Place] | Span) -> list[OpEntry]:
     """The entries at these places, in their order; raises as `read_lines`."""
+    return _parsed(read_lines(log, places))
+
+
+def read_entries_with_ends(log: LogFile, places: Sequence[Place] | Span) -> list[tuple[int, OpEntry]]:
+    """The same, each with the byte offset after its line; raises as `read_lines`."""
     lines = read_lines(log, places)
+    if isinstance(places, Span):
+        ends = list(accumulate(map(len, lines), initial=places.start))[1:]
+    else:
+        ends = [place.end for place in places]
+    return list(zip(ends, _parsed(lines), strict=True))
+
+
+def _parsed(lines: list[bytes]) -> list[OpEntry]:
     # One parse is faster than one for each line, and the same, since each is known to be one whole object; it takes
     # several times its text in memory, so the pieces are small.
     step = 1 + len(lines) * _PIECE_BYTES // (1 + sum(map(len, lines)))
