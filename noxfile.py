@@ -11,6 +11,7 @@ nox.options.sessions = ["quick"]
 
 DEV = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "dev")
 BENCH = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "bench")
+NOTEBOOKS = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "notebooks")
 PYTHONS = ["3.11", "3.12", "3.13"]
 
 
@@ -55,6 +56,13 @@ def wheel(session: nox.Session) -> None:
     """Build the wheel, install it in a clean environment outside the checkout and use it there."""
     session.install("-e", ".", *DEV)
     session.run("python", "-m", "pytest", "-q", "tests/test_wheel.py", *session.posargs)
+
+
+@nox.session
+def notebooks(session: nox.Session) -> None:
+    """Hand entries over to pandas and Polars, and look at what they make of them."""
+    session.install("-e", ".", *DEV, *NOTEBOOKS)
+    session.run("python", "-m", "pytest", "-q", "-n0", "tests/test_notebooks.py", *session.posargs)
 
 
 @nox.session

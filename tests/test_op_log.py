@@ -93,6 +93,9 @@ FILTER_NAMES = ("domain", "actor_id", "intent_id", "reservation_id", "min_lampor
     [
         ("record", {"parent_op_ids", "intent_id", "reservation_id"}),
         ("query", {*FILTER_NAMES, "since_checkpoint", "reverse", "limit"}),
+        ("to_dicts", {*FILTER_NAMES, "since_checkpoint", "reverse", "limit"}),
+        ("follow", {*FILTER_NAMES, "from_start", "since", "timeout"}),
+        ("follow_async", {*FILTER_NAMES, "from_start", "since", "timeout"}),
         ("count", {*FILTER_NAMES, "since_checkpoint"}),
         ("replay_since_checkpoint", {"upto"}),
         ("to_structured_delta", {"upto"}),
@@ -111,7 +114,7 @@ def test_the_optional_arguments_are_keywords_only(method: str, keywords: set[str
     assert named == keywords
 
 
-@pytest.mark.parametrize("method", ["query", "count"])
+@pytest.mark.parametrize("method", ["query", "count", "to_dicts", "follow", "follow_async"])
 def test_a_filter_of_no_known_name_is_refused(log: OpLog, method: str) -> None:
     """A misspelt filter is a TypeError that names it, as any unknown argument is, and never "any"."""
     with pytest.raises(TypeError, match="actor"):
@@ -624,6 +627,9 @@ def test_a_closed_log_refuses_work_and_may_be_closed_again(repo: Path) -> None:
         lambda: log.get(op_id(1)),
         lambda: list(log.query()),
         log.count,
+        log.to_dicts,
+        log.follow,
+        log.follow_async,
         log.actors,
         log.domains,
         log.cut,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from muse.core.entry import OpEntry
 from muse.domain import StructuredDelta
@@ -14,13 +15,16 @@ def total_order(entry: OpEntry) -> tuple[int, str, str]:
     return (entry["lamport_ts"], entry["actor_id"], entry["op_id"])
 
 
-def collapse(domain: str, entries: Iterable[OpEntry]) -> StructuredDelta:
-    """The delta of `entries`, all of one domain: their operations in total order, counted by kind.
+def kind_of(domain_op: Mapping[str, Any]) -> str:
+    """The value of `op`; "untyped" where that is no text: the engine gives an operation no other meaning."""
+    kind = domain_op.get("op")
+    return kind if isinstance(kind, str) else "untyped"
 
-    An operation without an `op` text is counted as "untyped": the engine gives it no other meaning.
-    """
+
+def collapse(domain: str, entries: Iterable[OpEntry]) -> StructuredDelta:
+    """The delta of `entries`, all of one domain: their operations in total order, counted by kind."""
     # mypy can't know that a domain logs only its own DomainOps; the engine stores any JSON object.
     ops = [entry["domain_op"] for entry in sorted(entries, key=total_order)]
-    kinds = Counter(kind if isinstance(kind := op.get("op"), str) else "untyped" for op in ops)
+    kinds = Counter(map(kind_of, ops))
     summary = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
     return {"domain": domain, "ops": ops, "summary": summary or "no ops"}  # type: ignore[typeddict-item]  # see above

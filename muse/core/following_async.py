@@ -1,7 +1,7 @@
 """Following a log in an event loop.
 
 The loop itself only asks for the file's state, a matter of microseconds. Entries are fetched in a thread of
-the loop's default executor: it takes a third of a millisecond as a rule, but up to seconds where another
+the loop's default executor: it takes a tenth of a millisecond as a rule, but up to seconds where another
 process holds the index or another thread the handle, and that must not stop the loop.
 """
 

@@ -40,6 +40,7 @@ from muse.core.clock import LamportClock
 from muse.core.collapse import collapse
 from muse.core.durable import exclusive_lock
 from muse.core.entry import OpEntry, make_op_entry
+from muse.core.entry_row import EntryRow, entry_row
 from muse.core.errors import (
     AppendError,
     CheckpointBackwardsError,
@@ -87,6 +88,7 @@ __all__ = [
     "Cut",
     "DamagedCheckpointError",
     "EntryFilters",
+    "EntryRow",
     "Finding",
     "Follower",
     "InvalidArgumentError",
@@ -307,10 +309,23 @@ class OpLog:
             DamagedCheckpointError: `since_checkpoint`, and the record can't be used.
             InvalidArgumentError: a filter is of the wrong type, or `limit` is negative.
         """
-        if limit is not None:
-            check_number("limit", limit, lowest=0)
         wanted = self._since(wanted_by("query", filters), since_checkpoint=since_checkpoint)
         return self._select(wanted, limit, reverse=reverse)
+
+    def to_dicts(
+        self,
+        *,
+        since_checkpoint: bool = False,
+        reverse: bool = False,
+        limit: int | None = None,
+        **filters: Unpack[EntryFilters],
+    ) -> list[EntryRow]:
+        """What `query` gives, as flat rows with one type a column: `pandas.DataFrame(log.to_dicts())`.
+
+        The arguments, and what is raised, are those of `query`. All rows are held in memory.
+        """
+        wanted = self._since(wanted_by("to_dicts", filters), since_checkpoint=since_checkpoint)
+        return list(map(entry_row, self._select(wanted, limit, reverse=reverse)))
 
     def count(self, *, since_checkpoint: bool = False, **filters: Unpack[EntryFilters]) -> int:
         """How many entries match; the filters of `query`, answered from the index alone."""
@@ -399,6 +414,8 @@ class OpLog:
             return replace(wanted, start=self._current_checkpoint()[1].byte_offset)
 
     def _select(self, wanted: Filter, limit: int | None = None, *, reverse: bool = False) -> Iterator[OpEntry]:
+        if limit is not None:
+            check_number("limit", limit, lowest=0)
         return chain.from_iterable(self._pager.pages(wanted, read_entries, limit=limit, reverse=reverse))
 
     # -- cuts and checkpoints ---------------------------------------------------------------------------
