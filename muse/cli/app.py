@@ -7,7 +7,7 @@ import click
 from muse.cli.append import append
 from muse.cli.checkpointing import checkpoint, delta
 from muse.cli.demo.command import demo
-from muse.cli.exchange import merge
+from muse.cli.exchange import export_command, import_command, merge
 from muse.cli.failures import ReportingGroup
 from muse.cli.reading import count, query, replay
 from muse.cli.sessions import sessions
@@ -56,5 +56,7 @@ for _command in (
     verify,
     rebuild_index,
     merge,
+    export_command,
+    import_command,
 ):
     op_log.add_command(_command)

@@ -1,13 +1,18 @@
-"""The command `merge`: what another replica of a session has comes into this one."""
+"""Commands between repositories: `merge`, and `export` and `import` of a session as one file."""
 
 # ruff: noqa: PLC0415 - the engine is imported when it is needed, so that a help text comes at once
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import click
 
+from muse.cli.failures import WrongUsage
 from muse.cli.output import counted, note, print_json, print_table
 from muse.cli.progress import Working
 from muse.cli.repo import json_option, open_session, repo_option, session_argument
@@ -49,3 +54,91 @@ def merge(session: str, other_repo: Path, other_session: str | None, repo: Path,
             return
         print_table(("SESSION", "ADDED", "OPS NOW"), [(session, added, total)], right=("ADDED", "OPS NOW"))
         note(f"{counted(added, 'entry')} came from {other.path}")
+
+
+@click.command(
+    "export",
+    short_help="Write a session into one file.",
+    epilog="\b\n"
+    "Examples: hand a session to a colleague; copy it to another machine.\n"
+    "  muse op-log export demo demo.tar.gz\n"
+    "  muse op-log export demo - | ssh elsewhere 'cd project && muse op-log import -'",
+)
+@session_argument
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@json_option("one object, the manifest; not with FILE -")
+@repo_option
+def export_command(session: str, file: Path, repo: Path, *, force: bool, as_json: bool) -> None:
+    """Write SESSION, its log up to now and its checkpoint, into FILE, a gzip-compressed tar; - is standard output.
+
+    Writers may go on meanwhile. FILE appears whole, or not at all.
+    """
+    from muse.core.op_log import export_session
+
+    to_pipe = str(file) == "-"
+    if to_pipe and as_json:
+        raise WrongUsage("--json prints to standard output, where the archive would go: name a FILE")
+    if to_pipe and sys.stdout.isatty():
+        raise WrongUsage("an archive is not for a terminal: name a FILE, or send standard output elsewhere")
+    with (
+        open_session(repo, session) as log,
+        _destination(file, force=force) as out,
+        Working(f"exporting {session}", "bytes") as working,
+    ):
+        manifest = export_session(log, out, progress=working)
+    if as_json:
+        print_json(manifest.to_dict())
+    note(f"{counted(manifest.op_count, 'entry')} of session {session!r} written to {_named(file)}")
+
+
+@contextmanager
+def _destination(file: Path, *, force: bool) -> Iterator[IO[bytes]]:
+    from muse.core.durable import whole_file
+
+    if str(file) == "-":
+        yield sys.stdout.buffer
+        return
+    try:
+        with whole_file(file, replace=force) as out:
+            yield out
+    except FileExistsError:
+        hint = "it is no plain file" if force else "use --force to replace it"
+        raise WrongUsage(f"{file} exists: {hint}") from None
+
+
+def _named(file: Path) -> str:
+    return "standard output" if str(file) == "-" else str(file)
+
+
+@click.command(
+    "import",
+    short_help="Make a session of such a file.",
+    epilog="\b\n"
+    "Examples: take over a session; under another id, beside one that exists.\n"
+    "  muse op-log import demo.tar.gz\n"
+    "  muse op-log import demo.tar.gz demo-of-ada",
+)
+@click.argument("file", type=click.File("rb"))
+@click.argument("session", required=False)
+@json_option("one object, with the session's id and the manifest")
+@repo_option
+def import_command(file: IO[bytes], session: str | None, repo: Path, *, as_json: bool) -> None:
+    """Make a session of FILE, which `export` wrote, under the id it had or as SESSION; - is standard input.
+
+    A session that exists is never overwritten. Every byte is held against the digests in FILE first: the
+    session appears whole, or not at all.
+    """
+    from muse.core.op_log import SessionExistsError, import_session
+
+    try:
+        with Working("importing", "bytes") as working:
+            manifest = import_session(repo, file, session_id=session, progress=working)
+    except SessionExistsError as error:
+        raise WrongUsage(str(error)) from None
+    name = manifest.session_id if session is None else session
+    if as_json:
+        print_json({"session_id": name, "manifest": manifest.to_dict()})
+    else:
+        print_table(("SESSION", "OPS"), [(name, manifest.op_count)], right=("OPS",))
+    note(f"{counted(manifest.op_count, 'entry')} imported into session {name!r} of {repo}")

@@ -157,9 +157,21 @@ def _digest_of(record: OpLogCheckpoint) -> str:
     return hashlib.sha256(orjson.dumps(bare, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
+def renamed_record(record: OpLogCheckpoint, session_id: str) -> bytes:
+    """The content of a `checkpoint.json` that says of session `session_id` what `record` says of another."""
+    renamed: OpLogCheckpoint = {**record, "session_id": session_id}
+    if "record_digest" in renamed:
+        renamed["record_digest"] = _digest_of(renamed)
+    return _content(renamed)
+
+
 def write_record(path: Path, record: OpLogCheckpoint) -> None:
     """Replace the record; when this returns the new one survives power loss."""
-    durable.replace_file(path, orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    durable.replace_file(path, _content(record))
+
+
+def _content(record: OpLogCheckpoint) -> bytes:
+    return orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def read_record(path: Path, session_id: str) -> OpLogCheckpoint | None:

@@ -10,6 +10,9 @@
 `sync_folder`    makes a created, renamed or removed name in that folder survive power loss.
 `replace_file`   a reader sees the old content or the new, never a mixture, and after power loss it is
                  one of the two. Write aside, fsync, rename, fsync the folder.
+`new_file`       a file that was not there; its bytes survive power loss when the block ends, its name does not.
+`whole_file`     a file that appears under its name when all of it is written and survives power loss.
+`new_folder`     the same of a folder with the files in it: it appears whole, or not at all.
 `exclusive_lock` an advisory lock on the session's folder (whoever opens or swaps the index) or on
                  its log (whoever makes a checkpoint), so that no lock file has to lie about. Nobody
                  takes the log's while holding the folder's. Appending never takes either.
@@ -20,11 +23,18 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import secrets
+import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from muse.core.errors import AppendError, SyncError
+
+# O_EXCL and O_NOFOLLOW: never write through a link that somebody laid here.
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def append_bytes(fd: int, data: bytes, path: Path) -> None:
@@ -105,8 +115,7 @@ def replace_file(path: Path, data: bytes) -> None:
     aside = path.with_name(f"{path.name}.tmp")
     with suppress(FileNotFoundError):
         aside.unlink()
-    # O_EXCL and O_NOFOLLOW: never write through a link that somebody laid here.
-    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    fd = os.open(aside, _NEW, 0o666)
     try:
         try:
             append_bytes(fd, data, aside)
@@ -119,6 +128,78 @@ def replace_file(path: Path, data: bytes) -> None:
             aside.unlink()
         raise
     sync_folder(path.parent)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write that was not there; its bytes survive power loss when the block ends well."""
+    with open(os.open(path, _NEW, 0o666), "wb") as file:
+        yield file
+        file.flush()
+        # Not `sync_file`, which speaks of entries: here nothing was acknowledged, so a failure loses nothing.
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def whole_file(path: Path, *, replace: bool) -> Iterator[IO[bytes]]:
+    """A file to write that takes the name `path` when the block ends well, and then survives power loss.
+
+    Where the block fails nothing is left. A process that is killed leaves its aside file, whose name begins
+    with a dot.
+
+    Raises:
+        FileExistsError: there is something at `path`, and not `replace`, or it is no plain file.
+    """
+    refuse_to_replace(path, replace=replace)
+    aside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.tmp")
+    try:
+        with new_file(aside) as file:
+            yield file
+        refuse_to_replace(path, replace=replace)
+        os.rename(aside, path)
+    except BaseException:
+        with suppress(OSError):
+            aside.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def refuse_to_replace(path: Path, *, replace: bool) -> None:
+    """Raise `FileExistsError` where something at `path` must stay: anything, or with `replace` all but plain files."""
+    with suppress(FileNotFoundError):
+        if not replace:
+            os.lstat(path)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            raise FileExistsError(errno.EEXIST, "is there and no plain file", str(path))
+
+
+@contextmanager
+def new_folder(folder: Path, prefix: str) -> Iterator[Path]:
+    """A folder to fill with files by `new_file`, which takes the name `folder` when the block ends well.
+
+    Its names and its own then survive power loss. Where the block fails nothing is left. A process that is killed
+    leaves the aside folder, whose name begins with `prefix`.
+
+    Raises:
+        FileExistsError: there is something at `folder` other than an empty folder.
+    """
+    make_folders(folder.parent, durable=True)
+    aside = folder.with_name(prefix + secrets.token_hex(8))
+    aside.mkdir()
+    try:
+        yield aside
+        sync_folder(aside)
+        try:
+            os.rename(aside, folder)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder)) from None
+            raise
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    sync_folder(folder.parent)
 
 
 def read_small_file(path: Path, limit_bytes: int) -> bytes:

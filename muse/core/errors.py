@@ -69,3 +69,11 @@ class ClosedLogError(MuseError, ValueError):
 
 class DamagedLineError(MuseError, ValueError):
     """A line of the log is not a valid entry. Readers skip such lines; `verify` reports them."""
+
+
+class ArchiveError(MuseError, ValueError):
+    """The file is no whole archive of a session; nothing was imported."""
+
+
+class SessionExistsError(InvalidArgumentError):
+    """There is a session of this id already, and nothing may overwrite it."""

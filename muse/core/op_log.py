@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, Unpack
 
 from muse.core.appender import Appender, encode, encoded_as_it_is
+from muse.core.archive import ArchivedFile, ArchiveManifest, export_session, import_session
 from muse.core.arguments import check_name, check_number, check_seconds
 from muse.core.checkpoint import (
     Cut,
@@ -43,6 +44,7 @@ from muse.core.entry import OpEntry, make_op_entry
 from muse.core.entry_row import EntryRow, entry_row
 from muse.core.errors import (
     AppendError,
+    ArchiveError,
     CheckpointBackwardsError,
     CheckpointError,
     ClosedLogError,
@@ -55,6 +57,7 @@ from muse.core.errors import (
     LogReplacedError,
     MuseError,
     OpIdConflictError,
+    SessionExistsError,
     SyncError,
 )
 from muse.core.feed import Feed, beginning
@@ -81,6 +84,9 @@ from muse.domain import StructuredDelta
 
 __all__ = [
     "AppendError",
+    "ArchiveError",
+    "ArchiveManifest",
+    "ArchivedFile",
     "AsyncFollower",
     "CheckpointBackwardsError",
     "CheckpointError",
@@ -102,10 +108,13 @@ __all__ = [
     "OpIdConflictError",
     "OpLog",
     "OpLogCheckpoint",
+    "SessionExistsError",
     "SessionSummary",
     "SyncError",
     "VerifyReport",
     "describe_sessions",
+    "export_session",
+    "import_session",
     "list_sessions",
     "make_op_entry",
 ]

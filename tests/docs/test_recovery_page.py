@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from muse.core import op_log
 from muse.core.findings import REMEDIES
 from muse.core.op_log import (
     AppendError,
+    ArchiveError,
     CheckpointBackwardsError,
     ClosedLogError,
     Cut,
@@ -34,7 +36,10 @@ from muse.core.op_log import (
     MuseError,
     OpIdConflictError,
     OpLog,
+    SessionExistsError,
     SyncError,
+    export_session,
+    import_session,
     make_op_entry,
 )
 from tests.docs.pages import fences, headings, page, section
@@ -159,6 +164,14 @@ def nested(log: OpLog) -> None:
     log.append(an_entry(domain_op=value))
 
 
+def imported_twice(log: OpLog) -> None:
+    """Import a session that is there."""
+    archive = BytesIO()
+    export_session(log, archive)
+    archive.seek(0)
+    import_session(log.folder.parents[2], archive)
+
+
 def op(value: Any) -> Callable[[OpLog], object]:
     """Append an operation that holds this value."""
     return lambda log: log.append(an_entry(domain_op={"value": value}))
@@ -176,6 +189,8 @@ PROVOKED: list[tuple[str, type[MuseError], Callable[[OpLog], object]]] = [
     ("The log was replaced while open", LogReplacedError, deleted),
     ("The log was replaced while open", LogReplacedError, replaced),
     ("The log was replaced while open", LogReplacedError, cut_short),
+    ("The archive is damaged", ArchiveError, lambda log: import_session(log.folder, BytesIO(b"no archive"))),
+    ("The session exists already", SessionExistsError, imported_twice),
     ("The log is closed", ClosedLogError, used_after_close),
     ("The timestamps are used up", LimitExceededError, highest_timestamp),
     ("An argument was refused", InvalidArgumentError, lambda log: log.count(domain=7)),  # type: ignore[arg-type]
