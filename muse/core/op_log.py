@@ -53,9 +53,11 @@ from muse.core.errors import (
     MuseError,
     OpIdConflictError,
     SyncError,
+    UnknownOpError,
 )
 from muse.core.findings import Finding, VerifyReport
 from muse.core.forking import ForkGuard
+from muse.core.history import CausalEntry, CausalHistory
 from muse.core.index import Index
 from muse.core.index_query import Span, count, find, next_page, next_span, totals
 from muse.core.index_question import END, Filter
@@ -72,6 +74,8 @@ from muse.domain import StructuredDelta
 
 __all__ = [
     "AppendError",
+    "CausalEntry",
+    "CausalHistory",
     "CheckpointBackwardsError",
     "CheckpointError",
     "ClosedLogError",
@@ -91,6 +95,7 @@ __all__ = [
     "OpLogCheckpoint",
     "SessionSummary",
     "SyncError",
+    "UnknownOpError",
     "VerifyReport",
     "describe_sessions",
     "list_sessions",
@@ -282,14 +287,12 @@ class OpLog:
         key = parse_op_id(op_id)
         if key is None:
             return None
-        with self._lock:
-            self._sidecar.look()
 
-            def fetch(index: Index) -> OpEntry | None:
-                row = find(index, key)
-                return None if row is None else read_entries(self._file, [row])[0]
+        def fetch(index: Index) -> OpEntry | None:
+            row = find(index, key)
+            return None if row is None else read_entries(self._file, [row])[0]
 
-            return self._sidecar.ask(fetch) if self._sidecar.size else None
+        return self._ask(fetch, None)
 
     def query(
         self,
@@ -353,11 +356,12 @@ class OpLog:
             max_lamport_ts,
             self._start(since_checkpoint=since_checkpoint),
         )
-        with self._lock:
-            self._sidecar.look()
-            if self._sidecar.size == 0:
-                return 0
-            return self._sidecar.ask(lambda index: count(index, wanted))
+        return self._ask(lambda index: count(index, wanted), 0)
+
+    @property
+    def history(self) -> CausalHistory:
+        """What depends on what: parents and children, ancestors and descendants, heads, causal order."""
+        return CausalHistory(self._ask, self._file)
 
     def actors(self) -> dict[str, int]:
         """Number of entries by actor_id, most first."""
@@ -368,11 +372,12 @@ class OpLog:
         return self._totals("domain")
 
     def _totals(self, role: str) -> dict[str, int]:
+        return self._ask(lambda index: totals(index, role), {})
+
+    def _ask(self, question: Callable[[Index], Found], empty: Found) -> Found:
         with self._lock:
             self._sidecar.look()
-            if self._sidecar.size == 0:
-                return {}
-            return self._sidecar.ask(lambda index: totals(index, role))
+            return self._sidecar.ask(question) if self._sidecar.size else empty
 
     def _start(self, *, since_checkpoint: bool) -> int:
         if not since_checkpoint:
