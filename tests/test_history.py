@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from muse.core import history, index, index_build, sidecar
 from muse.core.op_log import CausalEntry, CausalHistory, OpEntry, OpLog, UnknownOpError
+from muse.core.paging import PageSize
 from tests import making, plain_scan
 from tests.making import entry, op_id
 from tests.plain_graph import PlainGraph
@@ -24,8 +26,11 @@ from tests.plain_graph import PlainGraph
 @contextmanager
 def short_segments(lines: int) -> Iterator[None]:
     """Let an index fold every few lines, so that a handful of entries lie in many segments."""
-    narrow = [(module, "SEGMENT_LINES", lines) for module in (index, index_build, sidecar)]
-    narrow += [(index, "LONG_BATCH_LINES", max(lines // 4, 1)), (history, "_PAGE_ROWS", 3)]
+    narrow: list[tuple[ModuleType, str, Any]] = [
+        (index, "LONG_BATCH_LINES", max(lines // 4, 1)),
+        (history, "WHOLE_PAGE", PageSize(3, 2000)),
+        *((module, "SEGMENT_LINES", lines) for module in (index, index_build, sidecar)),
+    ]
     with pytest.MonkeyPatch.context() as patch:
         for module, name, value in narrow:
             patch.setattr(module, name, value)

@@ -18,6 +18,7 @@ import pytest
 from muse.core import op_log as public
 from muse.core.op_log import (
     ClosedLogError,
+    EntryFilters,
     InvalidEntryError,
     LimitExceededError,
     MuseError,
@@ -84,23 +85,15 @@ def test_every_error_is_a_muse_error_and_the_builtin_it_specialises(name: str, b
     assert issubclass(error, builtin)
 
 
+FILTER_NAMES = ("domain", "actor_id", "intent_id", "reservation_id", "min_lamport_ts", "max_lamport_ts")
+
+
 @pytest.mark.parametrize(
     ("method", "keywords"),
     [
         ("record", {"parent_op_ids", "intent_id", "reservation_id"}),
-        (
-            "query",
-            {
-                "domain",
-                "actor_id",
-                "intent_id",
-                "reservation_id",
-                "min_lamport_ts",
-                "max_lamport_ts",
-                "since_checkpoint",
-                "limit",
-            },
-        ),
+        ("query", {*FILTER_NAMES, "since_checkpoint", "reverse", "limit"}),
+        ("count", {*FILTER_NAMES, "since_checkpoint"}),
         ("replay_since_checkpoint", {"upto"}),
         ("to_structured_delta", {"upto"}),
         ("checkpoint", {"upto"}),
@@ -113,7 +106,18 @@ def test_the_optional_arguments_are_keywords_only(method: str, keywords: set[str
     """Each optional argument has the contract's name and can't be given by position."""
     parameters = inspect.signature(getattr(OpLog, method)).parameters.values()
     named = {each.name for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):
+        named |= EntryFilters.__annotations__.keys()
     assert named == keywords
+
+
+@pytest.mark.parametrize("method", ["query", "count"])
+def test_a_filter_of_no_known_name_is_refused(log: OpLog, method: str) -> None:
+    """A misspelt filter is a TypeError that names it, as any unknown argument is, and never "any"."""
+    with pytest.raises(TypeError, match="actor"):
+        getattr(log, method)(actor="ada")
+    with pytest.raises(TypeError):
+        getattr(log, method)("music")
 
 
 def test_the_typed_dicts_have_the_contracts_fields() -> None:
@@ -634,6 +638,33 @@ def test_a_closed_log_refuses_work_and_may_be_closed_again(repo: Path) -> None:
         with pytest.raises(ClosedLogError):
             call()
     assert making.log_bytes(repo) == before
+
+
+def test_a_call_that_waited_while_the_log_was_closed_opens_nothing(repo: Path) -> None:
+    """A thread whose turn comes only after another one closed the log gets ClosedLogError, and no file is opened."""
+    log = OpLog(repo, "s")
+    log.append(entry(1))
+    told: list[str] = []
+
+    def ask() -> None:
+        began.set()
+        try:
+            told.append(str(len(log)))
+        except ClosedLogError:
+            told.append("closed")
+
+    began = threading.Event()
+    waiting = threading.Thread(target=ask)
+    with log._lock:
+        waiting.start()
+        began.wait()
+        # Long enough for it to be waiting for the lock; where it is not yet, the test shows nothing and passes.
+        waiting.join(0.05)
+        log.close()
+        before = len(list(Path("/proc/self/fd").iterdir()))
+    waiting.join()
+    assert told == ["closed"]
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_an_iterator_of_a_closed_log_says_so(repo: Path) -> None:

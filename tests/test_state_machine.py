@@ -254,11 +254,14 @@ class SessionMachine(RuleBasedStateMachine):
         """Every answer of either handle is the list's."""
         for log in getattr(self, "logs", []):
             assert exact_list(log.read_all()) == exact_list(self.model)
+            assert exact_list(log.query(reverse=True)) == exact_list(self.model[::-1])
             assert len(log) == len(self.model)
             assert log.actors() == plain_scan.tally(self.model, "actor_id")
             assert log.domains() == plain_scan.tally(self.model, "domain")
             rest = self.model[self.covered :]
             assert exact_list(log.replay_since_checkpoint()) == exact_list(rest)
+            last = log.query(since_checkpoint=True, domain="code", reverse=True, limit=3)
+            assert exact_list(last) == exact_list(plain_scan.select(rest, domain="code")[::-1][:3])
             for domain in ("music", "code"):
                 assert exact(log.to_structured_delta(domain)) == exact(plain_scan.delta(rest, domain))
                 assert exact_list(log.query(domain=domain)) == exact_list(plain_scan.select(self.model, domain=domain))

@@ -18,7 +18,7 @@ from pydantic_core import ValidationError, core_schema
 from typing_extensions import TypedDict
 
 from muse.core import durable
-from muse.core.errors import DamagedCheckpointError, InvalidEntryError
+from muse.core.errors import DamagedCheckpointError, InvalidCutError, InvalidEntryError
 from muse.core.fields import checker_of
 from muse.core.index import Index
 from muse.core.index_evidence import checkpoint_seen
@@ -41,6 +41,35 @@ class Cut:
     """Byte offset after the last line that lies below the cut."""
     op_count: int
     """How many entries lie below the cut, in arrival order."""
+
+
+def cut_at(sidecar: Sidecar, session_id: str, byte_offset: int) -> Cut:
+    """The cut at the end of a line that has been looked at."""
+    if byte_offset == 0:
+        return Cut(session_id, 0, 0)
+    below = Filter(stop=byte_offset)
+    return Cut(session_id, byte_offset, sidecar.ask(lambda index: count(index, below)))
+
+
+def check_cut(argument: str, cut: Cut, sidecar: Sidecar, log: LogFile, session_id: str) -> Cut:
+    """Make sure that `cut` is one of this log.
+
+    Raises:
+        InvalidCutError: it is not.
+    """
+    if not isinstance(cut, Cut):
+        raise InvalidCutError(f"{argument}: must be a Cut as `cut()` returns it, not {cut!r}")
+    if cut.session_id != session_id:
+        raise InvalidCutError(f"the cut is of session {cut.session_id!r}, this log is of {session_id!r}")
+    sidecar.look()
+    end = cut.byte_offset
+    within = 0 <= end <= sidecar.end and (end == 0 or log.read(end - 1, end) == b"\n")
+    if not within or cut != cut_at(sidecar, session_id, end):
+        raise InvalidCutError(
+            f"{log.path}: no cut of this log: it has {sidecar.end} bytes and not {cut.op_count} entries "
+            f"below byte {cut.byte_offset}; take a cut from this log"
+        )
+    return cut
 
 
 class OpLogCheckpoint(TypedDict):

@@ -21,13 +21,11 @@ from muse.core.index_graph import Graph, children_of, places_at
 from muse.core.index_query import find
 from muse.core.index_row import Place
 from muse.core.log_file import LogFile
+from muse.core.paging import WHOLE_PAGE
 from muse.core.reader import read_entries
 from muse.core.scan import op_id_bytes, parse_op_id
 
 Answer = TypeVar("Answer")
-
-_PAGE_ROWS = 2048
-_PAGE_BYTES = 1 << 20
 
 
 class Ask(Protocol):
@@ -184,7 +182,7 @@ class CausalHistory:
         """The entries at these byte offsets, in their order, page by page; the lock is free in between."""
         start = 0
         while start < len(offsets):
-            wanted = offsets[start : start + _PAGE_ROWS]
+            wanted = offsets[start : start + WHOLE_PAGE.lines]
             nothing: list[OpEntry] = []
             page = self._ask(partial(self._page, offsets=wanted), nothing)
             yield from page
@@ -197,7 +195,7 @@ class CausalHistory:
         page: list[Place] = []
         for at in offsets:
             size += place_at[at].length
-            if page and size > _PAGE_BYTES:
+            if page and size > WHOLE_PAGE.size_bytes:
                 break
             page.append(place_at[at])
         return self._read(page)

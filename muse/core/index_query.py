@@ -129,7 +129,16 @@ def _page_by_name(index: Index, question: Question, wanted: Filter, limit: int) 
 
 def _page_of_segment(index: Index, question: Question, wanted: Filter, limit: int) -> Page:
     segment = index.connection.execute(question.next_segment(), question.values).fetchone()
-    first, end = segment if segment else (0, END)
+    return page_of_unit(index, question, wanted, segment, limit)
+
+
+def page_of_unit(index: Index, question: Question, wanted: Filter, segment: tuple[int, int] | None, limit: int) -> Page:
+    """The entries that match in one segment, or in the tail where it is None. Call inside a snapshot.
+
+    Raises:
+        DamagedIndexError: some are missing from the index, or altered.
+    """
+    first, end = segment or (0, END)
     table = "line" if segment else "tail"
     if segment and not wanted.every_line:
         check_segment(index, first, end)

@@ -116,6 +116,10 @@ class Question:
         """SQL for the first of them, without the number."""
         return f"SELECT first_offset, end_offset FROM ({self.segments()} ORDER BY {self._key} LIMIT 1)"
 
+    def last_segment(self) -> str:
+        """SQL for the last of them, without the number."""
+        return f"SELECT first_offset, end_offset FROM ({self.segments()} ORDER BY {self._key} DESC LIMIT 1)"
+
     def rows_by_name(self) -> str:
         """SQL for the first rows with the one name asked for: a place and its segment's range."""
         role = self.roles[0]

@@ -17,20 +17,22 @@ fetches their bytes from the log. docs/op-log.md explains the concepts.
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, Unpack
 
 from muse.core.appender import Appender, encode, encoded_as_it_is
 from muse.core.arguments import check_name, check_number
 from muse.core.checkpoint import (
     Cut,
     OpLogCheckpoint,
+    check_cut,
     current_checkpoint,
+    cut_at,
     extend_record,
     write_record,
 )
@@ -55,15 +57,17 @@ from muse.core.errors import (
     SyncError,
     UnknownOpError,
 )
+from muse.core.filters import EntryFilters, wanted_by
 from muse.core.findings import Finding, VerifyReport
 from muse.core.forking import ForkGuard
+from muse.core.handle_lock import HandleLock
 from muse.core.history import CausalEntry, CausalHistory
 from muse.core.index import Index
-from muse.core.index_query import Span, count, find, next_page, next_span, totals
+from muse.core.index_query import count, find, totals
 from muse.core.index_question import END, Filter
-from muse.core.index_row import Place
 from muse.core.limits import DEFAULT_MAX_APPEND_BYTES, MAX_LINE_BYTES, MAX_SNAPSHOT_ID_BYTES
 from muse.core.log_file import LogFile
+from muse.core.paging import Pager
 from muse.core.reader import read_entries, read_lines
 from muse.core.scan import parse_op_id
 from muse.core.session import CHECKPOINT_NAME, LOG_NAME, list_sessions, session_folder
@@ -81,6 +85,7 @@ __all__ = [
     "ClosedLogError",
     "Cut",
     "DamagedCheckpointError",
+    "EntryFilters",
     "Finding",
     "InvalidArgumentError",
     "InvalidCutError",
@@ -103,10 +108,6 @@ __all__ = [
 ]
 
 Found = TypeVar("Found")
-_Read = Callable[[LogFile, Sequence[Place] | Span], list[Found]]
-
-_PAGE_ROWS = 2048
-_PAGE_BYTES = 1 << 20
 
 
 class OpLog:
@@ -150,10 +151,10 @@ class OpLog:
         self._file = LogFile(self.path, durable_names=durability == "fsync")
         self._clock = LamportClock()
         self._sidecar = Sidecar(self.folder, self._file, self._clock)
-        self._closed = False
-        self._lock_of_threads = threading.RLock()
+        self._lock = HandleLock(self.path)
+        self._pager = Pager(self._lock, self._sidecar, self._file)
         self._fork_guard = ForkGuard(
-            self._lock_of_threads,
+            self._lock.of_threads,
             before=self._sidecar.suspend,
             # The position of a descriptor is shared with the parent, and one's place in the log is read off it.
             in_child=(self._sidecar.close, self._file.close),
@@ -162,12 +163,10 @@ class OpLog:
 
     def close(self) -> None:
         """Close file and index. Closing twice is fine; using the log afterwards is a `ClosedLogError`."""
-        if self._closed:
-            return
-        with self._lock:
+        with suppress(ClosedLogError), self._lock:
             self._sidecar.close()
             self._file.close()
-            self._closed = True
+            self._lock.is_closed = True
 
     def __enter__(self) -> Self:
         return self
@@ -179,13 +178,6 @@ class OpLog:
 
     def __repr__(self) -> str:
         return f"OpLog({str(self.path)!r}, durability={self.durability!r})"
-
-    @property
-    def _lock(self) -> threading.RLock:
-        """The lock of this handle, which every public call takes."""
-        if self._closed:
-            raise ClosedLogError(f"{self.path}: the log is closed: open it anew")
-        return self._lock_of_threads
 
     def exists(self) -> bool:
         """Whether `ops.jsonl` is there."""
@@ -297,26 +289,18 @@ class OpLog:
     def query(
         self,
         *,
-        domain: str | None = None,
-        actor_id: str | None = None,
-        intent_id: str | None = None,
-        reservation_id: str | None = None,
-        min_lamport_ts: int | None = None,
-        max_lamport_ts: int | None = None,
         since_checkpoint: bool = False,
+        reverse: bool = False,
         limit: int | None = None,
+        **filters: Unpack[EntryFilters],
     ) -> Iterator[OpEntry]:
         """The entries that match every filter given, in arrival order, as far as they have arrived by now.
 
         Args:
-            domain: exact name.
-            actor_id: exact name.
-            intent_id: exact name.
-            reservation_id: exact name.
-            min_lamport_ts: lowest timestamp wanted.
-            max_lamport_ts: highest timestamp wanted.
             since_checkpoint: only what arrived after the checkpoint.
+            reverse: the newest arrival first. The end of the log is sought, whatever its size.
             limit: at most so many, None for all.
+            filters: see `EntryFilters`.
 
         Raises:
             DamagedCheckpointError: `since_checkpoint`, and the record can't be used.
@@ -324,38 +308,12 @@ class OpLog:
         """
         if limit is not None:
             check_number("limit", limit, lowest=0)
-        wanted = Filter(
-            actor_id,
-            domain,
-            intent_id,
-            reservation_id,
-            min_lamport_ts,
-            max_lamport_ts,
-            self._start(since_checkpoint=since_checkpoint),
-        )
-        return self._select(wanted, limit)
+        wanted = self._since(wanted_by("query", filters), since_checkpoint=since_checkpoint)
+        return self._select(wanted, limit, reverse=reverse)
 
-    def count(
-        self,
-        *,
-        domain: str | None = None,
-        actor_id: str | None = None,
-        intent_id: str | None = None,
-        reservation_id: str | None = None,
-        min_lamport_ts: int | None = None,
-        max_lamport_ts: int | None = None,
-        since_checkpoint: bool = False,
-    ) -> int:
+    def count(self, *, since_checkpoint: bool = False, **filters: Unpack[EntryFilters]) -> int:
         """How many entries match; the filters of `query`, answered from the index alone."""
-        wanted = Filter(
-            actor_id,
-            domain,
-            intent_id,
-            reservation_id,
-            min_lamport_ts,
-            max_lamport_ts,
-            self._start(since_checkpoint=since_checkpoint),
-        )
+        wanted = self._since(wanted_by("count", filters), since_checkpoint=since_checkpoint)
         return self._ask(lambda index: count(index, wanted), 0)
 
     @property
@@ -379,37 +337,14 @@ class OpLog:
             self._sidecar.look()
             return self._sidecar.ask(question) if self._sidecar.size else empty
 
-    def _start(self, *, since_checkpoint: bool) -> int:
+    def _since(self, wanted: Filter, *, since_checkpoint: bool) -> Filter:
         if not since_checkpoint:
-            return 0
+            return wanted
         with self._lock:
-            return self._current_checkpoint()[1].byte_offset
+            return replace(wanted, start=self._current_checkpoint()[1].byte_offset)
 
-    def _select(self, wanted: Filter, limit: int | None = None) -> Iterator[OpEntry]:
-        return chain.from_iterable(self._pages(wanted, limit, read_entries))
-
-    def _pages(self, wanted: Filter, limit: int | None, read: _Read[Found]) -> Iterator[list[Found]]:
-        """What matches and has arrived by now, page by page; the lock is free in between."""
-        with self._lock:
-            self._sidecar.look()
-            wanted = replace(wanted, stop=min(wanted.stop, self._sidecar.end))
-        return self._pages_to(wanted, limit, read)
-
-    def _pages_to(self, wanted: Filter, limit: int | None, read: _Read[Found]) -> Iterator[list[Found]]:
-        def page(index: Index) -> tuple[list[Found], int | None]:
-            span = next_span(index, wanted, size, _PAGE_BYTES)
-            places, resume_at = span or next_page(index, wanted, size, _PAGE_BYTES)
-            return read(self._file, places), resume_at
-
-        while wanted.start < wanted.stop and limit != 0:
-            size = _PAGE_ROWS if limit is None else min(limit, _PAGE_ROWS)
-            with self._lock:
-                found, resume_at = self._sidecar.ask(page)
-            yield found
-            if resume_at is None:
-                return
-            wanted = replace(wanted, start=resume_at)
-            limit = None if limit is None else limit - len(found)
+    def _select(self, wanted: Filter, limit: int | None = None, *, reverse: bool = False) -> Iterator[OpEntry]:
+        return chain.from_iterable(self._pager.pages(wanted, read_entries, limit=limit, reverse=reverse))
 
     # -- cuts and checkpoints ---------------------------------------------------------------------------
 
@@ -417,28 +352,10 @@ class OpLog:
         """A consistent cut: exactly the entries that have arrived by now."""
         with self._lock:
             self._sidecar.look()
-            return self._cut_at(self._sidecar.end)
-
-    def _cut_at(self, byte_offset: int) -> Cut:
-        if byte_offset == 0:
-            return Cut(self.session_id, 0, 0)
-        below = Filter(stop=byte_offset)
-        return Cut(self.session_id, byte_offset, self._sidecar.ask(lambda index: count(index, below)))
+            return cut_at(self._sidecar, self.session_id, self._sidecar.end)
 
     def _checked(self, cut: Cut) -> Cut:
-        if not isinstance(cut, Cut):
-            raise InvalidCutError(f"upto: must be a Cut as `cut()` returns it, not {cut!r}")
-        if cut.session_id != self.session_id:
-            raise InvalidCutError(f"the cut is of session {cut.session_id!r}, this log is of {self.session_id!r}")
-        self._sidecar.look()
-        end = cut.byte_offset
-        within = 0 <= end <= self._sidecar.end and (end == 0 or self._file.read(end - 1, end) == b"\n")
-        if not within or cut != self._cut_at(end):
-            raise InvalidCutError(
-                f"{self.path}: no cut of this log: it has {self._sidecar.end} bytes and not {cut.op_count} entries "
-                f"below byte {cut.byte_offset}; take a cut from this log"
-            )
-        return cut
+        return check_cut("upto", cut, self._sidecar, self._file, self.session_id)
 
     def replay_since_checkpoint(self, *, upto: Cut | None = None) -> list[OpEntry]:
         """What arrived after the checkpoint, up to a cut (default: now), in arrival order.
@@ -548,7 +465,7 @@ class OpLog:
             raise InvalidArgumentError(f"other: must be an OpLog, not {type(other).__name__}")
         total = len(other)
         done = added = 0
-        for lines in other._pages(Filter(), None, read_lines):
+        for lines in other._pager.pages(Filter(), read_lines):
             batch = [encoded_as_it_is(line, self._max_line_bytes) for line in lines]
             with self._lock:
                 added += self._appender.append(batch)

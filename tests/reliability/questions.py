@@ -148,6 +148,41 @@ def query_by_timestamp(log: OpLog, situation: Situation) -> Any:
     return [exact_list(log.query(min_lamport_ts=low, max_lamport_ts=high)) for low, high in situation.windows]
 
 
+@question(lambda situation: exact_list(reversed(situation.entries)))
+def query_reversed(log: OpLog, situation: Situation) -> Any:
+    """The whole log from its end."""
+    return exact_list(log.query(reverse=True))
+
+
+@question(
+    lambda situation: [
+        {name: found[::-1] for name, found in _matching(situation, field).items()}
+        for field in ("actor_id", "domain", "intent_id")
+    ]
+)
+def query_reversed_by_name(log: OpLog, situation: Situation) -> Any:
+    """What has each name, from the end."""
+    return [
+        {name: exact_list(log.query(actor_id=name, reverse=True)) for name in _names(situation, "actor_id")},
+        {name: exact_list(log.query(domain=name, reverse=True)) for name in _names(situation, "domain")},
+        {name: exact_list(log.query(intent_id=name, reverse=True)) for name in _names(situation, "intent_id")},
+    ]
+
+
+@question(
+    lambda situation: [
+        exact_list(plain_scan.select(situation.entries, min_lamport_ts=low, max_lamport_ts=high)[::-1][:9])
+        for low, high in situation.windows
+    ]
+)
+def query_last_by_timestamp(log: OpLog, situation: Situation) -> Any:
+    """The last few of ranges of timestamps."""
+    return [
+        exact_list(log.query(min_lamport_ts=low, max_lamport_ts=high, reverse=True, limit=9))
+        for low, high in situation.windows
+    ]
+
+
 @question(
     lambda situation: [_numbers(situation, name) for name in ("actor_id", "domain", "intent_id", "reservation_id")]
 )

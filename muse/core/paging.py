@@ -1,0 +1,100 @@
+"""Entries page by page: each page is asked for and read under the handle's lock, which is free in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple, TypeVar
+
+from muse.core.handle_lock import HandleLock
+from muse.core.index import Index
+from muse.core.index_query import Page, Span, next_page, next_span
+from muse.core.index_question import Filter
+from muse.core.index_reverse import previous_page
+from muse.core.index_row import Place
+from muse.core.log_file import LogFile
+from muse.core.sidecar import Sidecar
+
+Found = TypeVar("Found")
+Read = Callable[[LogFile, Sequence[Place] | Span], list[Found]]
+"""Fetches what lies at some places of the log."""
+
+
+class PageSize(NamedTuple):
+    """How much a page holds at most; one line at least, however long it is."""
+
+    lines: int
+    size_bytes: int
+
+
+WHOLE_PAGE = PageSize(2048, 1 << 20)
+
+
+class Pager:
+    """The pages of one handle's log. Takes the handle's lock itself; any thread may ask."""
+
+    def __init__(self, lock: HandleLock, sidecar: Sidecar, log: LogFile) -> None:
+        self._lock = lock
+        self._sidecar = sidecar
+        self._log = log
+
+    def end(self) -> int:
+        """Byte offset after the last line that has arrived by now.
+
+        Raises:
+            LogReplacedError: the log is no longer the file this handle looked at.
+        """
+        with self._lock:
+            self._sidecar.look()
+            return self._sidecar.end
+
+    def pages(
+        self, wanted: Filter, read: Read[Found], *, limit: int | None = None, reverse: bool = False
+    ) -> Iterator[list[Found]]:
+        """What matches and has arrived by now, at most `limit`; the newest arrival first if `reverse`."""
+        wanted = replace(wanted, stop=min(wanted.stop, self.end()))
+        return self._backward(wanted, read, limit) if reverse else self._forward(wanted, read, limit)
+
+    def _forward(self, wanted: Filter, read: Read[Found], limit: int | None) -> Iterator[list[Found]]:
+        while wanted.start < wanted.stop and limit != 0:
+            found, resume_at = self.page(wanted, read, _at_most(limit))
+            yield found
+            if resume_at is None:
+                return
+            wanted = replace(wanted, start=resume_at)
+            limit = None if limit is None else limit - len(found)
+
+    def _backward(self, wanted: Filter, read: Read[Found], limit: int | None) -> Iterator[list[Found]]:
+        while wanted.start < wanted.stop and limit != 0:
+            found, resume_at = self._read_at(wanted, read, _at_most(limit), previous_page)
+            found.reverse()
+            yield found
+            if resume_at is None:
+                return
+            wanted = replace(wanted, stop=resume_at)
+            limit = None if limit is None else limit - len(found)
+
+    def page(self, wanted: Filter, read: Read[Found], size: PageSize) -> tuple[list[Found], int | None]:
+        """The first page of what matches, and the byte offset at which to go on; None at the end."""
+        return self._read_at(wanted, read, size, _next_places)
+
+    def _read_at(
+        self, wanted: Filter, read: Read[Found], size: PageSize, find: _Find
+    ) -> tuple[list[Found], int | None]:
+        def page(index: Index) -> tuple[list[Found], int | None]:
+            places, resume_at = find(index, wanted, size.lines, size.size_bytes)
+            return read(self._log, places), resume_at
+
+        with self._lock:
+            return self._sidecar.ask(page)
+
+
+_Find = Callable[[Index, Filter, int, int], Page | tuple[Span, int | None]]
+
+
+def _next_places(index: Index, wanted: Filter, lines: int, size_bytes: int) -> Page | tuple[Span, int | None]:
+    return next_span(index, wanted, lines, size_bytes) or next_page(index, wanted, lines, size_bytes)
+
+
+def _at_most(limit: int | None) -> PageSize:
+    return WHOLE_PAGE if limit is None else PageSize(min(limit, WHOLE_PAGE.lines), WHOLE_PAGE.size_bytes)
