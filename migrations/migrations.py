@@ -28,13 +28,14 @@ _LINE_COLUMNS = """
 # altered changes a sum of them; NULL counts as a number that no column holds. The remainders keep sums over
 # any number of rows within 64 bits. `digest` is stored as it was when the row was written, `digest_now` is
 # computed whenever it is asked for.
-_LINE_DIGEST = """
-    ((checksum + 3 * length + 5 * (coalesce(lamport_ts, -1) % 2147483647)
+_LINE_DIGEST_PARTS = """
+    checksum + 3 * length + 5 * (coalesce(lamport_ts, -1) % 2147483647)
       + 7 * (coalesce(op_high, -1) % 2147483647) + 11 * (coalesce(op_low, -1) % 2147483647)
       + 13 * coalesce(actor, -1) + 17 * coalesce(domain, -1)
-      + 19 * coalesce(intent, -1) + 23 * coalesce(reservation, -1))
-     % 2147483647 * (1 + byte_offset % 10007))
+      + 19 * coalesce(intent, -1) + 23 * coalesce(reservation, -1)
 """
+_LINE_DIGEST = f"(({_LINE_DIGEST_PARTS}) % 2147483647 * (1 + byte_offset % 10007))"
+_TAIL_DIGEST = f"(({_LINE_DIGEST_PARTS} + 29 * coalesce(length(parents), -1)) % 2147483647 * (1 + byte_offset % 10007))"
 _REF_DIGEST = "((31 * {prefix} + 17 * (byte_offset % 2147483647)) % 2147483647)"
 _PRESENCE_DIGEST = """
     ((31 * name * (1 + segment % 10007) + 17 * (segment % 2147483647) + 101 * entries) % 2147483647)
@@ -44,8 +45,12 @@ _SEGMENT_DIGEST = """
       + 13 * (coalesce(min_lamport_ts, -1) % 2147483647) + 17 * (coalesce(max_lamport_ts, -1) % 2147483647)
       + 19 * (lines_digest % 2147483647) + 23 * (refs_digest % 2147483647) + 29 * (actors_digest % 2147483647)
       + 31 * (domains_digest % 2147483647) + 37 * (intents_digest % 2147483647)
-      + 41 * (reservations_digest % 2147483647))
+      + 41 * (reservations_digest % 2147483647) + 43 * (links_digest % 2147483647))
      % 2147483647)
+"""
+_LINK_DIGEST = """
+    ((31 * (parents_in % 2147483647) + 17 * (children_in % 2147483647) + 101 * (checksum % 2147483647)
+      + 13 * length(packed)) % 2147483647)
 """
 
 _VIEW = """
@@ -65,8 +70,8 @@ WHERE op_high IS NOT NULL
 
 
 @migrations()
-def m0001_lines_segments_presences(db: Database) -> None:
-    """Lines by byte offset, their op_ids and names, and a summary of every some thousand of them."""
+def m0001_lines_segments_presences_links(db: Database) -> None:
+    """Lines by byte offset, their op_ids, names and causal links, and a summary of every some thousand of them."""
     db.execute("CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)")
     db.execute(
         f"""
@@ -84,8 +89,9 @@ def m0001_lines_segments_presences(db: Database) -> None:
         f"""
         CREATE TABLE tail (
             {_LINE_COLUMNS},
-            digest     INTEGER GENERATED ALWAYS AS ({_LINE_DIGEST}) STORED,
-            digest_now INTEGER GENERATED ALWAYS AS ({_LINE_DIGEST}) VIRTUAL
+            parents    BLOB,
+            digest     INTEGER GENERATED ALWAYS AS ({_TAIL_DIGEST}) STORED,
+            digest_now INTEGER GENERATED ALWAYS AS ({_TAIL_DIGEST}) VIRTUAL
         )
         """
     )
@@ -117,6 +123,7 @@ def m0001_lines_segments_presences(db: Database) -> None:
             domains_digest INTEGER NOT NULL,
             intents_digest INTEGER NOT NULL,
             reservations_digest INTEGER NOT NULL,
+            links_digest   INTEGER NOT NULL,
             digest         INTEGER GENERATED ALWAYS AS ({_SEGMENT_DIGEST}) STORED,
             digest_now     INTEGER GENERATED ALWAYS AS ({_SEGMENT_DIGEST}) VIRTUAL
         )
@@ -135,6 +142,19 @@ def m0001_lines_segments_presences(db: Database) -> None:
             ) WITHOUT ROWID
             """
         )
+    # What depends on what, packed for each pair of segments that are linked (muse/core/index_links.py).
+    db.execute(
+        f"""
+        CREATE TABLE link (
+            parents_in  INTEGER NOT NULL,
+            children_in INTEGER NOT NULL,
+            checksum    INTEGER NOT NULL,
+            packed      BLOB NOT NULL,
+            digest_now  INTEGER GENERATED ALWAYS AS ({_LINK_DIGEST}) VIRTUAL,
+            PRIMARY KEY (parents_in, children_in)
+        ) WITHOUT ROWID
+        """
+    )
     db.execute(
         """
         CREATE TABLE checkpoint_seen (

@@ -32,6 +32,10 @@ class OpIdConflictError(InvalidEntryError):
     """The log already holds this op_id with other content."""
 
 
+class UnknownOpError(MuseError, LookupError):
+    """The log holds no operation with this op_id."""
+
+
 class InvalidCutError(InvalidArgumentError):
     """The cut belongs to another session, or lies beyond the end of the log."""
 

@@ -8,7 +8,7 @@ Two tables hold the rows, `line` and, for the newest few thousand, `tail`: an ap
 or two of the small one. When the tail is long enough it is folded into `line` and summarised as one
 segment: its range of bytes, of timestamps, and how often each name occurs in it. A question about
 one actor then visits only the segments in which that actor occurs, and a count adds up the summaries.
-`op_ref` leads from an op_id to its folded line.
+`op_ref` leads from an op_id to its folded line, `link` from a folded line to the lines that name it as a parent.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from muse.core import durable
+from muse.core.index_links import Loose, link_lines, seal, split_op_ids, unseal
 from muse.core.index_row import DamagedIndexError, Row, integer, op_id_of, op_numbers, places_of
 from muse.core.index_segment import refer, summarise
 
@@ -48,13 +49,14 @@ _COVERED = """
 """
 LINE_COLUMNS = "byte_offset, length, checksum, lamport_ts, op_high, op_low, actor, domain, intent, reservation"
 ALL_LINES = f"(SELECT {LINE_COLUMNS} FROM {{schema}}.line UNION ALL SELECT {LINE_COLUMNS} FROM {{schema}}.tail)"
-_INSERT = f"INSERT INTO {{table}} ({LINE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_LINE = f"INSERT INTO line ({LINE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_TAIL = f"INSERT INTO tail ({LINE_COLUMNS}, parents) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 # The condition keeps the prefix whole without a transaction of several statements: a row that does not follow the
 # last one has no length, and is ignored. (INSERT … SELECT … WHERE would go through a temporary table, as it reads
 # from the table it writes to.)
 _INSERT_NEXT = (
-    f"INSERT OR IGNORE INTO tail ({LINE_COLUMNS}) "
-    f"VALUES (?1, iif(?1 = {_COVERED}, ?2, NULL), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+    f"INSERT OR IGNORE INTO tail ({LINE_COLUMNS}, parents) "
+    f"VALUES (?1, iif(?1 = {_COVERED}, ?2, NULL), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
 )
 
 
@@ -84,6 +86,7 @@ class Index:
         self.segments_are_checked = False
         self.checked_roles: set[str] = set()
         self.op_refs_are_checked = False
+        self.links_are_checked = False
         self.checked_segments: set[int] = set()
         self._tail_lines = self._scalar("SELECT count(*) FROM tail")
 
@@ -166,7 +169,8 @@ class Index:
             values = _values(row, self._names)
         except KeyError:
             return False
-        if self.connection.execute(_INSERT_NEXT, values).rowcount != 1:
+        parents = seal(row.byte_offset, row.parents)
+        if self.connection.execute(_INSERT_NEXT, (*values, parents)).rowcount != 1:
             return False
         self._tail_lines += 1
         return True
@@ -182,14 +186,23 @@ class Index:
             if len(piece) == room or len(piece) >= LONG_BATCH_LINES:
                 self._fold(piece, names)
             else:
-                self.insert("tail", piece, names)
+                self._insert_into_tail(piece, names)
                 self._tail_lines += len(piece)
 
-    def insert(self, table: str, rows: Sequence[Row], names: _Names) -> None:
-        """Add rows to one of the two tables; the caller knows that they follow the last. Call inside a transaction."""
-        if not rows:
-            return
-        self.connection.executemany(_INSERT.format(table=table), _all_values(rows, names))
+    def insert_lines(self, rows: Sequence[Row], names: _Names) -> None:
+        """Add rows to `line`; the caller knows that they follow the last, and folds. Call inside a transaction."""
+        if rows:
+            self.connection.executemany(_INSERT_LINE, _all_values(rows, names))
+            self._insert_problems(rows)
+
+    def _insert_into_tail(self, rows: Sequence[Row], names: _Names) -> None:
+        if rows:
+            sealed = [seal(row.byte_offset, row.parents) for row in rows]
+            values = ((*row, parents) for row, parents in zip(_all_values(rows, names), sealed, strict=True))
+            self.connection.executemany(_INSERT_TAIL, values)
+            self._insert_problems(rows)
+
+    def _insert_problems(self, rows: Sequence[Row]) -> None:
         if problems := [(row.byte_offset, *row.problem) for row in rows if row.problem]:
             self.connection.executemany("INSERT INTO non_entry VALUES (?, ?, ?)", problems)
 
@@ -229,6 +242,7 @@ class Index:
     def _fold(self, rows: Sequence[Row], names: _Names) -> None:
         """Make one segment of the tail and of `rows`, which follow it."""
         first, digest = self.connection.execute("SELECT min(byte_offset), sum(digest) FROM tail").fetchone()
+        wanted = [*self.tail_links(), *loose_links(rows)]
         if first is None:
             first = rows[0].byte_offset
         else:
@@ -237,11 +251,22 @@ class Index:
             if digest != self._scalar("SELECT sum(digest_now) FROM tail"):
                 raise DamagedIndexError("rows of the tail are altered")
             self.connection.execute("DELETE FROM tail")
-        self.insert("line", rows, names)
+        self.insert_lines(rows, names)
         end = self.covered()
         refer(self.connection, first, end)
-        summarise(self.connection, first, end)
+        segments = [at for (at,) in self.connection.execute("SELECT first_offset FROM segment ORDER BY first_offset")]
+        links_digest = link_lines(self.connection, first, end, wanted, [*segments, first])
+        summarise(self.connection, first, end, links_digest)
         self._tail_lines = 0
+
+    def tail_links(self) -> Iterator[Loose]:
+        """What the entries of the tail name as their parents, in arrival order."""
+        found = self.connection.execute(
+            "SELECT byte_offset, parents FROM tail WHERE parents IS NOT NULL ORDER BY byte_offset"
+        )
+        for child, parents in found:
+            for parent in unseal(child, parents):
+                yield child, parent
 
     # -- transactions ---------------------------------------------------------------------------------
 
@@ -309,9 +334,14 @@ class Index:
         return integer(self.connection.execute(statement, values).fetchone())
 
 
+def loose_links(rows: Iterable[Row]) -> Iterator[Loose]:
+    """What some lines name as their parents, in the order of the lines."""
+    return ((row.byte_offset, parent) for row in rows if row.parents for parent in split_op_ids(row.parents))
+
+
 def _values(row: Row, names: _Names) -> tuple[int | None, ...]:
     """What is stored of a row; a `KeyError` where a name has no number yet."""
-    byte_offset, length, checksum, lamport_ts, op_id, actor, domain, intent, reservation, _ = row
+    byte_offset, length, checksum, lamport_ts, op_id, actor, domain, intent, reservation, _, _ = row
     high, low = op_numbers(op_id)
     actor_number, domain_number = names[actor], names[domain]
     intent_number, reservation_number = names[intent], names[reservation]
@@ -331,7 +361,7 @@ def _values(row: Row, names: _Names) -> tuple[int | None, ...]:
 
 def _all_values(rows: Sequence[Row], names: _Names) -> Iterable[tuple[int | None, ...]]:
     """`_values` of each; where all are entries column by column, which takes a third of the time."""
-    byte_offsets, lengths, checksums, lamport_ts, op_ids, *roles, _ = zip(*rows, strict=True)
+    byte_offsets, lengths, checksums, lamport_ts, op_ids, *roles, _, _ = zip(*rows, strict=True)
     if None in op_ids:
         return [_values(row, names) for row in rows]
     halves = struct.unpack(f">{2 * len(rows)}q", b"".join(op_ids))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from muse.core.index import SEGMENT_LINES, Index
+from muse.core.index import SEGMENT_LINES, Index, loose_links
+from muse.core.index_links import Loose, link_lines
 from muse.core.index_row import Row, duplicate_of, op_id_of
 from muse.core.index_segment import refer, summarise
 
@@ -21,15 +22,43 @@ def build(index: Index, rows: Iterable[Row]) -> None:
         # Made when all lines are there it takes a third of the time.
         (by_domain,) = index.connection.execute("SELECT sql FROM sqlite_master WHERE name = 'line_domain'").fetchone()
         index.connection.execute("DROP INDEX line_domain")
+        # A parent can be looked for when all op_ids are there; until then the links lie out of the way.
+        index.connection.execute("CREATE TEMP TABLE wanted (child INTEGER NOT NULL, parent BLOB NOT NULL)")
         for piece in _pieces(rows):
-            index.insert("line", piece, index.numbers_of(piece))
+            index.insert_lines(piece, index.numbers_of(piece))
+            index.connection.executemany("INSERT INTO wanted VALUES (?, ?)", loose_links(piece))
             segments.append((piece[0].byte_offset, piece[-1].end))
         if segments:
             refer(index.connection, 0, segments[-1][1])
         _demote_duplicates(index.connection)
         index.connection.execute(by_domain)
-        for first, end in segments:
-            summarise(index.connection, first, end)
+        _summarise_all(index.connection, segments)
+        index.connection.execute("DROP TABLE wanted")
+
+
+def _summarise_all(connection: sqlite3.Connection, segments: Sequence[tuple[int, int]]) -> None:
+    firsts = [first for first, _ in segments]
+    wanted = _Wanted(connection)
+    for first, end in segments:
+        summarise(connection, first, end, link_lines(connection, first, end, wanted.below(end), firsts))
+
+
+class _Wanted:
+    """The links put aside, from the first child to the last; those of lines that are no entries are left out."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        # They were written in the order of their children, and nothing was deleted in between.
+        self._links = connection.execute(
+            "SELECT child, parent FROM wanted CROSS JOIN line ON child = byte_offset "
+            "WHERE op_high IS NOT NULL ORDER BY wanted.rowid"
+        )
+        self._next: Loose | None = next(self._links, None)
+
+    def below(self, end: int) -> Iterator[Loose]:
+        """Those of children before byte `end` that were not given yet."""
+        while self._next is not None and self._next[0] < end:
+            yield self._next
+            self._next = next(self._links, None)
 
 
 def _demote_duplicates(connection: sqlite3.Connection) -> None:

@@ -12,6 +12,7 @@ docs/reliability.md says which damage is noticed when, and which only by `verify
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 from muse.core.index import Index
 from muse.core.index_row import DamagedIndexError, integer
@@ -121,6 +122,29 @@ def check_op_refs(index: Index) -> None:
     if expected != found:
         raise DamagedIndexError("op_ids are altered or missing")
     index.op_refs_are_checked = True
+
+
+def check_links(index: Index) -> None:
+    """Check that the causal links are those that the segments were made with, in the order in which they are sought.
+
+    What is packed in each has a checksum of its own, and is held against it when it is unpacked.
+
+    Raises:
+        DamagedIndexError: they are not.
+    """
+    if index.links_are_checked:
+        return
+    check_segments(index)
+    with index.snapshot():
+        expected = _number(index, "SELECT coalesce(sum(links_digest), 0) FROM segment")
+        found = index.connection.execute("SELECT parents_in, children_in, digest_now FROM link").fetchall()
+    # A damaged column holds a value of any type.
+    numbers = all(type(value) is int for row in found for value in row)
+    if not numbers or sum(digest for _, _, digest in found) != expected:
+        raise DamagedIndexError("causal links are altered or missing")
+    if any(before[:2] >= after[:2] for before, after in pairwise(found)):
+        raise DamagedIndexError("causal links are not in their order")
+    index.links_are_checked = True
 
 
 def number_of_name(index: Index, text: str) -> int | None:

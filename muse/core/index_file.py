@@ -28,7 +28,7 @@ from muse.core.index_evidence import inherit_evidence
 from muse.core.index_row import Row
 from muse.core.session import INDEX_NAME
 
-KNOWN_MIGRATIONS = ["m0001_lines_segments_presences"]
+KNOWN_MIGRATIONS = ["m0001_lines_segments_presences_links"]
 """The names in migrations/migrations.py; repeated here because importing sqlite-utils takes longer
 than anything else this library does, and only a new index needs it."""
 
@@ -106,6 +106,8 @@ def open_in_memory(rows: Iterable[Row]) -> Index:
     """An index that lives as long as its handle, for where none can lie beside the log."""
     connection = _connect(None)
     try:
+        # What is put aside while it is built must not need a place on disk either.
+        connection.execute("PRAGMA temp_store = MEMORY")
         _migrate(connection)
         index = Index(connection, None)
         build(index, rows)

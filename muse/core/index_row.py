@@ -29,6 +29,8 @@ class Row(NamedTuple):
     domain: str | None = None
     intent: str | None = None
     reservation: str | None = None
+    parents: bytes = b""
+    """The 16 bytes of each parent's op_id, in the entry's order."""
     problem: tuple[str, str] | None = None
     """(kind, reason), kind being "blank", "damaged" or "duplicate"."""
 

@@ -24,8 +24,8 @@ def refer(connection: sqlite3.Connection, first: int, end: int) -> None:
     )
 
 
-def summarise(connection: sqlite3.Connection, first: int, end: int) -> None:
-    """Record the lines of [first, end) as one segment; it must follow the last one."""
+def summarise(connection: sqlite3.Connection, first: int, end: int, links_digest: int) -> None:
+    """Record the lines of [first, end) as one segment, with the digest of its causal links; it must follow the last."""
     # One walk: lines that share all their names count as one, and there are few of those.
     groups = connection.execute(
         f"""
@@ -52,8 +52,8 @@ def summarise(connection: sqlite3.Connection, first: int, end: int) -> None:
         """
         INSERT INTO segment (first_offset, end_offset, entries, intents, reservations,
                              min_lamport_ts, max_lamport_ts, lines_digest, refs_digest,
-                             actors_digest, domains_digest, intents_digest, reservations_digest)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                             actors_digest, domains_digest, intents_digest, reservations_digest, links_digest)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
         (
             first,
@@ -66,5 +66,6 @@ def summarise(connection: sqlite3.Connection, first: int, end: int) -> None:
             sum(lines_digest),
             sum(refs_digest),
             *digests.values(),
+            links_digest,
         ),
     )

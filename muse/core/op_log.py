@@ -17,13 +17,13 @@ fetches their bytes from the log. docs/op-log.md explains the concepts.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, Unpack
+from typing import Any, Literal, Self, TypeVar, Unpack
 
 from muse.core.appender import Appender, encode, encoded_as_it_is
 from muse.core.archive import ArchivedFile, ArchiveManifest, export_session, import_session
@@ -59,6 +59,7 @@ from muse.core.errors import (
     OpIdConflictError,
     SessionExistsError,
     SyncError,
+    UnknownOpError,
 )
 from muse.core.feed import Feed, beginning
 from muse.core.filters import EntryFilters, wanted_by
@@ -67,6 +68,7 @@ from muse.core.following import Follower
 from muse.core.following_async import AsyncFollower
 from muse.core.forking import ForkGuard
 from muse.core.handle_lock import HandleLock
+from muse.core.history import CausalEntry, CausalHistory
 from muse.core.index import Index
 from muse.core.index_query import count, find, totals
 from muse.core.index_question import END, Filter
@@ -88,6 +90,8 @@ __all__ = [
     "ArchiveManifest",
     "ArchivedFile",
     "AsyncFollower",
+    "CausalEntry",
+    "CausalHistory",
     "CheckpointBackwardsError",
     "CheckpointError",
     "ClosedLogError",
@@ -111,6 +115,7 @@ __all__ = [
     "SessionExistsError",
     "SessionSummary",
     "SyncError",
+    "UnknownOpError",
     "VerifyReport",
     "describe_sessions",
     "export_session",
@@ -118,6 +123,8 @@ __all__ = [
     "list_sessions",
     "make_op_entry",
 ]
+
+Found = TypeVar("Found")
 
 
 class OpLog:
@@ -289,14 +296,12 @@ class OpLog:
         key = parse_op_id(op_id)
         if key is None:
             return None
-        with self._lock:
-            self._sidecar.look()
 
-            def fetch(index: Index) -> OpEntry | None:
-                row = find(index, key)
-                return None if row is None else read_entries(self._file, [row])[0]
+        def fetch(index: Index) -> OpEntry | None:
+            row = find(index, key)
+            return None if row is None else read_entries(self._file, [row])[0]
 
-            return self._sidecar.ask(fetch) if self._sidecar.size else None
+        return self._ask(fetch, None)
 
     def query(
         self,
@@ -339,11 +344,12 @@ class OpLog:
     def count(self, *, since_checkpoint: bool = False, **filters: Unpack[EntryFilters]) -> int:
         """How many entries match; the filters of `query`, answered from the index alone."""
         wanted = self._since(wanted_by("count", filters), since_checkpoint=since_checkpoint)
-        with self._lock:
-            self._sidecar.look()
-            if self._sidecar.size == 0:
-                return 0
-            return self._sidecar.ask(lambda index: count(index, wanted))
+        return self._ask(lambda index: count(index, wanted), 0)
+
+    @property
+    def history(self) -> CausalHistory:
+        """What depends on what: parents and children, ancestors and descendants, heads, causal order."""
+        return CausalHistory(self._ask, self._file)
 
     def follow(
         self,
@@ -410,11 +416,12 @@ class OpLog:
         return self._totals("domain")
 
     def _totals(self, role: str) -> dict[str, int]:
+        return self._ask(lambda index: totals(index, role), {})
+
+    def _ask(self, question: Callable[[Index], Found], empty: Found) -> Found:
         with self._lock:
             self._sidecar.look()
-            if self._sidecar.size == 0:
-                return {}
-            return self._sidecar.ask(lambda index: totals(index, role))
+            return self._sidecar.ask(question) if self._sidecar.size else empty
 
     def _since(self, wanted: Filter, *, since_checkpoint: bool) -> Filter:
         if not since_checkpoint:

@@ -6,9 +6,9 @@ Catching up, rebuilding and verifying all go through here, so they agree on what
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
-from itertools import accumulate, repeat
+from itertools import accumulate, chain, pairwise, repeat
 from operator import itemgetter
 from typing import Any
 
@@ -71,13 +71,14 @@ def entry_row(byte_offset: int, line: bytes, entry: Any, op_id: bytes) -> Row:
         entry["domain"],
         entry["intent_id"] or None,
         entry["reservation_id"] or None,
+        op_ids_bytes(entry["parent_op_ids"]),
     )
 
 
 def entry_rows(byte_offset: int, lines: Sequence[bytes], entries: Sequence[OpEntry]) -> list[Row]:
     """`entry_row` for consecutive lines, column by column: a third of the time of one after the other."""
     lengths = list(map(len, lines))
-    op_ids = bytes.fromhex("".join(map(itemgetter("op_id"), entries)).replace("-", ""))
+    op_ids = op_ids_bytes(map(itemgetter("op_id"), entries))
     columns = zip(
         accumulate(lengths[:-1], initial=byte_offset),
         lengths,
@@ -88,10 +89,18 @@ def entry_rows(byte_offset: int, lines: Sequence[bytes], entries: Sequence[OpEnt
         map(itemgetter("domain"), entries),
         [entry["intent_id"] or None for entry in entries],
         [entry["reservation_id"] or None for entry in entries],
+        _parents(entries),
         repeat(None, len(lines)),
         strict=True,
     )
     return list(map(Row._make, columns))
+
+
+def _parents(entries: Sequence[OpEntry]) -> list[bytes]:
+    each = list(map(itemgetter("parent_op_ids"), entries))
+    packed = op_ids_bytes(chain.from_iterable(each))
+    ends = accumulate((16 * len(parents) for parents in each), initial=0)
+    return [packed[start:end] for start, end in pairwise(ends)]
 
 
 def parse_op_id(text: object) -> bytes | None:
@@ -106,6 +115,11 @@ def parse_op_id(text: object) -> bytes | None:
 def op_id_bytes(op_id: str) -> bytes:
     """The 16 bytes of a canonical UUID text."""
     return bytes.fromhex(op_id.replace("-", ""))
+
+
+def op_ids_bytes(op_ids: Iterable[str]) -> bytes:
+    """The 16 bytes of each of some canonical UUID texts, one after the other."""
+    return bytes.fromhex("".join(op_ids).replace("-", ""))
 
 
 def describes(row: Row, found: bytes) -> bool:

@@ -26,8 +26,9 @@ from muse.core.checkpoint import (
 from muse.core.errors import CheckpointError
 from muse.core.findings import REMEDIES, Finding, Severity, VerifyReport
 from muse.core.index import ALL_LINES, INDEX_FAULTS, Index
-from muse.core.index_check import check_op_refs, check_row
+from muse.core.index_check import check_links, check_op_refs, check_row
 from muse.core.index_file import open_index, open_temporary
+from muse.core.index_graph import check_packed_links
 from muse.core.index_query import find, next_page
 from muse.core.index_question import Filter
 from muse.core.index_row import DamagedIndexError, Row
@@ -221,6 +222,8 @@ class _Check:
         with closing(own):
             try:
                 check_op_refs(own)
+                check_links(own)
+                check_packed_links(own)
                 fresh.connection.execute("ATTACH ? AS own", (str(own.path),))
                 try:
                     # Others may index and fold while this goes on.

@@ -76,7 +76,9 @@ def _at_a_fixed_time(data: bytes) -> bytes:
 
 
 def some_entries(count: int) -> tuple[list[OpEntry], bool]:
-    """So many entries: of two recorded traces where they are, else made up; with intents and reservations."""
+    """So many entries: of two recorded traces where they are, else made up; with intents and reservations, and some
+    with a parent that is missing.
+    """
     if making.TRACES.is_dir():
         both = zip(
             trace_entries(making.TRACES, "music-mozart-k465"),
@@ -90,6 +92,8 @@ def some_entries(count: int) -> tuple[list[OpEntry], bool]:
             each["domain"] = ("music", "code")[number // 5 % 2]
             each["parent_op_ids"] = [op_id(number)] if number else []
     for number, each in enumerate(found):
+        if number % 17 == 3:
+            each["parent_op_ids"] = [*each["parent_op_ids"], op_id(900_000 + number)]
         each["intent_id"] = ("", "", "plan-1", "plan-2", "")[number // 11 % 5]
         each["reservation_id"] = ("", "bars 1-8", "", "bars 9-16")[number // 23 % 4]
     return found, making.TRACES.is_dir()

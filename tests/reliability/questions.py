@@ -7,19 +7,21 @@ a fresh handle on a fresh copy of the damage.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
 from muse.core.op_log import OpEntry, OpLog, describe_sessions
 from tests import making, plain_scan
+from tests.plain_graph import PlainGraph
 from tests.plain_scan import Entry, exact, exact_list
 
 NEW = making.entry(123_456)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Situation:
     """A session as a plain scan sees it, and how many of its entries the checkpoint covers."""
 
@@ -32,6 +34,11 @@ class Situation:
     def pending(self) -> list[Entry]:
         """What arrived after the checkpoint."""
         return self.entries[self.covered :]
+
+    @cached_property
+    def graph(self) -> PlainGraph:
+        """What depends on what."""
+        return PlainGraph(self.entries)
 
     @property
     def windows(self) -> list[tuple[int, int]]:
@@ -225,6 +232,52 @@ def cut(log: OpLog, situation: Situation) -> Any:
     """Where the log ends, and after how many entries."""
     found = log.cut()
     return found.byte_offset, found.op_count
+
+
+@question(lambda situation: (situation.graph.heads, situation.graph.roots))
+def heads_and_roots(log: OpLog, situation: Situation) -> Any:
+    """What nothing depends on, and what depends on nothing."""
+    return _op_ids(log.history.heads()), _op_ids(log.history.roots())
+
+
+@question(lambda situation: situation.graph.children)
+def children_of_each(log: OpLog, situation: Situation) -> Any:
+    """What depends on each entry."""
+    return {op_id: _op_ids(log.history.children(op_id)) for op_id in situation.graph.by_op_id}
+
+
+@question(lambda situation: [situation.graph.ancestors(op_id) for op_id in _some(situation)])
+def ancestors(log: OpLog, situation: Situation) -> Any:
+    """What some entries depend on, directly or not."""
+    return [_op_ids(log.history.ancestors(op_id)) for op_id in _some(situation)]
+
+
+@question(lambda situation: [situation.graph.descendants(op_id) for op_id in _some(situation)])
+def descendants(log: OpLog, situation: Situation) -> Any:
+    """What depends on some entries, directly or not."""
+    return [_op_ids(log.history.descendants(op_id)) for op_id in _some(situation)]
+
+
+@question(lambda situation: [situation.graph.concurrent(op_id) for op_id in _some(situation)])
+def concurrent(log: OpLog, situation: Situation) -> Any:
+    """What happened beside some entries."""
+    return [_op_ids(log.history.concurrent(op_id)) for op_id in _some(situation)]
+
+
+@question(lambda situation: situation.graph.order)
+def causal_order(log: OpLog, situation: Situation) -> Any:
+    """Parents before children, with what is missing."""
+    return [(each.entry["op_id"], each.complete, each.missing_parent_op_ids) for each in log.history.causal_order()]
+
+
+def _op_ids(entries: Iterable[OpEntry]) -> list[str]:
+    return [entry["op_id"] for entry in entries]
+
+
+def _some(situation: Situation) -> list[str]:
+    """The first op_id, the last and some between."""
+    op_ids = list(situation.graph.by_op_id)
+    return [op_ids[0], op_ids[-1], *op_ids[7::29]]
 
 
 @question(lambda situation: True)

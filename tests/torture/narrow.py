@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from muse.core import index, index_build, op_log, sidecar
+from muse.core import history, index, index_build, paging, sidecar
 
 _NARROW: tuple[tuple[ModuleType, str, Any], ...] = (
     (index, "SEGMENT_LINES", 64),
@@ -22,8 +22,8 @@ _NARROW: tuple[tuple[ModuleType, str, Any], ...] = (
     (sidecar, "MAX_UNINDEXED", 128),
     (sidecar, "RETRY_SECONDS", 0.05),
     (sidecar, "_CHECK_EVERY", 8),
-    (op_log, "_PAGE_ROWS", 32),
-    (op_log, "_PAGE_BYTES", 16 << 10),
+    (history, "WHOLE_PAGE", paging.PageSize(32, 16 << 10)),
+    (paging, "WHOLE_PAGE", paging.PageSize(32, 16 << 10)),
 )
 
 
