@@ -9,6 +9,7 @@ from muse.cli.checkpointing import checkpoint, delta
 from muse.cli.demo.command import demo
 from muse.cli.exchange import export_command, import_command, merge
 from muse.cli.failures import ReportingGroup
+from muse.cli.following import tail
 from muse.cli.reading import count, query, replay
 from muse.cli.sessions import sessions
 from muse.cli.upkeep import rebuild_index, verify
@@ -50,6 +51,7 @@ for _command in (
     replay,
     query,
     count,
+    tail,
     delta,
     checkpoint,
     sessions,

@@ -21,6 +21,7 @@ COMMANDS = (
     "replay",
     "query",
     "count",
+    "tail",
     "delta",
     "checkpoint",
     "sessions",

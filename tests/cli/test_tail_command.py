@@ -1,0 +1,112 @@
+"""`tail`: the last entries, then what arrives, in real processes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from muse.core.op_log import OpLog
+from tests import making, plain_scan
+from tests.cli.running import command_line, filled, json_lines, muse
+
+
+@contextmanager
+def following(repo: Path, *options: object) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that follows session "s", begun: it has said so."""
+    with subprocess.Popen(
+        command_line("tail", "s", "-f", "--repo", repo, *options),
+        cwd=making.PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        try:
+            assert process.stderr is not None
+            assert b"following" in process.stderr.readline()
+            yield process
+        finally:
+            process.kill()
+
+
+def lines(process: subprocess.Popen[bytes], number: int) -> list[Any]:
+    """The next lines of JSON; waits for them."""
+    return [json.loads(making.pipe_of(process).readline()) for _ in range(number)]
+
+
+@pytest.mark.parametrize("number", [0, 1, 10, 25, 100])
+def test_last_entries_come_in_arrival_order(repo: Path, number: int) -> None:
+    """With a filter, the last of those that fit."""
+    entries = filled(repo, making.entries(60))
+    fitting = [entry for entry in entries if entry["actor_id"] == "bob"]
+    found = json_lines(muse("tail", "s", "-n", number, "--actor", "bob", "--json", "--repo", repo).stdout)
+
+    assert plain_scan.exact_list(found) == plain_scan.exact_list(fitting[max(0, len(fitting) - number) :])
+
+
+def test_every_entry_is_shown_once_while_writers_are_at_work(repo: Path) -> None:
+    """From before the last ten on to the end of the log, through a rebuild and a deletion of the index."""
+    filled(repo, making.entries(30))
+    workers = [making.start_worker("record", repo, "s", name, 300) for name in ("eve", "zoe")]
+    with following(repo, "--json") as process:
+        shown = lines(process, 10)
+        for worker in workers:
+            assert making.pipe_of(worker).readline()
+            assert worker.stdin is not None
+            worker.stdin.write(b"go\n")
+            worker.stdin.flush()
+        shown += lines(process, 100)
+        with OpLog(repo, "s") as log:
+            log.rebuild_index()
+        shown += lines(process, 200)
+        making.drop_index(repo)
+        shown += lines(process, 300)
+    for worker in workers:
+        making.pipe_of(worker).read()
+        making.end(worker)
+
+    arrived = plain_scan.scan_file(making.log_path(repo)).op_ids
+    assert [entry["op_id"] for entry in shown] == arrived[20:]
+    assert len(arrived) == 630
+
+
+def test_filters_and_fields_hold_for_what_arrives(repo: Path) -> None:
+    """As they do for what was there; a table has its heading before the first entry comes."""
+    with OpLog(repo, "s") as log:
+        log.append(making.entry(1, actor_id="bob"))
+        with (
+            following(repo, "--actor", "ada", "--fields", "lamport_ts,actor_id") as table,
+            following(repo, "--actor", "ada", "--json") as process,
+        ):
+            assert making.pipe_of(table).readline().split() == [b"lamport_ts", b"actor_id"]
+            for number in range(2, 9):
+                log.append(making.entry(number, actor_id=("ada", "bob")[number % 2]))
+            assert [entry["lamport_ts"] for entry in lines(process, 4)] == [2, 4, 6, 8]
+            assert [making.pipe_of(table).readline().split()[0] for _ in range(4)] == [b"2", b"4", b"6", b"8"]
+
+
+def test_interrupt_ends_it_with_130(repo: Path) -> None:
+    """What was printed is there, and nothing but a word about it is said."""
+    filled(repo, making.entries(3))
+    with following(repo, "--json") as process:
+        lines(process, 3)
+        process.send_signal(signal.SIGINT)
+        rest, said = process.communicate(timeout=60)
+
+    assert (process.returncode, rest, said) == (130, b"", b"stopped\n")
+
+
+def test_reader_that_goes_away_ends_it_though_nothing_arrives(repo: Path) -> None:
+    """`muse op-log tail -f | head -n 1` comes to its end, quietly."""
+    filled(repo, making.entries(3))
+    with following(repo, "--json") as process:
+        making.pipe_of(process).readline()
+        making.pipe_of(process).close()
+        assert process.wait(timeout=60) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
