@@ -12,6 +12,7 @@ from muse.cli.failures import ReportingGroup
 from muse.cli.following import tail
 from muse.cli.reading import count, query, replay
 from muse.cli.sessions import sessions
+from muse.cli.stats import stats
 from muse.cli.upkeep import rebuild_index, verify
 
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
@@ -52,6 +53,7 @@ for _command in (
     query,
     count,
     tail,
+    stats,
     delta,
     checkpoint,
     sessions,

@@ -22,6 +22,7 @@ COMMANDS = (
     "query",
     "count",
     "tail",
+    "stats",
     "delta",
     "checkpoint",
     "sessions",

@@ -1,0 +1,153 @@
+"""The command `stats`: who did what and when, and what depends on what."""
+
+# ruff: noqa: PLC0415 - the engine is imported when it is needed, so that a help text comes at once
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from muse.cli.escaping import shown
+from muse.cli.output import counted, note, print_json, print_table, tally
+from muse.cli.progress import Working
+from muse.cli.repo import json_option, open_session, repo_option, session_argument
+from muse.cli.sparkline import levels_for, sparkline
+
+if TYPE_CHECKING:
+    from muse.stats import SessionStats
+
+Value = TypeVar("Value")
+
+_SPARKLINE_WIDTH = 32
+
+
+@click.command(
+    short_help="Show who did what, when.",
+    epilog="\b\nExamples: at a glance; the ops of each actor, for a program.\n"
+    "  muse op-log stats demo\n"
+    "  muse op-log stats demo --json | jq '.actors | map_values(.ops)'",
+)
+@session_argument
+@click.option(
+    "--top", type=click.IntRange(min=1), default=10, show_default=True, metavar="N", help="The N largest of each table."
+)
+@click.option("--all", "show_all", is_flag=True, help="All rows, however many.")
+@json_option("one object, everything")
+@repo_option
+def stats(session: str, repo: Path, *, top: int, show_all: bool, as_json: bool) -> None:
+    """Show what SESSION holds: per actor, per domain, by kind of op, over time, and causally.
+
+    The log is read once. Times are the entries' created_at. LATE ops arrived with a timestamp below the
+    highest there; CONCURRENT ones while something was there that is none of their ancestors.
+    """
+    from muse.stats import session_stats
+
+    with open_session(repo, session) as log, Working(f"reading {session}") as working:
+        found = session_stats(log, progress=working)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    most = None if show_all else top
+    _print_session(found)
+    if found.ops:
+        _print_actors(found, most)
+        _print_domains(found, most)
+        _print_kinds(found, most)
+    if found.problem:
+        note(f"checkpoint: {found.problem}")
+
+
+def _print_session(found: SessionStats) -> None:
+    time = found.wall_time
+    causal = f"{counted(found.roots, 'root')}, {found.joins:,} with two parents or more"
+    rows = [
+        ("session", found.session_id),
+        ("ops", f"{found.ops:,} in {counted(found.size_bytes, 'byte')}"),
+        ("pending", "unknown" if found.pending is None else f"{found.pending:,}"),
+        ("checkpoint", found.checkpoint["snapshot_id"] if found.checkpoint else "none"),
+        ("lamport", f"{found.min_lamport_ts} to {found.max_lamport_ts}" if found.ops else "-"),
+        ("made", f"{time.first_created_at} to {time.last_created_at}" if time.first_created_at else "-"),
+        ("over time", _over_time(found)),
+        ("late", f"{found.late:,}"),
+        ("concurrent", f"{found.concurrent:,}"),
+        ("causal", f"{causal}, {found.missing_parents:,} before a parent of theirs"),
+        (
+            "created_at",
+            f"{time.out_of_order:,} out of order, {time.missing:,} empty, {time.unparsable:,} no time",
+        ),
+    ]
+    for name, value in rows:
+        click.echo(shown(f"{name:<12}{value}"))
+
+
+def _over_time(found: SessionStats) -> str:
+    time = found.wall_time
+    if not time.bins:
+        return "-"
+    drawn = _drawn(time.bins)
+    each = -(-len(time.bins) // _SPARKLINE_WIDTH) or 1
+    rate = f", {(found.ops - 1) * 60 / time.span_s:,.1f} ops/min" if time.span_s > 0 and found.ops > 1 else ""
+    return f"{drawn} ({time.bin_width_s * each:g} s each{rate})"
+
+
+def _drawn(bins: Sequence[int]) -> str:
+    return sparkline(bins, levels_for(sys.stdout), _SPARKLINE_WIDTH)
+
+
+def _print_actors(found: SessionStats, most: int | None) -> None:
+    rows = (
+        (
+            name,
+            actor.ops,
+            _share(actor.ops, found.ops),
+            _drawn(actor.bins),
+            f"{actor.min_lamport_ts}-{actor.max_lamport_ts}",
+            tally(actor.domains),
+            tally(actor.kinds),
+        )
+        for name, actor in _first(found.actors, most)
+    )
+    columns = ("ACTOR", "OPS", "SHARE", "OVER TIME", "LAMPORT", "DOMAINS", "KINDS")
+    _print_part(columns, rows, len(found.actors), most, "actor")
+
+
+def _print_domains(found: SessionStats, most: int | None) -> None:
+    rows = (
+        (
+            name,
+            domain.ops,
+            _share(domain.ops, found.ops),
+            _drawn(domain.bins),
+            tally(domain.actors),
+            tally(domain.kinds),
+        )
+        for name, domain in _first(found.domains, most)
+    )
+    columns = ("DOMAIN", "OPS", "SHARE", "OVER TIME", "ACTORS", "KINDS")
+    _print_part(columns, rows, len(found.domains), most, "domain")
+
+
+def _print_kinds(found: SessionStats, most: int | None) -> None:
+    rows = ((kind, number, _share(number, found.ops)) for kind, number in _first(found.kinds, most))
+    _print_part(("KIND", "OPS", "SHARE"), rows, len(found.kinds), most, "kind")
+
+
+def _print_part(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], number: int, most: int | None, what: str
+) -> None:
+    click.echo()
+    print_table(columns, rows, right=("OPS", "SHARE"))
+    if most is not None and number > most:
+        click.echo(f"and {counted(number - most, f'more {what}')}; --all shows them")
+
+
+def _first(values: Mapping[str, Value], most: int | None) -> list[tuple[str, Value]]:
+    return list(values.items())[:most]
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f}%"
