@@ -6,6 +6,7 @@ import click
 
 from muse.cli.append import append
 from muse.cli.checkpointing import checkpoint, delta
+from muse.cli.completion import completion
 from muse.cli.demo.command import demo
 from muse.cli.exchange import export_command, import_command, merge
 from muse.cli.failures import ReportingGroup
@@ -62,5 +63,6 @@ for _command in (
     merge,
     export_command,
     import_command,
+    completion,
 ):
     op_log.add_command(_command)

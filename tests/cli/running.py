@@ -31,6 +31,7 @@ COMMANDS = (
     "merge",
     "export",
     "import",
+    "completion",
 )
 
 ESCAPE = "\x1b[31mred\x1b]0;title\x07\x9b1m\u202e\x7f"
