@@ -52,7 +52,8 @@ def _repo(context: click.Context) -> Path:
 def _names(context: click.Context, begun: str, kind: str) -> list[str]:
     from muse.core.errors import MuseError
 
-    session = context.params.get("session")
+    # Before an option that lacks its value yet, click leaves the arguments as they are.
+    session = context.params.get("session") or next(iter(context.args), None)
     if not session:
         return []
     try:

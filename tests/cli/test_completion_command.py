@@ -45,7 +45,7 @@ def offered(repo: Path, *words: str) -> set[str]:
         check=False,
     )
     assert done.stderr == ""
-    return {line.partition(",")[2] for line in done.stdout.splitlines()}
+    return {line.partition(",")[2] for line in done.stdout.splitlines() if line}
 
 
 def test_sessions_are_offered(several: Path) -> None:
