@@ -13,6 +13,7 @@ from muse.cli.failures import ReportingGroup
 from muse.cli.following import tail
 from muse.cli.reading import count, query, replay
 from muse.cli.sessions import sessions
+from muse.cli.showing import show
 from muse.cli.stats import stats
 from muse.cli.upkeep import rebuild_index, verify
 
@@ -51,6 +52,7 @@ for _command in (
     demo,
     append,
     replay,
+    show,
     query,
     count,
     tail,

@@ -70,6 +70,7 @@ from muse.core.forking import ForkGuard
 from muse.core.handle_lock import HandleLock
 from muse.core.history import CausalEntry, CausalHistory
 from muse.core.index import Index
+from muse.core.index_lookup import op_ids_beginning
 from muse.core.index_query import count, find, totals
 from muse.core.index_question import END, Filter
 from muse.core.limits import DEFAULT_MAX_APPEND_BYTES, MAX_LINE_BYTES, MAX_SNAPSHOT_ID_BYTES
@@ -302,6 +303,31 @@ class OpLog:
             return None if row is None else read_entries(self._file, [row])[0]
 
         return self._ask(fetch, None)
+
+    def op_ids_beginning(self, digits: str, *, limit: int = 10) -> list[str]:
+        """The op_ids that begin like this, sorted; by seek.
+
+        Args:
+            digits: the beginning of an op_id, at least one hexadecimal digit; dashes may be left out.
+            limit: at most so many.
+
+        Raises:
+            InvalidArgumentError: `digits` is not the beginning of an op_id.
+        """
+        check_number("limit", limit, lowest=0)
+        check_name("digits", digits)
+        bare = digits.replace("-", "")
+        if not 1 <= len(bare) <= 32 or not set(bare) <= set("0123456789abcdef"):
+            raise InvalidArgumentError(f"digits: must be the beginning of an op_id, not {digits!r}")
+        return self._ask(lambda index: op_ids_beginning(index, bare, limit), [])
+
+    def locate(self, op_id: str) -> tuple[int, int] | None:
+        """Where the entry's line lies in `ops.jsonl`: byte offset and length with newline; None if there is none."""
+        key = parse_op_id(op_id)
+        if key is None:
+            return None
+        place = self._ask(lambda index: find(index, key), None)
+        return None if place is None else (place.byte_offset, place.length)
 
     def query(
         self,

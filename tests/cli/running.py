@@ -19,6 +19,7 @@ COMMANDS = (
     "demo",
     "append",
     "replay",
+    "show",
     "query",
     "count",
     "tail",

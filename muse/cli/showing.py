@@ -1,0 +1,130 @@
+"""The command `show`: everything about one op."""
+
+# ruff: noqa: PLC0415 - the engine is imported when it is needed, so that a help text comes at once
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from muse.cli.describing import description
+from muse.cli.escaping import shown
+from muse.cli.failures import WrongUsage
+from muse.cli.output import note, print_json, print_table
+from muse.cli.picking import FIELDS
+from muse.cli.repo import json_option, open_session, repo_option, session_argument
+
+if TYPE_CHECKING:
+    from muse.core.op_log import OpEntry, OpLog
+
+_SHORTEST_PREFIX = 4
+_MOST_NAMED = 5
+_RELATIVES_SHOWN = 20
+
+
+@click.command(
+    short_help="Show one op, its parents and children.",
+    epilog="\b\nExamples: by the beginning of its op_id; the op alone.\n"
+    "  muse op-log show demo 9b2c7d51\n"
+    "  muse op-log show demo 9b2c7d51 --json | jq .entry.domain_op",
+)
+@session_argument
+@click.argument("op_id")
+@json_option("one object: entry, place, parents, missing_parents, children")
+@repo_option
+def show(session: str, op_id: str, repo: Path, *, as_json: bool) -> None:
+    """Show the op of SESSION that OP_ID names, or the one whose op_id begins like that, with 4 letters or more."""
+    with open_session(repo, session) as log:
+        entry = _found(log, op_id.lower())
+        place = log.locate(entry["op_id"])
+        parents = log.history.parents(entry["op_id"])
+        missing = log.history.missing_parents(entry["op_id"])
+        children = log.history.children(entry["op_id"])
+    where = None if place is None else {"byte_offset": place[0], "length": place[1]}
+    if as_json:
+        print_json(
+            {"entry": entry, "place": where, "parents": parents, "missing_parents": missing, "children": children}
+        )
+        return
+    _print_entry(entry, where)
+    _print_relatives("PARENT", parents)
+    for missing_id in missing:
+        click.echo(f"parent {shown(missing_id)} is not in this log")
+    _print_relatives("CHILD", children)
+    if not children:
+        note("nothing depends on it yet")
+
+
+def _found(log: OpLog, begun: str) -> OpEntry:
+    """The entry that an op_id, or the beginning of one, names.
+
+    Raises:
+        WrongUsage: none does, or several do.
+    """
+    entry = log.get(begun)
+    if entry is not None:
+        return entry
+    from muse.core.op_log import InvalidArgumentError
+
+    if len(begun) < _SHORTEST_PREFIX:
+        raise WrongUsage(f"{begun!r} is too short: give the first {_SHORTEST_PREFIX} letters of an op_id, or more")
+    try:
+        alike = log.op_ids_beginning(begun, limit=_MOST_NAMED + 1)
+    except InvalidArgumentError:
+        raise WrongUsage(f"{begun!r} is neither an op_id nor the beginning of one") from None
+    if not alike:
+        raise WrongUsage(f"no op of session {log.session_id!r} has an op_id that begins with {begun!r}")
+    if len(alike) > 1:
+        named = ", ".join(alike[:_MOST_NAMED]) + (", …" if len(alike) > _MOST_NAMED else "")
+        raise WrongUsage(f"{begun!r} is the beginning of several op_ids: {named}")
+    (entry,) = filter(None, map(log.get, alike))
+    return entry
+
+
+def _print_entry(entry: OpEntry, where: dict[str, int] | None) -> None:
+    kind, address, what = description(entry["domain_op"])
+    rows = [
+        ("op_id", entry["op_id"]),
+        ("actor", entry["actor_id"]),
+        ("domain", entry["domain"]),
+        ("lamport", str(entry["lamport_ts"])),
+        ("made", entry["created_at"]),
+        ("intent", entry["intent_id"]),
+        ("reservation", entry["reservation_id"]),
+        ("in file", f"byte {where['byte_offset']}, {where['length']} bytes" if where else ""),
+        ("op", "  ".join(part for part in (kind, address, what) if part)),
+        *((name, _as_json(value)) for name, value in entry.items() if name not in FIELDS),
+    ]
+    for name, value in rows:
+        if value:
+            click.echo(shown(f"{name:<13}{value}"))
+    click.echo(shown(_as_json(entry["domain_op"], indent=2), keep="\n"))
+
+
+def _as_json(value: Any, *, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _print_relatives(what: str, entries: list[OpEntry]) -> None:
+    if not entries:
+        return
+    click.echo()
+    print_table(
+        (what, "LAMPORT", "ACTOR", "DOMAIN", "OP", "ADDRESS", "WHAT"),
+        (
+            (
+                entry["op_id"],
+                str(entry["lamport_ts"]),
+                entry["actor_id"],
+                entry["domain"],
+                *description(entry["domain_op"]),
+            )
+            for entry in entries[:_RELATIVES_SHOWN]
+        ),
+        right=("LAMPORT",),
+    )
+    if len(entries) > _RELATIVES_SHOWN:
+        click.echo(f"and {len(entries) - _RELATIVES_SHOWN:,} more; --json shows them")
