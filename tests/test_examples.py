@@ -1,0 +1,99 @@
+"""The programs in examples/, run as a newcomer runs them and held against a plain scan of their logs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import making, plain_scan
+
+EXAMPLES = making.PROJECT / "examples"
+
+
+def run(name: str, *arguments: object) -> str:
+    """Run an example as a process of its own, with warnings as errors; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", EXAMPLES / name, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
+    return done.stdout
+
+
+def standing(entries: list[plain_scan.Entry]) -> list[tuple[str, str]]:
+    """The lines of an outline: all that any operation wrote, without what any operation took away."""
+    ops = [entry["domain_op"] for entry in entries]
+    written = {op.get("new_content_id") or op["content_id"]: op for op in ops if op["op"] != "delete"}
+    gone = {op["old_content_id"] if op["op"] == "replace" else op["content_id"] for op in ops if op["op"] != "insert"}
+    return sorted(
+        (op["address"], op.get("new_summary") or op["content_summary"])
+        for content_id, op in written.items()
+        if content_id not in gone
+    )
+
+
+def snapshot_of(repo: Path) -> Any:
+    """The snapshot that a replica's checkpoint names, read as plain JSON."""
+    mark = json.loads((repo / ".muse/op_log/talk/checkpoint.json").read_text())
+    return json.loads((repo / f"snapshots/{mark['snapshot_id']}.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def outlines(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder in which the outline example ran, and what it printed."""
+    folder = tmp_path_factory.mktemp("outline")
+    return folder, run("outline_domain.py", folder)
+
+
+def test_replicas_of_the_outline_reach_the_same_state(outlines: tuple[Path, str]) -> None:
+    """Committed apart and merged, both have the same snapshot, twice, and a conflict shows both versions."""
+    _, printed = outlines
+    merged = printed.split("on both, merged")[1].split("on both, settled")[0]
+
+    assert printed.count("same snapshot on both: True") == 2
+    assert "1    Why a log beside the commits\n1    Why not just commit\n" in merged
+
+
+@pytest.mark.parametrize("place", ["office", "train"])
+def test_a_snapshot_of_the_outline_is_what_a_plain_scan_adds_up_to(outlines: tuple[Path, str], place: str) -> None:
+    """The state that many small commits made is the state of all operations, taken as a set."""
+    folder, _ = outlines
+    found = plain_scan.scan_file(making.log_path(folder / place, "talk"))
+
+    assert not (found.damaged or found.duplicates or found.conflicts)
+    assert sorted(map(tuple, snapshot_of(folder / place)["lines"].values())) == standing(found.entries)
+
+
+def test_commits_of_the_outline_lose_no_edit_that_arrives_meanwhile(outlines: tuple[Path, str]) -> None:
+    """The last checkpoint covers every entry, and the last snapshot has each of the hundred lines."""
+    folder, printed = outlines
+    entries = plain_scan.scan_file(making.log_path(folder / "office", "talk")).entries
+    mark = json.loads((folder / "office/.muse/op_log/talk/checkpoint.json").read_text())
+
+    assert mark["op_count"] == len(entries)
+    assert [text for _, text in standing(entries) if text.startswith("Example")] == [
+        f"Example {number}" for number in range(1, 101)
+    ]
+    assert "the last snapshot has 100 of them" in printed
+
+
+def test_an_edit_of_the_outline_names_what_it_replaces_as_its_parent(outlines: tuple[Path, str]) -> None:
+    """Whatever is replaced or deleted was written by the very operation that the edit depends on."""
+    folder, _ = outlines
+    for entry in plain_scan.scan_file(making.log_path(folder / "office", "talk")).entries:
+        op = entry["domain_op"]
+        replaced = {"insert": [], "replace": [op.get("old_content_id")], "delete": [op.get("content_id")]}
+        assert entry["parent_op_ids"] == replaced[op["op"]]
+
+
+def test_the_outline_example_runs_without_a_folder() -> None:
+    """In a temporary folder it prints the same states."""
+    assert run("outline_domain.py").count("same snapshot on both: True") == 2
