@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from examples.outline_domain import Outline
 from tests import making, plain_scan
 
 EXAMPLES = making.PROJECT / "examples"
@@ -70,6 +72,23 @@ def test_a_snapshot_of_the_outline_is_what_a_plain_scan_adds_up_to(outlines: tup
 
     assert not (found.damaged or found.duplicates or found.conflicts)
     assert sorted(map(tuple, snapshot_of(folder / place)["lines"].values())) == standing(found.entries)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_outline_is_the_same_in_whatever_order_its_operations_come(outlines: tuple[Path, str], seed: int) -> None:
+    """Shuffled, half of them told twice, in deltas of seven: the state is that of the set."""
+    folder, _ = outlines
+    entries = plain_scan.scan_file(making.log_path(folder / "office", "talk")).entries
+    order = random.Random(seed)
+    told = entries + order.sample(entries, len(entries) // 2)
+    order.shuffle(told)
+
+    outline = Outline()
+    for start in range(0, len(told), 7):
+        ops: Any = [entry["domain_op"] for entry in told[start : start + 7]]
+        outline.apply({"domain": "outline", "ops": ops, "summary": ""})
+
+    assert sorted(outline.lines.values()) == standing(entries)
 
 
 def test_commits_of_the_outline_lose_no_edit_that_arrives_meanwhile(outlines: tuple[Path, str]) -> None:
