@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,12 +57,13 @@ def outlines(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 def test_replicas_of_the_outline_reach_the_same_state(outlines: tuple[Path, str]) -> None:
-    """Committed apart and merged, both have the same snapshot, twice, and a conflict shows both versions."""
+    """Committed apart and merged, both have the same snapshot, twice, and a conflict shows both versions until it is settled."""
     _, printed = outlines
-    merged = printed.split("on both, merged")[1].split("on both, settled")[0]
+    _, merged, settled = re.split("on both, (?:merged|settled).*:\n", printed)
 
     assert printed.count("same snapshot on both: True") == 2
     assert "1    Why a log beside the commits\n1    Why not just commit\n" in merged
+    assert settled.startswith("1    Why a log, and not just commits\n2  ")
 
 
 @pytest.mark.parametrize("place", ["office", "train"])
@@ -70,7 +72,7 @@ def test_a_snapshot_of_the_outline_is_what_a_plain_scan_adds_up_to(outlines: tup
     folder, _ = outlines
     found = plain_scan.scan_file(making.log_path(folder / place, "talk"))
 
-    assert not (found.damaged or found.duplicates or found.conflicts)
+    assert [*found.damaged, *found.duplicates, *found.conflicts] == []
     assert sorted(map(tuple, snapshot_of(folder / place)["lines"].values())) == standing(found.entries)
 
 
