@@ -57,7 +57,7 @@ def outlines(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 def test_replicas_of_the_outline_reach_the_same_state(outlines: tuple[Path, str]) -> None:
-    """Committed apart and merged, both have the same snapshot, twice, and a conflict shows both versions until it is settled."""
+    """Committed apart and merged, both have the same snapshot, twice, and a conflict shows until it is settled."""
     _, printed = outlines
     _, merged, settled = re.split("on both, (?:merged|settled).*:\n", printed)
 
