@@ -11,6 +11,7 @@ from muse.cli.exchange import merge
 from muse.cli.failures import ReportingGroup
 from muse.cli.reading import query, replay, sessions
 from muse.cli.upkeep import rebuild_index, verify
+from muse.cli.watch.command import watch
 
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
 
@@ -43,5 +44,5 @@ def op_log() -> None:
     """
 
 
-for _command in (demo, append, replay, query, delta, checkpoint, sessions, verify, rebuild_index, merge):
+for _command in (demo, append, replay, query, delta, checkpoint, sessions, watch, verify, rebuild_index, merge):
     op_log.add_command(_command)

@@ -23,6 +23,7 @@ COMMANDS = (
     "delta",
     "checkpoint",
     "sessions",
+    "watch",
     "verify",
     "rebuild-index",
     "merge",
