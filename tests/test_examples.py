@@ -118,3 +118,78 @@ def test_an_edit_of_the_outline_names_what_it_replaces_as_its_parent(outlines: t
 def test_the_outline_example_runs_without_a_folder() -> None:
     """In a temporary folder it prints the same states."""
     assert run("outline_domain.py").count("same snapshot on both: True") == 2
+
+
+EXPECTED_STEPS = sorted(
+    [("planner", "insert", "done")]
+    + [
+        (actor_id, kind, f"{section}{below}")
+        for section in (1, 2, 3)
+        for actor_id, kind, below in (
+            ("planner", "insert", ""),
+            ("writer", "insert", "/draft"),
+            ("critic", "insert", "/remark"),
+            ("writer", "replace", "/draft"),
+            ("critic", "mutate", ""),
+        )
+    ]
+)
+
+
+def steps(entries: list[plain_scan.Entry]) -> list[tuple[str, str, str]]:
+    """Who did what where, sorted."""
+    return sorted((entry["actor_id"], entry["domain_op"]["op"], entry["domain_op"]["address"]) for entry in entries)
+
+
+@pytest.fixture(scope="module")
+def agents(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder in which the agents worked, and what they printed."""
+    folder = tmp_path_factory.mktemp("agents")
+    return folder, run("three_agents.py", folder)
+
+
+def test_agents_complete_the_plan_together(agents: tuple[Path, str]) -> None:
+    """Each step is there once, and each agent has the state that the log replays."""
+    folder, printed = agents
+    found = plain_scan.scan_file(making.log_path(folder, "article"))
+
+    assert steps(found.entries) == EXPECTED_STEPS
+    assert [*found.damaged, *found.duplicates, *found.conflicts] == []
+    for name in ("planner", "writer", "critic"):
+        number = sum(entry["actor_id"] == name for entry in found.entries)
+        assert f"{name}: {number} ops, has what the log replays: True\n" in printed
+
+
+def test_agents_answer_what_they_saw(agents: tuple[Path, str]) -> None:
+    """Every parent arrived before its child and is the step that called for it; one op is answered by none."""
+    folder, printed = agents
+    entries = plain_scan.scan_file(making.log_path(folder, "article")).entries
+    above: dict[str, plain_scan.Entry] = {}
+    for entry in entries:
+        kind, address = entry["domain_op"]["op"], entry["domain_op"]["address"]
+        called_for = {
+            ("insert", "draft"): ["insert"],
+            ("insert", "remark"): ["insert"],
+            ("replace", "draft"): ["insert", "insert"],
+            ("mutate", ""): ["replace"],
+            ("insert", "done"): ["mutate"] * 3,
+        }.get((kind, address.lstrip("123/")), [])
+        assert [above[op_id]["domain_op"]["op"] for op_id in entry["parent_op_ids"]] == called_for
+        above[entry["op_id"]] = entry
+    answered = {op_id for entry in entries for op_id in entry["parent_op_ids"]}
+
+    assert [entry["domain_op"]["address"] for entry in entries if entry["op_id"] not in answered] == ["done"]
+    assert "the ops that nothing answers: [16]\n" in printed
+
+
+@pytest.mark.parametrize("lines", [1, 8, 16])
+def test_agents_that_were_stopped_go_on_where_they_were(agents: tuple[Path, str], tmp_path: Path, lines: int) -> None:
+    """Started on the first lines of a session, they add what is missing and nothing twice."""
+    folder, _ = agents
+    begun = making.log_bytes(folder, "article").splitlines(keepends=True)[:lines]
+    making.add_bytes(making.log_path(tmp_path, "article"), b"".join(begun))
+
+    run("three_agents.py", tmp_path)
+
+    assert making.log_bytes(tmp_path, "article").startswith(b"".join(begun))
+    assert steps(plain_scan.scan_file(making.log_path(tmp_path, "article")).entries) == EXPECTED_STEPS

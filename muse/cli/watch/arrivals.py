@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from muse.cli.watch.check import Check
@@ -13,7 +14,6 @@ from muse.cli.watch.findings import Findings
 from muse.cli.watch.rates import MINUTE_S, Rates
 from muse.cli.watch.view import HISTORY_PARTS, ActorView, View
 from muse.core.errors import CheckpointError, LogReplacedError
-from muse.core.index_question import Filter
 from muse.core.op_log import Cut, OpEntry, OpLog, OpLogCheckpoint
 
 _MOST_LINES = 200
@@ -167,7 +167,7 @@ class Watched:
 
 def _between(log: OpLog, start: Cut, stop: Cut) -> Iterator[OpEntry]:
     """The entries between two cuts, in arrival order."""
-    return log._select(Filter(start=start.byte_offset, stop=stop.byte_offset))  # noqa: SLF001 - nothing public yet
+    return islice(log.follow(since=start), stop.op_count - start.op_count)
 
 
 def _last(log: OpLog, number: int) -> list[OpEntry]:
