@@ -16,6 +16,7 @@ from muse.cli.sessions import sessions
 from muse.cli.showing import show
 from muse.cli.stats import stats
 from muse.cli.upkeep import rebuild_index, verify
+from muse.cli.watch.command import watch
 
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
 
@@ -57,6 +58,7 @@ for _command in (
     count,
     tail,
     stats,
+    watch,
     delta,
     checkpoint,
     sessions,

@@ -27,6 +27,7 @@ COMMANDS = (
     "delta",
     "checkpoint",
     "sessions",
+    "watch",
     "verify",
     "rebuild-index",
     "merge",

@@ -1,0 +1,76 @@
+"""A full check of the watched session, in a thread of its own, when somebody asks for it.
+
+Not at the start by itself: it reads the whole log, which is more than watching should cost a live
+session.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from muse.core.errors import MuseError
+from muse.core.findings import VerifyReport
+from muse.core.op_log import OpLog
+
+_MOST_FINDINGS = 20
+_END_WITHIN_S = 2.0
+
+
+class _StoppedError(Exception):
+    """The watch ends before its check."""
+
+
+class Check:
+    """At most one check at a time; what it says is read by the thread that draws."""
+
+    def __init__(self, repo: Path, session_id: str, clock: Callable[[], str]) -> None:
+        self._repo = repo
+        self._session_id = session_id
+        self._clock = clock
+        self._thread: threading.Thread | None = None
+        self._stopped = False
+        self.status = ""
+        """How it stands, in a few words."""
+        self.findings: list[str] = []
+        """What the last one found."""
+
+    def start(self) -> None:
+        """Begin a check, unless one is at work."""
+        if self._thread is None or not self._thread.is_alive():
+            self.status, self.findings = "verify: begins", []
+            self._thread = threading.Thread(target=self._run, name="verify", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End the check at its next step."""
+        self._stopped = True
+        if self._thread is not None:
+            self._thread.join(_END_WITHIN_S)
+
+    def _run(self) -> None:
+        try:
+            with OpLog(self._repo, self._session_id) as log:
+                report = log.verify(progress=self._progress, max_findings=_MOST_FINDINGS)
+        except _StoppedError:
+            return
+        except (MuseError, OSError) as error:
+            self.status = f"verify {self._clock()}: {error}"
+        else:
+            self.findings = [_said(finding.kind, finding.byte_offset, finding.reason) for finding in report.findings]
+            self.status = f"verify {self._clock()}: {_verdict(report)}"
+
+    def _progress(self, done: int, total: int) -> None:
+        if self._stopped:
+            raise _StoppedError
+        self.status = f"verify: {100 * done // max(total, 1)} %"
+
+
+def _verdict(report: VerifyReport) -> str:
+    counts = ", ".join(f"{number:,} {kind}" for kind, number in sorted(report.counts.items()))
+    return f"{counts or 'nothing found'} in {report.entries:,} entries"
+
+
+def _said(kind: str, byte_offset: int | None, reason: str) -> str:
+    return f"{kind}{'' if byte_offset is None else f' at byte {byte_offset:,}'}: {reason}"

@@ -1,0 +1,60 @@
+"""How fast each actor edits: arrivals counted by the second, over the last minute."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+MINUTE_S = 60
+
+_LEVELS = "▁▂▃▄▅▆▇█"
+
+
+class Rates:
+    """Counts of arrivals in whole seconds since a beginning; what is older than a minute is forgotten.
+
+    Only seconds that are over are counted in a rate: the one that runs would always look slow.
+    Times are given by the caller, in seconds of a clock that never goes back.
+    """
+
+    def __init__(self, began_s: float) -> None:
+        self._began_s = began_s
+        self._seconds: dict[int, Counter[str]] = {}
+
+    def add(self, actor_ids: Iterable[str], now_s: float) -> None:
+        """Count one arrival for each actor named, at `now_s`."""
+        second = self._second(now_s)
+        self._seconds.setdefault(second, Counter()).update(actor_ids)
+        for old in [each for each in self._seconds if each < second - MINUTE_S]:
+            del self._seconds[old]
+
+    def counts(self, now_s: float, window_s: int = MINUTE_S) -> Counter[str]:
+        """How many arrived of each actor in the last `window_s` seconds."""
+        now = self._second(now_s)
+        found: Counter[str] = Counter()
+        for second, counts in self._seconds.items():
+            if now - window_s <= second < now:
+                found.update(counts)
+        return found
+
+    def per_second(self, count: int, now_s: float, window_s: int) -> float:
+        """A count of such a window as a rate; a window that began before the counting is shorter."""
+        return count / max(1, min(window_s, self._second(now_s)))
+
+    def history(self, actor_id: str, now_s: float, parts: int) -> list[int]:
+        """An actor's last minute in `parts` equal parts, the oldest first; `parts` divides 60."""
+        now = self._second(now_s)
+        length_s = MINUTE_S // parts
+        found = [0] * parts
+        for second, counts in self._seconds.items():
+            if now - MINUTE_S <= second < now:
+                found[(second - now + MINUTE_S) // length_s] += counts[actor_id]
+        return found
+
+    def _second(self, now_s: float) -> int:
+        return int(now_s - self._began_s)
+
+
+def sparkline(counts: Sequence[int], highest: int) -> str:
+    """One character for each count, the taller the larger; none is a space. `highest` fills the line."""
+    return "".join(_LEVELS[(count * len(_LEVELS) - 1) // max(highest, count)] if count else " " for count in counts)

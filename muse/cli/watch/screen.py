@@ -1,0 +1,157 @@
+"""A terminal taken over for a while: the screen, the keys, the signals, and all of it given back.
+
+Only the lines that have changed are sent, which is little enough for a slow connection; rich's own
+live display sends the whole screen each time.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import termios
+import tty
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from rich.console import Console
+from rich.text import Text
+
+from muse.cli.output import console
+
+# Alternate screen, no cursor, no wrapping: a character that is wider than thought spoils its own line only.
+_ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J"
+_LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGWINCH, signal.SIGTSTP)
+
+
+@dataclass
+class Events:
+    """What a person or the system wants of the watch."""
+
+    keys: str = ""
+    """What was typed."""
+    signals: set[int] = field(default_factory=set)
+    """Which signals came."""
+    hung_up: bool = False
+    """Whether the terminal is gone."""
+
+
+def is_usable() -> bool:
+    """Whether standard input and output are a terminal that can place its cursor."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+
+
+class Screen:
+    """The terminal of standard input and output; a context manager, for the main thread.
+
+    Signals are not acted on where they strike but come out of `wait`, so that none of them tears
+    through a read of the log.
+    """
+
+    def __init__(self) -> None:
+        self._in, self._out = sys.stdin.fileno(), sys.stdout.fileno()
+        self._console = console(sys.stdout)
+        self._drawn: list[str] = []
+        self._size = (0, 0)
+
+    def __enter__(self) -> Screen:
+        self._woken, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wake_before = signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        self._handlers = {number: signal.signal(number, _left_to_wait) for number in _SIGNALS}
+        self._take()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._give_back()
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wake_before)
+        os.close(self._wake)
+        os.close(self._woken)
+
+    def _take(self) -> None:
+        self._mode = termios.tcgetattr(self._in)
+        # Ctrl-C and Ctrl-Z stay signals.
+        tty.setcbreak(self._in)
+        self._drawn = []
+        self._send(_ENTER)
+
+    def _give_back(self) -> None:
+        try:
+            self._send(_LEAVE)
+            termios.tcsetattr(self._in, termios.TCSADRAIN, self._mode)
+        except (OSError, termios.error):
+            # The terminal is gone: there is nothing to give back, and nobody to tell.
+            return
+
+    def suspend(self) -> None:
+        """Do what Ctrl-Z does, with the terminal given back until the shell continues this process."""
+        self._give_back()
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)
+        signal.signal(signal.SIGTSTP, _left_to_wait)
+        self._take()
+
+    def size(self) -> tuple[int, int]:
+        """Columns and lines."""
+        found = os.get_terminal_size(self._out)
+        # A terminal that does not know its size says 0.
+        return found.columns or 80, found.lines or 24
+
+    def draw(self, lines: Sequence[Text]) -> None:
+        """Have exactly these lines on the screen.
+
+        Raises:
+            OSError: the terminal is gone.
+        """
+        if self.size() != self._size:
+            self._size = self.size()
+            self._drawn = []
+            self._send("\x1b[2J")
+        encoded = [_encoded(line, self._console) for line in lines]
+        before = self._drawn + [""] * (len(encoded) - len(self._drawn))
+        # A line is wiped before and not after it is written: a full one leaves the cursor on its last letter.
+        changed = "".join(
+            f"\x1b[{number};1H\x1b[2K{line}"
+            for number, (line, old) in enumerate(zip(encoded, before, strict=True), start=1)
+            if line != old
+        )
+        self._drawn = encoded
+        if changed:
+            self._send(changed)
+
+    def _send(self, text: str) -> None:
+        data = text.encode(sys.stdout.encoding, errors="replace")
+        while data:
+            data = data[os.write(self._out, data) :]
+
+    def wait(self, seconds: float) -> Events:
+        """Wait for a key or a signal, at most so long."""
+        events = Events()
+        ready, _, _ = select.select([self._in, self._woken], [], [], max(seconds, 0.0))
+        if self._woken in ready:
+            events.signals = set(os.read(self._woken, 256))
+        if self._in in ready:
+            try:
+                typed = os.read(self._in, 256)
+            except OSError:
+                typed = b""
+            events.hung_up = not typed
+            # What begins with an escape is a key without a letter, such as an arrow.
+            events.keys = "" if typed.startswith(b"\x1b") else typed.decode(errors="replace")
+        return events
+
+
+def _left_to_wait(_number: int, _frame: object) -> None:
+    """A signal's number goes into the pipe that `wait` listens to; that is all there is to do here."""
+
+
+def _encoded(line: Text, terminal: Console) -> str:
+    with terminal.capture() as captured:
+        terminal.print(line, end="", soft_wrap=True)
+    return captured.get()
