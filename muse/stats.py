@@ -1,0 +1,294 @@
+"""Statistics of one session: who did what, when, and what depends on what.
+
+`session_stats` reads the log once, through the public API. Its memory depends on how many actors, domains and kinds
+of op there are, and on what is open causally (`muse.arrivals`), not on the number of ops.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from muse.arrivals import Arrivals
+from muse.core.op_log import Cut, DamagedCheckpointError, InvalidCutError, OpEntry, OpLog, OpLogCheckpoint
+from muse.time_bins import TimeBins, parse_time
+
+_PROGRESS_EACH_OPS = 1000
+
+
+@dataclass(frozen=True)
+class ActorStats:
+    """What one actor did."""
+
+    ops: int
+    kinds: dict[str, int]
+    """Ops by kind, most first."""
+    domains: dict[str, int]
+    """Ops by domain, most first."""
+    first_created_at: str | None
+    """The earliest `created_at`, as it stands in the log; None where none is a time."""
+    last_created_at: str | None
+    """The latest `created_at`."""
+    min_lamport_ts: int
+    max_lamport_ts: int
+    bins: tuple[int, ...]
+    """Ops over wall time, in the bins of `SessionStats.wall_time`."""
+
+
+@dataclass(frozen=True)
+class DomainStats:
+    """What happened in one domain."""
+
+    ops: int
+    kinds: dict[str, int]
+    """Ops by kind, most first."""
+    actors: dict[str, int]
+    """Ops by actor, most first."""
+    bins: tuple[int, ...]
+    """Ops over wall time, in the bins of `SessionStats.wall_time`."""
+
+
+@dataclass(frozen=True)
+class WallTime:
+    """When ops were made by their `created_at`, which is informational: nothing is ordered by it."""
+
+    first_created_at: str | None
+    """The earliest, as it stands in the log; None where none is a time."""
+    last_created_at: str | None
+    """The latest."""
+    span_s: float
+    """Seconds between the two."""
+    bins_start: str | None
+    """When the first bin begins, ISO 8601 in UTC."""
+    bin_width_s: float
+    bins: tuple[int, ...]
+    """Ops in each bin; at most `muse.time_bins.MAX_BINS`."""
+    missing: int
+    """Ops whose `created_at` is empty; in no bin."""
+    unparsable: int
+    """Ops whose `created_at` is no ISO 8601 time; in no bin."""
+    out_of_order: int
+    """Ops made before another that had arrived earlier."""
+
+
+@dataclass(frozen=True)
+class SessionStats:
+    """What one session holds up to a cut."""
+
+    session_id: str
+    ops: int
+    size_bytes: int
+    """Bytes of the log up to the cut."""
+    checkpoint: OpLogCheckpoint | None
+    """The most recent checkpoint; None where none was made, or where `problem` says why not."""
+    pending: int | None
+    """Ops up to the cut that arrived after the checkpoint; None where the checkpoint can't be used."""
+    problem: str | None
+    """What is wrong with the checkpoint, and what to do."""
+    actors: dict[str, ActorStats]
+    """By actor_id, most ops first."""
+    domains: dict[str, DomainStats]
+    """By name, most ops first."""
+    kinds: dict[str, int]
+    """Ops by kind, most first; an op without an `op` text is "untyped"."""
+    min_lamport_ts: int
+    """The lowest timestamp; 0 where there is no op."""
+    max_lamport_ts: int
+    """The highest timestamp; 0 where there is no op."""
+    wall_time: WallTime
+    late: int
+    """Ops that arrived with a timestamp below the highest that had arrived before."""
+    concurrent: int
+    """Ops that arrived while something was in the log that is none of their ancestors."""
+    roots: int
+    """Ops without parents."""
+    joins: int
+    """Ops with two parents or more."""
+    missing_parents: int
+    """Ops of which a parent had not arrived before them."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a JSON-able dict."""
+        return asdict(self)
+
+
+def session_stats(
+    log: OpLog, *, progress: Callable[[int, int], None] | None = None, upto: Cut | None = None
+) -> SessionStats:
+    """Read the log once and say what it holds.
+
+    Args:
+        log: the session; it is only read, and writers may go on.
+        progress: called with (ops read, ops in all).
+        upto: a cut of this log, None for what has arrived by now.
+
+    Raises:
+        InvalidCutError: `upto` is of another session, or lies beyond the end of the log.
+    """
+    cut = log.cut()
+    if upto is not None:
+        if upto.session_id != cut.session_id or upto.byte_offset > cut.byte_offset or upto.op_count > cut.op_count:
+            raise InvalidCutError(f"upto: {upto} is no cut of session {log.session_id!r}: take a cut from this log")
+        cut = upto
+    tally = _Tally(log)
+    for number, entry in enumerate(islice(log, cut.op_count), start=1):
+        tally.add(entry)
+        if progress and number % _PROGRESS_EACH_OPS == 0:
+            progress(number, cut.op_count)
+    if progress:
+        progress(cut.op_count, cut.op_count)
+    return tally.result(cut)
+
+
+class _Span:
+    """The earliest and the latest time of some ops, with their texts."""
+
+    def __init__(self) -> None:
+        self.first: tuple[datetime, str] | None = None
+        self.last: tuple[datetime, str] | None = None
+
+    def add(self, moment: datetime, text: str) -> None:
+        if self.first is None or moment < self.first[0]:
+            self.first = moment, text
+        if self.last is None or moment > self.last[0]:
+            self.last = moment, text
+
+    def texts(self) -> tuple[str | None, str | None]:
+        return self.first and self.first[1], self.last and self.last[1]
+
+    def seconds(self) -> float:
+        return (self.last[0] - self.first[0]).total_seconds() if self.first and self.last else 0.0
+
+
+class _Share:
+    """What is counted of one actor, one domain, or all."""
+
+    def __init__(self) -> None:
+        self.ops = 0
+        self.kinds: Counter[str] = Counter()
+        self.others: Counter[str] = Counter()
+        """The domains of an actor, the actors of a domain."""
+        self.lowest: int | None = None
+        self.highest = 0
+        self.span = _Span()
+
+    def add(self, kind: str, other: str, lamport_ts: int) -> None:
+        self.ops += 1
+        self.kinds[kind] += 1
+        self.others[other] += 1
+        self.lowest = lamport_ts if self.lowest is None else min(self.lowest, lamport_ts)
+        self.highest = max(self.highest, lamport_ts)
+
+
+class _Tally:
+    """Everything that is counted in the one pass."""
+
+    def __init__(self, log: OpLog) -> None:
+        self._log = log
+        self._all = _Share()
+        self._actors: dict[str, _Share] = {}
+        self._domains: dict[str, _Share] = {}
+        self._arrivals = Arrivals(lambda op_id: log.get(op_id) is not None)
+        self._bins = TimeBins()
+        self._missing = self._unparsable = self._out_of_order = 0
+
+    def add(self, entry: OpEntry) -> None:
+        actor, domain, lamport_ts = entry["actor_id"], entry["domain"], entry["lamport_ts"]
+        named = entry["domain_op"].get("op")
+        kind = named if isinstance(named, str) else "untyped"
+        share = self._actors.get(actor) or self._actors.setdefault(actor, _Share())
+        share.add(kind, domain, lamport_ts)
+        (self._domains.get(domain) or self._domains.setdefault(domain, _Share())).add(kind, actor, lamport_ts)
+        self._all.add(kind, "", lamport_ts)
+        self._arrivals.add(entry["op_id"], lamport_ts, entry["parent_op_ids"])
+        self._add_time(entry["created_at"], share, actor, domain)
+
+    def _add_time(self, text: str, share: _Share, actor: str, domain: str) -> None:
+        moment = parse_time(text)
+        if moment is None:
+            self._missing += not text
+            self._unparsable += bool(text)
+            return
+        latest = self._all.span.last
+        self._out_of_order += latest is not None and moment < latest[0]
+        self._all.span.add(moment, text)
+        share.span.add(moment, text)
+        self._bins.add(moment, "all", ("actor", actor), ("domain", domain))
+
+    def result(self, cut: Cut) -> SessionStats:
+        checkpoint, problem = self._checkpoint()
+        arrivals = self._arrivals
+        return SessionStats(
+            session_id=self._log.session_id,
+            ops=self._all.ops,
+            size_bytes=cut.byte_offset,
+            checkpoint=checkpoint,
+            pending=None if problem else max(0, cut.op_count - (checkpoint["op_count"] if checkpoint else 0)),
+            problem=problem,
+            actors=dict(self._actor_stats()),
+            domains=dict(self._domain_stats()),
+            kinds=_most_first(self._all.kinds),
+            min_lamport_ts=self._all.lowest or 0,
+            max_lamport_ts=self._all.highest,
+            wall_time=self._wall_time(),
+            late=arrivals.late,
+            concurrent=arrivals.concurrent,
+            roots=arrivals.roots,
+            joins=arrivals.joins,
+            missing_parents=arrivals.missing_parents,
+        )
+
+    def _checkpoint(self) -> tuple[OpLogCheckpoint | None, str | None]:
+        try:
+            return self._log.read_checkpoint(), None
+        except DamagedCheckpointError as error:
+            return None, str(error)
+
+    def _actor_stats(self) -> Iterator[tuple[str, ActorStats]]:
+        for name, share in _most_ops_first(self._actors):
+            first, last = share.span.texts()
+            yield (
+                name,
+                ActorStats(
+                    ops=share.ops,
+                    kinds=_most_first(share.kinds),
+                    domains=_most_first(share.others),
+                    first_created_at=first,
+                    last_created_at=last,
+                    min_lamport_ts=share.lowest or 0,
+                    max_lamport_ts=share.highest,
+                    bins=self._bins.counts(("actor", name)),
+                ),
+            )
+
+    def _domain_stats(self) -> Iterator[tuple[str, DomainStats]]:
+        for name, share in _most_ops_first(self._domains):
+            bins = self._bins.counts(("domain", name))
+            yield name, DomainStats(share.ops, _most_first(share.kinds), _most_first(share.others), bins)
+
+    def _wall_time(self) -> WallTime:
+        first, last = self._all.span.texts()
+        start = self._bins.start()
+        return WallTime(
+            first_created_at=first,
+            last_created_at=last,
+            span_s=self._all.span.seconds(),
+            bins_start=start.isoformat() if start else None,
+            bin_width_s=self._bins.width_ms / 1000,
+            bins=self._bins.counts("all"),
+            missing=self._missing,
+            unparsable=self._unparsable,
+            out_of_order=self._out_of_order,
+        )
+
+
+def _most_first(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _most_ops_first(shares: dict[str, _Share]) -> list[tuple[str, _Share]]:
+    return sorted(shares.items(), key=lambda item: (-item[1].ops, item[0]))

@@ -1,0 +1,72 @@
+"""Counting events over wall time in one pass, without knowing beforehand how long they last.
+
+A bin is as wide as a power of two of milliseconds and begins at a multiple of its width. Where the
+bins would become more than the limit, two and two of them are joined: each event is counted once,
+wherever it falls, and memory depends on the limit alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Hashable
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+MAX_BINS = 64
+"""How many bins there are at most; from the 65th millisecond on there are never fewer than half as many."""
+
+
+def parse_time(text: str) -> datetime | None:
+    """The moment that an ISO 8601 text names, in UTC where it names no zone; None where it is no such text."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+class TimeBins:
+    """Counts of events by name; all names share the same bins."""
+
+    def __init__(self) -> None:
+        self.width_ms = 1
+        self._lowest: int | None = None
+        self._highest = 0
+        self._counts: defaultdict[Hashable, Counter[int]] = defaultdict(Counter)
+
+    def add(self, moment: datetime, *names: Hashable) -> None:
+        """Count one event under each of the names; `moment` has a time zone."""
+        number = (moment - _EPOCH) // _MILLISECOND // self.width_ms
+        if self._lowest is None:
+            self._lowest = self._highest = number
+        self._lowest, self._highest = min(self._lowest, number), max(self._highest, number)
+        for name in names:
+            self._counts[name][number] += 1
+        while self._highest - self._lowest >= MAX_BINS:
+            self._join_pairs()
+
+    def _join_pairs(self) -> None:
+        self.width_ms *= 2
+        self._lowest, self._highest = (self._lowest or 0) >> 1, self._highest >> 1
+        for name, counts in self._counts.items():
+            joined: Counter[int] = Counter()
+            for number, count in counts.items():
+                joined[number >> 1] += count
+            self._counts[name] = joined
+
+    def start(self) -> datetime | None:
+        """When the first bin begins, in UTC; None where nothing was counted."""
+        if self._lowest is None:
+            return None
+        # The first bin of the year 1 may begin before it.
+        since_epoch = timedelta(milliseconds=self._lowest * self.width_ms)
+        return _EPOCH + max(since_epoch, datetime.min.replace(tzinfo=UTC) - _EPOCH)
+
+    def counts(self, name: Hashable) -> tuple[int, ...]:
+        """How many events of this name fell into each bin, from the first bin of all names to the last."""
+        if self._lowest is None:
+            return ()
+        found = self._counts.get(name, Counter())
+        return tuple(found[number] for number in range(self._lowest, self._highest + 1))
