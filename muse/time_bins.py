@@ -18,15 +18,6 @@ MAX_BINS = 64
 """How many bins there are at most; from the 65th millisecond on there are never fewer than half as many."""
 
 
-def parse_time(text: str) -> datetime | None:
-    """The moment that an ISO 8601 text names, in UTC where it names no zone; None where it is no such text."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 class TimeBins:
     """Counts of events by name; all names share the same bins."""
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import pytest
 
 from muse.core.op_log import OpLog, SessionSummary, describe_sessions
 from tests import making, plain_scan
@@ -92,3 +96,40 @@ def test_describing_sessions_changes_no_log_and_no_checkpoint(repo: Path) -> Non
     list(describe_sessions(repo))
     after = making.tree(repo)
     assert {name: data for name, data in after.items() if "index.db" not in name} == before
+
+
+def test_pace_is_that_of_the_last_hundred_entries(repo: Path) -> None:
+    """Three a minute at the end, whatever the beginning was, whether they are folded, in the tail or on both sides."""
+    slow = [entry(number, created_at="2020-01-01T00:00:00Z") for number in range(1, 3000)]
+    for session, later in (("a", 99), ("b", 100), ("c", 700)):
+        with OpLog(repo, session) as log:
+            log.append_many(slow)
+            for number in range(later):
+                at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=20 * number)
+                log.append(entry(5000 + number, created_at=at.isoformat()))
+    a, b, c = (each.ops_per_minute for each in describe_sessions(repo))
+    six_years_min = (datetime(2026, 1, 1, 0, 32, 40, tzinfo=UTC) - datetime(2020, 1, 1, tzinfo=UTC)) / timedelta(
+        minutes=1
+    )
+    assert a == pytest.approx(99 / six_years_min)
+    assert [b, c] == pytest.approx([3, 3])
+
+
+@pytest.mark.parametrize("times", [[""], ["", "2026-01-01"], ["2026-01-01", "soon"], ["2026-01-02", "2026-01-01"]])
+def test_times_that_tell_no_span_give_no_pace(repo: Path, times: list[str]) -> None:
+    """One entry, no time, or a clock that went backwards."""
+    with OpLog(repo, "s") as log:
+        log.append_many([entry(number, created_at=time) for number, time in enumerate(times, start=1)])
+    (summary,) = describe_sessions(repo)
+
+    assert summary.ops_per_minute is None
+
+
+def test_last_activity_is_when_the_log_was_written_to(repo: Path, log: OpLog) -> None:
+    """As the file system has it, in UTC; a checkpoint is none."""
+    log.append_many(entries(3))
+    os.utime(log.path, (1e9, 1e9))
+    log.checkpoint("one")
+    (summary,) = describe_sessions(repo)
+
+    assert summary.modified_at == "2001-09-09T01:46:40+00:00"

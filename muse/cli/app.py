@@ -9,7 +9,8 @@ from muse.cli.checkpointing import checkpoint, delta
 from muse.cli.demo.command import demo
 from muse.cli.exchange import merge
 from muse.cli.failures import ReportingGroup
-from muse.cli.reading import query, replay, sessions
+from muse.cli.reading import count, query, replay
+from muse.cli.sessions import sessions
 from muse.cli.upkeep import rebuild_index, verify
 
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
@@ -43,5 +44,17 @@ def op_log() -> None:
     """
 
 
-for _command in (demo, append, replay, query, delta, checkpoint, sessions, verify, rebuild_index, merge):
+for _command in (
+    demo,
+    append,
+    replay,
+    query,
+    count,
+    delta,
+    checkpoint,
+    sessions,
+    verify,
+    rebuild_index,
+    merge,
+):
     op_log.add_command(_command)

@@ -20,7 +20,7 @@ import click
 from muse.cli.failures import FOUND_DAMAGE, ends_with
 from muse.cli.output import counted, note, print_json, print_table
 from muse.cli.progress import Working
-from muse.cli.repo import json_option, repo_option
+from muse.cli.repo import json_option, repo_option, session_argument
 
 if TYPE_CHECKING:
     from muse.core.op_log import OpEntry, OpLog
@@ -60,7 +60,7 @@ class _BadLine(Exception):  # noqa: N818 - a verdict on the input, never shown a
     "  muse op-log append demo edits.jsonl\n"
     """  echo '{"actor_id": "ada", "domain": "code", "domain_op": {"op": "x"}}' | muse op-log append demo""",
 )
-@click.argument("session")
+@session_argument
 @click.argument("file", type=click.File("rb"), default="-")
 @json_option("one object with the counts")
 @repo_option

@@ -9,14 +9,14 @@ import click
 from muse.cli.describing import description
 from muse.cli.output import counted, note, print_json, print_rows, print_table
 from muse.cli.progress import Working
-from muse.cli.repo import json_option, open_session, repo_option
+from muse.cli.repo import json_option, open_session, repo_option, session_argument
 
 
 @click.command(
     short_help="Collapse what is pending of one domain.",
     epilog="\b\nExample: what a commit of the music would contain.\n  muse op-log delta demo music --json",
 )
-@click.argument("session")
+@session_argument
 @click.argument("domain")
 @json_option("one object, the StructuredDelta")
 @repo_option
@@ -40,7 +40,7 @@ def delta(session: str, domain: str, repo: Path, *, as_json: bool) -> None:
     short_help="Mark all that has arrived as committed.",
     epilog="\b\nExample: after the commit 3f9a was made.\n  muse op-log checkpoint demo 3f9a",
 )
-@click.argument("session")
+@session_argument
 @click.argument("snapshot_id")
 @json_option("one object, the checkpoint record")
 @repo_option

@@ -10,7 +10,7 @@ import click
 
 from muse.cli.output import counted, note, print_json, print_table
 from muse.cli.progress import Working
-from muse.cli.repo import json_option, open_session, repo_option
+from muse.cli.repo import json_option, open_session, repo_option, session_argument
 
 
 @click.command(
@@ -19,7 +19,7 @@ from muse.cli.repo import json_option, open_session, repo_option
     "Example: take over what a colleague recorded on the train.\n"
     "  muse op-log merge demo /media/stick/project",
 )
-@click.argument("session")
+@session_argument
 @click.argument("other_repo", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("other_session", required=False)
 @json_option("one object with the counts")

@@ -11,20 +11,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from muse.cli.describing import description
 from muse.cli.escaping import shown, shown_in_json
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from muse.core.op_log import OpEntry
-
-_CHUNK_BYTES = 1 << 16
 _WIDTHS_FROM_ROWS = 200
 _WIDEST_COLUMN = 40
 
@@ -42,31 +38,11 @@ def counted(number: int, thing: str, things: str = "") -> str:
 
 def print_json(value: Any) -> None:
     """Print one JSON object as one line."""
-    _print_lines([value])
-
-
-def print_entries_as_json(entries: Iterable[OpEntry]) -> int:
-    """Print one entry a line, verbatim as in the log; return how many there were."""
-    return _print_lines(entries)
-
-
-def _print_lines(values: Iterable[object]) -> int:
     import orjson
 
-    safe = sys.stdout.isatty()
-    out = sys.stdout.buffer
-    pending = bytearray()
-    count = 0
-    for value in values:
-        line = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
-        pending += shown_in_json(line.decode()).encode() if safe else line
-        count += 1
-        if len(pending) >= _CHUNK_BYTES:
-            out.write(pending)
-            pending.clear()
-    out.write(pending)
-    out.flush()
-    return count
+    line = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+    sys.stdout.buffer.write(shown_in_json(line.decode()).encode() if sys.stdout.isatty() else line)
+    sys.stdout.buffer.flush()
 
 
 def console(stream: TextIO) -> Console:
@@ -106,48 +82,42 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, rig
     out.print(table)
 
 
-def print_entries(entries: Iterable[OpEntry]) -> int:
-    """Print entries as lines of a table, as they come; return how many there were."""
-    rows = (
-        (str(entry["lamport_ts"]), entry["actor_id"], entry["domain"], *description(entry["domain_op"]))
-        for entry in entries
-    )
-    return print_rows(("LAMPORT", "ACTOR", "DOMAIN", "OP", "ADDRESS", "WHAT"), rows)
+class Columns:
+    """Rows in columns without holding all of them: the first rows decide the widths.
 
-
-def print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
-    """Print rows in columns without holding all of them; return how many there were.
-
-    The first rows decide the widths; a later cell that is wider moves its own row only. On a terminal
-    a line ends at the margin; elsewhere it is whole.
+    A later cell that is wider moves its own row only. On a terminal a line ends at the margin; elsewhere
+    it is whole.
     """
-    from rich.cells import cell_len, set_cell_size
 
-    coming = (tuple(shown(cell) for cell in row) for row in rows)
-    first = list(islice(coming, _WIDTHS_FROM_ROWS))
-    if not first:
-        return 0
-    widths = [
-        min(_WIDEST_COLUMN, max(cell_len(cell) for cell in column)) for column in zip(columns, *first, strict=True)
-    ]
-    widest = console(sys.stdout).width if sys.stdout.isatty() else 0
-    count = 0
+    def __init__(self, columns: Sequence[str], first: Iterable[Sequence[str]], narrowest: Sequence[int] = ()) -> None:
+        """`narrowest` is how wide each column is at least, 0 where it is left out."""
+        from rich.cells import cell_len
 
-    def line(cells: Sequence[str]) -> str:
-        padded = [cell + " " * (width - cell_len(cell)) for cell, width in zip(cells, widths, strict=True)]
+        cells = zip(*([shown(cell) for cell in row] for row in (columns, *first)), strict=True)
+        widths = [min(_WIDEST_COLUMN, max(map(cell_len, column))) for column in cells]
+        self._widths = [max(pair) for pair in zip(widths, narrowest or (0,) * len(widths), strict=True)]
+        self._widest = console(sys.stdout).width if sys.stdout.isatty() else 0
+
+    def line(self, row: Sequence[str]) -> str:
+        """One row, or the heading, as a line."""
+        from rich.cells import cell_len, set_cell_size
+
+        cells = [shown(cell) for cell in row]
+        padded = [cell + " " * (width - cell_len(cell)) for cell, width in zip(cells, self._widths, strict=True)]
         text = "  ".join(padded).rstrip()
-        return set_cell_size(text, widest - 1) + "…" if widest and cell_len(text) > widest else text
-
-    click.echo(line(columns))
-    for number, row in enumerate(_chain(first, coming), start=1):
-        click.echo(line(row))
-        count = number
-    return count
+        if self._widest and cell_len(text) > self._widest:
+            return set_cell_size(text, self._widest - 1) + "…"
+        return text
 
 
-def _chain(first: list[tuple[str, ...]], rest: Iterable[tuple[str, ...]]) -> Iterable[tuple[str, ...]]:
-    yield from first
-    yield from rest
+def print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows in columns as they come; nothing where there is none."""
+    coming = iter(rows)
+    first = list(islice(coming, _WIDTHS_FROM_ROWS))
+    if first:
+        table = Columns(columns, first)
+        for row in chain([columns], first, coming):
+            click.echo(table.line(row))
 
 
 def tally(counts: Mapping[str, int]) -> str:

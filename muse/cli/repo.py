@@ -10,23 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from muse.cli.completing import complete_sessions
 from muse.cli.failures import WrongUsage
+from muse.cli.repo_folder import found_repo
 
 if TYPE_CHECKING:
     from muse.core.op_log import OpLog
-
-_MARK = ".muse"
-
-
-def found_repo(given: Path | None) -> Path:
-    """The repository folder: the one given, else the nearest upwards that has .muse/, else here."""
-    if given is not None:
-        return given
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / _MARK).is_dir():
-            return folder
-    return here
 
 
 def repo_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -38,6 +27,11 @@ def repo_option(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="DIR",
         help="The repository folder; default: the nearest upwards that has .muse/, else here.",
     )(command)
+
+
+def session_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the argument SESSION, which TAB completes."""
+    return click.argument("session", shell_complete=complete_sessions)(command)
 
 
 def json_option(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

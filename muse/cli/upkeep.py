@@ -11,7 +11,7 @@ import click
 from muse.cli.failures import FOUND_DAMAGE, ends_with
 from muse.cli.output import counted, note, print_json, print_table
 from muse.cli.progress import Working
-from muse.cli.repo import json_option, open_session, repo_option
+from muse.cli.repo import json_option, open_session, repo_option, session_argument
 
 if TYPE_CHECKING:
     from muse.core.op_log import Finding, VerifyReport
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     "Example: where the damage is, in bytes.\n"
     "  muse op-log verify demo --json | jq '.findings[].byte_offset'",
 )
-@click.argument("session")
+@session_argument
 @json_option("one object, the whole report")
 @repo_option
 def verify(session: str, repo: Path, *, as_json: bool) -> None:
@@ -81,7 +81,7 @@ def _row(finding: Finding) -> tuple[object, ...]:
     short_help="Make the index anew from the log.",
     epilog="\b\nExample: after the disk was full.\n  muse op-log rebuild-index demo",
 )
-@click.argument("session")
+@session_argument
 @json_option("one object with the counts")
 @repo_option
 def rebuild_index(session: str, repo: Path, *, as_json: bool) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,9 @@ from muse.core.index_file import at_rest
 from muse.core.index_query import count, highest_lamport_ts, totals
 from muse.core.index_question import Filter
 from muse.core.log_file import LogFile
+from muse.core.pace import ops_per_minute
 from muse.core.session import CHECKPOINT_NAME, LOG_NAME, list_sessions, session_folder
-from muse.core.sidecar import Sidecar, fits
+from muse.core.sidecar import Sidecar, StaleIndexError, fits
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,10 @@ class SessionSummary:
     """The most recent checkpoint; None where none was made, or where `problem` says why not."""
     problem: str | None
     """What is wrong with the checkpoint, and what to do."""
+    ops_per_minute: float | None
+    """Over the last 100 entries, by their `created_at`; None where that tells nothing."""
+    modified_at: str | None
+    """When `ops.jsonl` was last written to, ISO 8601 in UTC; None where it is not there."""
 
     def to_dict(self) -> dict[str, Any]:
         """As a JSON-able dict."""
@@ -76,8 +83,8 @@ def _at_rest(folder: Path, log: LogFile, session_id: str) -> SessionSummary | No
                 return None
             path = folder / CHECKPOINT_NAME
             covered = fit(index, log=log, end=size, path=path, session_id=session_id, record=checkpoint)
-            return _summary(index, session_id, size, checkpoint, covered, None)
-    except (*INDEX_FAULTS, CheckpointError, OSError):
+            return _summary(index, log, session_id, size, checkpoint, covered, None)
+    except (*INDEX_FAULTS, StaleIndexError, CheckpointError, OSError):
         return None
 
 
@@ -94,14 +101,17 @@ def _caught_up(folder: Path, log: LogFile, session_id: str) -> SessionSummary:
         sidecar.look()
         size = sidecar.size
         if size == 0:
-            return SessionSummary(session_id, 0, None if problem else 0, 0, {}, {}, 0, checkpoint, problem)
-        return sidecar.ask(lambda index: _summary(index, session_id, size, checkpoint, covered, problem))
+            pending = None if problem else 0
+            modified_at = _modified_at(log)
+            return SessionSummary(session_id, 0, pending, 0, {}, {}, 0, checkpoint, problem, None, modified_at)
+        return sidecar.ask(lambda index: _summary(index, log, session_id, size, checkpoint, covered, problem))
     finally:
         sidecar.close()
 
 
 def _summary(
     index: Index,
+    log: LogFile,
     session_id: str,
     size: int,
     checkpoint: OpLogCheckpoint | None,
@@ -123,4 +133,14 @@ def _summary(
             size,
             checkpoint,
             problem,
+            ops_per_minute(index, log),
+            _modified_at(log),
         )
+
+
+def _modified_at(log: LogFile) -> str | None:
+    try:
+        modified_s = os.stat(log.path).st_mtime
+    except FileNotFoundError:
+        return None
+    return datetime.fromtimestamp(modified_s, UTC).isoformat()

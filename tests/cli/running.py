@@ -20,6 +20,7 @@ COMMANDS = (
     "append",
     "replay",
     "query",
+    "count",
     "delta",
     "checkpoint",
     "sessions",

@@ -175,3 +175,22 @@ def test_sessions_names_a_damaged_checkpoint(repo: Path, entries: list[Any]) -> 
     assert result.exit_code == 1
     assert "checkpoint" in result.stderr
     assert result.stdout.splitlines()[1].split()[:2] == ["s", "60"]
+
+
+def test_query_reverse_gives_the_newest_arrival_first(repo: Path, entries: list[Any]) -> None:
+    """The other filters hold, and the limit counts from the end."""
+    found = muse("query", "s", "--repo", repo, "--json", "--reverse", "--limit", "7", "--actor", "bob").stdout
+    expected = [entry for entry in reversed(entries) if entry["actor_id"] == "bob"][:7]
+
+    assert plain_scan.exact_list(json_lines(found)) == plain_scan.exact_list(expected)
+
+
+def test_count_equals_the_length_of_the_query(repo: Path, entries: list[Any]) -> None:
+    """The same filters, and the number alone; an object for programs."""
+    expected = len(plain_scan.select(entries, actor_id="bob", domain="code", min_lamport_ts=20))
+    filters = ("--actor", "bob", "--domain", "code", "--min-lamport", 20)
+
+    assert muse("count", "s", "--repo", repo, *filters).stdout == f"{expected}\n"
+    assert json_lines(muse("count", "s", "--repo", repo, *filters, "--json").stdout) == [
+        {"session_id": "s", "count": expected}
+    ]

@@ -1,0 +1,78 @@
+"""What the shell offers when TAB is pressed: the repository's sessions, a session's actors and domains.
+
+A name that the shell would have to quote is not offered: click's scripts put the words in as they are.
+Whatever goes wrong, nothing is offered and nothing is said, since the person is in the middle of a line.
+"""
+
+# ruff: noqa: PLC0415 - the engine is imported when it is needed, so that a help text comes at once
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from muse.cli.repo_folder import found_repo
+
+if TYPE_CHECKING:
+    from muse.core.op_log import OpLog
+
+_MOST_OFFERED = 500
+
+
+def complete_sessions(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """The ids of the repository's sessions that begin like this."""
+    # Not from the public module: this one alone comes at once.
+    from muse.core.session import list_sessions
+
+    try:
+        return _offered(list_sessions(_repo(context)), begun)
+    except OSError:
+        return []
+
+
+def complete_actors(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """The actors of the session that stands in the line already."""
+    return _names(context, begun, "actors")
+
+
+def complete_domains(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """The domains of the session that stands in the line already."""
+    return _names(context, begun, "domains")
+
+
+def _repo(context: click.Context) -> Path:
+    given = context.params.get("repo")
+    return found_repo(Path(given) if given else None)
+
+
+def _names(context: click.Context, begun: str, kind: str) -> list[str]:
+    from muse.core.errors import MuseError
+
+    session = context.params.get("session")
+    if not session:
+        return []
+    try:
+        from muse.core.op_log import OpLog
+
+        with OpLog(_repo(context), session) as log:
+            return _offered(_known(log, kind), begun) if _answers_at_once(log) else []
+    except (MuseError, OSError):
+        return []
+
+
+def _known(log: OpLog, kind: str) -> Iterable[str]:
+    return log.actors() if kind == "actors" else log.domains()
+
+
+def _answers_at_once(log: OpLog) -> bool:
+    """Whether there is an index: TAB must not wait until one is made."""
+    return (log.folder / "index.db").is_file()
+
+
+def _offered(names: Iterable[str], begun: str) -> list[str]:
+    fitting = [name for name in names if name.startswith(begun) and shlex.quote(name) == name]
+    return fitting[:_MOST_OFFERED]

@@ -1,0 +1,177 @@
+"""Entries as a command lists them: a table for people, JSON lines or CSV for programs, whole or some fields.
+
+Each entry is turned into its line as it comes, so that a list may be longer than memory, or never end.
+"""
+
+# ruff: noqa: PLC0415 - orjson and csv are imported when they are needed, so that a help text comes at once
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import wraps
+from io import StringIO
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from muse.cli.describing import description
+from muse.cli.escaping import shown, shown_in_json
+from muse.cli.failures import WrongUsage
+from muse.cli.output import Columns, note
+from muse.cli.picking import FIELDS, MISSING, field_names, pick
+
+if TYPE_CHECKING:
+    from muse.core.op_log import OpEntry
+
+_CHUNK_CHARACTERS = 1 << 16
+_WIDTHS_FROM_ROWS = 200
+_DESCRIBED: tuple[str, ...] = ("LAMPORT", "ACTOR", "DOMAIN", "OP", "ADDRESS", "WHAT")
+_USUAL_WIDTHS: tuple[int, ...] = (7, 12, 8, 8, 12, 0)
+
+
+@dataclass
+class Listing:
+    """How entries are to be listed; made by `listing_options`."""
+
+    format: str
+    fields: tuple[str, ...] | None
+    """The fields asked for; None for whatever the format shows by itself."""
+    count: int = field(default=0, init=False)
+    """How many entries were listed."""
+    _found: Counter[str] = field(default_factory=Counter, init=False)
+
+    def print(self, entries: Iterable[OpEntry], *, there: int | None = None) -> None:
+        """Print entries as they come.
+
+        Args:
+            entries: what to print.
+            there: None where the entries come to an end soon. Else so many of them are there already, and
+                each line after these is on its way before the next entry is asked for.
+        """
+        follows = there is not None
+        widths_from = _WIDTHS_FROM_ROWS if there is None else there
+        if self.format == "table":
+            _print(self._table_lines(self._counted(entries), widths_from, follows=follows), at_once=follows)
+        else:
+            lines = self._json_lines if self.format == "json" else self._csv_lines
+            _print(lines(self._counted(entries)), at_once=follows, in_utf8=True)
+
+    def note_unknown_fields(self) -> None:
+        """Say which of the fields asked for no entry had: it may be misspelt."""
+        if self.count:
+            for name in self.fields or ():
+                if not self._found[name]:
+                    note(f"no entry listed has a field {name!r}; the nine of every entry are {', '.join(FIELDS)}")
+
+    def _counted(self, entries: Iterable[OpEntry]) -> Iterator[OpEntry]:
+        for entry in entries:
+            self.count += 1
+            yield entry
+
+    def _values(self, entry: OpEntry, fields: Sequence[str]) -> list[Any]:
+        values = [pick(entry, name) for name in fields]
+        self._found.update(name for name, value in zip(fields, values, strict=True) if value is not MISSING)
+        return [None if value is MISSING else value for value in values]
+
+    def _json_lines(self, entries: Iterator[OpEntry]) -> Iterator[str]:
+        import orjson
+
+        on_terminal = sys.stdout.isatty()
+        for entry in entries:
+            value = dict(zip(self.fields, self._values(entry, self.fields), strict=True)) if self.fields else entry
+            line = orjson.dumps(value).decode()
+            yield shown_in_json(line) if on_terminal else line
+
+    def _csv_lines(self, entries: Iterator[OpEntry]) -> Iterator[str]:
+        import csv
+
+        fields = self.fields or FIELDS
+        on_terminal = sys.stdout.isatty()
+        text = StringIO()
+        # The dialect of RFC 4180: only with its line end does a lone carriage return get its quotes.
+        writer = csv.writer(text)
+        rows: Iterator[Sequence[str]] = (list(map(_cell, self._values(entry, fields))) for entry in entries)
+        for row in chain([fields], rows):
+            writer.writerow([shown(cell, keep="\n") for cell in row] if on_terminal else row)
+            yield text.getvalue().removesuffix("\n")
+            text.seek(0)
+            text.truncate()
+
+    def _table_lines(self, entries: Iterator[OpEntry], widths_from: int, *, follows: bool) -> Iterator[str]:
+        columns, narrowest = _DESCRIBED, _USUAL_WIDTHS
+        rows: Iterator[Sequence[str]] = map(_described, entries)
+        if self.fields is not None:
+            fields = columns = self.fields
+            narrowest = (0,) * len(fields)
+            rows = (list(map(_cell, self._values(entry, fields))) for entry in entries)
+        first = list(islice(rows, widths_from))
+        if first or follows:
+            table = Columns(columns, first, narrowest if follows else ())
+            yield from map(table.line, chain([columns], first, rows))
+
+
+def _described(entry: OpEntry) -> tuple[str, ...]:
+    return (str(entry["lamport_ts"]), entry["actor_id"], entry["domain"], *description(entry["domain_op"]))
+
+
+def _cell(value: Any) -> str:
+    """Text as it is, nothing for what is not there, JSON for all else."""
+    import orjson
+
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _print(lines: Iterable[str], *, at_once: bool, in_utf8: bool = False) -> None:
+    """Print lines in chunks, or each at once. What programs read is UTF-8, whatever the terminal's encoding."""
+    pending: list[str] = []
+    size = 0
+    for line in lines:
+        pending.append(line)
+        size += len(line)
+        if at_once or size >= _CHUNK_CHARACTERS:
+            _write(pending, in_utf8=in_utf8)
+            pending, size = [], 0
+    _write(pending, in_utf8=in_utf8)
+
+
+def _write(lines: Sequence[str], *, in_utf8: bool) -> None:
+    text = "".join(f"{line}\n" for line in lines)
+    if in_utf8:
+        sys.stdout.buffer.write(text.encode())
+    else:
+        sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def listing_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--format`, `--json` and `--fields`; the command receives them as `listing`."""
+
+    @wraps(command)
+    def gathered(*arguments: Any, **options: Any) -> Any:
+        chosen, as_json, fields = options.pop("format"), options.pop("as_json"), options.pop("fields")
+        if as_json and chosen not in (None, "json"):
+            raise WrongUsage(f"--json and --format {chosen} contradict each other: choose one")
+        listing = Listing("json" if as_json else chosen or "table", fields)
+        return command(*arguments, listing=listing, **options)
+
+    for option in reversed(_OPTIONS):
+        gathered = option(gathered)
+    return gathered
+
+
+_OPTIONS = (
+    click.option("--format", type=click.Choice(["table", "json", "csv"]), help="How to print; default: table."),
+    click.option("--json", "as_json", is_flag=True, help="The same as --format json: one entry a line."),
+    click.option(
+        "--fields",
+        callback=field_names,
+        metavar="NAME,NAME…",
+        help="Only these fields, in this order; a dot leads inside, as in domain_op.address.",
+    ),
+)

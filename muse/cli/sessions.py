@@ -1,0 +1,92 @@
+"""The command `sessions`: every session of the repository, from the indexes and without scanning a log."""
+
+# ruff: noqa: PLC0415 - the engine is imported when it is needed, so that a help text comes at once
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from muse.cli.failures import FOUND_DAMAGE, ends_with
+from muse.cli.output import counted, note, print_json, print_table, tally
+from muse.cli.repo import json_option, repo_option
+
+if TYPE_CHECKING:
+    from muse.core.op_log import SessionSummary
+
+_SORT_KEYS: dict[str, Callable[[SessionSummary], Any]] = {
+    "session": lambda summary: summary.session_id,
+    "ops": lambda summary: summary.ops,
+    "pending": lambda summary: summary.pending,
+    "rate": lambda summary: summary.ops_per_minute,
+    "actors": lambda summary: len(summary.actors),
+    "domains": lambda summary: len(summary.domains),
+    "size": lambda summary: summary.size_bytes,
+    "active": lambda summary: summary.modified_at,
+    "checkpoint": lambda summary: summary.checkpoint and summary.checkpoint["created_at"],
+}
+
+
+@click.command(
+    short_help="List the sessions.",
+    epilog="\b\nExamples: what has most to commit first; the ids of all sessions.\n"
+    "  muse op-log sessions --sort pending --reverse\n"
+    "  muse op-log sessions --json | jq -r '.sessions[].session_id'",
+)
+@click.option(
+    "--sort",
+    "column",
+    type=click.Choice(list(_SORT_KEYS)),
+    default="session",
+    show_default=True,
+    help="By number, time or name, the smallest first; what is not known comes last.",
+)
+@click.option("--reverse", is_flag=True, help="The largest first.")
+@json_option('one object, {"sessions": [...]}')
+@repo_option
+def sessions(repo: Path, *, column: str, reverse: bool, as_json: bool) -> None:
+    """List the sessions of the repository, with their counts and checkpoints.
+
+    OPS/MIN is how fast the last 100 entries came, by their created_at; ACTIVE is when the log was last
+    written to. Checkpoints are sorted by when they were made.
+    """
+    from muse.core.op_log import describe_sessions
+
+    summaries = _sorted(describe_sessions(repo), column, reverse=reverse)
+    if as_json:
+        print_json({"sessions": [summary.to_dict() for summary in summaries]})
+    elif summaries:
+        numbers = ("OPS", "PENDING", "OPS/MIN", "LAMPORT", "BYTES")
+        columns = ("SESSION", *numbers, "ACTORS", "DOMAINS", "ACTIVE (UTC)", "CHECKPOINT")
+        print_table(columns, map(_row, summaries), right=numbers)
+    note(f"{counted(len(summaries), 'session')} in {repo}")
+    troubled = [summary for summary in summaries if summary.problem]
+    for summary in troubled:
+        note(f"session {summary.session_id!r}: {summary.problem}")
+    ends_with(FOUND_DAMAGE if troubled else 0)
+
+
+def _sorted(summaries: list[SessionSummary], column: str, *, reverse: bool) -> list[SessionSummary]:
+    key = _SORT_KEYS[column]
+    known = [summary for summary in summaries if key(summary) is not None]
+    unknown = [summary for summary in summaries if key(summary) is None]
+    return sorted(known, key=key, reverse=reverse) + unknown
+
+
+def _row(summary: SessionSummary) -> tuple[object, ...]:
+    mark = summary.checkpoint
+    return (
+        summary.session_id,
+        summary.ops,
+        "?" if summary.pending is None else summary.pending,
+        "-" if summary.ops_per_minute is None else f"{summary.ops_per_minute:,.1f}",
+        summary.max_lamport_ts,
+        summary.size_bytes,
+        tally(summary.actors),
+        tally(summary.domains),
+        "-" if summary.modified_at is None else summary.modified_at[:19].replace("T", " "),
+        "damaged" if summary.problem and mark is None else "none" if mark is None else mark["snapshot_id"],
+    )
