@@ -10,6 +10,7 @@ from muse.cli.demo.command import demo
 from muse.cli.exchange import merge
 from muse.cli.failures import ReportingGroup
 from muse.cli.reading import count, query, replay
+from muse.cli.report import report
 from muse.cli.sessions import sessions
 from muse.cli.upkeep import rebuild_index, verify
 
@@ -56,5 +57,6 @@ for _command in (
     verify,
     rebuild_index,
     merge,
+    report,
 ):
     op_log.add_command(_command)

@@ -27,6 +27,7 @@ COMMANDS = (
     "verify",
     "rebuild-index",
     "merge",
+    "report",
 )
 
 ESCAPE = "\x1b[31mred\x1b]0;title\x07\x9b1m\u202e\x7f"
