@@ -118,7 +118,11 @@ class SessionStats:
 
 
 def session_stats(
-    log: OpLog, *, progress: Callable[[int, int], None] | None = None, upto: Cut | None = None
+    log: OpLog,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    upto: Cut | None = None,
+    observe: Callable[[OpEntry], None] | None = None,
 ) -> SessionStats:
     """Read the log once and say what it holds.
 
@@ -126,6 +130,7 @@ def session_stats(
         log: the session; it is only read, and writers may go on.
         progress: called with (ops read, ops in all).
         upto: a cut of this log, None for what has arrived by now.
+        observe: called with each entry, for who wants more of them than numbers from the same pass.
 
     Raises:
         InvalidCutError: `upto` is of another session, or lies beyond the end of the log.
@@ -138,6 +143,8 @@ def session_stats(
     tally = _Tally(log)
     for number, entry in enumerate(islice(log, cut.op_count), start=1):
         tally.add(entry)
+        if observe:
+            observe(entry)
         if progress and number % _PROGRESS_EACH_OPS == 0:
             progress(number, cut.op_count)
     if progress:

@@ -195,6 +195,18 @@ def test_progress_ends_at_the_whole(log: OpLog) -> None:
     assert told == [(1000, 2500), (2000, 2500), (2500, 2500)]
 
 
+def test_observer_is_shown_each_entry_up_to_the_cut(log: OpLog) -> None:
+    """What is observed is what was counted, in arrival order."""
+    written = making.entries(50)
+    log.append_many(written)
+    cut = log.cut()
+    log.append_many(making.entries(10, start=100))
+    observed: list[Any] = []
+    session_stats(log, upto=cut, observe=observed.append)
+
+    assert observed == written
+
+
 def test_stats_are_json(log: OpLog) -> None:
     """`to_dict` needs no help to be written."""
     log.append_many(making.entries(3))

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from muse.cli.describing import description
 from muse.cli.output import counted, note, print_json, print_rows, print_table
 from muse.cli.progress import Working
 from muse.cli.repo import json_option, open_session, repo_option, session_argument
+from muse.describing import description
 
 
 @click.command(

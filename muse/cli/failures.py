@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import click
 
-from muse.cli.escaping import shown
+from muse.escaping import shown
 
 FOUND_DAMAGE: Final = 1
 WRONG_USAGE: Final = 2

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muse.cli.describing import description
-from muse.cli.escaping import shown, shown_in_json
 from muse.cli.failures import WrongUsage
 from muse.cli.output import Columns, note
 from muse.cli.picking import FIELDS, MISSING, field_names, pick
+from muse.describing import description
+from muse.escaping import shown, shown_in_json
 
 if TYPE_CHECKING:
     from muse.core.op_log import OpEntry

@@ -1,7 +1,7 @@
 """What a command prints: data on standard output, commentary on standard error.
 
 Tables are for people, JSON is for programs. Neither sends a control character that came from a log to
-a terminal (`muse.cli.escaping`), and rich never interprets markup found in data.
+a terminal (`muse.escaping`), and rich never interprets markup found in data.
 """
 
 # ruff: noqa: PLC0415 - orjson and rich are imported when they are needed, so that a help text comes at once
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from muse.cli.escaping import shown, shown_in_json
+from muse.escaping import shown, shown_in_json
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,7 +9,7 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from muse.cli.escaping import shown
+from muse.escaping import shown
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muse.cli.describing import description
-from muse.cli.escaping import shown
 from muse.cli.failures import WrongUsage
 from muse.cli.output import note, print_json, print_table
 from muse.cli.picking import FIELDS
 from muse.cli.repo import json_option, open_session, repo_option, session_argument
+from muse.describing import description
+from muse.escaping import shown
 
 if TYPE_CHECKING:
     from muse.core.op_log import OpEntry, OpLog

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from muse.cli.escaping import shown
 from muse.cli.output import counted, note, print_json, print_table, tally
 from muse.cli.progress import Working
 from muse.cli.repo import json_option, open_session, repo_option, session_argument
 from muse.cli.sparkline import levels_for, sparkline
+from muse.escaping import shown
 
 if TYPE_CHECKING:
     from muse.stats import SessionStats

@@ -181,7 +181,8 @@ class Graph:
             "UNION SELECT actor FROM tail WHERE op_high IS NOT NULL) AS used LEFT JOIN name ON id = used.number"
         )
         for number, text in named.fetchall():
-            if text is None or self._index.number_of(text) != number:
+            # A damaged column holds a value of any type.
+            if type(text) is not str or self._index.number_of(text) != number:
                 raise DamagedIndexError(f"an actor's name is not found by its text {str(text)[:60]!r}")
 
 

@@ -34,6 +34,7 @@ COMMANDS = (
     "export",
     "import",
     "completion",
+    "report",
 )
 
 ESCAPE = "\x1b[31mred\x1b]0;title\x07\x9b1m\u202e\x7f"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from muse.cli.escaping import shown, shown_in_json
 from muse.cli.output import counted, tally
+from muse.escaping import shown, shown_in_json
 from tests import making
 from tests.cli.running import (
     ESCAPE,

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muse.cli.escaping import shown
 from muse.cli.failures import FOUND_DAMAGE, ends_with
 from muse.cli.output import counted, print_json
 from muse.cli.repo import json_option
+from muse.escaping import shown
 
 if TYPE_CHECKING:
     from muse.cli.demo.trace import Edit

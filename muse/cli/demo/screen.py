@@ -11,8 +11,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from muse.cli.escaping import shown
 from muse.cli.output import console, tally
+from muse.escaping import shown
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -22,11 +22,11 @@ from muse.cli.demo.plan import PlannedEdit, free_edits, planned, write_plans
 from muse.cli.demo.players import Player, Players
 from muse.cli.demo.screen import Screen
 from muse.cli.demo.stage import Recorded, Stage
-from muse.cli.describing import description
-from muse.cli.escaping import shown
 from muse.cli.output import counted, tally
 from muse.cli.progress import Working
 from muse.core.op_log import OpEntry, OpLog
+from muse.describing import description
+from muse.escaping import shown
 
 _POLL_S = 0.05
 _CUT_SHARE = 0.6

@@ -12,11 +12,11 @@ from rich.cells import cell_len, set_cell_size
 from rich.filesize import decimal
 from rich.text import Text
 
-from muse.cli.describing import description
-from muse.cli.escaping import shown
 from muse.cli.output import counted, tally
 from muse.cli.watch.rates import sparkline
 from muse.cli.watch.view import HISTORY_PARTS, ActorView, View
+from muse.describing import description
+from muse.escaping import shown
 
 KEYS = "q quit  v verify"
 

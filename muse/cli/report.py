@@ -1,0 +1,75 @@
+"""The command `report`: a session as one page, or as one picture, for somebody else."""
+
+# ruff: noqa: PLC0415 - the engine is imported when it is needed, so that a help text comes at once
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from muse.cli.output import counted, note
+from muse.cli.progress import Working
+from muse.cli.repo import open_session, repo_option, session_argument
+
+
+@click.command(
+    short_help="Make a page that shows a session.",
+    epilog="\b\nExample: a page to send to somebody.\n  muse op-log report demo -o demo.html",
+)
+@session_argument
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The file to write; one that is there is replaced.",
+)
+@click.option("--svg", "as_svg", is_flag=True, help="Write the diagram alone, as an SVG picture for a document.")
+@repo_option
+def report(session: str, output: Path, repo: Path, *, as_svg: bool) -> None:
+    """Write a page that shows SESSION: who did what and when, and what depends on what.
+
+    The page is one file that needs no network. It stays below 3 MB: of a large session it shows counts
+    and a sample, and says so. Nothing of the session is changed.
+    """
+    from importlib.metadata import version
+
+    from muse.report.gather import gather
+
+    with open_session(repo, session) as log, ExitStack() as bars:
+
+        def step(what: str) -> Callable[[int, int], None]:
+            bars.close()
+            return bars.enter_context(Working(f"{what} {session}", "bytes" if what == "verifying" else ""))
+
+        gathered = gather(log, step=step, check=not as_svg)
+    if as_svg:
+        from muse.report.svg import diagram_svg
+
+        text = diagram_svg(gathered)
+    else:
+        from datetime import UTC, datetime
+
+        from muse.report.data import page_data
+        from muse.report.page import report_page
+
+        made_at = datetime.now(UTC).isoformat(timespec="seconds")
+        text = report_page(page_data(gathered, made_at=made_at, version=version("muse-op-log")))
+    _write(output, text)
+    shown = "every op by itself" if gathered.density is None else f"{counted(len(gathered.ops), 'op')} by themselves"
+    note(f"{output}: {counted(len(text.encode()), 'byte')}, {counted(gathered.stats.ops, 'op')}, {shown}")
+
+
+def _write(path: Path, text: str) -> None:
+    """Write the file whole or not at all: who has the old one open keeps it."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,104 @@
+// One op in words, and the ops in view as a table: the diagram for those who do not see it.
+
+const TABLE_ROWS = 50;
+
+function pair(term, ...values) {
+  return el("div", {}, el("dt", {}, term), el("dd", {}, ...values));
+}
+
+class Details {
+  constructor() {
+    this.element = el("div", { class: "details", id: "details", "aria-live": "polite" });
+    this.show(null);
+  }
+
+  show(op, select) {
+    if (!op) {
+      const hint = ops.length ? "No op is selected. Click one, or press N in the diagram." : "This session holds no ops.";
+      this.element.replaceChildren(el("p", { class: "small soft" }, hint));
+      return;
+    }
+    const wide = pair("What it says", op.hasText ? named(op.what || "–") : "Its text was left out to keep this file small.");
+    wide.className = "wide";
+    this.element.replaceChildren(
+      el("h2", {}, op.kind ? named(op.kind) : "op", " ", named(op.address)),
+      el(
+        "dl",
+        {},
+        wide,
+        pair("Actor", named(op.actor)),
+        pair("Domain", named(op.domainName)),
+        pair("Lamport time", grouped(op.lamport)),
+        pair("Arrived", `as number ${grouped(op.arrival)} of ${grouped(data.ops)}`, op.pending ? ", pending" : ""),
+        pair("Made at", named(op.createdAt || "–")),
+        pair("op_id", named(op.id)),
+        op.intent ? pair("Intent", named(op.intent)) : null,
+        op.reservation ? pair("Reservation", named(op.reservation)) : null,
+        pair(`Depends on (${grouped(op.allParents)})`, ...this.ops(op.parents, op.allParents, select)),
+        pair(`Is depended on by, of those shown (${grouped(op.children.length)})`, ...this.ops(op.children.slice(0, 4).map(({ number }) => number), op.children.length, select)),
+      ),
+    );
+  }
+
+  ops(wanted, all, select) {
+    if (!all) return ["nothing"];
+    const shown = wanted.map((one) => {
+      if (typeof one !== "number") return el("div", {}, one);
+      const other = ops[one];
+      const button = el("button", { class: "plain", type: "button" }, named(other.actor), ` at ${grouped(other.lamport)}`);
+      button.addEventListener("click", () => select(other));
+      return el("div", {}, button);
+    });
+    return all > wanted.length ? [...shown, el("div", {}, `and ${grouped(all - wanted.length)} more`)] : shown;
+  }
+}
+
+class OpTable {
+  constructor(view, select) {
+    this.view = view;
+    this.select = select;
+    this.page = 0;
+    this.body = el("div");
+    const noun = data.shown.whole ? "ops" : "sampled ops";
+    this.element = el("details", { id: "op-table" }, el("summary", {}, `The ${noun} in view as a table`), this.body);
+    this.element.addEventListener("toggle", () => this.show(0));
+  }
+
+  show(page) {
+    if (!this.element.open) return;
+    const list = this.view.lanes
+      .flatMap((lane) => opsByLane[lane])
+      .filter(({ lamport }) => lamport >= this.view.from && lamport <= this.view.to)
+      .sort(inLaneOrder);
+    const pages = Math.max(Math.ceil(list.length / TABLE_ROWS), 1);
+    this.page = Math.min(Math.max(page, 0), pages - 1);
+    const rows = list.slice(this.page * TABLE_ROWS, (this.page + 1) * TABLE_ROWS);
+    const turn = (label, by) => {
+      const button = el("button", { type: "button", disabled: this.page + by < 0 || this.page + by >= pages }, label);
+      button.addEventListener("click", () => this.show(this.page + by));
+      return button;
+    };
+    this.body.replaceChildren(
+      el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "The ops in view" }, this.table(rows, list.length)),
+      el("div", { class: "more" }, turn("Earlier", -1), turn("Later", 1), el("span", { class: "small soft" }, `page ${this.page + 1} of ${pages}`)),
+    );
+  }
+
+  table(rows, all) {
+    const columns = ["Lamport", "Actor", "Domain", "Op", "Address", "What", "Made at"];
+    return el(
+      "table",
+      {},
+      el("caption", {}, `${counted(all, "op")} in view, in the order of Lamport time`),
+      el("thead", {}, el("tr", {}, columns.map((name, at) => el("th", { scope: "col", class: at ? null : "number" }, name)))),
+      el("tbody", {}, rows.map((op) => this.row(op))),
+    );
+  }
+
+  row(op) {
+    const button = el("button", { class: "plain number", type: "button" }, grouped(op.lamport));
+    button.addEventListener("click", () => this.select(op));
+    const texts = [op.actor, op.domainName, op.kind, op.address, op.what, op.createdAt];
+    return el("tr", {}, el("td", { class: "number" }, button), texts.map((text) => el("td", { class: "text" }, text)));
+  }
+}

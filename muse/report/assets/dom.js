@@ -1,0 +1,72 @@
+// Making elements. Text becomes text nodes and nothing else: no text of a log is ever read as markup.
+
+const SVG_NAMESPACE = "http://www.w3.org/2000/svg";
+
+function filled(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.flat().filter((child) => child !== null));
+  return element;
+}
+
+function el(tag, attributes = {}, ...children) {
+  return filled(document.createElement(tag), attributes, children);
+}
+
+function svgEl(tag, attributes = {}, ...children) {
+  return filled(document.createElementNS(SVG_NAMESPACE, tag), attributes, children);
+}
+
+// Text of a log: kept apart, so that its writing direction ends where it ends.
+const named = (text) => el("bdi", {}, text);
+
+const grouped = (number) => Math.round(number).toLocaleString("en-US");
+
+function counted(number, thing, things = thing + "s") {
+  return `${grouped(number)} ${number === 1 ? thing : things}`;
+}
+
+function percent(part, whole) {
+  if (!whole) return "–";
+  const share = (100 * part) / whole;
+  return share > 0 && share < 0.1 ? "< 0.1 %" : `${share.toFixed(1)} %`;
+}
+
+function duration(seconds) {
+  const steps = [[86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"]];
+  const at = steps.findIndex(([size]) => seconds >= size);
+  if (at < 0) return seconds > 0 ? `${Math.round(seconds * 1000)} ms` : "0 s";
+  const [size, unit] = steps[at];
+  const whole = Math.floor(seconds / size);
+  const next = steps[at + 1];
+  const rest = next && whole < 10 ? Math.floor((seconds % size) / next[0]) : 0;
+  return counted(whole, unit) + (rest ? ` ${counted(rest, next[1])}` : "");
+}
+
+function bytes(number) {
+  const units = ["bytes", "kB", "MB", "GB", "TB"];
+  let at = 0;
+  while (number >= 1000 && at < units.length - 1) { number /= 1000; at += 1; }
+  return `${at ? number.toFixed(1) : number} ${units[at]}`;
+}
+
+// A round step for about `wanted` ticks over `span`: 1, 2 or 5 times a power of ten, and never below `least`.
+function roundStep(span, wanted, least = 1) {
+  const rough = Math.max(span / wanted, least);
+  const power = 10 ** Math.floor(Math.log10(rough));
+  return power * [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999);
+}
+
+function colourVariable(domain) {
+  return domain < data.domains.names.length - (data.domains.shared ? 1 : 0) ? `d${domain}` : "shared";
+}
+
+// The colours as they are now, by the name of their variable: a canvas can't use variables.
+function themeColours() {
+  const style = getComputedStyle(document.documentElement);
+  const value = (name) => style.getPropertyValue(`--${name}`).trim();
+  const colours = { domains: data.domains.names.map((_, domain) => value(colourVariable(domain))) };
+  for (const name of ["card", "ink", "soft", "line", "stripe", "link", "mark", "focus"]) colours[name] = value(name);
+  return colours;
+}

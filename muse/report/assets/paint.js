@@ -1,0 +1,276 @@
+// Drawing the diagram on its canvas. Nothing here knows of the mouse or of keys.
+
+const AXIS_HEIGHT = 30;
+const LEAST_COLUMN_PX = 3;
+const MOST_LINKS = 1500;
+const DOT_RADIUS = 4;
+
+// Where things lie on the canvas.
+class Layout {
+  constructor(view, width, height, laneHeight) {
+    Object.assign(this, { view, width, height, laneHeight });
+    this.left = Math.min(200, Math.round(width * 0.24));
+    this.plotWidth = Math.max(width - this.left - 12, 10);
+  }
+
+  x(lamport) { return this.left + ((lamport - this.view.from) / this.view.span) * this.plotWidth; }
+  lamport(x) { return this.view.from + ((x - this.left) / this.plotWidth) * this.view.span; }
+  top(row) { return AXIS_HEIGHT + row * this.laneHeight - this.view.fromTop; }
+  row(y) { return Math.floor((y - AXIS_HEIGHT + this.view.fromTop) / this.laneHeight); }
+  place(op) {
+    const row = this.view.rowOf.get(op.lane);
+    return row === undefined ? null : [this.x(op.lamport), this.top(row) + this.laneHeight / 2];
+  }
+  rows() {
+    const first = Math.max(this.row(AXIS_HEIGHT), 0);
+    const last = Math.min(this.row(this.height), this.view.lanes.length - 1);
+    return Array.from({ length: Math.max(last - first + 1, 0) }, (_, at) => first + at);
+  }
+}
+
+// One shape for each domain, so that colour is not all that tells them apart.
+function traceShape(pen, domain, x, y, r) {
+  const corners = [
+    null,
+    [[-0.9, -0.9], [0.9, -0.9], [0.9, 0.9], [-0.9, 0.9]],
+    [[0, -1.2], [1.15, 0.85], [-1.15, 0.85]],
+    [[0, -1.3], [1.3, 0], [0, 1.3], [-1.3, 0]],
+    [[0, 1.2], [-1.15, -0.85], [1.15, -0.85]],
+    [[-0.5, -1.2], [0.5, -1.2], [1.2, 0], [0.5, 1.2], [-0.5, 1.2], [-1.2, 0]],
+  ][domain % 6];
+  pen.beginPath();
+  if (!corners) pen.arc(x, y, r, 0, 2 * Math.PI);
+  else corners.forEach(([dx, dy], at) => pen[at ? "lineTo" : "moveTo"](x + dx * r, y + dy * r));
+  pen.closePath();
+}
+
+class Painter {
+  constructor(pen) { this.pen = pen; }
+
+  // Paint everything; returns what is in view, for the line below the diagram.
+  paint(layout, colours, hovered) {
+    Object.assign(this, { layout, colours, view: layout.view });
+    const pen = this.pen;
+    pen.fillStyle = colours.card;
+    pen.fillRect(0, 0, layout.width, layout.height);
+    this.rows = layout.rows();
+    this.stripes();
+    const single = this.view.singleOps(this.rows.map((row) => this.view.lanes[row]));
+    this.clipped(() => {
+      this.ticks(false);
+      if (!single || !data.shown.whole) this.columns(single ? 0.3 : 1);
+      this.checkpoint();
+    });
+    const drawn = this.view.linked ? this.clipped(() => this.links()) : { drawn: 0, all: 0 };
+    this.clipped(() => {
+      for (const op of single || []) this.dot(op);
+      for (const op of [hovered, this.view.selected]) if (op) this.chosen(op, op === this.view.selected);
+    });
+    this.names();
+    this.ticks(true);
+    return { single, ...drawn };
+  }
+
+  clipped(draw) {
+    const { pen, layout } = this;
+    pen.save();
+    pen.beginPath();
+    pen.rect(layout.left, AXIS_HEIGHT, layout.plotWidth + 12, layout.height - AXIS_HEIGHT);
+    pen.clip();
+    const result = draw();
+    pen.restore();
+    return result;
+  }
+
+  stripes() {
+    const { pen, layout, colours } = this;
+    pen.fillStyle = colours.stripe;
+    for (const row of this.rows) if (row % 2 === 0) pen.fillRect(0, layout.top(row), layout.width, layout.laneHeight);
+  }
+
+  // The rules of the axis below everything, its numbers above.
+  ticks(numbers) {
+    const { pen, layout, colours, view } = this;
+    const step = roundStep(view.span, Math.max(layout.plotWidth / 110, 2));
+    if (numbers) {
+      pen.fillStyle = colours.card;
+      pen.fillRect(0, 0, layout.width, AXIS_HEIGHT);
+      pen.fillStyle = colours.soft;
+      pen.font = "12px system-ui, sans-serif";
+      pen.textBaseline = "middle";
+      pen.textAlign = "left";
+      pen.fillText("Lamport time", 12, AXIS_HEIGHT / 2);
+    }
+    const taken = numbers ? this.checkpointName() : null;
+    for (let at = Math.max(Math.ceil(view.from / step), 0) * step; at <= view.to; at += step) {
+      const x = Math.round(layout.x(at)) + 0.5;
+      if (numbers) this.tickLabel(grouped(at), x, taken);
+      else this.line(colours.line, 1, [x, AXIS_HEIGHT], [x, layout.height]);
+    }
+    if (numbers) this.line(colours.line, 1, [0, AXIS_HEIGHT - 0.5], [layout.width, AXIS_HEIGHT - 0.5]);
+  }
+
+  // A number of the axis, unless it would run into the name of the checkpoint or off the canvas.
+  tickLabel(label, x, taken) {
+    const { pen, layout, colours } = this;
+    const half = pen.measureText(label).width / 2;
+    if (x - half < layout.left || x + half > layout.width - 2) return;
+    if (taken && x + half > taken[0] - 6 && x - half < taken[1] + 6) return;
+    pen.fillStyle = colours.soft;
+    pen.textAlign = "center";
+    pen.fillText(label, x, AXIS_HEIGHT / 2);
+  }
+
+  line(colour, width, from, to) {
+    const pen = this.pen;
+    pen.strokeStyle = colour;
+    pen.lineWidth = width;
+    pen.beginPath();
+    pen.moveTo(...from);
+    pen.lineTo(...to);
+    pen.stroke();
+  }
+
+  columns(alpha) {
+    const { pen, layout, view } = this;
+    const level = density.level((LEAST_COLUMN_PX * view.span) / layout.plotWidth);
+    const high = Math.log1p(level.most);
+    const room = layout.laneHeight - (layout.laneHeight > 12 ? 4 : 1);
+    pen.globalAlpha = alpha;
+    for (const row of this.rows) {
+      const bottom = layout.top(row) + layout.laneHeight - (layout.laneHeight > 12 ? 2 : 0.5);
+      for (const counts of columnsBetween(level.lanes[view.lanes[row]], level.width, view.from, view.to)) {
+        // On whole pixels, or neighbours would show a seam.
+        const from = Math.round(layout.x(counts.column * level.width));
+        const to = Math.round(layout.x((counts.column + 1) * level.width));
+        const width = Math.max(to - from - (to - from > 8 ? 1 : 0), 1);
+        this.stacked(counts, from, width, bottom, room * Math.min(Math.max(Math.log1p(counts.total) / high, 0.15), 1));
+      }
+    }
+    pen.globalAlpha = 1;
+  }
+
+  stacked(counts, x, width, bottom, height) {
+    let y = bottom;
+    counts.domains.forEach((count, domain) => {
+      if (!count) return;
+      const part = (height * count) / counts.total;
+      this.pen.fillStyle = this.colours.domains[domain];
+      this.pen.fillRect(x, y - part, width, part);
+      y -= part;
+    });
+  }
+
+  links() {
+    const { pen, layout, view, colours } = this;
+    const inView = links.filter(({ from, to }) => {
+      if (to.lamport < view.from || from.lamport > view.to) return false;
+      const ends = [view.rowOf.get(from.lane), view.rowOf.get(to.lane)];
+      if (ends.includes(undefined) || !this.rows.length) return false;
+      return Math.max(...ends) >= this.rows[0] && Math.min(...ends) <= this.rows[this.rows.length - 1];
+    });
+    const drawn = inView.slice(0, MOST_LINKS);
+    pen.globalAlpha = drawn.length > 500 ? 0.16 : drawn.length > 120 ? 0.3 : 0.55;
+    for (const { from, to } of drawn) this.curve(from, to, colours.link, 1);
+    pen.globalAlpha = 1;
+    return { drawn: drawn.length, all: inView.length };
+  }
+
+  curve(from, to, colour, width) {
+    const [start, end] = [this.layout.place(from), this.layout.place(to)];
+    if (!start || !end) return;
+    const pen = this.pen;
+    const bend = Math.max((end[0] - start[0]) / 2, 6);
+    pen.strokeStyle = colour;
+    pen.lineWidth = width;
+    pen.beginPath();
+    pen.moveTo(...start);
+    pen.bezierCurveTo(start[0] + bend, start[1], end[0] - bend, end[1], ...end);
+    pen.stroke();
+  }
+
+  dot(op, radius = Math.min(DOT_RADIUS, Math.max(this.layout.laneHeight / 2 - 1, 2))) {
+    const { pen, colours } = this;
+    const place = this.layout.place(op);
+    if (!place) return;
+    traceShape(pen, op.domain, ...place, radius);
+    pen.fillStyle = op.hollow ? colours.card : colours.domains[op.domain];
+    pen.fill();
+    pen.strokeStyle = op.hollow ? colours.domains[op.domain] : colours.card;
+    pen.lineWidth = op.hollow ? 1.8 : 0.8;
+    pen.stroke();
+  }
+
+  // An op that is looked at, with what it depends on and what depends on it.
+  chosen(op, selected) {
+    const place = this.layout.place(op);
+    if (!place) return;
+    for (const parent of op.parents) if (typeof parent === "number") this.curve(ops[parent], op, this.colours.focus, 2);
+    for (const child of op.children) this.curve(op, child, this.colours.focus, 1.2);
+    for (const near of [...op.parents.filter((parent) => typeof parent === "number").map((at) => ops[at]), ...op.children]) this.dot(near);
+    this.dot(op, 6);
+    this.pen.strokeStyle = this.colours.ink;
+    this.pen.lineWidth = selected ? 2.5 : 1.5;
+    this.pen.beginPath();
+    this.pen.arc(...place, selected ? 10 : 9, 0, 2 * Math.PI);
+    this.pen.stroke();
+  }
+
+  checkpoint() {
+    const { pen, layout, colours } = this;
+    if (!data.checkpoint.mark) return;
+    const x = Math.round(layout.x(data.checkpoint.mark.lamport + 0.5)) + 0.5;
+    pen.setLineDash([5, 4]);
+    this.line(colours.mark, 1.5, [x, AXIS_HEIGHT], [x, layout.height]);
+    pen.setLineDash([]);
+  }
+
+  // Name the line; returns from where to where the name takes the place of numbers.
+  checkpointName() {
+    const { pen, layout, colours } = this;
+    if (!data.checkpoint.mark) return null;
+    const x = layout.x(data.checkpoint.mark.lamport + 0.5);
+    if (x < layout.left || x > layout.width) return null;
+    const label = "checkpoint";
+    const half = pen.measureText(label).width / 2;
+    const middle = Math.min(Math.max(x, layout.left + half + 4), layout.width - half - 6);
+    pen.fillStyle = colours.mark;
+    pen.textAlign = "center";
+    pen.fillText(label, middle, AXIS_HEIGHT / 2);
+    return [middle - half, middle + half];
+  }
+
+  names() {
+    const { pen, layout, colours, view } = this;
+    pen.textBaseline = "middle";
+    pen.font = `${layout.laneHeight >= 18 ? 13 : 11}px system-ui, sans-serif`;
+    const every = Math.max(Math.ceil(12 / layout.laneHeight), 1);
+    for (const row of this.rows) {
+      if (row % every) continue;
+      const lane = view.lanes[row];
+      const middle = layout.top(row) + (layout.laneHeight * (every > 1 ? every : 1)) / 2;
+      const count = layout.left > 130 ? grouped(laneOps[lane]) : "";
+      pen.textAlign = "right";
+      pen.fillStyle = colours.soft;
+      pen.fillText(count, layout.left - 10, middle);
+      pen.textAlign = "left";
+      pen.fillStyle = colours.ink;
+      const room = layout.left - 24 - (count ? pen.measureText(count).width + 8 : 0);
+      pen.fillText(this.shortened(data.lanes.names[lane], room), 12, middle);
+    }
+    this.line(colours.line, 1, [layout.left - 0.5, AXIS_HEIGHT], [layout.left - 0.5, layout.height]);
+  }
+
+  // Cut in the middle: names of one family differ at their ends.
+  shortened(text, room) {
+    const pen = this.pen;
+    if (pen.measureText(text).width <= room) return text;
+    const letters = [...text];
+    for (let kept = Math.min(letters.length - 1, Math.ceil(room / 3)); kept > 2; kept -= 1) {
+      const end = Math.floor(kept / 2);
+      const cut = `${letters.slice(0, kept - end).join("")}…${letters.slice(-end).join("")}`;
+      if (pen.measureText(cut).width <= room) return cut;
+    }
+    return "…";
+  }
+}

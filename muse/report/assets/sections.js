@@ -1,0 +1,201 @@
+// The sections of the page, from top to bottom.
+
+function card(title, ...content) {
+  return el("section", { class: "card" }, el("h2", {}, title), ...content);
+}
+
+function topOfPage(themeButton) {
+  const made = `Report made ${data.madeAt.replace("T", " ").slice(0, 19)} UTC by muse-op-log ${data.version}`;
+  const from = `from ops.jsonl as it was then: ${bytes(data.sizeBytes)}, ${counted(data.ops, "op")}`;
+  return el("header", { class: "top" }, el("div", {}, el("h1", {}, named(data.session)), el("p", { class: "soft" }, `${made}, ${from}`)), themeButton);
+}
+
+function tile(term, value, remark = "", mood = "") {
+  return el("div", { class: "tile" }, el("dt", {}, term), el("dd", { class: mood || null }, value), remark ? el("dd", { class: "small" }, remark) : null);
+}
+
+function tiles() {
+  const { checkpoint, verify, activity } = data;
+  const damage = verify && verify.counts.reduce((sum, [, count]) => sum + count, 0);
+  const verdict = !verify ? ["not checked"] : verify.ok ? [damage ? "no damage" : "whole", damage ? counted(damage, "finding") : "nothing found", "fine"] : ["damaged", counted(damage, "finding"), "bad"];
+  const pending = checkpoint.problem ? ["?", "checkpoint can't be used", "bad"] : [grouped(checkpoint.pending), checkpoint.mark ? "since the checkpoint" : "no checkpoint yet"];
+  return el(
+    "dl",
+    { class: "tiles" },
+    tile("Ops", grouped(data.ops), data.ops ? `in ${activity.spanS ? duration(activity.spanS) : "no time"}` : ""),
+    tile("Actors", grouped(data.lanes.actors)),
+    tile("Domains", grouped(data.domains.names.length + Math.max(data.domains.shared - 1, 0))),
+    tile("Lamport time", data.ops ? grouped(data.lamport[1]) : "–", data.ops ? `from ${grouped(data.lamport[0])}` : ""),
+    tile("Pending", ...pending),
+    tile("Concurrent", grouped(data.concurrent), "beside what they did not depend on"),
+    tile("Late", grouped(data.late), "below a timestamp already there"),
+    tile("Check", ...verdict),
+  );
+}
+
+// In plain words: how much of the session the diagram shows.
+function whatIsShown() {
+  if (!data.ops) return "This session holds no ops.";
+  if (data.shown.whole) return `All ${counted(data.ops, "op")} are in this page. Where too many lie in view, bars count them; zoom in to see each.`;
+  return (
+    `${grouped(ops.length)} of ${counted(data.ops, "op")} are shown one by one: a random sample, and some with their parents that link lanes. ` +
+    `The bars count all of them, in bins of ${counted(density.width, "timestamp")} at the closest.`
+  );
+}
+
+function aboutCheckpoint() {
+  const { mark, problem, late } = data.checkpoint;
+  if (problem) return el("p", { class: "small bad" }, "The checkpoint can't be used: ", named(problem));
+  if (!mark) return el("p", { class: "small soft" }, "No checkpoint was made: everything is pending.");
+  return el(
+    "p",
+    { class: "small soft" },
+    "Dashed line: the highest timestamp that the last checkpoint, ", named(mark.snapshot), `, covers (${grouped(mark.lamport)}). Right of it all is pending. A checkpoint covers what had arrived, not a range of timestamps: `,
+    late ? `${grouped(late)} of the pending ops lie left of the line or on it.` : "here no pending op lies left of it.",
+    " Pending ops are drawn hollow. Earlier checkpoints leave no trace to draw.",
+  );
+}
+
+function keysHelp() {
+  const keys = [
+    ["← →", "move in time; or drag, or Shift with the wheel"], ["↑ ↓", "scroll the lanes; or drag, or the wheel"],
+    ["+ −", "zoom; or Ctrl with the wheel, or a double click"], ["Home", "all of it again"],
+    ["N P", "select the next or previous op; or click one"], ["Esc", "select none"],
+  ];
+  const list = el("div", { class: "keys", id: "keys" }, keys.map(([names, what]) => [el("span", {}, names.split(" ").map((name) => el("kbd", {}, name))), el("span", {}, what)]));
+  return el("details", {}, el("summary", {}, "Keys and mouse"), list);
+}
+
+function pressed(label, title, act) {
+  const button = el("button", { type: "button", title, "aria-label": title }, label);
+  button.addEventListener("click", act);
+  return button;
+}
+
+function controls(diagram, changed) {
+  const { view } = diagram;
+  const filter = el("input", { type: "search", id: "filter", placeholder: "part of a name", autocomplete: "off" });
+  filter.addEventListener("input", () => changed(() => { view.wanted = filter.value; view.arrange(); diagram.lanes.scrollTop = 0; }));
+  const order = el("select", { id: "order" }, Object.keys(LANE_ORDERS).map((name) => el("option", {}, name)));
+  order.addEventListener("change", () => changed(() => { view.order = order.value; view.arrange(); }));
+  const height = el("input", { type: "range", id: "lane-height", min: 4, max: 60, value: diagram.laneHeight });
+  height.addEventListener("input", () => changed(() => { diagram.laneHeight = Number(height.value); }));
+  const linked = el("input", { type: "checkbox", id: "links", checked: true });
+  linked.addEventListener("change", () => changed(() => { view.linked = linked.checked; }));
+  return el(
+    "div",
+    { class: "controls" },
+    el(
+      "div",
+      { class: "group", role: "group", "aria-label": "Zoom" },
+      pressed("−", "Zoom out", () => changed(() => diagram.zoomOnSelected(1 / 1.5))),
+      pressed("+", "Zoom in", () => changed(() => diagram.zoomOnSelected(1.5))),
+      pressed("All", "Show all of it", () => changed(() => view.reset())),
+    ),
+    el("label", {}, "Actor", filter),
+    el("label", {}, "Lanes", order),
+    el("label", {}, "Lane height", height),
+    el("label", {}, linked, "Links between lanes"),
+  );
+}
+
+function diagramSection() {
+  const details = new Details();
+  const select = (op) => diagram.select(op);
+  const diagram = new Diagram((op) => details.show(op, select));
+  const table = new OpTable(diagram.view, select);
+  const changed = (how) => { diagram.change(how); table.show(0); };
+  const section = el(
+    "section",
+    { class: "card", "aria-labelledby": "diagram-title" },
+    el("div", { class: "head" }, el("h2", { id: "diagram-title" }, "Who did what, and what it depends on"), legend()),
+    el("p", { class: "small soft" }, whatIsShown()),
+    aboutCheckpoint(),
+    controls(diagram, changed),
+    diagram.element,
+    details.element,
+    el("div", { class: "more" }, keysHelp()),
+    table.element,
+  );
+  // The table follows what keys and mouse do to the view, once they rest.
+  let timer = 0;
+  for (const name of ["keyup", "pointerup", "wheel"]) {
+    diagram.element.addEventListener(name, () => { clearTimeout(timer); timer = setTimeout(() => table.show(0), 200); });
+  }
+  return { section, diagram };
+}
+
+function activitySection() {
+  const { undated } = data.activity;
+  const remark = undated ? ` ${counted(undated, "op")} ${undated === 1 ? "has" : "have"} no time that can be read.` : "";
+  return card("Activity over wall time", el("p", { class: "small soft" }, `By created_at, in UTC: informational, nothing is ordered by it.${remark}`), new Activity().element);
+}
+
+function shareSections() {
+  const actors = data.lanes.names.map((name, lane) => ({ name, parts: data.lanes.byDomain[lane], total: laneOps[lane] }));
+  const domains = data.domains.names.map((name, domain) => ({ name, total: data.domains.ops[domain], mark: swatch(domain), parts: data.domains.ops.map((count, at) => (at === domain ? count : 0)) }));
+  const kinds = data.kinds.names.map((name, kind) => ({ name, parts: [data.kinds.ops[kind]], total: data.kinds.ops[kind] }));
+  return el(
+    "div",
+    { class: "columns" },
+    card("Share of each actor", shareTable("Actor", actors)),
+    el("div", {}, card("Share of each domain", shareTable("Domain", domains)), card("Kinds of op", shareTable("Kind", kinds, true))),
+  );
+}
+
+function pendingSection() {
+  const { mark, pending, problem, late } = data.checkpoint;
+  const rows = problem
+    ? [pair("Problem", named(problem))]
+    : [
+        pair("Checkpoint", mark ? named(mark.snapshot) : "none yet"),
+        mark ? pair("Made at", named(mark.at)) : null,
+        mark ? pair("Covers", `${counted(mark.ops, "op")}, up to Lamport ${grouped(mark.lamport)}`) : null,
+        pair("Pending", `${counted(pending, "op")}, ${percent(pending, data.ops)} of all`),
+        mark ? pair("Pending, not above that timestamp", counted(late, "op")) : null,
+      ];
+  rows.push(pair("Ops without parents", grouped(data.roots)), pair("Ops with two parents or more", grouped(data.joins)), pair("Ops before a parent, or without it", grouped(data.missingParents)));
+  return card("Pending work and causality", el("div", { class: "details" }, el("dl", {}, rows)));
+}
+
+function verifySection() {
+  const found = data.verify;
+  if (!found) return card("What the check found", el("p", { class: "small soft" }, "The session was not checked for this report."));
+  const looked = `${bytes(found.sizeBytes)}, ${counted(found.lines, "line")}, ${counted(found.entries, "entry", "entries")} checked: each line, the index against the log, the checkpoint against what it covers.`;
+  const verdict = found.ok ? (found.counts.length ? "No damage." : "Nothing was found.") : "Damage was found.";
+  const tail = found.tailBytes ? ` The last ${counted(found.tailBytes, "byte")} are a line without its end.` : "";
+  const content = [el("p", { class: "small soft" }, el("b", { class: found.ok ? "fine" : "bad" }, verdict), " ", looked, tail)];
+  if (found.findings.length) content.push(findingsTable(found));
+  return card("What the check found", ...content);
+}
+
+function findingsTable(found) {
+  const columns = ["At byte", "Length", "Finding", "Severity", "Reason", "What to do"];
+  const all = found.counts.reduce((sum, [, count]) => sum + count, 0);
+  const head = el("tr", {}, columns.map((name, at) => el("th", { scope: "col", class: at < 2 ? "number" : null }, name)));
+  const rows = found.findings.map(([kind, severity, offset, length, reason, remedy]) =>
+    el(
+      "tr",
+      {},
+      [offset, length].map((number) => el("td", { class: "number" }, number === null ? "–" : grouped(number))),
+      [kind, severity, reason, remedy].map((text) => el("td", { class: "text" }, text)),
+    ),
+  );
+  const caption = all > rows.length ? `The first ${grouped(rows.length)} of ${counted(all, "finding")}; muse op-log verify lists more` : counted(all, "finding");
+  return el("div", { class: "scroll findings", tabindex: "0", role: "region", "aria-label": "Findings" }, el("table", {}, el("caption", {}, caption), el("thead", {}, head), el("tbody", {}, rows)));
+}
+
+function footer() {
+  return el(
+    "footer",
+    {},
+    el("h2", {}, "How to read this"),
+    el(
+      "div",
+      {},
+      el("p", {}, "A lane is an actor, a mark an op, its colour and shape the domain. To the right is later in Lamport time: an op lies right of everything it depends on, unless its author gave it too low a timestamp, which the check notes. Lines lead from an op to those of other lanes that depend on it; ops without a line between them, direct or through others, are concurrent."),
+      el("p", {}, "The height of a bar grows with the logarithm of its count, so that a single op is seen beside thousands. Unseen and control characters in texts are shown as their codes, and long texts end in an ellipsis."),
+      el("p", {}, "This file is complete in itself: it loads nothing, and sends nothing."),
+    ),
+  );
+}

@@ -1,0 +1,40 @@
+// Putting the page together, and its light and dark.
+
+function isDark() {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+function themeButton(repaint) {
+  const label = () => (isDark() ? "Light" : "Dark");
+  const button = el("button", { type: "button", id: "theme", "aria-label": "Change between light and dark" }, label());
+  const shown = () => { button.textContent = label(); repaint(); };
+  button.addEventListener("click", () => {
+    document.documentElement.dataset.theme = isDark() ? "light" : "dark";
+    shown();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", shown);
+  return button;
+}
+
+// Paper is white, whatever the screen was.
+function lightOnPaper(repaint) {
+  let before;
+  addEventListener("beforeprint", () => {
+    before = document.documentElement.dataset.theme;
+    document.documentElement.dataset.theme = "light";
+    repaint();
+  });
+  addEventListener("afterprint", () => {
+    if (before) document.documentElement.dataset.theme = before; else delete document.documentElement.dataset.theme;
+    repaint();
+  });
+}
+
+const { section, diagram } = diagramSection();
+const repaint = () => diagram.paint();
+document.getElementById("page").replaceChildren(
+  topOfPage(themeButton(repaint)), tiles(), section, activitySection(), shareSections(), pendingSection(), verifySection(), footer(),
+);
+lightOnPaper(repaint);
+repaint();

@@ -1,0 +1,228 @@
+"""What goes into the page as data: lists, numbers and text, small enough for any session.
+
+Names of the log stand in lists and never as keys, so that an actor called `__proto__` is an actor and no more.
+The script of the page reads exactly this (`assets/model.js`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+import orjson
+
+from muse.core.op_log import Finding, VerifyReport
+from muse.report.density import Density
+from muse.report.gather import Gathered, Ranks
+from muse.report.limits import MAX_FINDINGS, MAX_KINDS, MAX_OP_TEXT_BYTES, NAME_LETTERS, REASON_LETTERS
+from muse.report.shown_op import ShownOp
+from muse.report.text import brief
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def page_data(gathered: Gathered, *, made_at: str, version: str) -> dict[str, Any]:
+    """Everything the page shows, as a JSON-able dict."""
+    stats = gathered.stats
+    return {
+        "session": brief(stats.session_id),
+        "madeAt": made_at,
+        "version": version,
+        "sizeBytes": stats.size_bytes,
+        "ops": stats.ops,
+        "lamport": [stats.min_lamport_ts, stats.max_lamport_ts],
+        "late": stats.late,
+        "concurrent": stats.concurrent,
+        "roots": stats.roots,
+        "joins": stats.joins,
+        "missingParents": stats.missing_parents,
+        "domains": _domains(gathered),
+        "lanes": _lanes(gathered),
+        "kinds": _kinds(stats.kinds),
+        "checkpoint": _checkpoint(gathered),
+        "activity": _activity(gathered),
+        "verify": _verified(gathered.verified),
+        "density": _density(gathered.density),
+        "shown": _shown(gathered),
+    }
+
+
+def name_of(ranks: Ranks, place: int, things: str) -> str:
+    """What a place is called: its name, or how many share it."""
+    return brief(ranks.own[place], NAME_LETTERS) if place < len(ranks.own) else f"{ranks.shared:,} other {things}"
+
+
+def _domains(gathered: Gathered) -> dict[str, Any]:
+    domains = gathered.domains
+    counts = _summed(domains, ((name, share.ops) for name, share in gathered.stats.domains.items()))
+    return {
+        "names": [name_of(domains, place, "domains") for place in range(len(domains))],
+        "ops": counts,
+        "shared": domains.shared,
+    }
+
+
+def _lanes(gathered: Gathered) -> dict[str, Any]:
+    """Of each lane its name, its ops by domain and its first and last timestamp."""
+    lanes, domains = gathered.lanes, gathered.domains
+    by_domain = [[0] * len(domains) for _ in range(len(lanes))]
+    spans: list[list[int]] = [[] for _ in range(len(lanes))]
+    for name, share in gathered.stats.actors.items():
+        lane = lanes.of(name)
+        span = (*spans[lane], share.min_lamport_ts, share.max_lamport_ts)
+        spans[lane] = [min(span), max(span)]
+        for domain, ops in share.domains.items():
+            by_domain[lane][domains.of(domain)] += ops
+    return {
+        "names": [name_of(lanes, place, "actors") for place in range(len(lanes))],
+        "byDomain": by_domain,
+        "spans": spans,
+        "shared": lanes.shared,
+        "actors": len(gathered.stats.actors),
+    }
+
+
+def _summed(ranks: Ranks, counts: Iterable[tuple[str, int]]) -> list[int]:
+    sums = [0] * len(ranks)
+    for name, ops in counts:
+        sums[ranks.of(name)] += ops
+    return sums
+
+
+def _kinds(kinds: Mapping[str, int]) -> dict[str, Any]:
+    ranks = Ranks(kinds, MAX_KINDS)
+    names = [name_of(ranks, place, "kinds") for place in range(len(ranks))]
+    return {"names": names, "ops": _summed(ranks, kinds.items()), "shared": ranks.shared}
+
+
+def _checkpoint(gathered: Gathered) -> dict[str, Any]:
+    stats, mark = gathered.stats, gathered.stats.checkpoint
+    made: dict[str, Any] = {
+        "pending": stats.pending,
+        "problem": brief(stats.problem, REASON_LETTERS) if stats.problem else "",
+        "late": gathered.late_pending,
+        "mark": None,
+    }
+    if mark is not None:
+        made["mark"] = {
+            "snapshot": brief(mark["snapshot_id"], NAME_LETTERS),
+            "lamport": mark["lamport_ts"],
+            "ops": mark["op_count"],
+            "at": brief(mark["created_at"], NAME_LETTERS),
+        }
+    return made
+
+
+def _activity(gathered: Gathered) -> dict[str, Any]:
+    """Ops over wall time by domain; no bins where no op has a time."""
+    time, domains = gathered.stats.wall_time, gathered.domains
+    bins = [[0] * len(domains) for _ in time.bins]
+    for name, share in gathered.stats.domains.items():
+        place = domains.of(name)
+        for number, ops in enumerate(share.bins):
+            bins[number][place] += ops
+    start = datetime.fromisoformat(time.bins_start) if time.bins_start else _EPOCH
+    return {
+        "startMs": (start - _EPOCH) // timedelta(milliseconds=1),
+        "widthMs": round(time.bin_width_s * 1000),
+        "bins": bins,
+        "spanS": time.span_s,
+        "undated": time.missing + time.unparsable,
+    }
+
+
+def _verified(report: VerifyReport | None) -> dict[str, Any] | None:
+    if report is None:
+        return None
+    return {
+        "ok": report.ok,
+        "lines": report.lines,
+        "entries": report.entries,
+        "sizeBytes": report.size_bytes,
+        "counts": [[kind, count] for kind, count in report.counts.items()],
+        "tailBytes": report.pending_tail_bytes,
+        "findings": [_finding(finding) for finding in report.findings[:MAX_FINDINGS]],
+    }
+
+
+def _finding(finding: Finding) -> list[Any]:
+    reason, remedy = brief(finding.reason, REASON_LETTERS), brief(finding.remedy, REASON_LETTERS)
+    return [finding.kind, finding.severity, finding.byte_offset, finding.length, reason, remedy]
+
+
+def _density(density: Density | None) -> dict[str, Any] | None:
+    """Each run of cells of one lane and domain as [lane, domain, gap, ops, gap, ops, …], the first gap from 0."""
+    if density is None:
+        return None
+    runs = groupby(density.cells(), key=lambda cell: cell[:2])
+    return {
+        "width": density.width,
+        "runs": [
+            [lane, domain, *_gaps((number, ops) for _, _, number, ops in cells)] for (lane, domain), cells in runs
+        ],
+    }
+
+
+def _gaps(counts: Iterable[tuple[int, int]]) -> Iterator[int]:
+    before = 0
+    for number, ops in counts:
+        yield number - before
+        yield ops
+        before = number
+
+
+def _shown(gathered: Gathered) -> dict[str, Any]:
+    """The ops shown by themselves, a row each; the texts end where they would make the page too large."""
+    numbers = {op.op_id: number for number, op in enumerate(gathered.ops)}
+    kinds: dict[str, int] = {}
+    rows, texts, room = [], [], MAX_OP_TEXT_BYTES
+    for op in gathered.ops:
+        rows.append(_row(op, gathered, numbers))
+        text = _texts(op, gathered)
+        room -= len(orjson.dumps(text)) + _escapes(text)
+        if room > 0:
+            texts.append([kinds.setdefault(op.kind, len(kinds)), *text[1:]])
+    return {"rows": rows, "texts": texts, "kinds": list(kinds), "whole": gathered.density is None}
+
+
+def _row(op: ShownOp, gathered: Gathered, numbers: Mapping[str, int]) -> list[Any]:
+    """Where the op lies, and what it depends on: the number of the row of a parent that is shown, else its op_id."""
+    return [
+        op.op_id,
+        gathered.lanes.of(op.actor_id),
+        gathered.domains.of(op.domain),
+        op.lamport_ts,
+        op.arrival,
+        int(op.pending),
+        op.all_parents,
+        [numbers.get(parent, parent) for parent in op.parents],
+    ]
+
+
+def _texts(op: ShownOp, gathered: Gathered) -> list[str]:
+    """What the op says of itself, the empty texts at the end left out."""
+    texts = [
+        op.kind,
+        op.created_at,
+        op.address,
+        op.what,
+        op.intent_id,
+        op.reservation_id,
+        # Names are given where the place does not say them.
+        _if_shared(gathered.lanes, op.actor_id),
+        _if_shared(gathered.domains, op.domain),
+    ]
+    while texts[-1] == "" and len(texts) > 1:
+        texts.pop()
+    return texts
+
+
+def _if_shared(ranks: Ranks, name: str) -> str:
+    return "" if ranks.of(name) < len(ranks.own) else brief(name, NAME_LETTERS)
+
+
+def _escapes(texts: Sequence[str]) -> int:
+    """How many bytes the page needs on top, since `<` is written as an escape of six."""
+    return sum(5 * text.count("<") for text in texts)

@@ -1,0 +1,183 @@
+"""Everything a report says, read from the log: the numbers, the density, the ops shown by themselves.
+
+Two passes up to one cut, the second only over a session too large to be shown op by op, and then the full check.
+Writers may go on meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import islice
+
+from muse.core.op_log import Cut, DamagedCheckpointError, OpEntry, OpLog, OpLogCheckpoint, VerifyReport
+from muse.report.density import Density
+from muse.report.limits import (
+    MAX_DOMAINS,
+    MAX_FETCHED_PARENTS,
+    MAX_FINDINGS,
+    MAX_LANES,
+    SAMPLED_LINKS,
+    SAMPLED_OPS,
+    WHOLE_UP_TO_OPS,
+)
+from muse.report.sample import Sample, draw_of
+from muse.report.shown_op import ShownOp, shown_op
+from muse.stats import SessionStats, session_stats
+
+Step = Callable[[str], Callable[[int, int], None]]
+"""Begins a step of the work by its name, and returns what is called with (done, total)."""
+
+_PROGRESS_EACH_OPS = 1000
+
+
+class Ranks:
+    """The names that have a lane or a colour of their own, by their rank; all others share the last."""
+
+    def __init__(self, names: Iterable[str], most: int) -> None:
+        """`names` come most first; where they are more than `most`, the last place is shared."""
+        known = list(names)
+        self.shared = max(0, len(known) - most + 1) if len(known) > most else 0
+        """How many names share the last place."""
+        self.own = tuple(known[: len(known) - self.shared])
+        """The names that have a place of their own."""
+        self._place = {name: place for place, name in enumerate(self.own)}
+
+    def __len__(self) -> int:
+        return len(self.own) + bool(self.shared)
+
+    def of(self, name: str) -> int:
+        """The place of a name."""
+        return self._place.get(name, len(self.own))
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What a report of one session is made of."""
+
+    stats: SessionStats
+    lanes: Ranks
+    domains: Ranks
+    density: Density | None
+    """None where every op is in `ops`."""
+    ops: tuple[ShownOp, ...]
+    """The ops shown by themselves, those that are to keep their texts first."""
+    late_pending: int
+    """Pending ops whose timestamp is not above the highest one that the checkpoint covers."""
+    verified: VerifyReport | None
+    """What the full check found; None where it was not asked for."""
+
+
+def gather(log: OpLog, *, step: Step, check: bool = True) -> Gathered:
+    """Read a session for a report.
+
+    Args:
+        log: the session; it is only read.
+        step: told what begins, and then how far it has come.
+        check: whether the full check is made too.
+
+    Raises:
+        OSError: the log can't be read.
+    """
+    cut = log.cut()
+    first = _FirstPass(_checkpoint(log))
+    stats = session_stats(log, upto=cut, progress=step("reading"), observe=first.add)
+    lanes, domains = Ranks(stats.actors, MAX_LANES), Ranks(stats.domains, MAX_DOMAINS)
+    density, ops = None, first.whole()
+    if stats.ops > WHOLE_UP_TO_OPS:
+        density = Density(stats.min_lamport_ts, stats.max_lamport_ts)
+        ops = _second_pass(log, cut, first, lanes, domains, density, step("counting"))
+    verified = log.verify(progress=step("verifying"), max_findings=MAX_FINDINGS) if check else None
+    return Gathered(stats, lanes, domains, density, ops, first.late_pending, verified)
+
+
+def _checkpoint(log: OpLog) -> OpLogCheckpoint | None:
+    try:
+        return log.read_checkpoint()
+    except DamagedCheckpointError:
+        return None
+
+
+class _Arrived:
+    """Counts arrivals and knows on which side of the checkpoint each op lies."""
+
+    def __init__(self, checkpoint: OpLogCheckpoint | None) -> None:
+        self._last_covered = checkpoint["op_count"] if checkpoint else 0
+        self._last_op_id = checkpoint.get("last_op_id", "") if checkpoint else ""
+        self.number = 0
+
+    def next(self, op_id: str) -> bool:
+        """Count one op; return whether it is pending."""
+        self.number += 1
+        pending = self.number > self._last_covered
+        # Of what is covered a line may have been damaged since: the last op_id says better where it ends.
+        if op_id == self._last_op_id:
+            self._last_covered = self.number
+        return pending
+
+
+class _FirstPass:
+    """Draws the ops that are shown by themselves."""
+
+    def __init__(self, checkpoint: OpLogCheckpoint | None) -> None:
+        self.checkpoint = checkpoint
+        self.late_pending = 0
+        self._covers_to = checkpoint["lamport_ts"] if checkpoint else -1
+        self._arrived = _Arrived(checkpoint)
+        self._all: Sample[ShownOp] = Sample(WHOLE_UP_TO_OPS)
+        self._linked: Sample[ShownOp] = Sample(SAMPLED_LINKS)
+        self._newest: dict[str, str] = {}
+
+    def add(self, entry: OpEntry) -> None:
+        """Look at the next op."""
+        op_id = entry["op_id"]
+        pending = self._arrived.next(op_id)
+        self.late_pending += pending and entry["lamport_ts"] <= self._covers_to
+        draw = draw_of(op_id)
+        arrival = self._arrived.number
+
+        def made() -> ShownOp:
+            return shown_op(entry, arrival, pending=pending)
+
+        self._all.offer(op_id, draw, made)
+        if self._leads_across(entry):
+            self._linked.offer(op_id, draw, made)
+        self._newest[entry["actor_id"]] = op_id
+
+    def _leads_across(self, entry: OpEntry) -> bool:
+        """Whether an op depends on anything but what its own actor did last."""
+        before = self._newest.get(entry["actor_id"])
+        return any(parent != before for parent in entry["parent_op_ids"])
+
+    def whole(self) -> tuple[ShownOp, ...]:
+        """All ops, of a session that is small enough."""
+        return tuple(self._all.drawn())
+
+    def sampled(self) -> tuple[dict[str, ShownOp], set[str]]:
+        """The sample by op_id, and the op_ids of what its links lead to and it lacks."""
+        linked = self._linked.drawn()
+        sample = {op.op_id: op for op in [*linked, *self._all.drawn()[:SAMPLED_OPS]]}
+        wanted = [parent for op in linked for parent in op.parents if parent not in sample]
+        return sample, set(wanted[:MAX_FETCHED_PARENTS])
+
+
+def _second_pass(
+    log: OpLog,
+    cut: Cut,
+    first: _FirstPass,
+    lanes: Ranks,
+    domains: Ranks,
+    density: Density,
+    progress: Callable[[int, int], None],
+) -> tuple[ShownOp, ...]:
+    """Count where every op lies, and pick up the parents of the sample on the way."""
+    arrived = _Arrived(first.checkpoint)
+    sample, wanted = first.sampled()
+    for entry in islice(log, cut.op_count):
+        pending = arrived.next(entry["op_id"])
+        density.add(lanes.of(entry["actor_id"]), domains.of(entry["domain"]), entry["lamport_ts"])
+        if entry["op_id"] in wanted:
+            sample[entry["op_id"]] = shown_op(entry, arrived.number, pending=pending)
+        if arrived.number % _PROGRESS_EACH_OPS == 0:
+            progress(arrived.number, cut.op_count)
+    return tuple(sample.values())

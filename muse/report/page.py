@@ -1,0 +1,65 @@
+"""The report as one HTML file: data, style and script in it, nothing fetched.
+
+Three walls keep what a log says from becoming a part of the page. The data is JSON in which `<` is escaped, so no
+text can end its element; the script puts text into the page as text nodes alone; and the policy in the head lets
+nothing run or load but the one script and the one style, known by their digests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+import orjson
+
+from muse.report.palette import style_variables
+
+_SCRIPTS = ("dom", "model", "view", "paint", "diagram", "details", "charts", "sections", "start")
+"""The files of the script, in the order in which they build on each other."""
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="generator" content="muse-op-log">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<main id="page"><noscript>This report needs its script, which is in this file: let the browser run it.</noscript></main>
+<script type="application/json" id="data">{data}</script>
+<script>{script}</script>
+</body>
+</html>
+"""
+
+
+def report_page(data: dict[str, Any]) -> str:
+    """The whole file; `data` as `page_data` makes it."""
+    style = style_variables() + _asset("report.css")
+    script = '"use strict";\n(() => {\n' + "\n".join(_asset(f"{name}.js") for name in _SCRIPTS) + "\n})();\n"
+    policy = (
+        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return _PAGE.format(
+        policy=policy, title=escape(f"{data['session']} · op log"), style=style, data=_as_json(data), script=script
+    )
+
+
+def _asset(name: str) -> str:
+    return (files("muse.report") / "assets" / name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _as_json(data: dict[str, Any]) -> str:
+    return orjson.dumps(data).decode().replace("<", "\\u003c")

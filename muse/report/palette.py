@@ -1,0 +1,68 @@
+"""The colours of the report, in light and dark, for the page and the picture alike.
+
+The colours of domains were chosen by search so that any two differ for eyes that lack the red, the green or the
+blue cones, and stand out from the background by 3:1 or more; tests/report/test_palette.py measures both again.
+Shapes tell domains apart too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+LIGHT: Mapping[str, str] = {
+    "page": "#f5f6f8",
+    "card": "#ffffff",
+    "ink": "#16191d",
+    "soft": "#555d68",
+    "line": "#dde1e6",
+    "stripe": "#f6f7f9",
+    "link": "#59616c",
+    "mark": "#b3261e",
+    "good": "#0b6b3a",
+    "focus": "#0054f1",
+    "d0": "#0054f1",
+    "d1": "#ff4c69",
+    "d2": "#15a09a",
+    "d3": "#9c08a8",
+    "d4": "#638b03",
+    "d5": "#3d2f6b",
+    "shared": "#555a61",
+}
+DARK: Mapping[str, str] = {
+    "page": "#0e1013",
+    "card": "#15181d",
+    "ink": "#e8ebef",
+    "soft": "#a3abb6",
+    "line": "#2b3038",
+    "stripe": "#1a1e24",
+    "link": "#98a1ad",
+    "mark": "#ff8078",
+    "good": "#5fd394",
+    "focus": "#4acbff",
+    "d0": "#4acbff",
+    "d1": "#ff8400",
+    "d2": "#0cc065",
+    "d3": "#e083b5",
+    "d4": "#f2dc5d",
+    "d5": "#a378ef",
+    "shared": "#787d84",
+}
+
+
+def colour_name(place: int, own: int) -> str:
+    """The colour of the domain at this place, when `own` of them have their own."""
+    return f"d{place}" if place < own else "shared"
+
+
+def style_variables() -> str:
+    """The colours as CSS variables: by the reader's preference, or as `data-theme` of the root says."""
+    light, dark = _variables(LIGHT), _variables(DARK)
+    return (
+        f":root{{color-scheme:light;{light}}}\n"
+        f"@media (prefers-color-scheme:dark){{:root:not([data-theme=light]){{color-scheme:dark;{dark}}}}}\n"
+        f":root[data-theme=dark]{{color-scheme:dark;{dark}}}\n"
+    )
+
+
+def _variables(colours: Mapping[str, str]) -> str:
+    return "".join(f"--{name}:{value};" for name, value in colours.items())

@@ -1,0 +1,57 @@
+"""What a report keeps of one op that it shows by itself: small, whatever the size of the entry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from muse.core.op_log import OpEntry
+from muse.describing import description
+from muse.report.limits import MAX_PARENTS, NAME_LETTERS
+from muse.report.text import brief
+
+
+@dataclass(frozen=True, slots=True)
+class ShownOp:
+    """One op; its texts are short and safe, the names of actor and domain are whole, to be looked up."""
+
+    op_id: str
+    arrival: int
+    """Which it was to arrive, from 1."""
+    actor_id: str
+    domain: str
+    lamport_ts: int
+    kind: str
+    address: str
+    what: str
+    created_at: str
+    intent_id: str
+    reservation_id: str
+    parents: tuple[str, ...]
+    """The op_ids of the first few parents."""
+    all_parents: int
+    """How many parents there are."""
+    pending: bool
+    """Whether it arrived after the checkpoint."""
+
+
+def shown_op(entry: OpEntry, arrival: int, *, pending: bool) -> ShownOp:
+    """What is kept of an entry."""
+    op = entry["domain_op"]
+    kind, address, what = description(op)
+    parents = entry["parent_op_ids"]
+    return ShownOp(
+        entry["op_id"],
+        arrival,
+        entry["actor_id"],
+        entry["domain"],
+        entry["lamport_ts"],
+        brief(kind, NAME_LETTERS) if isinstance(op.get("op"), str) else "untyped",
+        brief(address),
+        brief(what),
+        brief(entry["created_at"], NAME_LETTERS),
+        brief(entry["intent_id"], NAME_LETTERS),
+        brief(entry["reservation_id"], NAME_LETTERS),
+        tuple(parents[:MAX_PARENTS]),
+        len(parents),
+        pending,
+    )

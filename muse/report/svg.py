@@ -1,0 +1,248 @@
+"""The diagram alone, as a picture for a document: one SVG of bounded size, light and dark by the reader's preference.
+
+A session of few ops is drawn op by op, a larger one as bars that count. Nothing in the picture runs or loads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from xml.sax.saxutils import escape
+
+from muse.report.density import Cell
+from muse.report.gather import Gathered, Ranks
+from muse.report.limits import MAX_PICTURE_LANES, MAX_PICTURE_LINKS, MAX_PICTURE_OPS, NAME_LETTERS
+from muse.report.palette import DARK, LIGHT, colour_name
+from muse.report.shown_op import ShownOp
+from muse.report.text import brief
+
+_WIDTH, _LEFT, _RIGHT = 1000, 220, 16
+_PLOT = _WIDTH - _LEFT - _RIGHT
+_TOP, _BOTTOM = 76, 44
+_COLUMNS = 220
+_LETTER = 7
+"""How wide a letter of a name may be."""
+
+
+def diagram_svg(gathered: Gathered) -> str:
+    """The picture of a session, as the text of an SVG file."""
+    return "\n".join(_Picture(gathered).parts()) + "\n"
+
+
+class _Picture:
+    def __init__(self, gathered: Gathered) -> None:
+        self._gathered = gathered
+        self._stats = gathered.stats
+        self._lanes = Ranks(gathered.stats.actors, MAX_PICTURE_LANES)
+        self._single = gathered.density is None and len(gathered.ops) <= MAX_PICTURE_OPS
+        self._lane_height = min(max(480 // max(len(self._lanes), 1), 15), 36)
+        self._height = _TOP + self._lane_height * max(len(self._lanes), 1) + _BOTTOM
+        self._lowest = self._stats.min_lamport_ts
+        self._span = max(self._stats.max_lamport_ts - self._lowest, 1)
+
+    def parts(self) -> Iterator[str]:
+        """The elements, from the back to the front."""
+        yield (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {self._height}" width="{_WIDTH}" '
+            f'height="{self._height}" role="img" aria-labelledby="title desc" font-family="system-ui, sans-serif">'
+        )
+        yield f'<title id="title">{_text(f"Op log of session {self._stats.session_id}")}</title>'
+        yield f'<desc id="desc">{_text(self._in_words())}</desc>'
+        yield f"<style>{_style()}</style>"
+        yield f'<rect class="card" width="{_WIDTH}" height="{self._height}"/>'
+        yield f'<text class="ink" x="16" y="28" font-size="17" font-weight="600">{_text(self._stats.session_id)}</text>'
+        yield f'<text class="soft" x="16" y="47" font-size="12">{_text(self._in_words())}</text>'
+        yield from self._stripes()
+        yield from self._axis()
+        yield from self._links()
+        yield from self._dots() if self._single else self._bars()
+        yield from self._checkpoint()
+        yield from self._legend()
+        yield "</svg>"
+
+    def _in_words(self) -> str:
+        stats = self._stats
+        how = "each op by itself" if self._single else "bars count the ops, by the logarithm"
+        return f"{stats.ops:,} ops of {len(stats.actors):,} actors, {how}; later in Lamport time is to the right"
+
+    def _x(self, lamport_ts: float) -> float:
+        return _LEFT + 6 + (lamport_ts - self._lowest) / self._span * (_PLOT - 12)
+
+    def _y(self, lane: int) -> float:
+        return _TOP + (lane + 0.5) * self._lane_height
+
+    def _stripes(self) -> Iterator[str]:
+        counts = Counter[int]()
+        for name, share in self._stats.actors.items():
+            counts[self._lanes.of(name)] += share.ops
+        for lane in range(len(self._lanes)):
+            if lane % 2 == 0:
+                top = _TOP + lane * self._lane_height
+                yield f'<rect class="stripe" x="0" y="{top}" width="{_WIDTH}" height="{self._lane_height}"/>'
+            middle = self._y(lane) + 4
+            yield f'<text class="ink" x="16" y="{middle:g}" font-size="12">{_text(self._lane_name(lane))}</text>'
+            yield (
+                f'<text class="soft" x="{_LEFT - 10}" y="{middle:g}" font-size="11" text-anchor="end">'
+                f"{counts[lane]:,}</text>"
+            )
+
+    def _lane_name(self, lane: int) -> str:
+        if lane == len(self._lanes.own):
+            return f"{self._lanes.shared:,} other actors"
+        name = brief(self._lanes.own[lane], NAME_LETTERS)
+        count = f"{self._stats.actors[self._lanes.own[lane]].ops:,}"
+        room = int((_LEFT - 40 - 7 * len(count)) / _LETTER)
+        # Cut in the middle: names of one family differ at their ends.
+        return name if len(name) <= room else f"{name[: (room - 1) // 2]}…{name[-(room // 2) :]}"
+
+    def _axis(self) -> Iterator[str]:
+        bottom = self._height - _BOTTOM
+        yield f'<text class="soft" x="16" y="{_TOP - 8}" font-size="11">Lamport time</text>'
+        for at in _ticks(self._lowest, self._lowest + self._span):
+            x = self._x(at)
+            yield f'<path class="rule" d="M{x:.1f} {_TOP}V{bottom}"/>'
+            yield f'<text class="soft" x="{x:.1f}" y="{_TOP - 8}" font-size="11" text-anchor="middle">{at:,}</text>'
+
+    def _links(self) -> Iterator[str]:
+        by_id = {op.op_id: op for op in self._gathered.ops}
+        ends = ((by_id[parent], op) for op in by_id.values() for parent in op.parents if parent in by_id)
+        across = [(start, end) for start, end in ends if self._has_own_lane(start, end)][:MAX_PICTURE_LINKS]
+        yield f'<path class="link" d="{"".join(self._curve(start, end) for start, end in across)}"/>'
+
+    def _has_own_lane(self, start: ShownOp, end: ShownOp) -> bool:
+        """Whether a link says from whom to whom it leads: in the shared lane nobody could tell."""
+        lanes = {self._lanes.of(start.actor_id), self._lanes.of(end.actor_id)}
+        return len(lanes) == 2 and max(lanes) < len(self._lanes.own)
+
+    def _curve(self, start: ShownOp, end: ShownOp) -> str:
+        x1, x2 = self._x(start.lamport_ts), self._x(end.lamport_ts)
+        y1, y2 = (self._y(self._lanes.of(op.actor_id)) for op in (start, end))
+        bend = max((x2 - x1) / 2, 6)
+        return f"M{x1:.1f} {y1:g}C{x1 + bend:.1f} {y1:g} {x2 - bend:.1f} {y2:g} {x2:.1f} {y2:g}"
+
+    def _dots(self) -> Iterator[str]:
+        # Where no checkpoint was made all ops are pending, and a mark for it would tell nothing.
+        marked = self._stats.checkpoint is not None
+        for op in self._gathered.ops:
+            colour = self._colour(self._gathered.domains.of(op.domain))
+            place = self._x(op.lamport_ts), self._y(self._lanes.of(op.actor_id))
+            about = brief(f"{op.actor_id} · {op.domain} · {op.kind} {op.address} · Lamport {op.lamport_ts:,}")
+            yield (
+                f'<path class="{"hollow" if op.pending and marked else "dot"} {colour}" d="{_shape(colour, *place)}">'
+                f"<title>{_text(about)}</title></path>"
+            )
+
+    def _bars(self) -> Iterator[str]:
+        columns = self._columns()
+        own = (sum(counts.values()) for (lane, _), counts in columns.items() if lane < len(self._lanes.own))
+        most = math.log1p(max(own, default=1))
+        paths: dict[str, list[str]] = {}
+        width = (_PLOT - 12) / _COLUMNS
+        for (lane, column), counts in columns.items():
+            total = sum(counts.values())
+            # The lane that many share would press all others down: its bars end at the top of the lane.
+            height = (self._lane_height - 4) * min(max(math.log1p(total) / most, 0.15), 1)
+            x, y = _LEFT + 6 + column * width, _TOP + (lane + 1) * self._lane_height - 2.0
+            for domain, ops in sorted(counts.items()):
+                part = height * ops / total
+                path = f"M{x:.1f} {y:.1f}h{width - 0.4:.1f}v{-part:.1f}h{0.4 - width:.1f}z"
+                paths.setdefault(self._colour(domain), []).append(path)
+                y -= part
+        for colour, pieces in sorted(paths.items()):
+            yield f'<path class="bar {colour}" d="{"".join(pieces)}"/>'
+
+    def _columns(self) -> dict[tuple[int, int], Counter[int]]:
+        """The ops by domain of each lane and column of the picture."""
+        columns: dict[tuple[int, int], Counter[int]] = {}
+        for lane, domain, lamport_ts, ops in self._cells():
+            column = min(max(int((lamport_ts - self._lowest) / self._span * _COLUMNS), 0), _COLUMNS - 1)
+            # The lanes of a picture are fewer than those that were counted, in the same order.
+            drawn = min(lane, len(self._lanes) - 1)
+            columns.setdefault((drawn, column), Counter())[domain] += ops
+        return columns
+
+    def _cells(self) -> Iterable[Cell]:
+        gathered = self._gathered
+        if gathered.density is None:
+            lanes, domains = gathered.lanes, gathered.domains
+            return ((lanes.of(op.actor_id), domains.of(op.domain), op.lamport_ts, 1) for op in gathered.ops)
+        width = gathered.density.width
+        return ((lane, domain, number * width, ops) for lane, domain, number, ops in gathered.density.cells())
+
+    def _checkpoint(self) -> Iterator[str]:
+        mark = self._stats.checkpoint
+        if mark is None or not self._stats.ops:
+            return
+        x = self._x(mark["lamport_ts"]) + 2
+        yield f'<path class="mark" d="M{x:.1f} {_TOP}V{self._height - _BOTTOM}"/>'
+        late = f", {self._gathered.late_pending:,} pending left of it" if self._gathered.late_pending else ""
+        named = brief(mark["snapshot_id"], 30)
+        label = f"highest Lamport time that checkpoint {named} covers{late}"
+        right = x > _LEFT + _PLOT / 2
+        yield (
+            f'<text class="marked" x="{x - 4 if right else x + 4:.1f}" y="{self._height - _BOTTOM + 13}" '
+            f'font-size="11" text-anchor="{"end" if right else "start"}">{_text(label)}</text>'
+        )
+
+    def _legend(self) -> Iterator[str]:
+        x, y = 20.0, self._height - 12
+        for domain in range(len(self._gathered.domains)):
+            own = self._gathered.domains.own
+            name = brief(own[domain], 20) if domain < len(own) else f"{self._gathered.domains.shared:,} others"
+            colour = self._colour(domain)
+            yield f'<path class="dot {colour}" d="{_shape(colour, x, y - 4)}"/>'
+            yield f'<text class="ink" x="{x + 10:g}" y="{y}" font-size="12">{_text(name)}</text>'
+            x += 34 + 7 * len(name)
+
+    def _colour(self, domain: int) -> str:
+        return colour_name(domain, len(self._gathered.domains.own))
+
+
+def _text(text: str) -> str:
+    return escape(brief(text, 160))
+
+
+def _ticks(lowest: int, highest: int) -> Iterator[int]:
+    """About seven round timestamps: 1, 2 or 5 times a power of ten apart."""
+    rough = max((highest - lowest) / 7, 1)
+    power = 10 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
+    yield from range(-(-lowest // step) * step, highest + 1, step)
+
+
+def _shape(colour: str, x: float, y: float) -> str:
+    """The mark of a domain, so that colour is not all that tells it from others."""
+    corners = {
+        "d1": "m-3.4-3.4h6.8v6.8h-6.8z",
+        "d2": "m0-4.4l4.2 7.6h-8.4z",
+        "d3": "m0-4.8l4.8 4.8-4.8 4.8-4.8-4.8z",
+        "d4": "m0 4.4l4.2-7.6h-8.4z",
+        "d5": "m-2-4.2h4l2.4 4.2-2.4 4.2h-4l-2.4-4.2z",
+    }
+    return f"M{x:.1f} {y:g}" + corners.get(colour, "m-3.6 0a3.6 3.6 0 1 0 7.2 0a3.6 3.6 0 1 0-7.2 0z")
+
+
+def _style() -> str:
+    """Light, and dark where the reader prefers it."""
+    fixed = (
+        ".rule,.link,.mark{fill:none}.rule,.dot{stroke-width:1}.link{opacity:.4;stroke-width:1}"
+        ".mark{stroke-width:1.5;stroke-dasharray:5 4}.hollow{stroke-width:1.7}"
+    )
+    return f"{fixed}{_colours(LIGHT)}@media (prefers-color-scheme:dark){{{_colours(DARK)}}}"
+
+
+def _colours(theme: Mapping[str, str]) -> str:
+    fills = "".join(f".{name}{{fill:{theme[name]}}}" for name in ("card", "ink", "soft", "stripe"))
+    lines = "".join(
+        f".{of}{{stroke:{theme[name]}}}" for of, name in (("rule", "line"), ("link", "link"), ("mark", "mark"))
+    )
+    domains = "".join(
+        f".dot.{name},.bar.{name}{{fill:{theme[name]}}}.hollow.{name}{{stroke:{theme[name]}}}"
+        for name in theme
+        if name == "shared" or name[1:].isdigit()
+    )
+    return (
+        f"{fills}{lines}{domains}.marked{{fill:{theme['mark']}}}"
+        f".dot{{stroke:{theme['card']}}}.hollow{{fill:{theme['card']}}}"
+    )

@@ -1,0 +1,98 @@
+"""The command `report`: what it writes, what it says, and how it fails."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests import making
+from tests.cli.running import filled, muse, muse_process
+
+
+def test_page_is_written_and_said(repo: Path, tmp_path: Path) -> None:
+    """The file is there whole, nothing goes to standard output, and the note tells size and ops."""
+    filled(repo, making.entries(20))
+    page = tmp_path / "out" / "report.html"
+    page.parent.mkdir()
+    result = muse("report", "s", "-o", page, "--repo", repo)
+
+    assert result.exit_code == 0
+    assert page.read_text("utf-8").startswith("<!doctype html>")
+    assert page.read_text("utf-8").endswith("</html>\n")
+    assert result.stdout == ""
+    assert f"{page.stat().st_size:,} bytes, 20 ops" in result.stderr
+    assert os.listdir(page.parent) == ["report.html"]
+
+
+def test_a_page_that_is_there_is_replaced(repo: Path, tmp_path: Path) -> None:
+    """Making a report again is no mistake, and a page that somebody has open is not changed under them."""
+    filled(repo, making.entries(2))
+    page = tmp_path / "report.html"
+    page.write_text("old")
+    with page.open() as held:
+        assert muse("report", "s", "-o", page, "--repo", repo).exit_code == 0
+        assert held.read() == "old"
+    assert page.read_text("utf-8").startswith("<!doctype html>")
+
+
+def test_picture_is_written(repo: Path, tmp_path: Path) -> None:
+    """--svg writes the diagram alone."""
+    filled(repo, making.entries(20))
+    picture = tmp_path / "diagram.svg"
+
+    assert muse("report", "s", "--svg", "-o", picture, "--repo", repo).exit_code == 0
+    assert picture.read_text("utf-8").startswith("<svg ")
+
+
+def test_session_is_not_changed(repo: Path, tmp_path: Path) -> None:
+    """Log and checkpoint are as they were, byte by byte."""
+    filled(repo, making.entries(20))
+    muse("checkpoint", "s", "snapshot", "--repo", repo)
+    before = {name: data for name, data in making.tree(repo).items() if not name.rpartition("/")[2].startswith("index")}
+    muse("report", "s", "-o", tmp_path / "report.html", "--repo", repo)
+    after = making.tree(repo)
+
+    assert {name: after[name] for name in before} == before
+
+
+@pytest.mark.parametrize("options", [[], ["--svg"]])
+def test_missing_session_is_wrong_usage(repo: Path, tmp_path: Path, options: list[str]) -> None:
+    """A session that does not exist ends with 2 and leaves no file."""
+    result = muse("report", "no such", "-o", tmp_path / "report.html", "--repo", repo, *options)
+
+    assert result.exit_code == 2
+    assert "no session 'no such'" in result.stderr
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_output_has_to_be_named(repo: Path) -> None:
+    """Without -o nothing is guessed."""
+    filled(repo, making.entries(1))
+    result = muse("report", "s", "--repo", repo)
+
+    assert result.exit_code == 2
+    assert "--output" in result.stderr
+
+
+def test_output_that_can_not_be_written_is_said(repo: Path, tmp_path: Path) -> None:
+    """A folder that is not there ends with 3 and one line that names it, no traceback."""
+    filled(repo, making.entries(1))
+    done = muse_process("report", "s", "-o", tmp_path / "gone" / "report.html", "--repo", repo)
+
+    assert done.returncode == 3
+    assert b"gone" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_report_of_a_damaged_session_is_made(repo: Path, tmp_path: Path) -> None:
+    """Damage is what one wants to see: the report shows it, and making it succeeds."""
+    filled(repo, making.entries(3))
+    making.add_bytes(making.log_path(repo), b"damaged\n")
+    making.log_path(repo).with_name("checkpoint.json").write_bytes(b"{")
+    result = muse("report", "s", "-o", tmp_path / "report.html", "--repo", repo)
+
+    assert result.exit_code == 0
+    assert "damaged-line" in (tmp_path / "report.html").read_text("utf-8")
+    assert "checkpoint-damaged" in (tmp_path / "report.html").read_text("utf-8")

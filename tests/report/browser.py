@@ -1,0 +1,148 @@
+"""A page opened from disk in a real browser, worked with as a person would, and looked at from outside.
+
+Nothing here reaches into the script of the page: what counts is the text that is shown, the pixels, and what
+the browser itself reports.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+_ARGUMENTS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1300,1000",
+)
+
+
+@contextmanager
+def chromium(profile: Path) -> Iterator[Chrome]:
+    """A headless Chromium with an empty profile; the test is skipped where there is none."""
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if binary is None or driver is None:
+        pytest.skip("chromium and chromedriver (Debian: chromium, chromium-driver) are not here")
+    options = ChromeOptions()
+    options.binary_location = binary
+    for argument in (*_ARGUMENTS, f"--user-data-dir={profile}"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    running = Chrome(options=options, service=Service(driver))
+    try:
+        yield running
+    finally:
+        running.quit()
+
+
+class Page:
+    """One report, opened."""
+
+    def __init__(self, driver: Chrome, path: Path, *, theme: str = "light") -> None:
+        """Open the file; what the browser said of earlier pages is forgotten."""
+        self.driver = driver
+        self.url = path.as_uri()
+        features = [{"name": "prefers-color-scheme", "value": theme}]
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        driver.get("about:blank")
+        self.requests(), self.complaints()
+        driver.get(self.url)
+
+    def find(self, selector: str) -> WebElement:
+        """The first element that fits."""
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def texts(self, selector: str) -> list[str]:
+        """The whole text of each element that fits, shown or not."""
+        script = "return [...document.querySelectorAll(arguments[0])].map((found) => found.textContent)"
+        found: list[str] = self.driver.execute_script(script, selector)
+        return found
+
+    def text(self, selector: str) -> str:
+        """The whole text of the first element that fits."""
+        return self.texts(selector)[0]
+
+    @property
+    def diagram(self) -> WebElement:
+        """The diagram, which takes keys and pointer."""
+        return self.find("#diagram")
+
+    @property
+    def status(self) -> str:
+        """What the page says is in view."""
+        return self.text("#status")
+
+    def press(self, *keys: str) -> None:
+        """Press keys in the diagram."""
+        self.driver.execute_script("arguments[0].focus()", self.diagram)
+        ActionChains(self.driver, duration=0).send_keys(*keys).perform()
+
+    def point(self, x: float, y: float, *, click: bool = False) -> str:
+        """Point at a place of the canvas; return what the page says of it."""
+        # Offsets count from the middle of what is in view, so all of it has to be.
+        self.script("arguments[0].scrollIntoView({ block: 'center' })", self.diagram)
+        box = self.diagram.rect
+        chain = ActionChains(self.driver, duration=0).move_to_element_with_offset(
+            self.diagram, round(x - box["width"] / 2), round(y - box["height"] / 2)
+        )
+        (chain.click() if click else chain).perform()
+        return self.text(".tip") if self.find(".tip").is_displayed() else ""
+
+    def open_table(self) -> None:
+        """Unfold the table of ops, which the browser tells the page of a moment later."""
+        self.find("#op-table summary").click()
+        WebDriverWait(self.driver, 10).until(lambda _: self.texts("#op-table tbody"))
+
+    def pixels(self) -> list[list[int]]:
+        """The colours of the canvas, row by row, each as one number 0xRRGGBB."""
+        script = """
+            const canvas = document.querySelector("#diagram canvas");
+            const { data, width } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            const rows = [];
+            for (let at = 0; at < data.length; at += 4) {
+                if (at % (4 * width) === 0) rows.push([]);
+                rows[rows.length - 1].push((data[at] << 16) | (data[at + 1] << 8) | data[at + 2]);
+            }
+            return rows;
+        """
+        found: list[list[int]] = self.driver.execute_script(script)
+        return found
+
+    def colour(self, name: str) -> int:
+        """A colour of the page as it is now."""
+        script = "return getComputedStyle(document.documentElement).getPropertyValue('--' + arguments[0]).trim()"
+        return int(self.driver.execute_script(script, name)[1:], 16)
+
+    def complaints(self) -> list[str]:
+        """What the console of the browser has got since it was asked last."""
+        return [entry["message"] for entry in self._logged("browser")]
+
+    def requests(self) -> list[str]:
+        """The addresses that were asked for since this was asked last."""
+        messages = [json.loads(entry["message"])["message"] for entry in self._logged("performance")]
+        sent = [found["params"] for found in messages if found["method"] == "Network.requestWillBeSent"]
+        return [found["request"]["url"] for found in sent]
+
+    def _logged(self, kind: str) -> list[dict[str, str]]:
+        found: list[dict[str, str]] = self.driver.get_log(kind)  # type: ignore[no-untyped-call] # as selenium has it
+        return found
+
+    def script(self, text: str, *arguments: Any) -> Any:
+        """Run a script beside the page's own."""
+        return self.driver.execute_script(text, *arguments)

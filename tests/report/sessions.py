@@ -1,0 +1,111 @@
+"""Sessions to make reports of, and what a plain reader of their logs says they hold."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner
+
+from muse.cli import main
+from muse.core.op_log import OpEntry, OpLog
+from tests import making
+
+HOSTILE = (
+    "<script>window.hacked=1;alert(1)</script>",
+    '</script><img src=x onerror="window.hacked=1;alert(2)">',
+    "<!--<script>window.hacked=1",
+    "\"'`><svg onload=window.hacked=1>",
+    "javascript:window.hacked=1",
+    "one\u2028two\u2029three",
+    "\u202egnp.exe\u2066\u200b",
+    "\x00\x1b[31m\x7f\r\n",
+    "𝄞 👩‍👩‍👧 ﷽ e\u0301",
+    "__proto__",
+    "constructor",
+    "]]>&amp;&lt;&#60;",
+    "x" * 5_000,
+    "<" * 5_000,
+)
+"""Texts that a page could take for something else than text."""
+
+
+def hostile_entries() -> list[OpEntry]:
+    """An entry for each hostile text, with the text in every field that can hold one, and a parent of the same."""
+    made = []
+    for number, text in enumerate(HOSTILE, start=1):
+        op = {"op": text, "address": text, "content_summary": text, text: {text: [text]}, "__proto__": {"x": text}}
+        made.append(
+            making.entry(
+                number,
+                actor_id=text,
+                domain=text,
+                domain_op=op,
+                created_at=text,
+                intent_id=text,
+                reservation_id=text,
+                parent_op_ids=[making.op_id(number - 1)] if number > 1 else [],
+                **{text + "!": text},
+            )
+        )
+    return made
+
+
+def crowd(actors: int, ops: int) -> list[OpEntry]:
+    """Ops of many actors, the first the most active, each depending on what its actor did last and some on others."""
+    numbers = random.Random(ops)
+    newest: dict[str, tuple[str, int]] = {}
+    made: list[OpEntry] = []
+    for number in range(1, ops + 1):
+        actor = f"agent-{min(int(numbers.expovariate(6 / actors)), actors - 1):04d}"
+        if number <= actors:
+            actor = f"agent-{number - 1:04d}"
+        parents = {newest[actor]} if actor in newest else set()
+        if made and numbers.random() < 0.2:
+            other = numbers.choice(made[-50:])
+            parents.add((other["op_id"], other["lamport_ts"]))
+        entry = making.entry(
+            number,
+            actor_id=actor,
+            lamport_ts=1 + max((lamport_ts for _, lamport_ts in parents), default=0),
+            parent_op_ids=sorted(op_id for op_id, _ in parents),
+            domain=numbers.choice(("code", "music")),
+            created_at=f"2026-01-02T03:{number // 60 % 60:02d}:{number % 60:02d}+00:00",
+        )
+        newest[actor] = entry["op_id"], entry["lamport_ts"]
+        made.append(entry)
+    return made
+
+
+def recorded(repo: Path, entries: Iterable[OpEntry], session: str = "s", *, checkpoint_after: int = 0) -> Path:
+    """Put entries into a session, with a checkpoint after the first so many; return the log's path."""
+    written = list(entries)
+    with OpLog(repo, session) as log:
+        log.append_many(written[:checkpoint_after])
+        if checkpoint_after:
+            log.checkpoint("snapshot <b>1</b>")
+        log.append_many(written[checkpoint_after:])
+        return log.path
+
+
+def report(repo: Path, output: Path, *options: str, session: str = "s") -> Path:
+    """Run the command; return the file it wrote."""
+    arguments = ["op-log", "report", session, "-o", str(output), "--repo", str(repo), *options]
+    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return output
+
+
+def evenly(ops: int, *, actors: int = 3, domains: int = 2) -> list[Any]:
+    """Ops at the timestamps 1, 2, 3, …, their actors and domains in turn, each depending on the one before."""
+    return [
+        making.entry(
+            number,
+            actor_id=f"actor {number % actors}",
+            domain=f"domain {number % domains}",
+            parent_op_ids=[making.op_id(number - 1)] if number > 1 else [],
+        )
+        for number in range(1, ops + 1)
+    ]

@@ -1,0 +1,379 @@
+"""The page in a real browser: drawn, worked with by mouse and keys, and deaf to what entries try."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from muse.core.op_log import OpEntry
+from tests import making, plain_scan
+from tests.report import sessions
+
+pytest.importorskip("selenium", reason="selenium (the dev group) is not here")
+
+from selenium.webdriver import ActionChains, Keys
+from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
+
+from tests.report.browser import Page, chromium
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """One browser for all tests of this file."""
+    with chromium(tmp_path_factory.mktemp("profile")) as running:
+        yield running
+
+
+@pytest.fixture
+def opened(driver: Chrome, repo: Path, tmp_path: Path) -> Callable[..., Page]:
+    """Record entries, make their report and open it."""
+
+    def open_report(entries: list[OpEntry], *, theme: str = "light", checkpoint_after: int = 0) -> Page:
+        sessions.recorded(repo, entries, checkpoint_after=checkpoint_after)
+        return Page(driver, sessions.report(repo, tmp_path / "report.html"), theme=theme)
+
+    return open_report
+
+
+def number(text: str) -> int:
+    """The first number of a text."""
+    return int(re.findall(r"[\d,]+", text)[0].replace(",", ""))
+
+
+def marks(page: Page, lane: int, lane_height: int = 40) -> list[tuple[float, float]]:
+    """The middles of the marks in a lane, found by their colour along the middle of it."""
+    y = 30 + lane * lane_height + lane_height // 2
+    colours = {page.colour(f"d{domain}") for domain in range(6)}
+    row = page.pixels()[y]
+    found = [x for x, colour in enumerate(row) if colour in colours]
+    groups: list[list[int]] = []
+    for x in found:
+        if groups and x - groups[-1][-1] <= 2:
+            groups[-1].append(x)
+        else:
+            groups.append([x])
+    return [((group[0] + group[-1]) / 2, y) for group in groups]
+
+
+def range_in_view(page: Page) -> tuple[int, int]:
+    """The timestamps that the page says are in view."""
+    found = re.search(r"Lamport time ([\d,]+) to ([\d,]+)", page.status)
+    assert found
+    low, high = (int(text.replace(",", "")) for text in found.groups())
+    return low, high
+
+
+def tile(page: Page, name: str) -> str:
+    """The value of a tile."""
+    return dict(zip(page.texts(".tile dt"), page.texts(".tile dd:nth-child(2)"), strict=True))[name]
+
+
+def shares(page: Page) -> dict[str, int]:
+    """The rows of the tables of shares, by name."""
+    rows = zip(page.texts(".shares tbody th"), page.texts(".shares tbody .count"), strict=True)
+    return {name.strip(): number(count) for name, count in rows}
+
+
+def test_page_asks_for_nothing_and_complains_of_nothing(opened: Callable[..., Page]) -> None:
+    """Opened from disk, the browser loads this one file, and its console stays empty."""
+    page = opened(sessions.evenly(30))
+
+    assert page.requests() == [page.url]
+    assert page.complaints() == []
+
+
+def test_numbers_are_those_of_a_plain_scan(opened: Callable[..., Page], repo: Path) -> None:
+    """Ops, pending, actors, domains, kinds and timestamps equal what a plain reader of the log counts."""
+    page = opened(sessions.crowd(8, 400), checkpoint_after=300)
+    entries = plain_scan.scan_file(making.log_path(repo)).entries
+
+    assert number(tile(page, "Ops")) == len(entries)
+    assert number(tile(page, "Pending")) == len(entries) - 300
+    assert number(tile(page, "Lamport time")) == max(entry["lamport_ts"] for entry in entries)
+    expected: Counter[str] = Counter()
+    for entry in entries:
+        expected.update((entry["actor_id"], entry["domain"], entry["domain_op"]["op"]))
+    assert shares(page) == expected
+
+
+def test_a_mark_is_drawn_for_each_op(opened: Callable[..., Page], repo: Path) -> None:
+    """Each lane of the canvas has as many marks as its actor has ops."""
+    page = opened(sessions.evenly(60))
+    entries = plain_scan.scan_file(making.log_path(repo)).entries
+    by_actor = Counter(entry["actor_id"] for entry in entries)
+
+    lanes = sorted(by_actor, key=lambda name: (-by_actor[name], name))
+    assert [len(marks(page, lane)) for lane in range(3)] == [by_actor[name] for name in lanes]
+    assert "60 ops, every one shown" in page.status
+
+
+def test_pointing_at_a_mark_shows_its_op(opened: Callable[..., Page], repo: Path) -> None:
+    """What the page says of the third mark of a lane is the third op of that actor, and of no other."""
+    page = opened(sessions.evenly(60))
+    entries = plain_scan.scan_file(making.log_path(repo)).entries
+    third = [entry for entry in entries if entry["actor_id"] == "actor 0"][2]
+
+    found = marks(page, 0)
+    about = page.point(*found[2])
+
+    assert "actor 0" in about
+    assert f"Lamport {third['lamport_ts']} " in about
+    assert third["domain"] in about
+    assert page.point((found[2][0] + found[3][0]) / 2, found[2][1]) == ""
+
+
+def test_a_click_shows_all_of_an_op_and_leads_to_its_parents(opened: Callable[..., Page], repo: Path) -> None:
+    """The details name every field; the button of a parent selects that parent."""
+    page = opened(sessions.evenly(60))
+    entries = plain_scan.scan_file(making.log_path(repo)).entries
+    fourth = [entry for entry in entries if entry["actor_id"] == "actor 1"][3]
+
+    page.point(*marks(page, 1)[3], click=True)
+    details = page.text("#details")
+    for value in (fourth["op_id"], fourth["actor_id"], fourth["domain"], fourth["created_at"]):
+        assert value in details
+
+    page.find("#details button").click()
+    assert fourth["parent_op_ids"][0] in page.text("#details")
+
+
+def test_keys_zoom_move_reset_and_select(opened: Callable[..., Page], repo: Path) -> None:
+    """Without a mouse one can zoom, move, come back, and read op after op."""
+    page = opened(sessions.evenly(200))
+    everything = range_in_view(page)
+
+    page.press("+", "+", "+")
+    low, high = range_in_view(page)
+    assert everything[0] < low < high < everything[1]
+    page.press(Keys.ARROW_RIGHT)
+    assert range_in_view(page)[0] > low
+    page.press(Keys.ARROW_LEFT)
+    assert range_in_view(page) == (low, high)
+    page.press("-")
+    assert range_in_view(page)[0] < low
+    page.press(Keys.HOME)
+    assert range_in_view(page) == everything
+
+    entries = plain_scan.scan_file(making.log_path(repo)).entries
+    for entry in entries[:3]:
+        page.press("n")
+        assert entry["op_id"] in page.text("#details")
+    page.press("p")
+    assert entries[1]["op_id"] in page.text("#details")
+    page.press(Keys.ESCAPE)
+    assert "No op is selected" in page.text("#details")
+
+
+def test_mouse_zooms_and_moves(opened: Callable[..., Page]) -> None:
+    """The wheel with Ctrl zooms where it points, dragging moves, a double click zooms, a plain wheel does not."""
+    page = opened(sessions.evenly(200))
+    everything = range_in_view(page)
+    wheel = ScrollOrigin.from_element(page.diagram, -300, 0)
+
+    ActionChains(page.driver, duration=0).scroll_from_origin(wheel, 0, 1).perform()
+    assert range_in_view(page) == everything
+    chain = ActionChains(page.driver, duration=0).key_down(Keys.CONTROL)
+    chain.scroll_from_origin(wheel, 0, -300).key_up(Keys.CONTROL).perform()
+    low, high = range_in_view(page)
+    assert low - everything[0] < everything[1] - high
+    assert high - low < (everything[1] - everything[0]) / 2
+    ActionChains(page.driver, duration=0).drag_and_drop_by_offset(page.diagram, -200, 0).perform()
+    assert range_in_view(page)[0] > low
+    low, high = range_in_view(page)
+    ActionChains(page.driver, duration=0).double_click(page.diagram).perform()
+    assert range_in_view(page)[1] - range_in_view(page)[0] < high - low
+
+
+def test_buttons_reach_everything_by_tab(opened: Callable[..., Page]) -> None:
+    """The tab key goes from control to control and into the diagram."""
+    page = opened(sessions.evenly(20))
+    page.script("document.body.focus()")
+
+    reached = []
+    for _ in range(10):
+        ActionChains(page.driver, duration=0).send_keys(Keys.TAB).perform()
+        reached.append(page.script("const at = document.activeElement; return at.id || at.getAttribute('aria-label')"))
+    assert reached[:9] == [
+        "theme",
+        "Zoom out",
+        "Zoom in",
+        "Show all of it",
+        "filter",
+        "order",
+        "lane-height",
+        "links",
+        "diagram",
+    ]
+
+
+def test_table_of_ops_says_what_the_diagram_shows(opened: Callable[..., Page], repo: Path) -> None:
+    """The same ops can be read as a table, page by page, and follow the view."""
+    page = opened(sessions.evenly(120))
+    page.open_table()
+    entries = plain_scan.scan_file(making.log_path(repo)).entries
+    rows = page.texts("#op-table tbody tr td:first-child")
+    assert rows == [str(entry["lamport_ts"]) for entry in entries[:50]]
+
+    page.find("#op-table .more button:nth-child(2)").click()
+    rows = page.texts("#op-table tbody tr td:first-child")
+    assert rows == [str(entry["lamport_ts"]) for entry in entries[50:100]]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_page_follows_the_theme_of_the_reader_and_its_own_button(opened: Callable[..., Page], theme: str) -> None:
+    """Paper and ink, and the canvas too, are as the system prefers, and the other way after the button."""
+    page = opened(sessions.evenly(20), theme=theme)
+
+    def darkness() -> list[bool]:
+        body = page.script("return getComputedStyle(document.body).backgroundColor")
+        return [sum(map(int, re.findall(r"\d+", body))) < 200, page.pixels()[2][2] < 0x404040]
+
+    assert darkness() == [theme == "dark"] * 2
+    page.find("#theme").click()
+    assert darkness() == [theme != "dark"] * 2
+
+
+def test_nine_hundred_actors_can_be_read(opened: Callable[..., Page], repo: Path) -> None:
+    """The lanes scroll, most active first; the filter finds one actor; bars count what a plain scan counts."""
+    page = opened(sessions.crowd(900, 6_000))
+    entries = plain_scan.scan_file(making.log_path(repo)).entries
+    by_actor = Counter(entry["actor_id"] for entry in entries)
+    first = min(by_actor, key=lambda name: (-by_actor[name], name))
+
+    assert page.complaints() == []
+    assert "of 6,000 ops are shown one by one" in page.text("main")
+    about = page.point(20, 30 + 7)
+    assert first in about
+    assert f"{by_actor[first]} ops" in about
+    page.script("arguments[0].scrollTop = 1e6", page.diagram)
+    fewest = max(by_actor, key=lambda name: (-by_actor[name], name))
+    height = page.diagram.rect["height"]
+    assert fewest in page.point(20, height - 10)
+
+    page.find("#filter").send_keys("AGENT-0456")
+    assert "1 of 900 lanes" in page.status
+    assert "agent-0456" in page.point(20, 30 + 7)
+
+
+def test_bars_count_every_op_of_a_large_session(opened: Callable[..., Page], repo: Path) -> None:
+    """Where ops are too many to be drawn, pointing at a bar tells how many a plain scan finds there."""
+    page = opened(sessions.evenly(5_200, actors=2))
+    entries = plain_scan.scan_file(making.log_path(repo)).entries
+    assert "density" in page.status
+
+    about = page.point(700, 40)
+
+    found = re.search(r"([\d,]+) ops? at Lamport ([\d,]+) to ([\d,]+)", about)
+    assert found, about
+    ops, low, high = (int(text.replace(",", "")) for text in found.groups())
+    fitting = [entry for entry in entries if entry["actor_id"] == "actor 0" and low <= entry["lamport_ts"] <= high]
+    assert len(fitting) == ops > 1
+
+
+def test_zooming_into_a_large_session_shows_single_ops(opened: Callable[..., Page], repo: Path) -> None:
+    """Near enough, ops of the sample appear, and each is an op of the log."""
+    page = opened(sessions.evenly(5_200, actors=2))
+    page.press(*"++++++")
+    assert "ops of the sample" in page.status
+
+    page.press("n")
+
+    shown = re.search(r"op_id([0-9a-f-]{36})", page.text("#details"))
+    assert shown
+    assert shown[1] in plain_scan.scan_file(making.log_path(repo)).op_ids
+
+
+@pytest.mark.parametrize("ops", [0, 1])
+def test_a_session_of_no_op_or_one_is_shown(opened: Callable[..., Page], repo: Path, ops: int) -> None:
+    """Nothing to show is no reason to break."""
+    making.add_bytes(making.log_path(repo), b"")
+    page = opened(sessions.evenly(ops))
+    page.press("+", "-", Keys.ARROW_LEFT, "n", Keys.HOME)
+
+    assert page.complaints() == []
+    assert number(tile(page, "Ops")) == ops
+    assert len(marks(page, 0)) == (1 if ops else 0)
+
+
+def test_damage_is_shown_with_place_reason_and_remedy(opened: Callable[..., Page], repo: Path) -> None:
+    """A damaged line is in the page as it is in the answer of verify, its bytes as text alone."""
+    entries = sessions.evenly(5)
+    damaged = b'{"op_id": <script>window.hacked=1</script>\n'
+    making.add_bytes(making.log_path(repo), making.line(entries[0]) + damaged)
+    page = opened(entries[1:])
+    scanned = plain_scan.scan_file(making.log_path(repo))
+    ((span, _),) = scanned.damaged
+
+    assert tile(page, "Check") == "damaged"
+    row = page.texts(".findings tbody td")
+    assert [number(text) for text in row[:2]] == [span.byte_offset, len(damaged)]
+    assert row[2:4] == ["damaged-line", "damage"]
+    assert "append it again" in row[5]
+    assert page.script("return window.hacked === undefined")
+
+
+def test_hostile_texts_are_shown_and_do_nothing(opened: Callable[..., Page]) -> None:
+    """In whatever field a text stands, it is shown as text: nothing runs, loads or is taken for markup."""
+    page = opened(sessions.hostile_entries(), checkpoint_after=3)
+    page.open_table()
+    for _ in sessions.HOSTILE:
+        page.press("n")
+    for lane in range(len(sessions.HOSTILE)):
+        page.point(20, 30 + lane * 37 + 18)
+
+    assert page.complaints() == []
+    assert page.requests() == [page.url]
+    assert page.script("return window.hacked === undefined && ({}).x === undefined")
+    assert page.script("return document.querySelectorAll('main img, main script, main iframe, [onerror]').length") == 0
+    columns = {at: page.texts(f"#op-table tbody td:nth-child({at})") for at in range(2, 8)}
+    for at, text in enumerate(sessions.HOSTILE):
+        if text.isprintable() and len(text) < 60:
+            assert [columns[column][at] for column in (2, 4, 5, 7)] == [text] * 4
+            assert f"content_summary={text}" in columns[6][at]
+    shown = "".join(page.texts("main"))
+    assert not set(shown) & set("\u202e\u2066\u2028\u2029\x00\x1b\x7f\u200b")
+    assert "\\u202egnp.exe" in shown
+    assert "x" * 200 not in shown
+    assert "snapshot <b>1</b>" in shown
+
+
+def test_hostile_session_name_is_shown_as_text(driver: Chrome, repo: Path, tmp_path: Path) -> None:
+    """The name of the session stands in the title and the heading, as text."""
+    name = "</title><script>window.hacked=1</script>"
+    sessions.recorded(repo, sessions.evenly(2), name)
+    page = Page(driver, sessions.report(repo, tmp_path / "report.html", session=name))
+
+    assert page.text("h1") == name
+    assert name in page.driver.title
+    assert page.script("return window.hacked === undefined")
+
+
+def test_policy_of_the_page_stops_a_script_that_gets_in(opened: Callable[..., Page]) -> None:
+    """Even markup that found its way into the page could neither run nor load anything."""
+    page = opened(sessions.evenly(2))
+    page.script("document.body.innerHTML += '<img src=x onerror=\"window.hacked=1\"><style>body{color:red}</style>'")
+    page.script(
+        "const made = document.createElement('script'); made.textContent = 'hacked=1'; document.body.append(made)"
+    )
+
+    assert page.script("return window.hacked === undefined")
+    assert any("Content Security Policy" in complaint for complaint in page.complaints())
+
+
+def test_picture_draws_the_same_ops(driver: Chrome, repo: Path, tmp_path: Path) -> None:
+    """The SVG alone opens in a browser without complaint and holds a mark for each op."""
+    sessions.recorded(repo, sessions.hostile_entries())
+    page = Page(driver, sessions.report(repo, tmp_path / "diagram.svg", "--svg"))
+
+    assert page.complaints() == []
+    assert page.requests() == [page.url]
+    assert page.script("return document.querySelectorAll('path > title').length") == len(sessions.HOSTILE)
+    assert page.script("return document.querySelectorAll('script, image').length") == 0

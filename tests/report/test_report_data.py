@@ -1,0 +1,254 @@
+"""What a report is made of: equal to a plain scan, the same each time, and never too large."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import tracemalloc
+from collections import Counter
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from muse.core.op_log import OpLog
+from muse.report import limits
+from muse.report.density import Density
+from muse.report.gather import Gathered, gather
+from muse.report.page import report_page
+from muse.report.sample import Sample, draw_of
+from tests import making, plain_scan
+from tests.report import sessions
+
+
+def no_step(_what: str) -> Any:
+    """Progress that nobody looks at."""
+    return lambda _done, _total: None
+
+
+def gathered(repo: Path, session: str = "s") -> Gathered:
+    """What is gathered of a session."""
+    with OpLog(repo, session) as log:
+        return gather(log, step=no_step, check=False)
+
+
+def embedded(page: Path) -> dict[str, Any]:
+    """The data in a page, found and read as a plain reader would."""
+    text = page.read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text.split('id="data">')[1].split("</script>")[0])
+    return found
+
+
+def crowd_of(entries: int) -> list[Any]:
+    """Ops of sixty actors, more than are shown one by one."""
+    return sessions.crowd(60, entries)
+
+
+def test_density_counts_what_a_plain_scan_finds_in_each_bin(repo: Path, tmp_path: Path) -> None:
+    """Lane by lane, domain by domain and bin by bin, the counts in the page are those of the log."""
+    path = sessions.recorded(repo, crowd_of(5_500))
+    data = embedded(sessions.report(repo, tmp_path / "report.html"))
+
+    width = data["density"]["width"]
+    found: Counter[tuple[str, str, int]] = Counter()
+    for lane, domain, *gaps in data["density"]["runs"]:
+        for number, ops in zip(accumulate(gaps[::2]), gaps[1::2], strict=True):
+            found[data["lanes"]["names"][lane], data["domains"]["names"][domain], number] = ops
+    assert found == Counter(
+        (entry["actor_id"], entry["domain"], entry["lamport_ts"] // width)
+        for entry in plain_scan.scan_file(path).entries
+    )
+
+
+def test_bins_double_until_they_are_few_enough(repo: Path) -> None:
+    """However many cells the ops would fill, the counts stay below the limit, and no op is lost."""
+    numbers = random.Random(1)
+    stamps = [numbers.randrange(1 << 40) for _ in range(20_000)]
+    density = Density(min(stamps), max(stamps), max_bins=1 << 30, max_cells=500)
+    for number, stamp in enumerate(stamps):
+        density.add(number % 7, 0, stamp)
+
+    cells = list(density.cells())
+    assert len(cells) <= 500
+    expected = Counter((number % 7, 0, stamp // density.width) for number, stamp in enumerate(stamps))
+    assert {(lane, domain, place): ops for lane, domain, place, ops in cells} == expected
+
+
+def test_bins_are_no_more_than_the_limit_from_the_start() -> None:
+    """The width follows from the range of timestamps, up to the largest there is."""
+    density = Density(0, 2**53 - 1, max_bins=1_000)
+
+    assert 500 < 2**53 // density.width <= 1_000
+
+
+def test_sample_is_the_same_in_any_order() -> None:
+    """Which ops are drawn depends on their op_ids alone: replicas show the same ones."""
+    op_ids = [making.op_id(number) for number in range(2_000)]
+    drawn = []
+    for seed in range(3):
+        random.Random(seed).shuffle(op_ids)
+        sample: Sample[str] = Sample(50)
+        for op_id in op_ids:
+            sample.offer(op_id, draw_of(op_id), lambda op_id=op_id: op_id)  # type: ignore[misc] # mypy: no default
+        drawn.append(sample.drawn())
+
+    assert drawn[0] == drawn[1] == drawn[2] == sorted(op_ids, key=draw_of)[:50]
+
+
+def test_two_reports_of_the_same_ops_show_the_same_ones(repo: Path, tmp_path: Path) -> None:
+    """But for when it was made, a page made twice is one page."""
+    sessions.recorded(repo, crowd_of(5_500))
+    first, second = (embedded(sessions.report(repo, tmp_path / f"{name}.html")) for name in "ab")
+
+    assert {**first, "madeAt": ""} == {**second, "madeAt": ""}
+
+
+def test_sampled_ops_are_those_of_the_log(repo: Path) -> None:
+    """Each op shown has the fields of its entry, and says truly when it arrived and whether it is pending."""
+    path = sessions.recorded(repo, crowd_of(5_500), checkpoint_after=4_000)
+    entries = plain_scan.scan_file(path).entries
+    arrivals = {entry["op_id"]: number for number, entry in enumerate(entries, start=1)}
+
+    ops = gathered(repo).ops
+    assert limits.SAMPLED_OPS < len(ops) < len(entries)
+    assert len({op.op_id for op in ops}) == len(ops)
+    for op in ops:
+        entry = entries[arrivals[op.op_id] - 1]
+        assert (op.arrival, op.pending) == (arrivals[op.op_id], arrivals[op.op_id] > 4_000)
+        assert (op.actor_id, op.lamport_ts, op.domain) == (entry["actor_id"], entry["lamport_ts"], entry["domain"])
+        assert list(op.parents) == entry["parent_op_ids"][: limits.MAX_PARENTS]
+
+
+def test_sample_prefers_no_actor(repo: Path) -> None:
+    """An actor's share of the ops drawn at random is near its share of all ops."""
+    sessions.recorded(repo, sessions.evenly(20_000, actors=4))
+    shown = Counter(op.actor_id for op in gathered(repo).ops)
+
+    for ops in shown.values():
+        assert 0.2 < ops / shown.total() < 0.3
+
+
+def test_links_between_lanes_are_in_the_sample_with_both_ends(repo: Path) -> None:
+    """Of a large session too, ops that depend on another actor are shown together with what they depend on."""
+    lines = [
+        making.entry(number, actor_id="ada", parent_op_ids=[making.op_id(number - 1)] if number > 1 else [])
+        for number in range(1, 8_001)
+    ]
+    replies = [
+        making.entry(10_000 + number, actor_id="bob", parent_op_ids=[making.op_id(number)]) for number in (7, 4_001)
+    ]
+    sessions.recorded(repo, [*lines, *replies])
+
+    shown = {op.op_id for op in gathered(repo).ops}
+    assert {making.op_id(number) for number in (7, 4_001, 10_007, 14_001)} <= shown
+
+
+def test_pending_ops_below_the_covered_timestamp_are_counted(repo: Path) -> None:
+    """What arrived after the checkpoint with a timestamp that it covers lies left of the line, and is said."""
+    early = [making.entry(number, lamport_ts=10 * number) for number in range(1, 11)]
+    late = [making.entry(100 + number, lamport_ts=stamp) for number, stamp in enumerate((5, 100, 101, 99))]
+    sessions.recorded(repo, [*early, *late], checkpoint_after=10)
+
+    assert gathered(repo).late_pending == 3
+
+
+def test_damaged_line_below_the_checkpoint_makes_no_op_pending(repo: Path) -> None:
+    """Which ops are pending follows from the last op covered, though fewer lines can be read than were covered."""
+    path = sessions.recorded(repo, sessions.evenly(20), checkpoint_after=15)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:3], b"?" * (len(lines[3]) - 1) + b"\n", *lines[4:]]))
+
+    pending = {op.op_id for op in gathered(repo).ops if op.pending}
+    assert pending == {making.op_id(number) for number in range(16, 21)}
+
+
+def worst_entries() -> list[Any]:
+    """More ops, actors and domains than have room, every text of letters that take the most of it."""
+    return [
+        making.entry(
+            number,
+            actor_id=f"{number % 1_200}{'<' * 300}",
+            domain=f"{number % 9}{'<' * 300}",
+            lamport_ts=number << 30,
+            domain_op={"op": f"{number}{'<' * 300}", "address": "<" * 300, "content_summary": "𝄞<" * 150},
+            created_at="<" * 300,
+            intent_id="<" * 300,
+            reservation_id="<" * 300,
+            parent_op_ids=[making.op_id(number - distance) for distance in range(1, 9) if number > distance],
+        )
+        for number in range(1, 5_401)
+    ]
+
+
+def test_page_stays_below_its_limit_whatever_it_is_made_of(repo: Path, tmp_path: Path) -> None:
+    """The worst session there is, damage and all, gives a page below 3 MB; so does its picture."""
+    path = sessions.recorded(repo, worst_entries())
+    making.add_bytes(path, b"".join(b'{"%s": ' % (b"<" * 300) + b"\n" for _ in range(200)))
+
+    page = sessions.report(repo, tmp_path / "report.html")
+    picture = sessions.report(repo, tmp_path / "diagram.svg", "--svg")
+    assert 1_500_000 < page.stat().st_size < limits.MAX_PAGE_BYTES
+    assert picture.stat().st_size < limits.MAX_PAGE_BYTES
+
+
+def test_most_cells_of_the_density_still_fit(repo: Path) -> None:
+    """As many counts as are kept, each as long as can be, take less than a third of the page."""
+    from muse.report.data import _density
+
+    density = Density(0, 2**53 - 1)
+    numbers = random.Random(1)
+    for _ in range(limits.MAX_CELLS):
+        density.add(numbers.randrange(limits.MAX_LANES), numbers.randrange(7), numbers.randrange(2**53))
+
+    assert len(json.dumps(_density(density), separators=(",", ":"))) < limits.MAX_PAGE_BYTES / 3
+
+
+def test_memory_does_not_grow_with_the_session(repo: Path) -> None:
+    """More than twice as many ops are gathered in much the same memory."""
+    peaks = []
+    for session, ops in (("small", 6_000), ("large", 14_000)):
+        sessions.recorded(repo, sessions.evenly(ops), session)
+        tracemalloc.start()
+        gathered(repo, session)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+
+    assert peaks[1] < 1.4 * peaks[0]
+
+
+def test_no_text_of_the_log_can_end_the_data(repo: Path, tmp_path: Path) -> None:
+    """Between the tags of the data there is no `<`, and what is read from it are the hostile texts."""
+    sessions.recorded(repo, sessions.hostile_entries())
+    page = sessions.report(repo, tmp_path / "report.html")
+    text = page.read_text(encoding="utf-8")
+
+    data = text.split('<script type="application/json" id="data">')[1].split("</script>\n<script>")[0]
+    assert "<" not in data
+    short = {text for text in sessions.HOSTILE if text.isprintable() and len(text) < 60}
+    assert short <= set(json.loads(data)["lanes"]["names"]) | {"<script>window.hacked=1;alert(1)</script>"}
+
+
+def test_policy_names_the_digests_of_style_and_script(repo: Path, tmp_path: Path) -> None:
+    """Nothing may run or load but what stands in the file."""
+    sessions.recorded(repo, sessions.evenly(1))
+    text = sessions.report(repo, tmp_path / "report.html").read_text(encoding="utf-8")
+
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', text)
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy
+    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", report_page(embedded(tmp_path / "report.html")))
+
+
+@pytest.mark.parametrize("names", [0, 1, 6, 7, 50])
+def test_ranks_give_every_name_a_place(names: int) -> None:
+    """The first names have their own; where there are more, the last place is for all of the rest."""
+    from muse.report.gather import Ranks
+
+    ranks = Ranks([str(number) for number in range(names)], 6)
+
+    places = [ranks.of(str(number)) for number in range(names)]
+    assert places == [min(number, 5) for number in range(names)]
+    assert len(ranks) == min(names, 6)
+    assert ranks.shared == (names - 5 if names > 6 else 0)
