@@ -18,7 +18,7 @@ def page(name: str) -> str:
 
 def fences(text: str, language: str) -> list[str]:
     """The fenced code blocks of one language, in order, without their fences."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}(?: [^\n]*)?\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def without_fences(text: str) -> str:
