@@ -60,6 +60,13 @@ def site(session: nox.Session) -> None:
 
 
 @nox.session
+def pictures(session: nox.Session) -> None:
+    """Make the pictures of docs/pictures anew, from the real commands."""
+    session.install("-e", ".")
+    session.run("python", "-m", "tools.pictures")
+
+
+@nox.session
 def wheel(session: nox.Session) -> None:
     """Build the wheel, install it in a clean environment outside the checkout and use it there."""
     session.install("-e", ".", *DEV)

@@ -4,9 +4,8 @@ A block of `sh` is run by bash, a block of `python` by Python; one with a title 
 `text` is what the block above it prints, on both of its streams. In it, "…" stands for whatever differs, and for any
 number of lines where it is a line of its own.
 
-Two comments of a page are instructions: `<!-- second terminal -->` starts the next block and leaves it running until
-the block of `text second terminal`, which is what it has printed when it is interrupted; `<!-- not run: why -->` leaves
-the next block out.
+A block of `sh` with the title "second terminal" is started and left running until the block of `text` with that title,
+which is what it has printed when it is interrupted. The comment `<!-- not run: why -->` leaves the next block out.
 """
 
 from __future__ import annotations
@@ -36,9 +35,12 @@ class Block:
     language: str
     text: str
     title: str
-    """The file that it is saved as, "" if it is run."""
-    elsewhere: bool
-    """Whether it belongs to the second terminal."""
+    """The file that it is saved as, or the terminal that it belongs to; "" for what is just run."""
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it belongs to the second terminal."""
+        return self.title == "second terminal"
 
 
 def blocks(name: str) -> list[Block]:
@@ -48,8 +50,7 @@ def blocks(name: str) -> list[Block]:
         told, more = match["told"] or "", match["more"] or ""
         if not told.startswith("not run: "):
             title = re.search(r'title="([^"]+)"', more)
-            elsewhere = "second terminal" in (told, more)
-            found.append(Block(match["language"], match["text"], title[1] if title else "", elsewhere))
+            found.append(Block(match["language"], match["text"], title[1] if title else ""))
     return found
 
 
@@ -65,10 +66,10 @@ class Reader:
 
     def runs(self, block: Block) -> None:
         """Run or save one block; the page fails where it does."""
-        if block.title:
-            (self.folder / block.title).write_text(block.text, encoding="utf-8")
-        elif block.elsewhere:
+        if block.elsewhere:
             self.elsewhere = self._started(block, self._screen)
+        elif block.title:
+            (self.folder / block.title).write_text(block.text, encoding="utf-8")
         else:
             process = self._started(block, subprocess.PIPE)
             self.printed, _ = process.communicate(timeout=_WAIT_S)

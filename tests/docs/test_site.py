@@ -69,6 +69,11 @@ def test_every_document_is_a_page(site: Path) -> None:
         assert (site / shown).with_suffix(".html").is_file(), path
 
 
+def test_every_block_of_code_is_shown_as_one(site: Path) -> None:
+    """No fence is left as text, as happens where its first line is one that the site does not know."""
+    assert [path.name for path in site.rglob("*.html") if "```" in path.read_text("utf-8")] == []
+
+
 def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
     """No page loads a script, a font, a style or a picture from another host."""
     for path in site.rglob("*.html"):
