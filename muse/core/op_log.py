@@ -152,11 +152,11 @@ class OpLog:
         self.session_id = session_id
         """The id, as passed."""
         self.durability = durability
-        """As passed."""
+        """What is promised of an acknowledged entry, as passed: "os" or "fsync"."""
         self.folder = session_folder(Path(repo_root).absolute(), session_id)
-        """The session's folder."""
+        """The session's folder, a `Path`."""
         self.path = self.folder / LOG_NAME
-        """`ops.jsonl` in it."""
+        """The log's file in it, `ops.jsonl`, a `Path`."""
         self._max_line_bytes = max_line_bytes
         self._file = LogFile(self.path, durable_names=durability == "fsync")
         self._clock = LamportClock()
