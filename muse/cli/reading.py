@@ -101,13 +101,10 @@ def _print(entries: Iterable[OpEntry], *, as_json: bool) -> int:
     short_help="List the sessions.",
     epilog="\b\nExample: the ids of all sessions.\n  muse op-log sessions --json | jq -r '.sessions[].session_id'",
 )
-@json_option('one object, {"sessions": [...]}, each as SessionSummary.to_dict()')
+@json_option('one object, {"sessions": [...]}')
 @repo_option
 def sessions(repo: Path, *, as_json: bool) -> None:
-    """List the sessions of the repository, with their counts and checkpoints.
-
-    Ends with exit code 1 if the checkpoint of one of them can't be used.
-    """
+    """List the sessions of the repository, with their counts and checkpoints."""
     from muse.core.op_log import describe_sessions
 
     summaries = describe_sessions(repo)

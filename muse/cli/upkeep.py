@@ -24,13 +24,12 @@ if TYPE_CHECKING:
     "  muse op-log verify demo --json | jq '.findings[].byte_offset'",
 )
 @click.argument("session")
-@json_option("one object, the whole report: VerifyReport.to_dict()")
+@json_option("one object, the whole report")
 @repo_option
 def verify(session: str, repo: Path, *, as_json: bool) -> None:
     """Check the log of SESSION line by line, its checkpoint, and its index against it.
 
-    Ends with exit code 1 when something is damaged. Nothing is changed on disk. docs/recovery.md explains
-    each finding.
+    Ends with exit code 1 when something is damaged. Nothing is changed on disk.
     """
     with open_session(repo, session) as log, Working(f"verifying {session}", "bytes") as working:
         report = log.verify(progress=working)
@@ -83,7 +82,7 @@ def _row(finding: Finding) -> tuple[object, ...]:
     epilog="\b\nExample: after the disk was full.\n  muse op-log rebuild-index demo",
 )
 @click.argument("session")
-@json_option("one object: session_id, ops, size_bytes, elapsed_s")
+@json_option("one object with the counts")
 @repo_option
 def rebuild_index(session: str, repo: Path, *, as_json: bool) -> None:
     """Make the index of SESSION anew from its log, beside the old one, and swap it in.

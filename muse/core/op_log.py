@@ -172,10 +172,7 @@ class OpLog:
         self._appender = Appender(self._file, self._sidecar, sync_each=durability == "fsync")
 
     def close(self) -> None:
-        """Close file and index. Everything acknowledged is in the log already.
-
-        Closing twice is fine; using the log afterwards is a `ClosedLogError`.
-        """
+        """Close file and index. Closing twice is fine; using the log afterwards is a `ClosedLogError`."""
         if self._closed:
             return
         with self._lock:
@@ -345,16 +342,14 @@ class OpLog:
     ) -> Iterator[OpEntry]:
         """The entries that match every filter given, in arrival order, as far as they have arrived by now.
 
-        None means any.
-
         Args:
             domain: exact name.
             actor_id: exact name.
             intent_id: exact name.
             reservation_id: exact name.
-            min_lamport_ts: lowest timestamp wanted, itself included.
-            max_lamport_ts: highest timestamp wanted, itself included.
-            since_checkpoint: only what arrived after the checkpoint; all where there is none.
+            min_lamport_ts: lowest timestamp wanted.
+            max_lamport_ts: highest timestamp wanted.
+            since_checkpoint: only what arrived after the checkpoint.
             limit: at most so many, None for all.
 
         Raises:
@@ -385,7 +380,7 @@ class OpLog:
         max_lamport_ts: int | None = None,
         since_checkpoint: bool = False,
     ) -> int:
-        """How many entries `query` would give with the same filters, answered from the index alone."""
+        """How many entries match; the filters of `query`, answered from the index alone."""
         wanted = Filter(
             actor_id,
             domain,
