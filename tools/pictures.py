@@ -12,6 +12,7 @@ import os
 import pty
 import re
 import shlex
+import shutil
 import struct
 import subprocess
 import sys
@@ -55,6 +56,23 @@ TERMINALS = (
     Terminal("commit", ("muse op-log delta demo music", "muse op-log checkpoint demo snapshot-2"), rows=14),
 )
 
+REPORTS = {"report-light": (), "report-dark": ("--force-dark-mode",)}
+"""The pictures of the report, each with what tells Chromium which colours to prefer."""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+QUIET = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--window-size=1200,860",
+    "--virtual-time-budget=4000",
+)
+
 
 def main() -> None:
     """Make every picture anew."""
@@ -64,6 +82,21 @@ def main() -> None:
         _run("muse op-log demo --seconds 4 --repo .", repo, columns=100)
         for terminal in TERMINALS:
             _keep(terminal.name + ".svg", terminal_svg(terminal, repo).encode())
+        _run("muse op-log report demo -o report.html", repo, columns=100)
+        for name, flags in REPORTS.items():
+            _keep(name + ".png", screenshot(repo / "report.html", flags))
+
+
+def screenshot(page: Path, flags: tuple[str, ...]) -> bytes:
+    """What Chromium shows of a page in a window of its own, as PNG."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        raise SystemExit(f"none of {', '.join(BROWSERS)} is installed: the report can't be pictured")
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "picture.png"
+        options = [*flags, f"--user-data-dir={folder}/profile", f"--screenshot={picture}"]
+        subprocess.run([browser, *QUIET, *options, page.as_uri()], check=True, capture_output=True, timeout=120)
+        return picture.read_bytes()
 
 
 def terminal_svg(terminal: Terminal, repo: Path) -> str:
