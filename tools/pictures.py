@@ -69,7 +69,7 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
     "--hide-scrollbars",
-    "--window-size=1200,860",
+    "--window-size=1280,960",
     "--virtual-time-budget=4000",
 )
 
@@ -80,11 +80,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         repo = Path(folder)
         _run("muse op-log demo --seconds 4 --repo .", repo, columns=100)
-        for terminal in TERMINALS:
-            _keep(terminal.name + ".svg", terminal_svg(terminal, repo).encode())
         _run("muse op-log report demo -o report.html", repo, columns=100)
         for name, flags in REPORTS.items():
             _keep(name + ".png", screenshot(repo / "report.html", flags))
+        for terminal in TERMINALS:
+            _keep(terminal.name + ".svg", terminal_svg(terminal, repo).encode())
 
 
 def screenshot(page: Path, flags: tuple[str, ...]) -> bytes:
