@@ -21,7 +21,7 @@ QUERY_OPTIONS = {spelling for option in COMMANDS["query"].params for spelling in
 AWAITED = {
     **{f"op-log {name} ": name in COMMANDS for name in ("tail", "stats", "show", "report", "export", "completion")},
     **{f" {option} ": option in QUERY_OPTIONS for option in ("--reverse", "--fields")},
-    **{f".{name}": hasattr(OpLog, name) for name in ("follow", "history")},
+    ".follow": hasattr(OpLog, "follow"),
 }
 
 
