@@ -7,6 +7,7 @@ their links, and those to them, lead elsewhere there.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from posixpath import dirname, join, normpath, relpath
 
 from api_pages import with_public_names
@@ -18,7 +19,7 @@ from mkdocs.structure.pages import Page
 TOP_PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
 """Pages at the top of the project, and what they are called in the site."""
 
-_LINK = re.compile(r"(\]\()(?!https?:|#)([^)#\s]+)")
+_LINK = re.compile(r"\[(?P<label>[^\]]*)\]\((?!https?:|#)(?P<target>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
 _NAMED = re.compile(r"\bdocs/([\w/-]+)\.md\b")
 
 
@@ -34,14 +35,17 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Let links lead to where their pages are in the site; put names and commands where they belong."""
     uri = page.file.src_uri
     at = next((name for name, shown in TOP_PAGES.items() if shown == uri), join("docs", uri))
-    written = _LINK.sub(lambda link: link[1] + _in_site(link[2], at, uri), markdown)
+    written = _LINK.sub(lambda link: _in_site(link, at, uri), markdown)
     return with_commands(with_public_names(written))
 
 
-def _in_site(target: str, at: str, uri: str) -> str:
-    """A link from the file `at` of the project, as it reads on the page `uri`."""
-    path = normpath(join(dirname(at), target))
-    return relpath(TOP_PAGES.get(path, path.removeprefix("docs/")), dirname(uri) or ".")
+def _in_site(link: re.Match[str], at: str, uri: str) -> str:
+    """A link from the file `at` of the project, as it reads on the page `uri`; to what the site has not, its words."""
+    path = normpath(join(dirname(at), link["target"]))
+    if path in TOP_PAGES or path.startswith("docs/"):
+        there = relpath(TOP_PAGES.get(path, path.removeprefix("docs/")), dirname(uri) or ".")
+        return f"[{link['label']}]({there}{link['anchor'] or ''})"
+    return link["label"] if Path(path).exists() else link[0]
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - named by mkdocs
