@@ -10,6 +10,7 @@ nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["quick"]
 
 DEV = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "dev")
+SITE = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "site")
 BENCH = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "bench")
 NOTEBOOKS = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "notebooks")
 PYTHONS = ["3.11", "3.12", "3.13"]
@@ -40,7 +41,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check every annotation with mypy --strict, the tests and this file included."""
-    session.install("-e", ".", *DEV)
+    session.install("-e", ".", *DEV, *SITE)
     session.run("mypy", "--strict")
 
 
@@ -49,6 +50,21 @@ def docs(session: nox.Session) -> None:
     """Check that the documents agree with the code: names, commands, links and worked examples."""
     session.install("-e", ".", *DEV)
     session.run("python", "-m", "pytest", "-q", "tests/docs", *session.posargs)
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """Build the documents as a site, site/index.html, and check that nothing is missing in it."""
+    session.install("-e", ".", *DEV, *SITE)
+    session.run("python", "-m", "mkdocs", "build", env={"NO_MKDOCS_2_WARNING": "1"})
+    session.run("python", "-m", "pytest", "-q", "-n0", "tests/docs/test_site.py", *session.posargs)
+
+
+@nox.session
+def pictures(session: nox.Session) -> None:
+    """Make the pictures of docs/pictures anew, from the real commands."""
+    session.install("-e", ".")
+    session.run("python", "-m", "tools.pictures")
 
 
 @nox.session

@@ -99,6 +99,7 @@ class PatchOp(TypedDict):
 
 
 DomainOp = InsertOp | DeleteOp | MoveOp | ReplaceOp | MutateOp | PatchOp
+"""An operation of one of the six kinds, told apart by `op`."""
 
 
 class StructuredDelta(TypedDict):

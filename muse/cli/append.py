@@ -62,7 +62,7 @@ class _BadLine(Exception):  # noqa: N818 - a verdict on the input, never shown a
 )
 @session_argument
 @click.argument("file", type=click.File("rb"), default="-")
-@json_option("one object with the counts")
+@json_option("one object: session_id, lines, added, already_there and error (line, reason; null if none)")
 @repo_option
 def append(session: str, file: IO[bytes], repo: Path, *, as_json: bool) -> None:
     """Append the JSON lines of FILE, or of standard input, to SESSION, which is made if need be.

@@ -27,7 +27,7 @@ from muse.cli.repo import json_option, open_session, repo_option, session_argume
 @session_argument
 @click.argument("other_repo", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("other_session", required=False)
-@json_option("one object with the counts")
+@json_option("one object: session_id, other_repo, other_session_id, added, ops")
 @repo_option
 def merge(session: str, other_repo: Path, other_session: str | None, repo: Path, *, as_json: bool) -> None:
     """Append to SESSION what the same session in OTHER_REPO has and it lacks, entries unchanged.

@@ -34,9 +34,14 @@ _MAX_RECORD_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Cut:
-    """A consistent cut of one session's log: exactly the entries that had arrived at one moment."""
+    """A consistent cut of one session's log: exactly the entries that had arrived at one moment.
+
+    It is plain data and may be stored with the commit, so that a checkpoint can still be made at it after
+    a crash: `log.checkpoint(snapshot_id, upto=Cut(session_id, byte_offset, op_count))`.
+    """
 
     session_id: str
+    """The session it was taken from."""
     byte_offset: int
     """Byte offset after the last line that lies below the cut."""
     op_count: int
@@ -76,6 +81,7 @@ class OpLogCheckpoint(TypedDict):
     """The record in `checkpoint.json` (docs/format.md). The last four fields come together or not at all."""
 
     session_id: str
+    """The session, as it was passed in."""
     snapshot_id: str
     """What the covered operations were crystallised into."""
     lamport_ts: int

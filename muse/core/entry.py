@@ -82,7 +82,7 @@ def make_op_entry(
         actor_id: who does it, non-empty.
         domain: which domain it belongs to, non-empty.
         domain_op: the typed operation, any JSON object (a dict; the TypedDicts of `muse.domain` are).
-        lamport_ts: logical time, usually `OpLog.next_lamport_ts()`.
+        lamport_ts: logical time, 0 to 2^53-1; usually `OpLog.next_lamport_ts()`.
         parent_op_ids: op_ids it causally depends on; the list is copied.
         intent_id: coordination linkage, "" if none.
         reservation_id: coordination linkage, "" if none.

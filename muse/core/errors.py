@@ -21,11 +21,11 @@ class InvalidSessionIdError(InvalidArgumentError):
 
 
 class InvalidEntryError(InvalidArgumentError):
-    """An entry or a line is not what the format asks for; nothing was written."""
+    """An entry or a line is not what the format asks for; nothing was written. The message names the place."""
 
 
 class LimitExceededError(InvalidEntryError):
-    """The entry is valid but larger, deeper or later than the documented limits allow."""
+    """The entry is valid but larger, deeper or later than the documented limits allow (docs/format.md)."""
 
 
 class OpIdConflictError(InvalidEntryError):
@@ -37,7 +37,7 @@ class UnknownOpError(MuseError, LookupError):
 
 
 class InvalidCutError(InvalidArgumentError):
-    """The cut belongs to another session, or lies beyond the end of the log."""
+    """The cut is of another session, or no cut of this log."""
 
 
 class CheckpointError(MuseError):

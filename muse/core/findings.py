@@ -28,7 +28,7 @@ class Finding:
     """One thing that is not as it should be."""
 
     kind: str
-    """One of the keys of `REMEDIES`."""
+    """ "damaged-line", "torn-tail", …; docs/recovery.md explains each."""
     severity: Severity
     """ "damage": log or checkpoint; "index": only the index, which can be rebuilt; "note": causality."""
     byte_offset: int | None
@@ -46,13 +46,17 @@ class VerifyReport:
     """What a full check of one session found."""
 
     session_id: str
+    """The session."""
     log_path: str
+    """Path of `ops.jsonl`."""
     size_bytes: int
+    """Its size."""
     lines: int
     """Lines ended by a newline."""
     entries: int
     """Valid entries, each op_id once."""
     blank_lines: int
+    """Lines with nothing but blanks, which are no damage."""
     findings: tuple[Finding, ...]
     """In the order they were met, at most `max_findings`."""
     counts: dict[str, int]

@@ -134,6 +134,13 @@ class OpLog:
     Opening creates nothing on disk; the first append creates the folder and the file. A handle may be
     shared by threads, and any number of handles, in any number of processes, may work on one session.
     After a fork parent and child both go on with theirs. Close it, or use it in a `with` statement.
+
+    Every method but `close` and `exists` raises `ClosedLogError` once the handle is closed. Those that read
+    or write raise `LogReplacedError` when `ops.jsonl` was deleted, replaced or cut short while the handle
+    had it open, and `OSError` when the system can't read the file.
+
+    Entries are read in arrival order, each once, exactly as they were appended. Every method that reads
+    first catches up with what other processes have appended.
     """
 
     def __init__(
@@ -151,8 +158,8 @@ class OpLog:
             session_id: any non-empty text; docs/format.md says how it becomes a folder name.
             durability: "os": an acknowledged entry survives the death of the process; "fsync": power
                 loss too, at the cost of a disk flush for each append or batch.
-            max_line_bytes: longest line to append, newline included, at most 64 MiB. Lines of up to
-                64 MiB are read, whatever this says.
+            max_line_bytes: longest line to append, newline included, in bytes: 16 MiB, at most 64 MiB. Lines of
+                up to 64 MiB are read, whatever this says.
 
         Raises:
             InvalidSessionIdError: the id can't be a folder, or its folder leads out of `op_log/`.
@@ -162,9 +169,13 @@ class OpLog:
             raise InvalidArgumentError(f"durability: must be 'os' or 'fsync', not {durability!r}")
         check_number("max_line_bytes", max_line_bytes, lowest=1, highest=MAX_LINE_BYTES)
         self.session_id = session_id
+        """The id, as passed."""
         self.durability = durability
+        """What is promised of an acknowledged entry, as passed: "os" or "fsync"."""
         self.folder = session_folder(Path(repo_root).absolute(), session_id)
+        """The session's folder, a `Path`."""
         self.path = self.folder / LOG_NAME
+        """The log's file in it, `ops.jsonl`, a `Path`."""
         self._max_line_bytes = max_line_bytes
         self._file = LogFile(self.path, durable_names=durability == "fsync")
         self._clock = LamportClock()
@@ -214,30 +225,42 @@ class OpLog:
             return self._clock.tick()
 
     def append(self, entry: OpEntry) -> bool:
-        """Append one entry; when this returns, it is there (see `durability`).
+        """Append one entry with one write; when this returns, it is there (see `durability`).
+
+        The clock moves to at least the entry's timestamp.
+
+        Args:
+            entry: a dict with the nine fields of an `OpEntry`; `make_op_entry` makes one.
 
         Returns:
-            True when it was added, False when the log already held it.
+            True when it was added, False when the log already held it with the same content.
 
         Raises:
-            InvalidEntryError: refused before a byte was written; names the field.
+            InvalidEntryError: a field is wrong, or JSON can't carry a value exactly; refused before a byte
+                was written, and the message names the place.
             LimitExceededError: longer, deeper or later than the limits allow.
             OpIdConflictError: its op_id is there with other content.
-            AppendError: the system refused the write; the entry is not acknowledged.
+            AppendError: the system refused the write; the entry is not acknowledged, and to append it
+                again is safe.
             SyncError: written, but the flush failed; see `durability`.
             LogReplacedError: the file was deleted, replaced or cut since it was opened.
         """
         return self.append_many((entry,)) == 1
 
     def append_many(self, entries: Iterable[OpEntry]) -> int:
-        """Append a batch with one write and one index transaction; all entries are checked first.
+        """Append a batch with one write and one index transaction.
+
+        All entries are checked first: if one is refused, none is written. After an `AppendError` some whole
+        lines of the batch may be in the log, unacknowledged: appending the same entries again is safe.
+
+        Args:
+            entries: as `append` takes one.
 
         Returns:
             How many were added; entries that the log already held are passed over.
 
         Raises:
-            The same as `append`. After an `AppendError` some whole lines of the batch may be in the
-            log, unacknowledged: appending the same entries again is safe.
+            MuseError: whatever `append` raises.
         """
         batch = [encode(entry, self._max_line_bytes) for entry in entries]
         with self._lock:
@@ -253,10 +276,21 @@ class OpLog:
         intent_id: str = "",
         reservation_id: str = "",
     ) -> OpEntry:
-        """Make an entry, give it the next timestamp, and append it; the arguments of `make_op_entry`.
+        """Make an entry with a fresh op_id, give it the next timestamp, and append it.
+
+        Args:
+            actor_id: who does it, non-empty.
+            domain: which domain it belongs to, non-empty.
+            domain_op: the operation, any JSON object.
+            parent_op_ids: op_ids it causally depends on.
+            intent_id: coordination linkage, "" if none.
+            reservation_id: coordination linkage, "" if none.
+
+        Returns:
+            The entry, as it is in the log.
 
         Raises:
-            The same as `append`.
+            MuseError: whatever `append` raises.
         """
         with self._lock:
             self._appender.check_usable()
@@ -281,7 +315,7 @@ class OpLog:
         return self._select(Filter())
 
     def read_all(self) -> list[OpEntry]:
-        """Every entry, in arrival order."""
+        """Every entry, in arrival order; `iter(log)` gives the same in constant memory."""
         return list(self._select(Filter()))
 
     def __len__(self) -> int:
@@ -293,7 +327,7 @@ class OpLog:
         return True
 
     def get(self, op_id: str) -> OpEntry | None:
-        """The entry with this op_id; None where the log has none."""
+        """The entry with this op_id, by seek; None where the log has none."""
         key = parse_op_id(op_id)
         if key is None:
             return None
@@ -474,7 +508,11 @@ class OpLog:
     def replay_since_checkpoint(self, *, upto: Cut | None = None) -> list[OpEntry]:
         """What arrived after the checkpoint, up to a cut (default: now), in arrival order.
 
-        An operation that arrived after the checkpoint's cut is in here whatever its timestamp.
+        An operation that arrived after the checkpoint's cut is in here whatever its timestamp; where there
+        is no checkpoint, all are.
+
+        Args:
+            upto: a cut of this log, as `cut` gave it.
 
         Raises:
             DamagedCheckpointError: the record can't be used; see docs/recovery.md.
@@ -485,12 +523,17 @@ class OpLog:
     def to_structured_delta(self, domain: str, *, upto: Cut | None = None) -> StructuredDelta:
         """Collapse what `domain` did after the checkpoint, up to a cut (default: now).
 
+        Args:
+            domain: exact name; a domain that the log has not gives a delta without ops.
+            upto: a cut of this log, as `cut` gave it.
+
         Returns:
             `ops` in total order (lamport_ts, actor_id, op_id), the same on every replica, and a
-            `summary` that counts them by kind: "3 delete, 12 insert", or "no ops".
+            `summary` that counts them by kind, sorted: "3 delete, 12 insert", or "no ops".
 
         Raises:
-            The same as `replay_since_checkpoint`.
+            DamagedCheckpointError: the record can't be used; see docs/recovery.md.
+            InvalidCutError: `upto` is no cut of this log.
         """
         check_name("domain", domain)
         return collapse(domain, self._since_checkpoint(Filter(domain=domain), upto))
@@ -504,8 +547,16 @@ class OpLog:
     def checkpoint(self, snapshot_id: str, *, upto: Cut | None = None) -> OpLogCheckpoint:
         """Mark everything below a cut (default: now) as crystallised into `snapshot_id`.
 
-        Give it the cut that the delta was collapsed at: what arrived in between stays pending. When
-        this returns the covered log and the record survive power loss, whatever the durability.
+        Give it the cut that the delta was collapsed at: what arrived in between stays pending. The log is
+        synced, then `checkpoint.json` replaced atomically: when this returns, the covered log and the
+        record survive power loss, whatever the durability.
+
+        Args:
+            snapshot_id: what the commit is called, non-empty, at most 1,024 bytes.
+            upto: a cut of this log, as `cut` gave it.
+
+        Returns:
+            The record, as it is in `checkpoint.json`.
 
         Raises:
             CheckpointBackwardsError: the checkpoint that exists covers more.
@@ -562,7 +613,7 @@ class OpLog:
         """Append what `other` has and this log lacks, its lines as they are; the other is not changed.
 
         A join: doing it again adds nothing, and replicas that have merged all of each other, in any
-        order, hold the same set, the same total order and the same deltas.
+        order, hold the same set, the same total order and the same deltas. The clock goes on above both logs.
 
         Args:
             other: the other replica; usually the same session in another repository.
@@ -573,7 +624,7 @@ class OpLog:
 
         Raises:
             OpIdConflictError: both have an op_id with different contents. What was added before stays.
-            The same as `append`.
+            MuseError: whatever else `append` raises.
         """
         if not isinstance(other, OpLog):
             raise InvalidArgumentError(f"other: must be an OpLog, not {type(other).__name__}")
@@ -596,6 +647,9 @@ class OpLog:
         Args:
             progress: called with (bytes checked, bytes in all).
             max_findings: how many findings to list; `counts` is exact whatever it is.
+
+        Returns:
+            What was found, with the place, the reason and the remedy of each finding.
         """
         with self._lock:
             self._sidecar.close()

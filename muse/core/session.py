@@ -93,6 +93,9 @@ def list_sessions(repo_root: Path | str) -> list[str]:
 
     A folder counts as a session as soon as it holds any of its three files: one whose log was
     deleted must show up too. Folders that no session id encodes to are none of ours.
+
+    Args:
+        repo_root: the folder that holds `.muse/`.
     """
     root = op_log_root(Path(repo_root))
     if not root.is_dir():

@@ -26,6 +26,7 @@ class SessionSummary:
     """What one session holds."""
 
     session_id: str
+    """The session."""
     ops: int
     """Entries in the log."""
     pending: int | None
@@ -56,6 +57,9 @@ def describe_sessions(repo_root: Path | str) -> list[SessionSummary]:
     """A summary of every session of the repository, sorted by id.
 
     The logs are not scanned: only what was appended since their indexes were last fed is read.
+
+    Args:
+        repo_root: the folder that holds `.muse/`.
 
     Raises:
         OSError: a log or index can't be read.

@@ -87,6 +87,9 @@ def demo(
     Each actor is a process. While they edit, both domains are collapsed at one cut and a checkpoint is
     made; then the rest is replayed, a second replica merged, the index deleted and rebuilt, and
     everything verified. Ends with exit code 1 if anything is not as it should be.
+
+    A line of a trace is an object with actor_id, domain, domain_op (an object) and parents, the numbers of
+    earlier lines, from 0.
     """
     if seconds is not None and math.isinf(speed):
         raise click.UsageError("--seconds and --speed max exclude each other: max records all edits.")

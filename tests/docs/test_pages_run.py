@@ -1,0 +1,62 @@
+"""The tutorial and the how-to pages: whoever does what they say, from top to end, sees what they show."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from muse.cli import main
+from muse.core.op_log import OpLog
+from tests.docs.pages import DOCS, ROOT
+from tests.docs.running import Block, Reader, blocks, is_shown
+
+NAMES = [str(path.relative_to(ROOT)) for path in (DOCS / "tutorial.md", *sorted((DOCS / "how-to").glob("*.md")))]
+TOOLS = ("jq", "sqlite3")
+COMMANDS = main.commands["op-log"].commands  # type: ignore[attr-defined]
+QUERY_OPTIONS = {spelling for option in COMMANDS["query"].params for spelling in option.opts}
+
+# What the pages tell of before it is there, and whether it is there; a line goes when its part has come.
+AWAITED = {
+    **{f"op-log {name} ": name in COMMANDS for name in ("tail", "stats", "show", "report", "export", "completion")},
+    **{f" {option} ": option in QUERY_OPTIONS for option in ("--reverse", "--fields")},
+    ".follow": hasattr(OpLog, "follow"),
+}
+
+
+def is_awaited(block: Block) -> bool:
+    """Whether a block needs what is not there yet."""
+    return any(text in block.text and not there for text, there in AWAITED.items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_page_does_what_it_shows(name: str, tmp_path: Path) -> None:
+    """Every block runs without failing, and prints what the page shows below it."""
+    needed = [tool for tool in TOOLS if any(f"{tool} " in block.text for block in blocks(name))]
+    if not all(map(shutil.which, needed)):
+        pytest.skip(f"needs {' and '.join(needed)}")
+    reader = Reader(tmp_path)
+    left_out = {True: False, False: False}
+    try:
+        for block in blocks(name):
+            if block.language != "text":
+                left_out[block.elsewhere] = is_awaited(block)
+                if not left_out[block.elsewhere]:
+                    reader.runs(block)
+            elif not left_out[block.elsewhere]:
+                reader.looks(block)
+    finally:
+        reader.leaves()
+
+
+def test_comparison_notices_what_differs() -> None:
+    """A word, a line or an order that is not the one shown is seen; blanks and what "…" stands for are not."""
+    shown = "NAME  OPS\nada   …\n…\n3 entries\n"
+
+    assert is_shown(shown, "NAME OPS\nada 17\n3 entries\n")
+    assert is_shown(shown, "NAME    OPS  \nada 17 or so\ngrace 2\nbarbara 3\n3 entries\n")
+    assert not is_shown(shown, "NAME OPS\nada 17\n4 entries\n")
+    assert not is_shown(shown, "NAME OPS\n3 entries\nada 17\n")
+    assert not is_shown(shown, "NAME OPS\nada 17\n3 entries\nwarning\n")
+    assert not is_shown(shown, "")

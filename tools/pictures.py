@@ -1,0 +1,161 @@
+"""`nox -s pictures`: make the pictures of docs/pictures anew, from the real commands over a session of the demo.
+
+A picture of the terminal is what the commands write to a pseudo-terminal, laid out as SVG by rich. A picture of the
+report is what headless Chromium shows of it, in light and in dark. Nothing of the machine is in them: paths are
+replaced, and the terminal's font is the reader's own.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import shlex
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+from contextlib import suppress
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+from rich._export_format import CONSOLE_SVG_FORMAT
+from rich.console import Console
+from rich.text import Text
+
+PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
+LARGEST_BYTES = 300_000
+SHOWN_PATH = "~/band"
+
+# rich's own format loads its font from elsewhere.
+_SVG = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL).replace("Fira Code", "monospace")
+
+# What moves the cursor or erases, as rich does it; and what shows, hides or switches something that no picture has.
+_MOVES = re.compile(r"(\n|\r|\x1b\[\d*A|\x1b\[2K)")
+_UNSEEN = re.compile(r"\x1b\[\?\d+[hl]")
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """A picture of commands and what they print."""
+
+    name: str
+    commands: tuple[str, ...]
+    columns: int = 110
+    rows: int = 46
+    """At most so many lines are shown of each command."""
+
+
+TERMINALS = (
+    Terminal("demo", ("muse op-log demo --session friday",), rows=36),
+    Terminal("sessions", ("muse op-log sessions", "muse op-log query demo --domain music --limit 12")),
+    Terminal("commit", ("muse op-log delta demo music", "muse op-log checkpoint demo snapshot-2"), rows=14),
+)
+
+REPORTS = {"report-light": (), "report-dark": ("--force-dark-mode",)}
+"""The pictures of the report, each with what tells Chromium which colours to prefer."""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+QUIET = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--window-size=1280,960",
+    "--virtual-time-budget=4000",
+)
+
+
+def main() -> None:
+    """Make every picture anew."""
+    PICTURES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        repo = Path(folder)
+        _run("muse op-log demo --seconds 4 --repo .", repo, columns=100)
+        _run("muse op-log report demo -o report.html", repo, columns=100)
+        for name, flags in REPORTS.items():
+            _keep(name + ".png", screenshot(repo / "report.html", flags))
+        for terminal in TERMINALS:
+            _keep(terminal.name + ".svg", terminal_svg(terminal, repo).encode())
+
+
+def screenshot(page: Path, flags: tuple[str, ...]) -> bytes:
+    """What Chromium shows of a page in a window of its own, as PNG."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        raise SystemExit(f"none of {', '.join(BROWSERS)} is installed: the report can't be pictured")
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "picture.png"
+        options = [*flags, f"--user-data-dir={folder}/profile", f"--screenshot={picture}"]
+        subprocess.run([browser, *QUIET, *options, page.as_uri()], check=True, capture_output=True, timeout=120)
+        return picture.read_bytes()
+
+
+def terminal_svg(terminal: Terminal, repo: Path) -> str:
+    """The commands, each after a prompt, with what they print on a terminal."""
+    console = Console(record=True, width=terminal.columns, file=StringIO(), force_terminal=True)
+    for number, command in enumerate(terminal.commands):
+        console.print(Text.assemble("" if number == 0 else "\n", ("$ ", "bold green"), (command, "bold")))
+        lines = _drawn(_run(command, repo, terminal.columns))
+        more = [f"… {len(lines) - terminal.rows} more lines"] if len(lines) > terminal.rows else []
+        for line in [*lines[: terminal.rows], *more]:
+            console.print(Text.from_ansi(line))
+    return console.export_svg(title=SHOWN_PATH, code_format=_SVG, unique_id=terminal.name)
+
+
+def _run(command: str, repo: Path, columns: int) -> str:
+    """What a command prints on a terminal of so many columns, with the folder's path replaced."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")}
+    environment |= {"TERM": "xterm-256color", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    process = subprocess.Popen(
+        shlex.split(command), cwd=repo, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    printed = bytearray()
+    # The end of a pseudo-terminal is an error to Linux.
+    with suppress(OSError):
+        while piece := os.read(ours, 65536):
+            printed += piece
+    os.close(ours)
+    if process.wait() != 0:
+        raise SystemExit(f"{command}: exit code {process.returncode}\n{printed.decode()}")
+    return printed.decode().replace(str(repo), SHOWN_PATH)
+
+
+def _drawn(printed: str) -> list[str]:
+    """The lines that a terminal shows in the end, where a part is drawn over again and again."""
+    lines, row = [""], 0
+    for token in _MOVES.split(_UNSEEN.sub("", printed)):
+        if token == "\n":
+            row += 1
+            lines += [""] * (row == len(lines))
+        elif up := re.fullmatch(r"\x1b\[(\d*)A", token):
+            row -= int(up[1] or 1)
+        elif token == "\x1b[2K":
+            lines[row] = ""
+        elif token != "\r":
+            lines[row] += token
+    while not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def _keep(name: str, picture: bytes) -> None:
+    if len(picture) > LARGEST_BYTES:
+        raise SystemExit(f"{name}: {len(picture)} bytes, more than {LARGEST_BYTES}")
+    (PICTURES / name).write_bytes(picture)
+    print(f"{name}: {len(picture):,} bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""What mkdocs is told beside mkdocs.yml: the pages at the top of the project, and what the reference is made of.
+
+README.md, CONTRIBUTING.md and CHANGELOG.md stay where everybody looks for them and become pages of the site too, so
+their links, and those to them, lead elsewhere there.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from posixpath import dirname, join, normpath, relpath
+
+from api_pages import with_public_names
+from command_pages import with_commands
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+TOP_PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+"""Pages at the top of the project, and what they are called in the site."""
+
+_LINK = re.compile(r"\[(?P<label>[^\]]*)\]\((?!https?:|#)(?P<target>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
+_NAMED = re.compile(r"\bdocs/([\w/-]+)\.md\b")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages at the top of the project."""
+    for name, page in TOP_PAGES.items():
+        with open(name, encoding="utf-8") as file:
+            files.append(File.generated(config, page, content=file.read()))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - named by mkdocs
+    """Let links lead to where their pages are in the site; put names and commands where they belong."""
+    uri = page.file.src_uri
+    at = next((name for name, shown in TOP_PAGES.items() if shown == uri), join("docs", uri))
+    written = _LINK.sub(lambda link: _in_site(link, at, uri), markdown)
+    return with_commands(with_public_names(written))
+
+
+def _in_site(link: re.Match[str], at: str, uri: str) -> str:
+    """A link from the file `at` of the project, as it reads on the page `uri`; to what the site has not, its words."""
+    path = normpath(join(dirname(at), link["target"]))
+    if path in TOP_PAGES or path.startswith("docs/"):
+        there = relpath(TOP_PAGES.get(path, path.removeprefix("docs/")), dirname(uri) or ".")
+        return f"[{link['label']}]({there}{link['anchor'] or ''})"
+    return link["label"] if Path(path).exists() else link[0]
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - named by mkdocs
+    """Make a link of each page that a docstring names by its path."""
+
+    def linked(name: re.Match[str]) -> str:
+        file = files.get_file_from_path(f"{name[1]}.md")
+        return f'<a href="{file.url_relative_to(page.file)}">{name[0]}</a>' if file else name[0]
+
+    return _NAMED.sub(linked, html) if "doc-object" in html else html
