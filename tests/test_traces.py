@@ -13,7 +13,7 @@ import random
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -22,6 +22,7 @@ import pytest
 
 from muse.core.op_log import OpEntry, OpLog, describe_sessions
 from tests import making, plain_scan
+from tests.plain_graph import PlainGraph, total_order
 from tests.plain_scan import Entry, exact, exact_list
 
 pytestmark = pytest.mark.slow
@@ -108,6 +109,44 @@ def big(recorded: Recorded) -> Recorded:
         log.checkpoint("before the last thousand")
         log.append_many(cast("list[OpEntry]", entries[-1_000:]))
     return Recorded(recorded.repo, entries)
+
+
+@pytest.fixture(scope="module")
+def graph(recorded: Recorded) -> PlainGraph:
+    """The same as a graph of dicts."""
+    return PlainGraph(recorded.entries)
+
+
+def op_ids(entries: Iterable[OpEntry]) -> list[str]:
+    """The op_ids of entries, in their order."""
+    return [entry["op_id"] for entry in entries]
+
+
+def test_causal_queries_equal_a_plain_graph_walk(recorded: Recorded, graph: PlainGraph) -> None:
+    """Heads, roots, neighbours and walks over all four traces, of which one has 2,258 entries with two parents."""
+    two_parents = [entry for entry in recorded.entries if len(entry["parent_op_ids"]) > 1]
+    chance = random.Random(5)
+    with OpLog(recorded.repo, "all") as log:
+        asked = log.history
+        assert op_ids(asked.heads()) == graph.heads
+        assert op_ids(asked.roots()) == graph.roots
+        for wanted in chance.sample(two_parents, 200):
+            assert op_ids(asked.parents(wanted["op_id"])) == graph.parents(wanted["op_id"])
+            assert op_ids(asked.children(wanted["op_id"])) == graph.children[wanted["op_id"]]
+        for wanted in chance.sample(two_parents, 3):
+            assert op_ids(asked.ancestors(wanted["op_id"])) == graph.ancestors(wanted["op_id"])
+            assert op_ids(asked.descendants(wanted["op_id"])) == graph.descendants(wanted["op_id"])
+            assert op_ids(asked.concurrent(wanted["op_id"])) == graph.concurrent(wanted["op_id"])
+    friends = [entry for entry in two_parents if entry["actor_id"].startswith("friendsforever")]
+    assert len(friends) == 2_258
+
+
+def test_causal_order_of_the_traces_is_their_total_order(recorded: Recorded) -> None:
+    """Every timestamp lies above those of its parents, so nothing has to wait: the order is the total order."""
+    with OpLog(recorded.repo, "all") as log:
+        found = log.history.causal_order()
+        for each, wanted in zip(found, sorted(recorded.entries, key=total_order), strict=True):
+            assert (each.entry["op_id"], each.complete) == (wanted["op_id"], True)
 
 
 def assert_deltas(log: OpLog, recorded: Recorded) -> None:

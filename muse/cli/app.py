@@ -12,6 +12,7 @@ from muse.cli.exchange import export_command, import_command, merge
 from muse.cli.failures import ReportingGroup
 from muse.cli.following import tail
 from muse.cli.reading import count, query, replay
+from muse.cli.report import report
 from muse.cli.sessions import sessions
 from muse.cli.showing import show
 from muse.cli.stats import stats
@@ -59,6 +60,7 @@ for _command in (
     tail,
     stats,
     watch,
+    report,
     delta,
     checkpoint,
     sessions,

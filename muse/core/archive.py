@@ -60,6 +60,7 @@ class ArchivedFile:
     """What the manifest says of one member."""
 
     size_bytes: int
+    """How long it is, uncompressed."""
     sha256: str
     """In hexadecimal."""
 
@@ -69,6 +70,7 @@ class ArchiveManifest:
     """What an archive holds."""
 
     session_id: str
+    """The session that was exported."""
     created_at: str
     """When it was made, ISO 8601."""
     op_count: int

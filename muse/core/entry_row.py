@@ -18,10 +18,15 @@ class EntryRow(TypedDict):
     """The nine fields of an entry and the kind of its operation; further keys of a line are left out."""
 
     op_id: str
+    """The operation's identity."""
     actor_id: str
+    """Who did it."""
     lamport_ts: int
+    """Logical time."""
     parent_op_ids: list[str]
+    """What it depends on."""
     domain: str
+    """Which domain it belongs to."""
     kind: str
     """The value of `op` in the operation, "untyped" where it has none."""
     domain_op: str
@@ -29,7 +34,9 @@ class EntryRow(TypedDict):
     created_at: str
     """As it was written: it is text that any program may have made, and orders nothing."""
     intent_id: str
+    """Coordination linkage; "" if none."""
     reservation_id: str
+    """Coordination linkage; "" if none."""
 
 
 def entry_row(entry: OpEntry) -> EntryRow:

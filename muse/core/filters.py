@@ -19,9 +19,9 @@ class EntryFilters(TypedDict, total=False):
     reservation_id: str | None
     """Exact name; "" for the entries that have none."""
     min_lamport_ts: int | None
-    """Lowest timestamp wanted."""
+    """Lowest timestamp wanted, itself included."""
     max_lamport_ts: int | None
-    """Highest timestamp wanted."""
+    """Highest timestamp wanted, itself included."""
 
 
 def wanted_by(call: str, filters: EntryFilters) -> Filter:

@@ -356,7 +356,14 @@ class OpLog:
         return self._ask(lambda index: op_ids_beginning(index, bare, limit), [])
 
     def locate(self, op_id: str) -> tuple[int, int] | None:
-        """Where the entry's line lies in `ops.jsonl`: byte offset and length with newline; None if there is none."""
+        """Where the line of an entry lies in `ops.jsonl`, by seek.
+
+        Args:
+            op_id: the entry's.
+
+        Returns:
+            (byte offset, length in bytes with the newline); None where the log has no such entry.
+        """
         key = parse_op_id(op_id)
         if key is None:
             return None
@@ -380,6 +387,7 @@ class OpLog:
             filters: see `EntryFilters`.
 
         Raises:
+            TypeError: there is no filter of that name.
             DamagedCheckpointError: `since_checkpoint`, and the record can't be used.
             InvalidArgumentError: a filter is of the wrong type, or `limit` is negative.
         """

@@ -20,6 +20,7 @@ AFTER_THE_SESSION: dict[str, tuple[str, ...]] = {
     "count": (),
     "tail": (),
     "stats": (),
+    "report": ("-o", "FILE"),
     "delta": ("music",),
     "checkpoint": ("c1",),
     "verify": (),
@@ -32,6 +33,7 @@ WITHOUT_A_SESSION_THAT_EXISTS = {
     "merge": "makes the session",
     "sessions": "is about all of them",
     "import": "makes the session",
+    "watch": "is for a terminal alone: tests/cli/watch has it in one",
     "completion": "is about none",
 }
 
@@ -65,9 +67,9 @@ def test_json_is_json_and_nothing_else(repo: Path, tmp_path: Path, command: str)
     assert all(isinstance(json.loads(line), dict) for line in result.stdout.splitlines())
 
 
-@pytest.mark.parametrize("command", sorted(set(op_log.commands) - {"completion"}))
+@pytest.mark.parametrize("command", sorted(set(op_log.commands) - {"completion", "watch"}))
 def test_every_command_that_prints_data_has_json(command: str) -> None:
-    """Only a script for a shell has no other form."""
+    """Only a script for a shell and a live view have no other form."""
     names = {name for parameter in op_log.commands[command].params for name in parameter.opts}
 
     assert "--json" in names

@@ -7,27 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from muse.cli import main
-from muse.core.op_log import OpLog
 from tests.docs.pages import DOCS, ROOT
-from tests.docs.running import Block, Reader, blocks, is_shown
+from tests.docs.running import Reader, blocks, is_shown
 
 NAMES = [str(path.relative_to(ROOT)) for path in (DOCS / "tutorial.md", *sorted((DOCS / "how-to").glob("*.md")))]
 TOOLS = ("jq", "sqlite3")
-COMMANDS = main.commands["op-log"].commands  # type: ignore[attr-defined]
-QUERY_OPTIONS = {spelling for option in COMMANDS["query"].params for spelling in option.opts}
-
-# What the pages tell of before it is there, and whether it is there; a line goes when its part has come.
-AWAITED = {
-    **{f"op-log {name} ": name in COMMANDS for name in ("tail", "stats", "show", "report", "export", "completion")},
-    **{f" {option} ": option in QUERY_OPTIONS for option in ("--reverse", "--fields")},
-    ".follow": hasattr(OpLog, "follow"),
-}
-
-
-def is_awaited(block: Block) -> bool:
-    """Whether a block needs what is not there yet."""
-    return any(text in block.text and not there for text, there in AWAITED.items())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -37,15 +21,12 @@ def test_page_does_what_it_shows(name: str, tmp_path: Path) -> None:
     if not all(map(shutil.which, needed)):
         pytest.skip(f"needs {' and '.join(needed)}")
     reader = Reader(tmp_path)
-    left_out = {True: False, False: False}
     try:
         for block in blocks(name):
-            if block.language != "text":
-                left_out[block.elsewhere] = is_awaited(block)
-                if not left_out[block.elsewhere]:
-                    reader.runs(block)
-            elif not left_out[block.elsewhere]:
+            if block.language == "text":
                 reader.looks(block)
+            else:
+                reader.runs(block)
     finally:
         reader.leaves()
 
