@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TextIO
 
-_BLOCKS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
+BLOCKS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
 _ASCII = ".:-=+*#@"
 
 
 def levels_for(stream: TextIO) -> str:
     """The eight signs to draw with, lowest first: blocks, or ASCII where the stream's encoding lacks them."""
     try:
-        _BLOCKS.encode(stream.encoding or "ascii")
+        BLOCKS.encode(stream.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
         return _ASCII
-    return _BLOCKS
+    return BLOCKS
 
 
 def sparkline(numbers: Sequence[int], levels: str, width: int) -> str:
     """At most `width` signs, each for as many numbers; a blank is 0, the highest sign the largest sum."""
     each = -(-len(numbers) // width) or 1
     sums = [sum(numbers[start : start + each]) for start in range(0, len(numbers), each)]
-    highest = max(sums, default=0)
-    return "".join(levels[(number * len(levels) - 1) // highest] if number else " " for number in sums)
+    return drawn(sums, levels, max(sums, default=0))
+
+
+def drawn(numbers: Sequence[int], levels: str, highest: int) -> str:
+    """One sign for each number; a blank is 0, the highest sign `highest`."""
+    return "".join(levels[(number * len(levels) - 1) // max(highest, number)] if number else " " for number in numbers)

@@ -13,7 +13,7 @@ from rich.filesize import decimal
 from rich.text import Text
 
 from muse.cli.output import counted, tally
-from muse.cli.watch.rates import sparkline
+from muse.cli.sparkline import BLOCKS, drawn
 from muse.cli.watch.view import HISTORY_PARTS, ActorView, View
 from muse.describing import description
 from muse.escaping import shown
@@ -85,7 +85,7 @@ def _actors(view: View, width: int, lines: int) -> list[Text]:
 
 def _actor_cells(actor: ActorView, highest: int) -> list[str]:
     rates = _rate(actor.rate_10s), _rate(actor.rate_60s)
-    return [actor.actor_id, f"{actor.ops:,}", *rates, sparkline(actor.history, highest)]
+    return [actor.actor_id, f"{actor.ops:,}", *rates, drawn(actor.history, BLOCKS, highest)]
 
 
 def _newest(view: View, width: int, lines: int) -> list[Text]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 MINUTE_S = 60
-
-_LEVELS = "▁▂▃▄▅▆▇█"
 
 
 class Rates:
@@ -53,8 +51,3 @@ class Rates:
 
     def _second(self, now_s: float) -> int:
         return int(now_s - self._began_s)
-
-
-def sparkline(counts: Sequence[int], highest: int) -> str:
-    """One character for each count, the taller the larger; none is a space. `highest` fills the line."""
-    return "".join(_LEVELS[(count * len(_LEVELS) - 1) // max(highest, count)] if count else " " for count in counts)

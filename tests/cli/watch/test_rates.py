@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from muse.cli.watch.rates import Rates, sparkline
+from muse.cli.sparkline import BLOCKS, drawn
+from muse.cli.watch.rates import Rates
 
 
 def test_the_running_second_is_not_counted_yet() -> None:
@@ -69,6 +70,6 @@ def test_history_has_the_newest_part_last() -> None:
 
 def test_sparkline_is_full_at_the_highest_and_shows_the_smallest() -> None:
     """Nothing is a space, one of a million is a stroke, the highest is a full block."""
-    assert sparkline([0, 1, 500_000, 1_000_000], 1_000_000) == " ▁▄█"
-    assert sparkline([3, 3], 3) == "██"
-    assert sparkline([0, 0], 0) == "  "
+    assert drawn([0, 1, 500_000, 1_000_000], BLOCKS, 1_000_000) == " ▁▄█"
+    assert drawn([3, 3], BLOCKS, 3) == "██"
+    assert drawn([0, 0], BLOCKS, 0) == "  "
