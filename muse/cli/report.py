@@ -11,9 +11,9 @@ from pathlib import Path
 
 import click
 
-from muse.cli.output import counted, note
+from muse.cli.output import counted, note, print_json
 from muse.cli.progress import Working
-from muse.cli.repo import open_session, repo_option, session_argument
+from muse.cli.repo import json_option, open_session, repo_option, session_argument
 
 
 @click.command(
@@ -30,8 +30,9 @@ from muse.cli.repo import open_session, repo_option, session_argument
     help="The file to write; one that is there is replaced.",
 )
 @click.option("--svg", "as_svg", is_flag=True, help="Write the diagram alone, as an SVG picture for a document.")
+@json_option("one object with the file, its size and the counts")
 @repo_option
-def report(session: str, output: Path, repo: Path, *, as_svg: bool) -> None:
+def report(session: str, output: Path, repo: Path, *, as_svg: bool, as_json: bool) -> None:
     """Write a page that shows SESSION: who did what and when, and what depends on what.
 
     The page is one file that needs no network. It stays below 3 MB: of a large session it shows counts
@@ -61,6 +62,16 @@ def report(session: str, output: Path, repo: Path, *, as_svg: bool) -> None:
         made_at = datetime.now(UTC).isoformat(timespec="seconds")
         text = report_page(page_data(gathered, made_at=made_at, version=version("muse-op-log")))
     _write(output, text)
+    if as_json:
+        print_json(
+            {
+                "session_id": session,
+                "file": str(output),
+                "size_bytes": len(text.encode()),
+                "ops": gathered.stats.ops,
+                "ops_shown": len(gathered.ops),
+            }
+        )
     shown = "every op by itself" if gathered.density is None else f"{counted(len(gathered.ops), 'op')} by themselves"
     note(f"{output}: {counted(len(text.encode()), 'byte')}, {counted(gathered.stats.ops, 'op')}, {shown}")
 
