@@ -50,9 +50,9 @@ def test_last_entries_come_in_arrival_order(repo: Path, number: int) -> None:
 
 
 def test_every_entry_is_shown_once_while_writers_are_at_work(repo: Path) -> None:
-    """From before the last ten on to the end of the log, through a rebuild and a deletion of the index."""
+    """From before the last ten to the end: 20,000 of four writers, the index rebuilt twice and deleted once."""
     filled(repo, making.entries(30))
-    workers = [making.start_worker("record", repo, "s", name, 300) for name in ("eve", "zoe")]
+    workers = [making.start_worker("record", repo, "s", name, 5_000) for name in ("eve", "kim", "pat", "zoe")]
     with following(repo, "--json") as process:
         shown = lines(process, 10)
         for worker in workers:
@@ -60,19 +60,20 @@ def test_every_entry_is_shown_once_while_writers_are_at_work(repo: Path) -> None
             assert worker.stdin is not None
             worker.stdin.write(b"go\n")
             worker.stdin.flush()
-        shown += lines(process, 100)
-        with OpLog(repo, "s") as log:
-            log.rebuild_index()
-        shown += lines(process, 200)
+        for _ in range(2):
+            shown += lines(process, 3_000)
+            with OpLog(repo, "s") as log:
+                log.rebuild_index()
+        shown += lines(process, 3_000)
         making.drop_index(repo)
-        shown += lines(process, 300)
+        shown += lines(process, 11_000)
     for worker in workers:
         making.pipe_of(worker).read()
         making.end(worker)
 
     arrived = plain_scan.scan_file(making.log_path(repo)).op_ids
     assert [entry["op_id"] for entry in shown] == arrived[20:]
-    assert len(arrived) == 630
+    assert len(arrived) == 20_030
 
 
 def test_filters_and_fields_hold_for_what_arrives(repo: Path) -> None:
