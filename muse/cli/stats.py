@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 _SPARKLINE_WIDTH = 32
+_UNITS = ((86400, "days"), (3600, "hours"), (60, "min"))
 
 
 @click.command(
@@ -91,7 +92,13 @@ def _over_time(found: SessionStats) -> str:
     drawn = _drawn(time.bins)
     each = -(-len(time.bins) // _SPARKLINE_WIDTH) or 1
     rate = f", {(found.ops - 1) * 60 / time.span_s:,.1f} ops/min" if time.span_s > 0 and found.ops > 1 else ""
-    return f"{drawn} ({time.bin_width_s * each:g} s each{rate})"
+    return f"{drawn} ({duration(time.bin_width_s * each)} each{rate})"
+
+
+def duration(seconds: float) -> str:
+    """The largest unit of which there is one at least: 0.5 s, 12 s, 3.4 days."""
+    unit, name = next(((unit, name) for unit, name in _UNITS if seconds >= unit), (1, "s"))
+    return f"{seconds / unit:,.3g} {name}" if seconds / unit < 1000 else f"{seconds / unit:,.0f} {name}"
 
 
 def _drawn(bins: Sequence[int]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from muse.cli.sparkline import sparkline
+from muse.cli.stats import duration
 from muse.core.op_log import OpLog
 from muse.stats import session_stats
 from tests import making
@@ -60,6 +61,22 @@ def test_encoding_without_blocks_gets_ascii(crowd: Path) -> None:
         assert done.returncode == 0
         assert sign in done.stdout.decode(encoding)
         assert b"\\u25" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.25, "0.25 s"),
+        (59, "59 s"),
+        (90, "1.5 min"),
+        (7200, "2 hours"),
+        (8_589_930, "99.4 days"),
+        (1e9, "11,574 days"),
+    ],
+)
+def test_a_sign_of_a_sparkline_stands_for_a_time_that_can_be_read(seconds: float, said: str) -> None:
+    """In the largest unit of which there is one at least."""
+    assert duration(seconds) == said
 
 
 def test_sparkline_draws_the_largest_highest_and_nothing_as_a_blank() -> None:
