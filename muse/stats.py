@@ -14,8 +14,7 @@ from itertools import islice
 from typing import Any
 
 from muse.arrivals import Arrivals
-from muse.core.op_log import Cut, DamagedCheckpointError, InvalidCutError, OpEntry, OpLog, OpLogCheckpoint
-from muse.core.wall_time import parse_time
+from muse.core.op_log import Cut, DamagedCheckpointError, InvalidCutError, OpEntry, OpLog, OpLogCheckpoint, parse_time
 from muse.time_bins import TimeBins
 
 _PROGRESS_EACH_OPS = 1000

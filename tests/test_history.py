@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muse.core import history, index, index_build, sidecar
+from muse.core.history import causal as history
+from muse.core.old_index import index, index_build, sidecar
 from muse.core.op_log import CausalEntry, CausalHistory, OpEntry, OpLog, UnknownOpError
 from muse.core.paging import PageSize
 from tests import making, plain_scan

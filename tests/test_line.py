@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from muse.core.line import decode_plain_lines, parse_object
+from muse.core.entry.codec import decode_plain_lines, parse_object
 from muse.core.op_log import InvalidEntryError, OpLog
 from tests import making, plain_scan
 from tests.making import entry, op_id

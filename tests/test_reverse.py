@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from muse.core.index import SEGMENT_LINES
-from muse.core.log_file import LogFile
+from muse.core.old_index.index import SEGMENT_LINES
 from muse.core.op_log import InvalidArgumentError, OpLog
+from muse.core.storage.log_file import LogFile
 from tests import making, plain_scan
 from tests.making import entries, entry
 from tests.plain_scan import exact_list

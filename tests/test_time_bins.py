@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muse.core.wall_time import parse_time
+from muse.core.op_log import parse_time
 from muse.time_bins import MAX_BINS, TimeBins
 
 MOMENTS = st.datetimes(timezones=st.timezones() | st.just(UTC))

@@ -181,7 +181,7 @@ def _count(tally: Tally, lines: int, added: int) -> None:
 
 
 def _parsed(line: bytes) -> dict[str, Any]:
-    from muse.core.line import parse_object
+    from muse.core.op_log import parse_object
 
     return parse_object(line.strip(_BLANKS))
 

@@ -26,7 +26,7 @@ _MOST_OFFERED = 500
 def complete_sessions(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
     """The ids of the repository's sessions that begin like this."""
     # Not from the public module: this one alone comes at once.
-    from muse.core.session import list_sessions
+    from muse.core.op_log import list_sessions
 
     try:
         return _offered(list_sessions(_repo(context)), begun)
@@ -50,7 +50,7 @@ def _repo(context: click.Context) -> Path:
 
 
 def _names(context: click.Context, begun: str, kind: str) -> list[str]:
-    from muse.core.errors import MuseError
+    from muse.core.op_log import MuseError
 
     # Before an option that lacks its value yet, click leaves the arguments as they are.
     session = context.params.get("session") or next(iter(context.args), None)

@@ -94,7 +94,7 @@ def export_command(session: str, file: Path, repo: Path, *, force: bool, as_json
 
 @contextmanager
 def _destination(file: Path, *, force: bool) -> Iterator[IO[bytes]]:
-    from muse.core.durable import whole_file
+    from muse.core.op_log import whole_file
 
     if str(file) == "-":
         yield sys.stdout.buffer

@@ -94,7 +94,7 @@ def _as_click_exception(failure: Exception) -> click.ClickException | None:
     """What to tell the user about `failure`; None when it is a mistake of this program."""
     if isinstance(failure, click.ClickException):
         return failure
-    from muse.core.errors import AppendError, InvalidSessionIdError, MuseError
+    from muse.core.op_log import AppendError, InvalidSessionIdError, MuseError
 
     if isinstance(failure, InvalidSessionIdError):
         return WrongUsage(str(failure))

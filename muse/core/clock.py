@@ -7,7 +7,7 @@ a higher number (L. Lamport, "Time, Clocks, and the Ordering of Events in a Dist
 from __future__ import annotations
 
 from muse.core.errors import LimitExceededError
-from muse.core.limits import MAX_LAMPORT_TS
+from muse.core.options import MAX_LAMPORT_TS
 
 
 class LamportClock:

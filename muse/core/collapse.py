@@ -3,22 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
-from muse.core.entry import OpEntry
+from muse.core.entry.model import OpEntry, kind_of, total_order
 from muse.domain import StructuredDelta
-
-
-def total_order(entry: OpEntry) -> tuple[int, str, str]:
-    """The sort key that puts entries in the same order on every replica."""
-    return (entry["lamport_ts"], entry["actor_id"], entry["op_id"])
-
-
-def kind_of(domain_op: Mapping[str, Any]) -> str:
-    """The value of `op`; "untyped" where that is no text: the engine gives an operation no other meaning."""
-    kind = domain_op.get("op")
-    return kind if isinstance(kind, str) else "untyped"
 
 
 def collapse(domain: str, entries: Iterable[OpEntry]) -> StructuredDelta:

@@ -25,10 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack
 
-from muse.core.appender import Appender, encode, encoded_as_it_is
-from muse.core.archive import ArchivedFile, ArchiveManifest, export_session, import_session
-from muse.core.arguments import check_name, check_number, check_seconds
-from muse.core.checkpoint import (
+from muse.core.checkpoint.record import (
     Cut,
     OpLogCheckpoint,
     check_cut,
@@ -39,9 +36,10 @@ from muse.core.checkpoint import (
 )
 from muse.core.clock import LamportClock
 from muse.core.collapse import collapse
-from muse.core.durable import exclusive_lock
-from muse.core.entry import OpEntry, make_op_entry
-from muse.core.entry_row import EntryRow, entry_row
+from muse.core.entry.filters import EntryFilters, wanted_by
+from muse.core.entry.model import OpEntry, make_op_entry, parse_op_id
+from muse.core.entry.row import EntryRow, entry_row
+from muse.core.entry.validation import check_name, check_number, check_seconds
 from muse.core.errors import (
     AppendError,
     ArchiveError,
@@ -61,29 +59,36 @@ from muse.core.errors import (
     SyncError,
     UnknownOpError,
 )
-from muse.core.feed import Feed, beginning
-from muse.core.filters import EntryFilters, wanted_by
-from muse.core.findings import Finding, VerifyReport
-from muse.core.following import Follower
-from muse.core.following_async import AsyncFollower
+from muse.core.follow.async_follower import AsyncFollower
+from muse.core.follow.feed import Feed, beginning
+from muse.core.follow.follower import Follower
+from muse.core.follow.position import Positions
 from muse.core.forking import ForkGuard
 from muse.core.handle_lock import HandleLock
-from muse.core.history import CausalEntry, CausalHistory
-from muse.core.index import Index
-from muse.core.index_lookup import op_ids_beginning
-from muse.core.index_query import count, find, totals
-from muse.core.index_question import END, Filter
-from muse.core.limits import DEFAULT_MAX_APPEND_BYTES, MAX_LINE_BYTES, MAX_SNAPSHOT_ID_BYTES
-from muse.core.log_file import LogFile
+from muse.core.history.causal import CausalEntry, CausalHistory
+from muse.core.maintenance.archive import ArchivedFile, ArchiveManifest, export_session, import_session
+from muse.core.maintenance.findings import Finding, VerifyReport
+from muse.core.maintenance.summary import SessionSummary, describe_sessions
+from muse.core.maintenance.verify import verify
+from muse.core.old_index.index import Index
+from muse.core.old_index.index_lookup import op_ids_beginning
+from muse.core.old_index.index_query import count, find, totals
+from muse.core.old_index.index_question import END, Filter
+from muse.core.old_index.sidecar import Progress, Sidecar
+from muse.core.options import DEFAULT_MAX_APPEND_BYTES, MAX_LINE_BYTES, MAX_SNAPSHOT_ID_BYTES
 from muse.core.paging import SMALL_PAGE, WHOLE_PAGE, Pager, PageSize
-from muse.core.position import Positions
-from muse.core.reader import read_entries, read_lines
-from muse.core.scan import parse_op_id
-from muse.core.session import CHECKPOINT_NAME, LOG_NAME, list_sessions, session_folder
-from muse.core.sidecar import Progress, Sidecar
-from muse.core.summary import SessionSummary, describe_sessions
-from muse.core.verify import verify
+from muse.core.storage.durable import exclusive_lock
+from muse.core.storage.log_file import LogFile
+from muse.core.storage.reader import read_entries, read_lines
+from muse.core.storage.session_dir import CHECKPOINT_NAME, LOG_NAME, list_sessions, session_folder
+from muse.core.writer import Appender, encode, encoded_as_it_is
 from muse.domain import StructuredDelta
+
+# Not public names of the log: the commands and the statistics use them, and import nothing else of the engine.
+from muse.core.entry.codec import parse_object as parse_object  # isort: skip # noqa: F401
+from muse.core.entry.model import parse_time as parse_time  # isort: skip # noqa: F401
+from muse.core.maintenance.damage import Damage as Damage  # isort: skip # noqa: F401
+from muse.core.storage.durable import whole_file as whole_file  # isort: skip # noqa: F401
 
 __all__ = [
     "AppendError",

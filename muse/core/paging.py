@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 from muse.core.handle_lock import HandleLock
-from muse.core.index import Index
-from muse.core.index_query import Page, Span, next_page, next_span
-from muse.core.index_question import Filter
-from muse.core.index_reverse import previous_page
-from muse.core.index_row import Place
-from muse.core.log_file import LogFile
-from muse.core.sidecar import Sidecar
+from muse.core.old_index.index import Index
+from muse.core.old_index.index_query import Page, Span, next_page, next_span
+from muse.core.old_index.index_question import Filter
+from muse.core.old_index.index_reverse import previous_page
+from muse.core.old_index.sidecar import Sidecar
+from muse.core.storage.log_file import LogFile
+from muse.core.storage.record import Place
 
 Found = TypeVar("Found")
 Read = Callable[[LogFile, Sequence[Place] | Span], list[Found]]

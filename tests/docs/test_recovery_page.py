@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from muse.core import op_log
-from muse.core.findings import REMEDIES
+from muse.core.maintenance.findings import REMEDIES
 from muse.core.op_log import (
     AppendError,
     ArchiveError,

@@ -27,11 +27,11 @@ from typing import Any
 
 import orjson
 
-from muse.core.checkpoint import read_record
+from muse.core.checkpoint.record import read_record
+from muse.core.entry.codec import decode_line, decode_plain_lines, parse_object
 from muse.core.errors import DamagedCheckpointError, DamagedLineError, InvalidEntryError
-from muse.core.limits import MAX_NESTING
-from muse.core.line import decode_line, decode_plain_lines, parse_object
 from muse.core.op_log import OpLog, OpLogCheckpoint
+from muse.core.options import MAX_NESTING
 from tests import making, plain_scan
 from tests.plain_scan import BOM, Damaged, exact
 from tests.reliability.material import Material, digest_of, make, quick_folder, some_entries

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import muse.core.index
+import muse.core.old_index.index
 from muse.core.op_log import OpEntry, OpLog
 from tests import making, plain_scan
 from tests.making import entry, op_id
@@ -112,9 +112,9 @@ def make(lines: int, segment_lines: int) -> Material:
     """
     entries, real = some_entries(lines)
     covered = lines * 2 // 3
-    before: Any = (muse.core.index.SEGMENT_LINES,)
+    before: Any = (muse.core.old_index.index.SEGMENT_LINES,)
     try:
-        muse.core.index.SEGMENT_LINES = segment_lines
+        muse.core.old_index.index.SEGMENT_LINES = segment_lines
         with quick_folder() as name:
             repo = Path(name)
             with OpLog(repo, "s") as log:
@@ -130,7 +130,7 @@ def make(lines: int, segment_lines: int) -> Material:
                 len(log)
             files = {path.name: path.read_bytes() for path in log.folder.iterdir()}
     finally:
-        (muse.core.index.SEGMENT_LINES,) = before
+        (muse.core.old_index.index.SEGMENT_LINES,) = before
     record = _at_a_fixed_time(files["checkpoint.json"])
     assert set(files) == {"ops.jsonl", "index.db", "checkpoint.json"}
     assert len(plain_scan.scan(files["ops.jsonl"]).entries) == lines

@@ -26,7 +26,7 @@ from functools import cache
 from pathlib import Path
 from typing import ClassVar, cast
 
-import muse.core.verify
+import muse.core.maintenance.verify
 from muse.core.op_log import CheckpointError, DamagedCheckpointError, OpLog, VerifyReport
 from tests import making, plain_scan
 from tests.plain_scan import exact, exact_list
@@ -515,7 +515,7 @@ def sweep_named(name: str) -> Sweep:
 def quiet() -> None:
     """Spare the sweeps what thousands of damaged indexes have to say, and the wait for a living writer's tail."""
     logging.getLogger("muse").setLevel(logging.CRITICAL)
-    muse.core.verify._TAIL_WAIT_SECONDS = 0.0
+    muse.core.maintenance.verify._TAIL_WAIT_SECONDS = 0.0
 
 
 def try_cases(name: str, numbers: Iterable[int]) -> tuple[Counter[str], list[str]]:

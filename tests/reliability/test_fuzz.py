@@ -6,8 +6,8 @@ import zlib
 
 import pytest
 
+from muse.core.entry.codec import decode_line
 from muse.core.errors import DamagedLineError
-from muse.core.line import decode_line
 from tests.reliability import fuzz
 
 

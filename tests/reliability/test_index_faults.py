@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-import muse.core.index
-from muse.core import durable
+import muse.core.old_index.index
 from muse.core.op_log import DamagedCheckpointError, OpLog
+from muse.core.storage import durable
 from tests import making, plain_scan
 from tests.making import entries, entry, op_id
 from tests.reliability import faults
@@ -298,7 +298,7 @@ def test_wal_is_copied_into_the_database_by_one_connection_at_a_time(
     repo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Row 20: while another process holds the folder's lock no WAL checkpoint is run, and nobody waits for it."""
-    monkeypatch.setattr(muse.core.index, "WAL_CHECKPOINT_BYTES", 10_000)
+    monkeypatch.setattr(muse.core.old_index.index, "WAL_CHECKPOINT_BYTES", 10_000)
     wal = index_path(repo).with_name("index.db-wal")
     statements: list[str] = []
     with OpLog(repo, "s") as log:

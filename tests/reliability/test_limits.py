@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from muse.core.entry.codec import decode_line
 from muse.core.errors import DamagedLineError
-from muse.core.limits import DEFAULT_MAX_APPEND_BYTES, MAX_LAMPORT_TS, MAX_LINE_BYTES, MAX_NESTING
-from muse.core.line import decode_line
 from muse.core.op_log import InvalidArgumentError, InvalidSessionIdError, LimitExceededError, OpLog
+from muse.core.options import DEFAULT_MAX_APPEND_BYTES, MAX_LAMPORT_TS, MAX_LINE_BYTES, MAX_NESTING
 from tests import making, plain_scan
 from tests.making import add_bytes, entry, line, op_id
 from tests.reliability import faults

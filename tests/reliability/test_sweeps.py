@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-import muse.core.verify
+import muse.core.maintenance.verify
 from tests.reliability import sweeps
 from tests.reliability.sweeps import SWEEPS
 
@@ -16,7 +16,7 @@ from tests.reliability.sweeps import SWEEPS
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What the sweeps set for themselves, undone afterwards."""
     level = logging.getLogger("muse").level
-    monkeypatch.setattr(muse.core.verify, "_TAIL_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(muse.core.maintenance.verify, "_TAIL_WAIT_SECONDS", 0.0)
     sweeps.quiet()
     yield
     logging.getLogger("muse").setLevel(level)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from muse.core import durable
 from muse.core.op_log import OpLog
+from muse.core.storage import durable
 from tests import making, plain_scan
 from tests.making import add_bytes, entries, entry, line, op_id
 from tests.reliability import faults
@@ -106,7 +106,7 @@ def test_writer_finishes_its_line_and_another_writes_the_same_entries_meanwhile(
         if rest:
             add_bytes(path, rest.pop())
 
-    monkeypatch.setattr("muse.core.appender.time.sleep", others_write)
+    monkeypatch.setattr("muse.core.writer.time.sleep", others_write)
     with OpLog(repo, "s") as log:
         log.append_many(made)
         scanned = making.assert_same_as_scan(log, path)

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from muse.core import history, index, index_build, paging, sidecar
+from muse.core import paging
+from muse.core.history import causal as history
+from muse.core.old_index import index, index_build, sidecar
 
 _NARROW: tuple[tuple[ModuleType, str, Any], ...] = (
     (index, "SEGMENT_LINES", 64),

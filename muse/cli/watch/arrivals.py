@@ -9,12 +9,10 @@ from itertools import islice
 from pathlib import Path
 
 from muse.cli.watch.check import Check
-from muse.cli.watch.damage import Damage
 from muse.cli.watch.findings import Findings
 from muse.cli.watch.rates import MINUTE_S, Rates
 from muse.cli.watch.view import HISTORY_PARTS, ActorView, View
-from muse.core.errors import CheckpointError, LogReplacedError
-from muse.core.op_log import Cut, OpEntry, OpLog, OpLogCheckpoint
+from muse.core.op_log import CheckpointError, Cut, Damage, LogReplacedError, OpEntry, OpLog, OpLogCheckpoint
 
 _MOST_LINES = 200
 """No screen shows more actors or ops than this."""

@@ -10,9 +10,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from muse.core.errors import MuseError
-from muse.core.findings import VerifyReport
-from muse.core.op_log import OpLog
+from muse.core.op_log import MuseError, OpLog, VerifyReport
 
 _MOST_FINDINGS = 20
 _END_WITHIN_S = 2.0

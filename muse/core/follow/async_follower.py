@@ -1,0 +1,103 @@
+"""Following a log in an event loop.
+
+The loop itself only asks for the file's state, a matter of microseconds. Entries are fetched in a thread of
+the loop's default executor: it takes a tenth of a millisecond as a rule, but up to seconds where another
+process holds the index or another thread the handle, and that must not stop the loop.
+"""
+
+# ruff: noqa: PLC0415 - to load asyncio takes a third as long as all of the engine; who follows so has it loaded
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from muse.core.checkpoint.record import Cut
+from muse.core.entry.model import OpEntry
+from muse.core.errors import ClosedLogError
+from muse.core.follow.feed import Feed, Patience
+
+if TYPE_CHECKING:
+    import asyncio
+
+
+class AsyncFollower:
+    """`Follower` for one task of an event loop; made by `OpLog.follow_async`.
+
+    An asynchronous iterator and context manager. Cancelling the task that waits loses no entry: iterate again,
+    or go on later with `follow_async(since=await follower.cut())`. Leaving the context waits until no thread
+    works for it any more, so that the log may be closed.
+    """
+
+    def __init__(self, feed: Feed, timeout: float | None) -> None:
+        self._feed = feed
+        self._timeout = timeout
+        self._stopped = False
+        self._fetching: asyncio.Future[None] | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> OpEntry:
+        import asyncio
+
+        patience = Patience(self._timeout)
+        while not self._stopped and not self._feed.log_is_closed:
+            over = patience.is_over()
+            entry = await self._next_of_arrived()
+            if entry is not None:
+                return entry
+            if not self._feed.is_behind:
+                if over:
+                    break
+                await asyncio.sleep(patience.next_pause())
+        self._stopped = True
+        raise StopAsyncIteration
+
+    async def _next_of_arrived(self) -> OpEntry | None:
+        if self._fetching is not None or self._feed.has_news():
+            try:
+                await self._fetch()
+            except ClosedLogError:
+                self._stopped = True
+        return self._feed.take()
+
+    async def _fetch(self) -> None:
+        import asyncio
+
+        # Its thread can't be cancelled with the task, so what it fetches is kept, and awaited the next time.
+        if self._fetching is None:
+            self._fetching = asyncio.get_running_loop().run_in_executor(None, self._feed.fetch)
+        fetching = self._fetching
+        try:
+            await asyncio.shield(fetching)
+        finally:
+            if fetching.done():
+                self._fetching = None
+
+    def stop(self) -> None:
+        """End the iteration, from any thread or a signal handler; a waiting one ends within 50 ms."""
+        self._stopped = True
+
+    async def cut(self) -> Cut:
+        """The position reached: what was given lies below, what matches and was not given above.
+
+        Raises:
+            ClosedLogError: the log was closed.
+        """
+        import asyncio
+
+        return await asyncio.get_running_loop().run_in_executor(None, self._feed.cut)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        import asyncio
+
+        self.stop()
+        if self._fetching is not None:
+            # What it failed with was of interest to the iteration alone.
+            await asyncio.gather(self._fetching, return_exceptions=True)

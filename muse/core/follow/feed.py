@@ -1,0 +1,152 @@
+"""What a follower is fed with: the entries that arrive, and the position it has reached.
+
+A position is a byte offset, and the log is append-only: whatever befalls the index, what lies below it
+was given and what lies above was not, so each entry comes once. Whether something has arrived is seen by
+a `stat` of the file, which takes two microseconds and no lock. docs/op-log.md, "Following", has the
+figures that speak for this and against a library that watches files.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+
+from muse.core.checkpoint.record import Cut
+from muse.core.entry.model import OpEntry
+from muse.core.errors import InvalidArgumentError
+from muse.core.follow.position import FileState, Positions
+from muse.core.old_index.index_question import Filter
+from muse.core.paging import Pager, PageSize
+from muse.core.storage.reader import read_entries_with_ends
+
+SHORTEST_PAUSE_SECONDS = 0.001
+"""Between two looks, right after an entry."""
+
+LONGEST_PAUSE_SECONDS = 0.05
+"""Between two looks, when nothing has arrived for a while; a stop is noticed at the latest after this."""
+
+_GROWTH = 1.1  # A pause is then about a tenth of the time since the last entry.
+
+
+class Patience:
+    """How long to wait for one entry: in pauses that grow, until a timeout is over."""
+
+    def __init__(self, timeout: float | None) -> None:
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._pause = SHORTEST_PAUSE_SECONDS
+
+    def is_over(self) -> bool:
+        """Whether the timeout is over."""
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def next_pause(self) -> float:
+        """Seconds until the next look."""
+        pause = self._pause
+        self._pause = min(pause * _GROWTH, LONGEST_PAUSE_SECONDS)
+        return pause if self._deadline is None else max(min(pause, self._deadline - time.monotonic()), 0)
+
+
+class Feed:
+    """The entries after one position that match, page by page, as far as they have arrived.
+
+    One thread at a time fetches and takes; any thread may ask for the cut.
+    """
+
+    def __init__(
+        self, pager: Pager, positions: Positions, wanted: Filter, begin: Callable[[], int], size: PageSize
+    ) -> None:
+        """`begin` finds the position to begin at; it may have to wait for the lock or the index."""
+        self._pager = pager
+        self._positions = positions
+        self._wanted = wanted
+        self._begin = begin
+        self._size = size
+        self._fetched: deque[tuple[int, OpEntry]] = deque()
+        # All that matches below the first of these was given; below the second it was fetched, up to the third it
+        # has arrived. None where the beginning is not known yet.
+        self._given: int | None = None
+        self._reached = 0
+        self._arrived = 0
+        # Unlike the state of any file, and of none.
+        self._seen: FileState | None = ()
+
+    @property
+    def log_is_closed(self) -> bool:
+        """Whether the log was closed, so that nothing more can come."""
+        return self._positions.log_is_closed
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether more has arrived than was fetched."""
+        return self._reached < self._arrived
+
+    def start(self) -> None:
+        """Find the position to begin at.
+
+        Raises:
+            InvalidCutError, InvalidArgumentError: there is no such position.
+        """
+        if self._given is None:
+            self._reached = self._arrived = self._given = self._begin()
+
+    def has_news(self) -> bool:
+        """Whether it is worth while to fetch; at the cost of a `stat`, and without waiting for anybody."""
+        if self._fetched:
+            return False
+        return self._given is None or self.is_behind or self._positions.file_state() != self._seen
+
+    def fetch(self) -> None:
+        """Fetch the next page of what has arrived; may wait for the handle's lock or the index.
+
+        Raises:
+            LogReplacedError: the log is no longer the file this handle looked at.
+            ClosedLogError: the log was closed.
+        """
+        self.start()
+        if not self.is_behind:
+            # In this order: what arrives in between looks like news the next time.
+            self._seen = self._positions.file_state()
+            self._arrived = self._pager.end()
+        if self.is_behind:
+            wanted = replace(self._wanted, start=self._reached, stop=self._arrived)
+            found, resume_at = self._pager.page(wanted, read_entries_with_ends, self._size)
+            self._fetched.extend(found)
+            self._reached = self._arrived if resume_at is None else resume_at
+            if not found:
+                self._given = self._reached
+
+    def take(self) -> OpEntry | None:
+        """The next entry that was fetched; None where there is none."""
+        if not self._fetched:
+            return None
+        end, entry = self._fetched.popleft()
+        self._given = end if self._fetched else self._reached
+        return entry
+
+    def cut(self) -> Cut:
+        """The position reached by what was taken: all that matches below it was, and nothing above.
+
+        Raises:
+            ClosedLogError: the log was closed.
+        """
+        return self._positions.cut(self._begin() if self._given is None else self._given)
+
+
+def beginning(positions: Positions, *, from_start: bool, since: Cut | str | None) -> Callable[[], int]:
+    """What finds the position to begin at. That of "from now on" is the size the file has in this moment.
+
+    Raises:
+        InvalidArgumentError: the arguments contradict each other, or one is of the wrong type.
+    """
+    if since is not None:
+        if from_start:
+            raise InvalidArgumentError("from_start: the position is given by `since` already: leave one of them out")
+        if not isinstance(since, (Cut, str)):
+            raise InvalidArgumentError(f"since: must be a Cut or an op_id, not {since!r}")
+        return lambda: positions.after(since)
+    if from_start:
+        return int
+    state = positions.file_state()
+    return lambda: positions.after_lines_below(state[-1] if state else 0)

@@ -1,0 +1,74 @@
+"""Following a log: an iterator over the entries that arrive, which waits for the next one."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from muse.core.checkpoint.record import Cut
+from muse.core.entry.model import OpEntry
+from muse.core.errors import ClosedLogError
+from muse.core.follow.feed import Feed, Patience
+
+
+class Follower:
+    """Entries as they arrive, from any process, in arrival order, each once; made by `OpLog.follow`.
+
+    An iterator for one thread, and a context manager that stops it. While it waits it holds no lock, so
+    the handle may be used meanwhile. Once it has ended it stays so; `follow(since=follower.cut())` goes on.
+    Closing the log ends it.
+    """
+
+    def __init__(self, feed: Feed, timeout: float | None) -> None:
+        self._feed = feed
+        self._timeout = timeout
+        self._stopped = False
+        feed.start()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> OpEntry:
+        patience = Patience(self._timeout)
+        while not self._stopped and not self._feed.log_is_closed:
+            # Asked first: what had arrived when the time was over is still given.
+            over = patience.is_over()
+            entry = self._next_of_arrived()
+            if entry is not None:
+                return entry
+            if not self._feed.is_behind:
+                if over:
+                    break
+                time.sleep(patience.next_pause())
+        self._stopped = True
+        raise StopIteration
+
+    def _next_of_arrived(self) -> OpEntry | None:
+        if self._feed.has_news():
+            try:
+                self._feed.fetch()
+            except ClosedLogError:
+                self._stopped = True
+        return self._feed.take()
+
+    def stop(self) -> None:
+        """End the iteration, from any thread or a signal handler; a waiting one ends within 50 ms."""
+        # A flag, no event: a signal handler may interrupt its own thread while that holds the event's lock.
+        self._stopped = True
+
+    def cut(self) -> Cut:
+        """The position reached: what was given lies below, what matches and was not given above.
+
+        Raises:
+            ClosedLogError: the log was closed.
+        """
+        return self._feed.cut()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

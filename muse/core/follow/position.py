@@ -1,0 +1,68 @@
+"""Positions in a log: a byte offset between two lines, and the cuts and op_ids that name one."""
+
+from __future__ import annotations
+
+import os
+
+from muse.core.checkpoint.record import Cut, check_cut, cut_at
+from muse.core.entry.model import parse_op_id
+from muse.core.errors import InvalidArgumentError
+from muse.core.handle_lock import HandleLock
+from muse.core.old_index.index_query import find
+from muse.core.old_index.sidecar import Sidecar
+from muse.core.storage.log_file import LogFile, end_of_last_line
+
+FileState = tuple[int, ...]
+"""Device, inode and size."""
+
+
+class Positions:
+    """The positions of one handle's log. Takes the handle's lock itself; any thread may ask."""
+
+    def __init__(self, lock: HandleLock, sidecar: Sidecar, log: LogFile, session_id: str) -> None:
+        self._lock = lock
+        self._sidecar = sidecar
+        self._log = log
+        self._session_id = session_id
+
+    @property
+    def log_is_closed(self) -> bool:
+        """Whether the handle was closed."""
+        return self._lock.is_closed
+
+    def file_state(self) -> FileState | None:
+        """What the file is now, by one `stat` and without the lock; None where there is no file."""
+        try:
+            now = os.stat(self._log.path)
+        except FileNotFoundError:
+            return None
+        return now.st_dev, now.st_ino, now.st_size
+
+    def after_lines_below(self, size: int) -> int:
+        """After the last line that ends in the first `size` bytes of the log."""
+        with self._lock:
+            self._sidecar.look()
+            return end_of_last_line(self._log, min(size, self._sidecar.size))
+
+    def after(self, since: Cut | str) -> int:
+        """After a cut, or after the entry with an op_id.
+
+        Raises:
+            InvalidCutError: it is no cut of this log.
+            InvalidArgumentError: the log has no such entry.
+        """
+        with self._lock:
+            self._sidecar.look()
+            if isinstance(since, Cut):
+                return check_cut("since", since, self._sidecar, self._log, self._session_id).byte_offset
+            key = parse_op_id(since)
+            place = self._sidecar.ask(lambda index: find(index, key)) if key and self._sidecar.size else None
+            if place is None:
+                raise InvalidArgumentError(f"since: {self._log.path} has no entry with the op_id {since[:60]!r}")
+            return place.end
+
+    def cut(self, byte_offset: int) -> Cut:
+        """The cut at a position."""
+        with self._lock:
+            self._sidecar.look()
+            return cut_at(self._sidecar, self._session_id, byte_offset)

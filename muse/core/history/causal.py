@@ -1,0 +1,227 @@
+"""Causal history: what an operation depends on, what depends on it, what happened beside it.
+
+An operation names its parents, the operations that its author had seen. Everything here follows from those links
+alone, not from actors, clocks or places in the log: an actor that worked on two branches at once has two. The links
+come from the index; of the log only the lines asked for are read.
+"""
+
+from __future__ import annotations
+
+import uuid
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple, Protocol, TypeVar
+
+from muse.core.entry.model import OpEntry, op_id_bytes, parse_op_id
+from muse.core.errors import UnknownOpError
+from muse.core.history.order import causal_order
+from muse.core.old_index.index import Index
+from muse.core.old_index.index_graph import Graph, children_of, places_at
+from muse.core.old_index.index_query import find
+from muse.core.paging import WHOLE_PAGE
+from muse.core.storage.log_file import LogFile
+from muse.core.storage.reader import read_entries
+from muse.core.storage.record import Place
+
+Answer = TypeVar("Answer")
+
+
+class Ask(Protocol):
+    """Puts a question to an index that covers all that has arrived; `empty` is the answer where that is nothing."""
+
+    def __call__(self, question: Callable[[Index], Answer], empty: Answer, /) -> Answer:
+        """The answer."""
+
+
+class CausalEntry(NamedTuple):
+    """An entry in causal order."""
+
+    entry: OpEntry
+    complete: bool
+    """Whether the log holds everything that it depends on, directly or not."""
+    missing_parent_op_ids: tuple[str, ...]
+    """Those of its own parents that the log does not hold."""
+
+
+class _Order(NamedTuple):
+    offsets: array[int]
+    complete: int
+    """How many of them, from the first on, are complete."""
+    missing: Mapping[int, Sequence[bytes]]
+    """The op_ids of the parents that are missing, by child."""
+
+
+class CausalHistory:
+    """The operations of one log as a graph, as `OpLog.history` hands it out.
+
+    Every call sees what has arrived by then. Of an iterator that is when it is made; the lines are read as it goes.
+    Memory: some 100 bytes for each operation that an answer holds, and for `heads`, `roots` and `concurrent` eight;
+    the entries themselves come in pages.
+    """
+
+    def __init__(self, ask: Ask, log: LogFile) -> None:
+        """`ask` takes the handle's lock for each question; entries are read from `log` inside one."""
+        self._ask = ask
+        self._log = log
+
+    def parents(self, op_id: str) -> list[OpEntry]:
+        """The operations that this one names as its parents and that the log holds, in the order named.
+
+        Raises:
+            UnknownOpError: the log does not hold `op_id`.
+        """
+        return self._about(op_id, self._parents)
+
+    def missing_parents(self, op_id: str) -> list[str]:
+        """The op_ids that this operation names as its parents and that the log does not hold: a replica may.
+
+        Raises:
+            UnknownOpError: the log does not hold `op_id`.
+        """
+
+        def missing(index: Index, place: Place) -> list[str]:
+            return [named for named in self._named(place) if find(index, op_id_bytes(named)) is None]
+
+        return self._about(op_id, missing)
+
+    def children(self, op_id: str) -> list[OpEntry]:
+        """The operations that name this one as a parent, in arrival order.
+
+        Raises:
+            UnknownOpError: the log does not hold `op_id`.
+        """
+
+        def children(index: Index, place: Place) -> list[OpEntry]:
+            found = children_of(index, place.byte_offset, op_id_bytes(op_id))
+            return self._read(places_at(index, found))
+
+        return self._about(op_id, children)
+
+    def ancestors(self, op_id: str) -> Iterator[OpEntry]:
+        """All that this operation depends on, directly or not, in arrival order.
+
+        Raises:
+            UnknownOpError: the log does not hold `op_id`.
+        """
+        return self._at(self._about(op_id, lambda index, place: sorted(Graph(index).ancestors(place.byte_offset))))
+
+    def descendants(self, op_id: str) -> Iterator[OpEntry]:
+        """All that depends on this operation, directly or not, in arrival order.
+
+        Raises:
+            UnknownOpError: the log does not hold `op_id`.
+        """
+        return self._at(self._about(op_id, lambda index, place: sorted(Graph(index).descendants(place.byte_offset))))
+
+    def concurrent(self, op_id: str) -> Iterator[OpEntry]:
+        """All that happened beside this operation: neither depends on the other. In arrival order.
+
+        Raises:
+            UnknownOpError: the log does not hold `op_id`.
+        """
+
+        def beside(index: Index, place: Place) -> array[int]:
+            graph = Graph(index)
+            at = place.byte_offset
+            related = graph.ancestors(at) | graph.descendants(at) | {at}
+            return _offsets(each for each in graph.entries() if each not in related)
+
+        return self._at(self._about(op_id, beside))
+
+    def heads(self) -> Iterator[OpEntry]:
+        """The operations that nothing depends on, in arrival order: what a new operation would name as its parents
+        to come after everything.
+        """
+        return self._at(self._ask(_within_snapshot(lambda graph: _offsets(graph.heads())), array("q")))
+
+    def roots(self) -> Iterator[OpEntry]:
+        """The operations that name no parents, in arrival order."""
+        return self._at(self._ask(_within_snapshot(lambda graph: _offsets(graph.roots())), array("q")))
+
+    def causal_order(self) -> Iterator[CausalEntry]:
+        """Every operation, parents always before children; ties in total order (lamport_ts, actor_id, op_id).
+
+        Operations whose parents are missing come last, with all that depends on them, and are marked: `complete` is
+        False. So are, at the very end and in total order, operations that depend on themselves through others.
+        The same on every replica that holds the same operations.
+        """
+        return self._marked(self._ask(_within_snapshot(_in_causal_order), _Order(array("q"), 0, {})))
+
+    def _marked(self, order: _Order) -> Iterator[CausalEntry]:
+        entries = self._at(order.offsets)
+        for number, (at, entry) in enumerate(zip(order.offsets, entries, strict=True)):
+            named = tuple(str(uuid.UUID(bytes=op_id)) for op_id in order.missing.get(at, ()))
+            yield CausalEntry(entry, number < order.complete, named)
+
+    # -- asking, reading --------------------------------------------------------------------------------
+
+    def _about(self, op_id: str, question: Callable[[Index, Place], Answer]) -> Answer:
+        key = parse_op_id(op_id)
+
+        def ask(index: Index) -> Answer | None:
+            with index.snapshot():
+                place = None if key is None else find(index, key)
+                return None if place is None else question(index, place)
+
+        answer = self._ask(ask, None)
+        if answer is None:
+            raise UnknownOpError(f"{self._log.path}: holds no operation with the op_id {op_id!r}")
+        return answer
+
+    def _parents(self, index: Index, place: Place) -> list[OpEntry]:
+        found = [find(index, op_id_bytes(named)) for named in self._named(place)]
+        return self._read([parent for parent in found if parent is not None])
+
+    def _named(self, place: Place) -> list[str]:
+        (entry,) = read_entries(self._log, [place])
+        return list(dict.fromkeys(entry["parent_op_ids"]))
+
+    def _at(self, offsets: Sequence[int]) -> Iterator[OpEntry]:
+        """The entries at these byte offsets, in their order, page by page; the lock is free in between."""
+        start = 0
+        while start < len(offsets):
+            wanted = offsets[start : start + WHOLE_PAGE.lines]
+            nothing: list[OpEntry] = []
+            page = self._ask(partial(self._page, offsets=wanted), nothing)
+            yield from page
+            start += len(page)
+
+    def _page(self, index: Index, offsets: Sequence[int]) -> list[OpEntry]:
+        """The first entries at these offsets: one at least, and no more than make a page."""
+        place_at = {place.byte_offset: place for place in places_at(index, offsets)}
+        size = 0
+        page: list[Place] = []
+        for at in offsets:
+            size += place_at[at].length
+            if page and size > WHOLE_PAGE.size_bytes:
+                break
+            page.append(place_at[at])
+        return self._read(page)
+
+    def _read(self, places: Sequence[Place]) -> list[OpEntry]:
+        """The entries at these places, in their order; the log is read from front to back."""
+        in_file = sorted(places)
+        entry_at = dict(zip((place.byte_offset for place in in_file), read_entries(self._log, in_file), strict=True))
+        return [entry_at[place.byte_offset] for place in places]
+
+
+def _within_snapshot(question: Callable[[Graph], Answer]) -> Callable[[Index], Answer]:
+    def ask(index: Index) -> Answer:
+        with index.snapshot():
+            return question(Graph(index))
+
+    return ask
+
+
+def _offsets(found: Iterable[int]) -> array[int]:
+    return array("q", found)
+
+
+def _in_causal_order(graph: Graph) -> _Order:
+    offsets = array("q")
+    complete = 0
+    for at, is_complete in causal_order(graph.in_total_order(), graph.parents, graph.missing):
+        offsets.append(at)
+        complete += is_complete
+    return _Order(offsets, complete, graph.missing)

@@ -1,0 +1,1 @@
+"""Whole-session work: verify, export and import, summaries."""

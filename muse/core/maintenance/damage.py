@@ -1,0 +1,59 @@
+"""Damage that can be noticed while lines arrive, without reading the log twice.
+
+A stretch of the log that has as many entries as newlines is sound; only another is judged line by
+line. What is below the point where the watch began is left to a full check.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from muse.core.checkpoint.record import Cut
+from muse.core.storage.log_file import CHUNK_BYTES, LogFile
+from muse.core.storage.scanner import scan_rows
+
+TORN_AFTER_S = 2.0
+"""How long a last line may be without its newline before it is no longer taken for one being written."""
+
+
+class Damage:
+    """Follows one log from cut to cut."""
+
+    def __init__(self, path: Path, cut: Cut) -> None:
+        self._file = LogFile(path, durable_names=False)
+        self._cut = cut
+        self._tail = (0, 0)
+        self._tail_since_s = 0.0
+
+    def close(self) -> None:
+        """Close the log."""
+        self._file.close()
+
+    def lines_up_to(self, cut: Cut) -> list[str]:
+        """What is wrong with the lines between the last cut and this one."""
+        start, stop = self._cut.byte_offset, cut.byte_offset
+        self._file.size()
+        suspect = self._newlines(start, stop) != cut.op_count - self._cut.op_count
+        self._cut = cut
+        if not suspect:
+            return []
+        problems = ((row, row.problem) for row in scan_rows(self._file, start, stop))
+        return [
+            f"damaged line at byte {row.byte_offset:,}, {row.length:,} bytes: {problem[1]}"
+            for row, problem in problems
+            if problem is not None and problem[0] == "damaged"
+        ]
+
+    def torn_tail(self, now_s: float) -> str | None:
+        """The line without a newline at the end, where nobody seems to write it any more."""
+        tail = (self._cut.byte_offset, self._file.size() - self._cut.byte_offset)
+        if tail != self._tail:
+            self._tail, self._tail_since_s = tail, now_s
+        if tail[1] <= 0 or now_s - self._tail_since_s < TORN_AFTER_S:
+            return None
+        return f"torn tail at byte {tail[0]:,}, {tail[1]:,} bytes: its writer died, the next append seals it"
+
+    def _newlines(self, start: int, stop: int) -> int:
+        return sum(
+            self._file.read(at, min(at + CHUNK_BYTES, stop)).count(b"\n") for at in range(start, stop, CHUNK_BYTES)
+        )

@@ -1,0 +1,1 @@
+"""The log as bytes: files, folders, lines. Knows nothing of the index."""

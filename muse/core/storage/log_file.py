@@ -1,0 +1,201 @@
+"""`ops.jsonl` as bytes: the append-only file, opened, measured, read by range, appended to.
+
+Invariants: the file is never truncated and never rewritten; an append is one `write(2)` on an
+`O_APPEND` descriptor and takes no lock. Nothing here knows what a line means.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from muse.core.errors import AppendError, LogReplacedError
+from muse.core.options import MAX_LINE_BYTES
+from muse.core.storage import durable
+from muse.core.storage.session_dir import refuse_way_out
+
+CHUNK_BYTES = 1 << 20
+"""How much a scan reads at a time."""
+
+
+_FOLDERS_OF_OURS = 4  # the session's, op_log, .muse and the one that holds its name
+
+
+OVERSIZED_HEAD_BYTES = 4096
+"""How much is looked at of a line beyond the limit."""
+
+
+class LogFile:
+    """One handle's view of the file. Not safe for several threads at once: its owner locks.
+
+    Nothing is opened or created until it has to be: reading opens what is there, the first append
+    creates file and folders.
+    """
+
+    def __init__(self, path: Path, *, durable_names: bool) -> None:
+        """`durable_names`: the names of new file and folders must survive power loss too."""
+        self.path = path
+        self._path_text = os.fspath(path)
+        self._durable_names = durable_names
+        self._fd = -1
+        self._appendable = False
+        self._identity: tuple[int, int] = (0, 0)
+        self._known_bytes = 0
+
+    def size(self) -> int:
+        """Bytes in the log now; 0 where there is none yet.
+
+        Raises:
+            LogReplacedError: the file this handle had open is gone, another, or shorter than it was.
+        """
+        if self._fd < 0 and not self._open_for_reading():
+            return 0
+        try:
+            now = os.stat(self._path_text)
+        except FileNotFoundError:
+            raise self._replaced("was deleted or moved away") from None
+        if (now.st_dev, now.st_ino) != self._identity:
+            raise self._replaced("was replaced by another file")
+        if now.st_size < self._known_bytes:
+            raise self._replaced(f"was cut from {self._known_bytes} to {now.st_size} bytes")
+        self._known_bytes = now.st_size
+        return now.st_size
+
+    def append(self, data: bytes) -> int:
+        """Append `data` with one write; returns the byte offset at which it begins. `create` comes first.
+
+        Raises:
+            AppendError: not all of it was written; see `durable.append_bytes`.
+        """
+        durable.append_bytes(self._fd, data, self.path)
+        # With O_APPEND the position after a write is the end of one's own bytes, whoever else writes.
+        end = os.lseek(self._fd, 0, os.SEEK_CUR)
+        self._known_bytes = end
+        return end - len(data)
+
+    def create(self) -> None:
+        """Have the file open for appending; it and its folders are created where they are missing.
+
+        Raises:
+            AppendError: it can't be.
+            SyncError: it is there, but its name may not survive power loss.
+        """
+        if not self._appendable:
+            self._open_for_appending()
+
+    def sync(self) -> None:
+        """Make everything appended so far survive power loss; see `durable.sync_file`."""
+        if self._fd >= 0:
+            durable.sync_file(self._fd, self.path)
+
+    def read(self, start: int, stop: int) -> bytes:
+        """The bytes [start, stop), fewer where the file ends before.
+
+        Raises:
+            OSError: the system could not read, such as EIO. It is not corruption and never hidden.
+        """
+        pieces = []
+        while start < stop:
+            try:
+                piece = os.pread(self._fd, min(stop - start, 1 << 30), start)
+            except OSError as error:
+                error.filename = str(self.path)
+                raise
+            if not piece:
+                break
+            pieces.append(piece)
+            start += len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def close(self) -> None:
+        """Close the descriptor. Everything acknowledged is in the kernel already."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+            self._appendable = False
+
+    def _open_for_reading(self) -> bool:
+        # Asked here and not only when the handle was made: the folder may have been laid since.
+        refuse_way_out(self.path.parent)
+        try:
+            self._adopt(os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _open_for_appending(self) -> None:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            durable.make_folders(self.path.parent, durable=self._durable_names)
+            refuse_way_out(self.path.parent)
+            self._adopt(os.open(self.path, flags, 0o666))
+        except OSError as error:
+            raise AppendError(
+                error.errno, f"can't be opened for appending: {error.strerror}", str(self.path)
+            ) from error
+        self._appendable = True
+        if self._durable_names:
+            # The names may be new, made by this handle or by one that does not sync.
+            for folder in self.path.parents[:_FOLDERS_OF_OURS]:
+                durable.sync_folder(folder)
+
+    def _adopt(self, fd: int) -> None:
+        status = os.fstat(fd)
+        identity = (status.st_dev, status.st_ino)
+        if self._fd >= 0:
+            if identity != self._identity:
+                os.close(fd)
+                raise self._replaced("was replaced by another file")
+            os.close(self._fd)
+        self._fd, self._identity = fd, identity
+
+    def _replaced(self, how: str) -> LogReplacedError:
+        return LogReplacedError(
+            f"{self.path}: the log {how} while it was open, at byte {self._known_bytes} as last seen: nothing "
+            "more is read or written through this handle; restore the file, or open the session anew"
+        )
+
+
+def end_of_last_line(log: LogFile, size: int) -> int:
+    """The byte offset after the last newline in the first `size` bytes; 0 where there is none."""
+    while size > 0:
+        start = max(size - CHUNK_BYTES, 0)
+        if newline := log.read(start, size).rfind(b"\n") + 1:
+            return start + newline
+        size = start
+    return 0
+
+
+def split_lines(log: LogFile, start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
+    """Every terminated line in [start, stop) as (byte offset, length, bytes), newline included.
+
+    Reads in chunks. A line longer than `MAX_LINE_BYTES` is given with its true length, but with only
+    its first bytes and no newline, so that memory stays bounded; what follows the last newline is
+    not given at all.
+    """
+    at = start
+    # What has been read of the line at `at`, in pieces: joined only once, however long it is.
+    pieces: list[bytes] = []
+    length = 0
+    while start < stop:
+        chunk = log.read(start, min(start + CHUNK_BYTES, stop))
+        if not chunk:
+            return
+        start += len(chunk)
+        *lines, rest = chunk.split(b"\n")
+        for line in lines:
+            length += len(line) + 1
+            pieces.append(line)
+            if length > MAX_LINE_BYTES:
+                # The same bytes wherever the chunks began: two pieces are more than that in any case.
+                yield at, length, b"".join(pieces[:2])[:OVERSIZED_HEAD_BYTES]
+            else:
+                pieces.append(b"\n")
+                yield at, length, b"".join(pieces)
+            at += length
+            pieces, length = [], 0
+        length += len(rest)
+        # Past the limit nothing more of it is kept than its beginning.
+        if rest and (length <= MAX_LINE_BYTES or not pieces):
+            pieces.append(rest)
