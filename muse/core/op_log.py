@@ -85,10 +85,10 @@ from muse.core.writer import Appender, encode, encoded_as_it_is
 from muse.domain import StructuredDelta
 
 # Not public names of the log: the commands and the statistics use them, and import nothing else of the engine.
-from muse.core.entry.codec import parse_object as parse_object  # isort: skip # noqa: F401
-from muse.core.entry.model import parse_time as parse_time  # isort: skip # noqa: F401
-from muse.core.maintenance.damage import Damage as Damage  # isort: skip # noqa: F401
-from muse.core.storage.durable import whole_file as whole_file  # isort: skip # noqa: F401
+from muse.core.entry.codec import parse_object as parse_object  # isort: skip
+from muse.core.entry.model import parse_time as parse_time  # isort: skip
+from muse.core.maintenance.damage import Damage as Damage  # isort: skip
+from muse.core.storage.durable import whole_file as whole_file  # isort: skip
 
 __all__ = [
     "AppendError",
