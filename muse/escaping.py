@@ -15,12 +15,12 @@ _TO_SHOW = re.compile(f"[{_UNSEEN}]")
 _RAW_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
-def shown(text: str, *, keep: str = "") -> str:
+def escape_for_terminal(text: str, *, keep: str = "") -> str:
     """`text` with every control character, but those in `keep`, as a visible escape of its code."""
     return _TO_SHOW.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
 
 
-def shown_in_json(line: str) -> str:
+def escape_json_for_terminal(line: str) -> str:
     """A line of JSON, equal in value, that is safe on a terminal.
 
     JSON escapes the C0 controls by itself, and what else it could hold raw stands inside strings.

@@ -17,9 +17,9 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 import click
 
-from muse.cli.failures import FOUND_DAMAGE, ends_with
-from muse.cli.output import counted, note, print_json, print_table
-from muse.cli.progress import Working
+from muse.cli.failures import FOUND_DAMAGE, exit_with
+from muse.cli.output import note, pluralize, print_json, print_table
+from muse.cli.progress import ProgressBar
 from muse.cli.repo import json_option, repo_option, session_argument
 
 if TYPE_CHECKING:
@@ -76,15 +76,15 @@ def append(session: str, file: IO[bytes], repo: Path, *, as_json: bool) -> None:
     tally = Tally(session)
     with OpLog(repo, session) as log:
         try:
-            with Working(f"appending to {session}", "bytes") as working:
-                _append_all(log, file, tally, working)
+            with ProgressBar(f"appending to {session}", "bytes") as bar:
+                _append_all(log, file, tally, bar)
         except _BadLine as bad:
             tally.error = {"line": bad.number, "reason": str(bad)}
         except (Exception, KeyboardInterrupt):
-            note(f"{counted(tally.added, 'entry')} appended before this:")
+            note(f"{pluralize(tally.added, 'entry')} appended before this:")
             raise
     _report(tally, as_json=as_json)
-    ends_with(FOUND_DAMAGE if tally.error else 0)
+    exit_with(FOUND_DAMAGE if tally.error else 0)
 
 
 def _report(tally: Tally, *, as_json: bool) -> None:
@@ -96,17 +96,17 @@ def _report(tally: Tally, *, as_json: bool) -> None:
         print_table(("SESSION", *numbers), [row], right=numbers)
     if tally.error:
         note(f"line {tally.error['line']}: {tally.error['reason']}")
-        note(f"stopped there; {counted(tally.lines, 'good line')} before it kept")
+        note(f"stopped there; {pluralize(tally.lines, 'good line')} before it kept")
 
 
-def _append_all(log: OpLog, file: IO[bytes], tally: Tally, working: Working) -> None:
+def _append_all(log: OpLog, file: IO[bytes], tally: Tally, bar: ProgressBar) -> None:
     size_bytes = _size(file)
     done_bytes = 0
     for lines in _batches(file):
         _append_batch(log, lines, tally)
         done_bytes += sum(len(line) for _, line in lines)
         if size_bytes:
-            working(min(done_bytes, size_bytes), size_bytes)
+            bar(min(done_bytes, size_bytes), size_bytes)
 
 
 def _size(file: IO[bytes]) -> int:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from muse.cli.output import counted, note, print_json, print_rows, print_table
-from muse.cli.progress import Working
+from muse.cli.output import note, pluralize, print_json, print_rows, print_table
+from muse.cli.progress import ProgressBar
 from muse.cli.repo import json_option, open_session, repo_option, session_argument
 from muse.describing import description
 
@@ -23,7 +23,7 @@ from muse.describing import description
 def delta(session: str, domain: str, repo: Path, *, as_json: bool) -> None:
     """Collapse what SESSION holds of DOMAIN since its checkpoint, in total order."""
     with open_session(repo, session) as log:
-        with Working(f"collapsing {domain}"):
+        with ProgressBar(f"collapsing {domain}"):
             collapsed = log.to_structured_delta(domain)
         if as_json:
             print_json(collapsed)
@@ -59,4 +59,4 @@ def checkpoint(session: str, snapshot_id: str, repo: Path, *, as_json: bool) -> 
             [(mark["snapshot_id"], mark["op_count"], mark["lamport_ts"], mark["created_at"])],
             right=("COVERS", "HIGHEST LAMPORT"),
         )
-        note(f"{counted(mark['op_count'], 'entry')} covered; what arrives from now on is pending")
+        note(f"{pluralize(mark['op_count'], 'entry')} covered; what arrives from now on is pending")

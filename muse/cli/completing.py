@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muse.cli.repo_folder import found_repo
+from muse.cli.repo_folder import find_repo
 
 if TYPE_CHECKING:
     from muse.core.op_log import OpLog
@@ -46,7 +46,7 @@ def complete_domains(context: click.Context, _parameter: click.Parameter, begun:
 
 def _repo(context: click.Context) -> Path:
     given = context.params.get("repo")
-    return found_repo(Path(given) if given else None)
+    return find_repo(Path(given) if given else None)
 
 
 def _names(context: click.Context, begun: str, kind: str) -> list[str]:

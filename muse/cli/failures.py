@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import click
 
-from muse.escaping import shown
+from muse.escaping import escape_for_terminal
 
 FOUND_DAMAGE: Final = 1
 WRONG_USAGE: Final = 2
@@ -43,7 +43,7 @@ class SystemFailed(click.ClickException):
     exit_code = IO_FAILED
 
 
-def ends_with(exit_code: int) -> None:
+def exit_with(exit_code: int) -> None:
     """End the command quietly with this exit code, unless it is 0."""
     if exit_code:
         click.get_current_context().exit(exit_code)
@@ -87,7 +87,7 @@ def _show(failure: click.ClickException) -> None:
     """Print the message as click does; it may quote names from a log or from the command line."""
     text = StringIO()
     failure.show(text)
-    click.echo(shown(text.getvalue(), keep="\n"), err=True, nl=False)
+    click.echo(escape_for_terminal(text.getvalue(), keep="\n"), err=True, nl=False)
 
 
 def _as_click_exception(failure: Exception) -> click.ClickException | None:
@@ -128,7 +128,7 @@ class _OnStandardError(logging.Handler):
     """Shows what the engine logs: it may name sessions and paths, which are escaped."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(f"{record.levelname.lower()}: {shown(record.getMessage(), keep=chr(10))}", err=True)
+        click.echo(f"{record.levelname.lower()}: {escape_for_terminal(record.getMessage(), keep=chr(10))}", err=True)
 
 
 @contextmanager

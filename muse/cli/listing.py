@@ -22,7 +22,7 @@ from muse.cli.failures import WrongUsage
 from muse.cli.output import Columns, note
 from muse.cli.picking import FIELDS, MISSING, field_names, pick
 from muse.describing import description
-from muse.escaping import shown, shown_in_json
+from muse.escaping import escape_for_terminal, escape_json_for_terminal
 
 if TYPE_CHECKING:
     from muse.core.op_log import OpEntry
@@ -84,7 +84,7 @@ class Listing:
         for entry in entries:
             value = dict(zip(self.fields, self._values(entry, self.fields), strict=True)) if self.fields else entry
             line = orjson.dumps(value).decode()
-            yield shown_in_json(line) if on_terminal else line
+            yield escape_json_for_terminal(line) if on_terminal else line
 
     def _csv_lines(self, entries: Iterator[OpEntry]) -> Iterator[str]:
         import csv
@@ -96,7 +96,7 @@ class Listing:
         writer = csv.writer(text)
         rows: Iterator[Sequence[str]] = (list(map(_cell, self._values(entry, fields))) for entry in entries)
         for row in chain([fields], rows):
-            writer.writerow([shown(cell, keep="\n") for cell in row] if on_terminal else row)
+            writer.writerow([escape_for_terminal(cell, keep="\n") for cell in row] if on_terminal else row)
             yield text.getvalue().removesuffix("\n")
             text.seek(0)
             text.truncate()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from muse.escaping import shown, shown_in_json
+from muse.escaping import escape_for_terminal, escape_json_for_terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,13 +27,16 @@ _WIDEST_COLUMN = 40
 
 def note(text: str) -> None:
     """Say something to the person: on standard error, out of the way of the data."""
-    click.echo(shown(text, keep="\n"), err=True)
+    click.echo(escape_for_terminal(text, keep="\n"), err=True)
 
 
-def counted(number: int, thing: str, things: str = "") -> str:
+def pluralize(number: int, thing: str, things: str = "") -> str:
     """A number with its noun: 1 entry, 2 entries, 1,200 entries."""
     plural = things or (thing[:-1] + "ies" if thing.endswith("y") else thing + "s")
     return f"{number:,} {thing if number == 1 else plural}"
+
+
+counted = pluralize  # the name that muse/cli/exchange.py still uses
 
 
 def print_json(value: Any) -> None:
@@ -41,7 +44,7 @@ def print_json(value: Any) -> None:
     import orjson
 
     line = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
-    sys.stdout.buffer.write(shown_in_json(line.decode()).encode() if sys.stdout.isatty() else line)
+    sys.stdout.buffer.write(escape_json_for_terminal(line.decode()).encode() if sys.stdout.isatty() else line)
     sys.stdout.buffer.flush()
 
 
@@ -78,7 +81,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, rig
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(shown(f"{cell:,}" if isinstance(cell, int) else str(cell))) for cell in row))
+        table.add_row(*(Text(escape_for_terminal(f"{cell:,}" if isinstance(cell, int) else str(cell))) for cell in row))
     out.print(table)
 
 
@@ -93,7 +96,7 @@ class Columns:
         """`narrowest` is how wide each column is at least, 0 where it is left out."""
         from rich.cells import cell_len
 
-        cells = zip(*([shown(cell) for cell in row] for row in (columns, *first)), strict=True)
+        cells = zip(*([escape_for_terminal(cell) for cell in row] for row in (columns, *first)), strict=True)
         widths = [min(_WIDEST_COLUMN, max(map(cell_len, column))) for column in cells]
         self._widths = [max(pair) for pair in zip(widths, narrowest or (0,) * len(widths), strict=True)]
         self._widest = console(sys.stdout).width if sys.stdout.isatty() else 0
@@ -102,7 +105,7 @@ class Columns:
         """One row, or the heading, as a line."""
         from rich.cells import cell_len, set_cell_size
 
-        cells = [shown(cell) for cell in row]
+        cells = [escape_for_terminal(cell) for cell in row]
         padded = [cell + " " * (width - cell_len(cell)) for cell, width in zip(cells, self._widths, strict=True)]
         text = "  ".join(padded).rstrip()
         if self._widest and cell_len(text) > self._widest:

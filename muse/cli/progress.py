@@ -9,7 +9,7 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from muse.escaping import shown
+from muse.escaping import escape_for_terminal
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SHOWN_AFTER_S = 1.0
 
 
-class Working:
+class ProgressBar:
     """Use as a context manager around the work, and as its progress callback: `working(done, total)`.
 
     Work that reports nothing gets a bar that pulses. The callback may come from any thread and only
@@ -26,7 +26,7 @@ class Working:
 
     def __init__(self, what: str, unit: str = "") -> None:
         """`what` is said in front of the bar; `unit` "bytes" shows sizes, else numbers are plain."""
-        self._what = shown(what)
+        self._what = escape_for_terminal(what)
         self._unit = unit
         self._lock = threading.Lock()
         self._bar: Progress | None = None
@@ -39,7 +39,7 @@ class Working:
         if bar is not None:
             bar.update(bar.task_ids[0], completed=done, total=total)
 
-    def __enter__(self) -> Working:
+    def __enter__(self) -> ProgressBar:
         if sys.stderr.isatty():
             self._timer = threading.Timer(_SHOWN_AFTER_S, self._show)
             self._timer.daemon = True
@@ -83,3 +83,6 @@ class Working:
             if not self._ended:
                 self._bar = bar
                 bar.start()
+
+
+Working = ProgressBar  # the name that muse/cli/exchange.py still uses

@@ -9,7 +9,7 @@ import click
 
 from muse.cli.filters import filter_options
 from muse.cli.listing import Listing, listing_options
-from muse.cli.output import counted, note, print_json
+from muse.cli.output import note, pluralize, print_json
 from muse.cli.repo import json_option, open_session, repo_option, session_argument
 
 
@@ -28,7 +28,7 @@ def replay(session: str, repo: Path, *, listing: Listing) -> None:
         mark = log.read_checkpoint()
         listing.print(log.query(since_checkpoint=True))
         since = "no checkpoint yet" if mark is None else f"since checkpoint {mark['snapshot_id']!r}"
-        note(f"{counted(listing.count, 'entry')} pending ({since})")
+        note(f"{pluralize(listing.count, 'entry')} pending ({since})")
         listing.note_unknown_fields()
 
 
@@ -51,7 +51,7 @@ def query(
     """Show the entries of SESSION that fit every option given, in arrival order."""
     with open_session(repo, session) as log:
         listing.print(log.query(**filters, reverse=reverse, limit=limit))
-        note(counted(listing.count, "entry"))
+        note(pluralize(listing.count, "entry"))
         listing.note_unknown_fields()
 
 

@@ -12,7 +12,7 @@ import click
 
 from muse.cli.completing import complete_sessions
 from muse.cli.failures import WrongUsage
-from muse.cli.repo_folder import found_repo
+from muse.cli.repo_folder import find_repo
 
 if TYPE_CHECKING:
     from muse.core.op_log import OpLog
@@ -23,7 +23,7 @@ def repo_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--repo",
         type=click.Path(exists=True, file_okay=False, path_type=Path),
-        callback=lambda _ctx, _param, given: found_repo(given),
+        callback=lambda _ctx, _param, given: find_repo(given),
         metavar="DIR",
         help="The repository folder; default: the nearest upwards that has .muse/, else here.",
     )(command)

@@ -7,7 +7,7 @@ from pathlib import Path
 _MARK = ".muse"
 
 
-def found_repo(given: Path | None) -> Path:
+def find_repo(given: Path | None) -> Path:
     """The repository folder: the one given, else the nearest upwards that has .muse/, else here."""
     if given is not None:
         return given

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import click
 
-from muse.cli.output import counted, note, print_json
-from muse.cli.progress import Working
+from muse.cli.output import note, pluralize, print_json
+from muse.cli.progress import ProgressBar
 from muse.cli.repo import json_option, open_session, repo_option, session_argument
 
 
@@ -46,7 +46,7 @@ def report(session: str, output: Path, repo: Path, *, as_svg: bool, as_json: boo
 
         def step(what: str) -> Callable[[int, int], None]:
             bars.close()
-            return bars.enter_context(Working(f"{what} {session}", "bytes" if what == "verifying" else ""))
+            return bars.enter_context(ProgressBar(f"{what} {session}", "bytes" if what == "verifying" else ""))
 
         gathered = gather(log, step=step, check=not as_svg)
     if as_svg:
@@ -72,8 +72,8 @@ def report(session: str, output: Path, repo: Path, *, as_svg: bool, as_json: boo
                 "ops_shown": len(gathered.ops),
             }
         )
-    shown = "every op by itself" if gathered.density is None else f"{counted(len(gathered.ops), 'op')} by themselves"
-    note(f"{output}: {counted(len(text.encode()), 'byte')}, {counted(gathered.stats.ops, 'op')}, {shown}")
+    shown = "every op by itself" if gathered.density is None else f"{pluralize(len(gathered.ops), 'op')} by themselves"
+    note(f"{output}: {pluralize(len(text.encode()), 'byte')}, {pluralize(gathered.stats.ops, 'op')}, {shown}")
 
 
 def _write(path: Path, text: str) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muse.cli.failures import FOUND_DAMAGE, ends_with
-from muse.cli.output import counted, note, print_json, print_table, tally
+from muse.cli.failures import FOUND_DAMAGE, exit_with
+from muse.cli.output import note, pluralize, print_json, print_table, tally
 from muse.cli.repo import json_option, repo_option
 
 if TYPE_CHECKING:
@@ -62,11 +62,11 @@ def sessions(repo: Path, *, column: str, reverse: bool, as_json: bool) -> None:
         numbers = ("OPS", "PENDING", "OPS/MIN", "LAMPORT", "BYTES")
         columns = ("SESSION", *numbers, "ACTORS", "DOMAINS", "ACTIVE (UTC)", "CHECKPOINT")
         print_table(columns, map(_row, summaries), right=numbers)
-    note(f"{counted(len(summaries), 'session')} in {repo}")
+    note(f"{pluralize(len(summaries), 'session')} in {repo}")
     troubled = [summary for summary in summaries if summary.problem]
     for summary in troubled:
         note(f"session {summary.session_id!r}: {summary.problem}")
-    ends_with(FOUND_DAMAGE if troubled else 0)
+    exit_with(FOUND_DAMAGE if troubled else 0)
 
 
 def _sorted(summaries: list[SessionSummary], column: str, *, reverse: bool) -> list[SessionSummary]:

@@ -15,7 +15,7 @@ from muse.cli.output import note, print_json, print_table
 from muse.cli.picking import FIELDS
 from muse.cli.repo import json_option, open_session, repo_option, session_argument
 from muse.describing import description
-from muse.escaping import shown
+from muse.escaping import escape_for_terminal
 
 if TYPE_CHECKING:
     from muse.core.op_log import OpEntry, OpLog
@@ -52,7 +52,7 @@ def show(session: str, op_id: str, repo: Path, *, as_json: bool) -> None:
     _print_entry(entry, where)
     _print_relatives("PARENT", parents)
     for missing_id in missing:
-        click.echo(f"parent {shown(missing_id)} is not in this log")
+        click.echo(f"parent {escape_for_terminal(missing_id)} is not in this log")
     _print_relatives("CHILD", children)
     if not children:
         note("nothing depends on it yet")
@@ -100,8 +100,8 @@ def _print_entry(entry: OpEntry, where: dict[str, int] | None) -> None:
     ]
     for name, value in rows:
         if value:
-            click.echo(shown(f"{name:<13}{value}"))
-    click.echo(shown(_as_json(entry["domain_op"], indent=2), keep="\n"))
+            click.echo(escape_for_terminal(f"{name:<13}{value}"))
+    click.echo(escape_for_terminal(_as_json(entry["domain_op"], indent=2), keep="\n"))
 
 
 def _as_json(value: Any, *, indent: int | None = None) -> str:

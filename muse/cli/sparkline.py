@@ -22,9 +22,9 @@ def sparkline(numbers: Sequence[int], levels: str, width: int) -> str:
     """At most `width` signs, each for as many numbers; a blank is 0, the highest sign the largest sum."""
     each = -(-len(numbers) // width) or 1
     sums = [sum(numbers[start : start + each]) for start in range(0, len(numbers), each)]
-    return drawn(sums, levels, max(sums, default=0))
+    return draw_levels(sums, levels, max(sums, default=0))
 
 
-def drawn(numbers: Sequence[int], levels: str, highest: int) -> str:
+def draw_levels(numbers: Sequence[int], levels: str, highest: int) -> str:
     """One sign for each number; a blank is 0, the highest sign `highest`."""
     return "".join(levels[(number * len(levels) - 1) // max(highest, number)] if number else " " for number in numbers)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from muse.cli.output import counted, note, print_json, print_table, tally
-from muse.cli.progress import Working
+from muse.cli.output import note, pluralize, print_json, print_table, tally
+from muse.cli.progress import ProgressBar
 from muse.cli.repo import json_option, open_session, repo_option, session_argument
 from muse.cli.sparkline import levels_for, sparkline
-from muse.escaping import shown
+from muse.escaping import escape_for_terminal
 
 if TYPE_CHECKING:
     from muse.stats import SessionStats
@@ -47,8 +47,8 @@ def stats(session: str, repo: Path, *, top: int, show_all: bool, as_json: bool) 
     """
     from muse.stats import session_stats
 
-    with open_session(repo, session) as log, Working(f"reading {session}") as working:
-        found = session_stats(log, progress=working)
+    with open_session(repo, session) as log, ProgressBar(f"reading {session}") as bar:
+        found = session_stats(log, progress=bar)
     if as_json:
         print_json(found.to_dict())
         return
@@ -64,10 +64,10 @@ def stats(session: str, repo: Path, *, top: int, show_all: bool, as_json: bool) 
 
 def _print_session(found: SessionStats) -> None:
     time = found.wall_time
-    causal = f"{counted(found.roots, 'root')}, {found.joins:,} with two parents or more"
+    causal = f"{pluralize(found.roots, 'root')}, {found.joins:,} with two parents or more"
     rows = [
         ("session", found.session_id),
-        ("ops", f"{found.ops:,} in {counted(found.size_bytes, 'byte')}"),
+        ("ops", f"{found.ops:,} in {pluralize(found.size_bytes, 'byte')}"),
         ("pending", "unknown" if found.pending is None else f"{found.pending:,}"),
         ("checkpoint", found.checkpoint["snapshot_id"] if found.checkpoint else "none"),
         ("lamport", f"{found.min_lamport_ts} to {found.max_lamport_ts}" if found.ops else "-"),
@@ -82,7 +82,7 @@ def _print_session(found: SessionStats) -> None:
         ),
     ]
     for name, value in rows:
-        click.echo(shown(f"{name:<12}{value}"))
+        click.echo(escape_for_terminal(f"{name:<12}{value}"))
 
 
 def _over_time(found: SessionStats) -> str:
@@ -149,7 +149,7 @@ def _print_part(
     click.echo()
     print_table(columns, rows, right=("OPS", "SHARE"))
     if most is not None and number > most:
-        click.echo(f"and {counted(number - most, f'more {what}')}; --all shows them")
+        click.echo(f"and {pluralize(number - most, f'more {what}')}; --all shows them")
 
 
 def _first(values: Mapping[str, Value], most: int | None) -> list[tuple[str, Value]]:

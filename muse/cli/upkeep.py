@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muse.cli.failures import FOUND_DAMAGE, ends_with
-from muse.cli.output import counted, note, print_json, print_table
-from muse.cli.progress import Working
+from muse.cli.failures import FOUND_DAMAGE, exit_with
+from muse.cli.output import note, pluralize, print_json, print_table
+from muse.cli.progress import ProgressBar
 from muse.cli.repo import json_option, open_session, repo_option, session_argument
 
 if TYPE_CHECKING:
@@ -31,13 +31,13 @@ def verify(session: str, repo: Path, *, as_json: bool) -> None:
 
     Ends with exit code 1 when something is damaged. Nothing is changed on disk.
     """
-    with open_session(repo, session) as log, Working(f"verifying {session}", "bytes") as working:
-        report = log.verify(progress=working)
+    with open_session(repo, session) as log, ProgressBar(f"verifying {session}", "bytes") as bar:
+        report = log.verify(progress=bar)
     if as_json:
         print_json(report.to_dict())
     else:
         _print(report)
-    ends_with(0 if report.ok else FOUND_DAMAGE)
+    exit_with(0 if report.ok else FOUND_DAMAGE)
 
 
 def _print(report: VerifyReport) -> None:
@@ -50,12 +50,12 @@ def _print(report: VerifyReport) -> None:
         )
     hidden = sum(report.counts.values()) - len(report.findings)
     if hidden > 0:
-        note(f"{counted(hidden, 'further finding')} not shown")
+        note(f"{pluralize(hidden, 'further finding')} not shown")
     if report.pending_tail_bytes:
-        note(f"the last {counted(report.pending_tail_bytes, 'byte')} are a line still being written")
+        note(f"the last {pluralize(report.pending_tail_bytes, 'byte')} are a line still being written")
     note(
-        f"{report.log_path}: {counted(report.size_bytes, 'byte')}, {counted(report.lines, 'line')}, "
-        f"{counted(report.entries, 'entry')}: {_verdict(report)}"
+        f"{report.log_path}: {pluralize(report.size_bytes, 'byte')}, {pluralize(report.lines, 'line')}, "
+        f"{pluralize(report.entries, 'entry')}: {_verdict(report)}"
     )
 
 
@@ -91,8 +91,8 @@ def rebuild_index(session: str, repo: Path, *, as_json: bool) -> None:
     """
     with open_session(repo, session) as log:
         started = time.monotonic()
-        with Working(f"indexing {session}", "bytes") as working:
-            log.rebuild_index(progress=working)
+        with ProgressBar(f"indexing {session}", "bytes") as bar:
+            log.rebuild_index(progress=bar)
         elapsed_s = time.monotonic() - started
         size_bytes = log.path.stat().st_size if log.path.exists() else 0
         if as_json:

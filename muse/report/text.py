@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from muse.escaping import shown
+from muse.escaping import escape_for_terminal
 from muse.report.limits import TEXT_LETTERS
 
 
@@ -12,5 +12,5 @@ def brief(text: str, letters: int = TEXT_LETTERS) -> str:
     A character that turns the writing direction would make the page say what the entry does not, and XML has
     no way to hold a control character at all.
     """
-    visible = shown(text[: letters + 1])
+    visible = escape_for_terminal(text[: letters + 1])
     return visible if len(visible) <= letters else visible[: letters - 1] + "…"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from muse.cli.output import counted, tally
-from muse.escaping import shown, shown_in_json
+from muse.cli.output import pluralize, tally
+from muse.escaping import escape_for_terminal, escape_json_for_terminal
 from tests import making
 from tests.cli.running import (
     ESCAPE,
@@ -172,24 +172,24 @@ def test_every_control_character_is_shown_as_its_code() -> None:
     codes = [*range(0x20), *range(0x7F, 0xA0), 0x200B, 0x2028, 0x202E, 0x2066, 0xFEFF, 0xD800]
 
     for code in codes:
-        assert shown(chr(code)).isascii()
-        assert shown(chr(code)).isprintable()
-    assert shown("a\nb", keep="\n") == "a\nb"
-    assert shown("naïve 音 \U0001d11e [x]") == "naïve 音 \U0001d11e [x]"
+        assert escape_for_terminal(chr(code)).isascii()
+        assert escape_for_terminal(chr(code)).isprintable()
+    assert escape_for_terminal("a\nb", keep="\n") == "a\nb"
+    assert escape_for_terminal("naïve 音 \U0001d11e [x]") == "naïve 音 \U0001d11e [x]"
 
 
 def test_json_for_a_terminal_is_equal_in_value() -> None:
     """Only the spelling changes."""
     text = json.dumps("".join(map(chr, range(0x20, 0x2100))), ensure_ascii=False)
 
-    assert json.loads(shown_in_json(text)) == json.loads(text)
-    assert not set(map(chr, range(0x7F, 0xA0))) & set(shown_in_json(text))
+    assert json.loads(escape_json_for_terminal(text)) == json.loads(text)
+    assert not set(map(chr, range(0x7F, 0xA0))) & set(escape_json_for_terminal(text))
 
 
 def test_counts_are_said_with_their_noun() -> None:
     """One entry, two entries, a thousand with a comma."""
-    assert [counted(number, "entry") for number in (0, 1, 1200)] == ["0 entries", "1 entry", "1,200 entries"]
-    assert counted(2, "process", "processes") == "2 processes"
+    assert [pluralize(number, "entry") for number in (0, 1, 1200)] == ["0 entries", "1 entry", "1,200 entries"]
+    assert pluralize(2, "process", "processes") == "2 processes"
 
 
 def test_tally_names_the_largest_and_counts_the_rest() -> None:

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from muse.cli import progress
-from muse.cli.progress import Working
+from muse.cli.progress import ProgressBar
 
 
 class Terminal(io.StringIO):
@@ -24,12 +24,12 @@ def work(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, *, shown_after_s:
     monkeypatch.setattr("sys.stderr", stream)
     monkeypatch.setattr(progress, "_SHOWN_AFTER_S", shown_after_s)
     monkeypatch.setenv("TERM", "xterm")
-    with Working("verifying \x1b[31m[b]it[/b]", "bytes") as working:
+    with ProgressBar("verifying \x1b[31m[b]it[/b]", "bytes") as bar:
         deadline = time.monotonic() + 10
         while "kB" not in stream.getvalue() and shown_after_s < 1 and time.monotonic() < deadline:
-            working(500, 2000)
+            bar(500, 2000)
             time.sleep(0.01)
-        working(2000, 2000)
+        bar(2000, 2000)
     return stream.getvalue()
 
 
@@ -50,8 +50,8 @@ def test_nothing_is_drawn_where_there_is_no_terminal(monkeypatch: pytest.MonkeyP
     """A log file of standard error stays clean."""
     monkeypatch.setattr("sys.stderr", stream := io.StringIO())
     monkeypatch.setattr(progress, "_SHOWN_AFTER_S", 0.0)
-    with Working("verifying") as working:
+    with ProgressBar("verifying") as bar:
         time.sleep(0.05)
-        working(1, 2)
+        bar(1, 2)
 
     assert stream.getvalue() == ""

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muse.cli.failures import FOUND_DAMAGE, ends_with
-from muse.cli.output import counted, print_json
+from muse.cli.failures import FOUND_DAMAGE, exit_with
+from muse.cli.output import pluralize, print_json
 from muse.cli.repo import json_option
-from muse.escaping import shown
+from muse.escaping import escape_for_terminal
 
 if TYPE_CHECKING:
     from muse.cli.demo.trace import Edit
@@ -95,7 +95,7 @@ def demo(
         raise click.UsageError("--seconds and --speed max exclude each other: max records all edits.")
 
     def tell(text: str) -> None:
-        click.echo(shown(text, keep="\n"), err=as_json)
+        click.echo(escape_for_terminal(text, keep="\n"), err=as_json)
 
     from muse.cli.demo.stage import Stage
     from muse.cli.demo.story import Story
@@ -111,7 +111,7 @@ def demo(
     happened = story.run()
     if as_json:
         print_json(happened)
-    ends_with(0 if happened["ok"] else FOUND_DAMAGE)
+    exit_with(0 if happened["ok"] else FOUND_DAMAGE)
 
 
 def _ticks_per_s() -> int:
@@ -157,7 +157,7 @@ def _material(traces: Sequence[Path], speed: float, seconds: float) -> tuple[lis
     actors = {edit.actor_id for edit in edits}
     if len(actors) > _MOST_ACTORS:
         raise click.UsageError(
-            f"these edits are by {counted(len(actors), 'actor')}, each of which would be a process; "
+            f"these edits are by {pluralize(len(actors), 'actor')}, each of which would be a process; "
             f"at most {_MOST_ACTORS} are possible."
         )
     return edits, _of_domains(apart, edits), material

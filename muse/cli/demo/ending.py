@@ -9,7 +9,7 @@ from pathlib import Path
 from shlex import quote
 
 from muse.cli.demo.stage import Recorded, Stage
-from muse.cli.output import counted
+from muse.cli.output import pluralize
 
 
 def say_what_happened(
@@ -26,13 +26,13 @@ def say_what_happened(
     processes = len({edit.actor_id for edit in recorded.plan})
     tell("")
     if failed:
-        tell(f"{counted(len(failed), 'check')} FAILED. Please report this, with the files below:")
+        tell(f"{pluralize(len(failed), 'check')} FAILED. Please report this, with the files below:")
         for what in failed:
             tell(f"   {what}")
     else:
         tell(
             f"In {elapsed_s:.1f} seconds, every check held. What happened: "
-            f"{counted(processes, 'process', 'processes')} appended to one\n"
+            f"{pluralize(processes, 'process', 'processes')} appended to one\n"
             "file, each edit as it occurred. In the middle of it a commit was prepared: what had arrived by\n"
             "then became one delta a domain, and a checkpoint marks it. What arrived later is pending. A\n"
             "replica that was written apart was merged, and both are equal now. The index was lost, and\n"

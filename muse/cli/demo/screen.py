@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from muse.cli.output import console, tally
-from muse.escaping import shown
+from muse.escaping import escape_for_terminal
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -59,10 +59,10 @@ def _table(elapsed_s: float, actors: Mapping[str, int], domains: Mapping[str, in
     total = sum(domains.values())
     table.add_row(Text(f"{elapsed_s:.1f} s, {working} at work", "bold"), Text(f"{total:,}", "bold"))
     for name, count in sorted(domains.items()):
-        table.add_row(Text(f"domain {shown(name)}", "cyan"), Text(f"{count:,}", "cyan"))
+        table.add_row(Text(f"domain {escape_for_terminal(name)}", "cyan"), Text(f"{count:,}", "cyan"))
     largest = sorted(actors.items(), key=lambda item: (-item[1], item[0]))
     for name, count in largest[:_MOST_ACTORS]:
-        table.add_row(Text(f"  {shown(name)}"), Text(f"{count:,}"))
+        table.add_row(Text(f"  {escape_for_terminal(name)}"), Text(f"{count:,}"))
     if rest := largest[_MOST_ACTORS:]:
         table.add_row(Text(f"  and {len(rest)} more"), Text(f"{sum(count for _, count in rest):,}"))
     return table

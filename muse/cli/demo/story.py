@@ -22,11 +22,11 @@ from muse.cli.demo.plan import PlannedEdit, free_edits, planned, write_plans
 from muse.cli.demo.players import Player, Players
 from muse.cli.demo.screen import Screen
 from muse.cli.demo.stage import Recorded, Stage
-from muse.cli.output import counted, tally
-from muse.cli.progress import Working
+from muse.cli.output import pluralize, tally
+from muse.cli.progress import ProgressBar
 from muse.core.op_log import OpEntry, OpLog
 from muse.describing import description
-from muse.escaping import shown
+from muse.escaping import escape_for_terminal
 
 _POLL_S = 0.05
 _CUT_SHARE = 0.6
@@ -94,9 +94,8 @@ class Story:
         actors = list(dict.fromkeys(edit.actor_id for edit in plan))
         pace = "as fast as they can" if stage.rate is None else f"about {stage.rate:g} edits a second each"
         self.tell(f"1. Recording session {stage.session_id!r}: {stage.material}.")
-        self.tell(
-            f"   {counted(len(plan), 'edit')} by {counted(len(actors), 'actor')}, each in a process of its own, {pace}."
-        )
+        numbers = f"{pluralize(len(plan), 'edit')} by {pluralize(len(actors), 'actor')}"
+        self.tell(f"   {numbers}, each in a process of its own, {pace}.")
         if len(domains) == 1:
             self.tell(f"   They are all of one domain, {domains[0]}: so there is one delta below, not two.")
         with tempfile.TemporaryDirectory(prefix="muse-demo-plan-") as name, Players(Path(name)) as players:
@@ -146,7 +145,7 @@ class Story:
     def _check_recording(self, log: OpLog, recorded: Recorded) -> None:
         entries = plain_entries(log.path)
         self.checks.claim(
-            f"{counted(recorded.acknowledged, 'entry')} acknowledged; as many in file and index",
+            f"{pluralize(recorded.acknowledged, 'entry')} acknowledged; as many in file and index",
             holds=recorded.acknowledged == len(recorded.plan) == len(entries) == len(log),
         )
         self.checks.claim("every edit is there once, as it was made", holds=as_planned(entries, recorded.plan))
@@ -161,7 +160,7 @@ class Story:
         """Say what the cut gave, and hold it against the lines below it."""
         cut, mark = recorded.cut, recorded.mark
         self.tell("")
-        self.tell(f"2. Meanwhile, with {counted(cut.op_count, 'entry')} in the log, a cut was taken there.")
+        self.tell(f"2. Meanwhile, with {pluralize(cut.op_count, 'entry')} in the log, a cut was taken there.")
         covered = in_total_order(plain_entries(log.path, cut.byte_offset))
         for domain, delta in recorded.deltas.items():
             self.tell(f"   delta {domain}: {delta['summary']}")
@@ -171,10 +170,10 @@ class Story:
             )
         self.tell(
             f"   Checkpoint {mark['snapshot_id']} marks the cut; "
-            f"{counted(recorded.arrived_meanwhile, 'edit')} arrived between cut and checkpoint."
+            f"{pluralize(recorded.arrived_meanwhile, 'edit')} arrived between cut and checkpoint."
         )
         self.checks.claim(
-            f"the checkpoint covers {counted(mark['op_count'], 'entry')}, those of the cut",
+            f"the checkpoint covers {pluralize(mark['op_count'], 'entry')}, those of the cut",
             holds=mark["op_count"] == cut.op_count == len(covered),
         )
 
@@ -185,10 +184,10 @@ class Story:
         pending = log.replay_since_checkpoint()
         late = sum(entry["lamport_ts"] <= recorded.mark["lamport_ts"] for entry in pending)
         self.tell("")
-        self.tell(f"3. Pending, for the next commit: {counted(len(pending), 'entry')}, such as")
+        self.tell(f"3. Pending, for the next commit: {pluralize(len(pending), 'entry')}, such as")
         for entry in pending[:3]:
             kind, address, what = description(entry["domain_op"])
-            self.tell(shown(f"   {entry['lamport_ts']:>7}  {entry['actor_id']}: {kind} {address} {what}"))
+            self.tell(escape_for_terminal(f"   {entry['lamport_ts']:>7}  {entry['actor_id']}: {kind} {address} {what}"))
         if late:
             self.tell(f"   {late:,} of them have a timestamp no higher than the checkpoint's: late, not lost.")
         after = plain_entries(log.path)[recorded.cut.op_count :]
@@ -202,14 +201,14 @@ class Story:
         stage = self.stage
         self.tell("")
         self.tell("4. All that time somebody worked apart, on a replica of the session in another folder.")
-        with OpLog(stage.repo_apart, stage.session_id) as other, Working("merging") as working:
+        with OpLog(stage.repo_apart, stage.session_id) as other, ProgressBar("merging") as bar:
             known = len(other) - recorded.acknowledged_apart
             self.tell(
-                f"   It began with {counted(known, 'entry')} of ours and made "
-                f"{counted(recorded.acknowledged_apart, 'entry')} of its own."
+                f"   It began with {pluralize(known, 'entry')} of ours and made "
+                f"{pluralize(recorded.acknowledged_apart, 'entry')} of its own."
             )
-            came = log.merge(other, progress=working)
-            went = other.merge(log, progress=working)
+            came = log.merge(other, progress=bar)
+            went = other.merge(log, progress=bar)
             again = log.merge(other) + other.merge(log)
             self.tell(f"   Merged both ways: {came:,} came, {went:,} went.")
             lines = plain_entries(log.path)
@@ -219,7 +218,7 @@ class Story:
                 "each got what it lacked, and merging again adds nothing",
                 holds=(came, went, again) == (recorded.acknowledged_apart, len(recorded.plan) - known, 0),
             )
-            self.checks.claim(f"both hold the same {counted(len(ours), 'entry')}", holds=ours == theirs)
+            self.checks.claim(f"both hold the same {pluralize(len(ours), 'entry')}", holds=ours == theirs)
             # Only the first replica has a checkpoint: its delta is what is pending, the other's is all.
             self.checks.claim(
                 "the deltas of both are what a plain scan gives, in every domain",
@@ -245,18 +244,18 @@ class Story:
     def rebuild(self, log: OpLog, before: dict[str, Any]) -> None:
         """Make the index anew and ask it what the old one was asked."""
         started = time.monotonic()
-        with Working("indexing", "bytes") as working:
-            log.rebuild_index(progress=working)
+        with ProgressBar("indexing", "bytes") as bar:
+            log.rebuild_index(progress=bar)
         self.tell(f"   Rebuilt from the log in {time.monotonic() - started:.2f} s: {tally(log.domains())}.")
         self.checks.claim("the new index answers as the old one did", holds=_answers(log) == before)
 
     def verify(self, log: OpLog) -> int:
         """Check everything there is to check."""
-        with Working("verifying", "bytes") as working:
-            report = log.verify(progress=working)
+        with ProgressBar("verifying", "bytes") as bar:
+            report = log.verify(progress=bar)
         number = sum(report.counts.values())
         self.checks.claim(
-            f"verify read {counted(report.entries, 'entry')} and found {number or 'nothing'}",
+            f"verify read {pluralize(report.entries, 'entry')} and found {number or 'nothing'}",
             holds=report.ok and not number,
         )
         for finding in report.findings[:5]:

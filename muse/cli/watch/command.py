@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muse.cli.failures import WrongUsage, ends_with
+from muse.cli.failures import WrongUsage, exit_with
 from muse.cli.repo import open_session, repo_option
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def watch(session: str, interval_s: float, repo: Path) -> None:
     if not is_usable():
         instead = f"muse op-log tail -f {quote(session)}"
         raise WrongUsage(f"watch draws on a terminal, and this is none that it can use; try: {instead}")
-    ends_with(_watch(repo, session, interval_s))
+    exit_with(_watch(repo, session, interval_s))
 
 
 def _watch(repo: Path, session: str, interval_s: float) -> int:

@@ -12,11 +12,11 @@ from rich.cells import cell_len, set_cell_size
 from rich.filesize import decimal
 from rich.text import Text
 
-from muse.cli.output import counted, tally
-from muse.cli.sparkline import BLOCKS, drawn
+from muse.cli.output import pluralize, tally
+from muse.cli.sparkline import BLOCKS, draw_levels
 from muse.cli.watch.view import HISTORY_PARTS, ActorView, View
 from muse.describing import description
-from muse.escaping import shown
+from muse.escaping import escape_for_terminal
 
 KEYS = "q quit  v verify"
 
@@ -46,10 +46,10 @@ def _head(view: View, width: int) -> list[Text]:
     mark = view.checkpoint
     since = "no checkpoint yet" if mark is None else f"since checkpoint {mark['snapshot_id']!r}"
     pending = "pending unknown: see findings" if view.pending is None else f"{view.pending:,} pending, {since}"
-    actors = counted(len(view.actors) + view.more_actors, "actor")
-    domains = f"{counted(len(view.domains), 'domain')}: {tally(view.domains)}" if view.domains else "no domains"
+    actors = pluralize(len(view.actors) + view.more_actors, "actor")
+    domains = f"{pluralize(len(view.domains), 'domain')}: {tally(view.domains)}" if view.domains else "no domains"
     return [
-        _line(f"{view.session_id}  {counted(view.ops, 'op')}, {_rate(view.rate_10s)}/s", width, "bold"),
+        _line(f"{view.session_id}  {pluralize(view.ops, 'op')}, {_rate(view.rate_10s)}/s", width, "bold"),
         _line(pending, width, "yellow" if view.pending else ""),
         _line(f"{actors}; {domains}; Lamport {view.max_lamport_ts:,}; {decimal(view.size_bytes)}", width),
     ]
@@ -60,7 +60,7 @@ def _findings(view: View, width: int, most: int) -> list[Text]:
     if not found:
         return [_line("no findings since the watch began", width, "green")]
     hidden = f" ({len(found) - most} earlier not shown)" if len(found) > most else ""
-    title = _line(f"{counted(len(found), 'finding')}{hidden}:", width, "bold red")
+    title = _line(f"{pluralize(len(found), 'finding')}{hidden}:", width, "bold red")
     return [title, *(_line(f" {what}", width, "red") for what in found[-most:])]
 
 
@@ -85,7 +85,7 @@ def _actors(view: View, width: int, lines: int) -> list[Text]:
 
 def _actor_cells(actor: ActorView, highest: int) -> list[str]:
     rates = _rate(actor.rate_10s), _rate(actor.rate_60s)
-    return [actor.actor_id, f"{actor.ops:,}", *rates, drawn(actor.history, BLOCKS, highest)]
+    return [actor.actor_id, f"{actor.ops:,}", *rates, draw_levels(actor.history, BLOCKS, highest)]
 
 
 def _newest(view: View, width: int, lines: int) -> list[Text]:
@@ -121,13 +121,13 @@ def _row(cells: Sequence[str], columns: Sequence[_Column], width: int, style: st
 
 
 def _fitted(cell: str, column: _Column) -> str:
-    text = _cut(shown(cell), column.width)
+    text = _cut(escape_for_terminal(cell), column.width)
     space = " " * (column.width - cell_len(text))
     return space + text if column.right else text + space
 
 
 def _line(text: str, width: int, style: str = "") -> Text:
-    return Text(_cut(shown(text).rstrip(), width), style)
+    return Text(_cut(escape_for_terminal(text).rstrip(), width), style)
 
 
 def _cut(text: str, width: int) -> str:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from muse.cli.sparkline import BLOCKS, drawn
+from muse.cli.sparkline import BLOCKS, draw_levels
 from muse.cli.watch.rates import Rates
 
 
@@ -70,6 +70,6 @@ def test_history_has_the_newest_part_last() -> None:
 
 def test_sparkline_is_full_at_the_highest_and_shows_the_smallest() -> None:
     """Nothing is a space, one of a million is a stroke, the highest is a full block."""
-    assert drawn([0, 1, 500_000, 1_000_000], BLOCKS, 1_000_000) == " ▁▄█"
-    assert drawn([3, 3], BLOCKS, 3) == "██"
-    assert drawn([0, 0], BLOCKS, 0) == "  "
+    assert draw_levels([0, 1, 500_000, 1_000_000], BLOCKS, 1_000_000) == " ▁▄█"
+    assert draw_levels([3, 3], BLOCKS, 3) == "██"
+    assert draw_levels([0, 0], BLOCKS, 0) == "  "
