@@ -78,7 +78,7 @@ def wheel(session: nox.Session) -> None:
 def notebooks(session: nox.Session) -> None:
     """Hand entries over to pandas and Polars, and look at what they make of them."""
     session.install("-e", ".", *DEV, *NOTEBOOKS)
-    session.run("python", "-m", "pytest", "-q", "-n0", "tests/test_notebooks.py", *session.posargs)
+    session.run("python", "-m", "pytest", "-q", "-n0", "tests/entry/test_row.py", *session.posargs)
 
 
 @nox.session

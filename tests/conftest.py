@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,3 +69,14 @@ def traces() -> Path:
     if not making.TRACES.is_dir():
         pytest.skip("the recorded traces (../shared/data) are not here")
     return making.TRACES
+
+
+@pytest.fixture(scope="session")
+def strace() -> str:
+    """The strace program, where there is one that may trace."""
+    program = shutil.which("strace")
+    if program is None:
+        pytest.skip("needs strace")
+    if subprocess.run([program, "-o", os.devnull, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("strace may not trace here")
+    return program

@@ -72,6 +72,11 @@ def in_mount_namespace(script: str, *arguments: Path) -> list[str]:
     return prefix
 
 
+def read_only(folder: Path) -> list[str]:
+    """A command prefix that runs a process for which `folder` is on a read-only file system."""
+    return in_mount_namespace('mount --bind "$0" "$0" && mount -o remount,ro,bind "$0"', folder)
+
+
 def acknowledged(told: Told) -> list[str]:
     """The op_ids of all appends and batches that returned."""
     found = []

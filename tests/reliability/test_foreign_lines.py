@@ -12,7 +12,7 @@ from muse.core.op_log import InvalidEntryError, OpLog
 from tests import making, plain_scan
 from tests.making import add_bytes, entries, entry, line, op_id
 from tests.reliability.faults import filled
-from tests.test_log_file import FOREIGN
+from tests.samples import FOREIGN
 
 
 def in_place_of_text(number: int, value: bytes) -> bytes:

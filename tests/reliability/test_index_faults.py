@@ -16,10 +16,10 @@ import muse.core.old_index.index
 from muse.core.op_log import DamagedCheckpointError, OpLog
 from muse.core.storage import durable
 from tests import making, plain_scan
+from tests.index.test_index import SPOILED, rows_of_views
 from tests.making import entries, entry, op_id
 from tests.reliability import faults
 from tests.reliability.faults import errors, failing, filled, killed_at, run_child
-from tests.test_index import SPOILED, rows_of_views
 
 
 def index_path(repo: Path, session: str = "s") -> Path:

@@ -16,8 +16,7 @@ from muse.core.op_log import MuseError, OpLog, describe_sessions, list_sessions
 from tests import making, plain_scan
 from tests.making import entry
 from tests.reliability import faults
-from tests.reliability.faults import errors, filled, run_child
-from tests.test_index import read_only
+from tests.reliability.faults import errors, filled, read_only, run_child
 
 NOBODY = 65_534
 

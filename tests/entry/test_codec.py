@@ -15,7 +15,7 @@ from muse.core.op_log import InvalidEntryError, OpLog
 from tests import making, plain_scan
 from tests.making import entry, op_id
 from tests.plain_scan import exact, exact_list
-from tests.test_entry import JSON
+from tests.samples import JSON
 
 DAMAGE: dict[str, bytes] = {
     "a duplicate key": b'{"a":1,"a":1}',

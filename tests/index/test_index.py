@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import sqlite3
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +19,7 @@ from muse.core.op_log import OpLog, list_sessions
 from tests import making, plain_scan
 from tests.making import entries, entry, op_id
 from tests.plain_scan import exact_list
+from tests.reliability.faults import read_only
 
 
 def index_path(repo: Path, session: str = "s") -> Path:
@@ -366,17 +366,6 @@ def test_a_read_only_place_is_read_without_an_index_and_appends_say_so(repo: Pat
         assert "ead-only" in found["error"][1] or "ermission" in found["error"][1]
         after = making.tree(repo)
         assert {name: data for name, data in after.items() if "index.db-" not in name} == before
-
-
-def read_only(folder: Path) -> list[str]:
-    """A command prefix that runs a process for which `folder` is on a read-only file system."""
-    if not sys.platform.startswith("linux") or shutil.which("unshare") is None:
-        pytest.skip("needs Linux's unshare to mount a folder read-only")
-    script = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
-    prefix = ["unshare", "--mount", "sh", "-c", script, str(folder)]
-    if os.spawnvp(os.P_WAIT, prefix[0], [*prefix, "true"]) != 0:
-        pytest.skip("needs the right to mount (root)")
-    return prefix
 
 
 def test_a_read_only_index_beside_a_writable_log_stops_nothing(repo: Path) -> None:

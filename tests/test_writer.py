@@ -1,4 +1,4 @@
-"""The Lamport clock: above all there is, never twice, wall time orders nothing (guarantee 8)."""
+"""The clock of the write path: above every timestamp in the log, never given twice (guarantee 8)."""
 
 from __future__ import annotations
 

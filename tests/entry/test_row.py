@@ -1,4 +1,4 @@
-"""The hand-over to tables: uniform rows, and what pandas and Polars make of them where they are installed."""
+"""Rows for tables: all of one form, and what pandas and Polars make of them if they are installed."""
 
 from __future__ import annotations
 

@@ -16,17 +16,6 @@ from tests import making, plain_scan
 from tests.making import entries, entry, op_id
 
 
-@pytest.fixture(scope="module")
-def strace(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The strace program, where there is one that may trace."""
-    program = shutil.which("strace")
-    if program is None:
-        pytest.skip("needs strace")
-    if subprocess.run([program, "-o", os.devnull, "true"], check=False, capture_output=True).returncode:
-        pytest.skip("strace may not trace here")
-    return program
-
-
 def trace(strace: str, calls: str, output: Path, *more: str) -> list[str]:
     """A command prefix that writes the named system calls of a worker, with paths, to `output`."""
     return [strace, "-f", "-y", "-s", "0", "-e", f"trace={calls}", *more, "-o", str(output)]

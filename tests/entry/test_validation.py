@@ -22,6 +22,7 @@ from muse.core.op_log import InvalidEntryError, LimitExceededError, OpLog, make_
 from tests import making, plain_scan
 from tests.making import entry, fresh_repo, op_id
 from tests.plain_scan import exact, exact_list
+from tests.samples import JSON
 
 # A version 1 UUID; fixed, since the workers of a test run must collect the same tests.
 UUID1 = "2d58b822-e701-11f1-aacf-02fc00000001"
@@ -352,20 +353,6 @@ def test_a_hidden_second_reference_is_written_in_full(log: OpLog) -> None:
     shared = [1, {"a": 2}]
     log.append(entry(1, domain_op={"op": "x", "one": shared, "two": shared}))
     assert log.read_all()[0]["domain_op"] == {"op": "x", "one": [1, {"a": 2}], "two": [1, {"a": 2}]}
-
-
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**63 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: (
-        st.lists(inner, max_size=5)
-        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=5)
-    ),
-    max_leaves=25,
-)
 
 
 @given(

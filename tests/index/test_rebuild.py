@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from muse.core.op_log import OpLog
 from tests import making, plain_scan
 from tests.making import entries, entry
-from tests.test_log_file import PIECES
+from tests.samples import PIECES
 
 
 @given(PIECES)

@@ -8,14 +8,12 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from muse.core.op_log import LogReplacedError, MuseError, OpLog, VerifyReport
 from tests import making, plain_scan
 from tests.making import add_bytes, entries, entry, line, op_id
 from tests.plain_scan import exact_list
-
-BOM = b"\xef\xbb\xbf"
+from tests.samples import FOREIGN, NULS, PIECES
 
 
 def assert_reported(report: VerifyReport, scanned: plain_scan.PlainScan) -> None:
@@ -113,7 +111,6 @@ def test_a_record_glued_to_a_torn_fragment_costs_that_line_alone(log: OpLog) -> 
     assert_reported(log.verify(), scanned)
 
 
-NULS = b"\x00" * 4096
 PLACES: dict[str, list[bytes]] = {
     "at the tail": [line(entry(1)), line(entry(2)), NULS],
     "at the tail, ended": [line(entry(1)), line(entry(2)), NULS + b"\n"],
@@ -142,29 +139,6 @@ def test_a_run_of_nuls_is_skipped_and_reported(log: OpLog, place: str) -> None:
     assert set(before.op_ids) <= set(scanned.op_ids)
     assert log.path.read_bytes().startswith(data)
     assert_reported(log.verify(), scanned)
-
-
-FOREIGN: dict[str, bytes] = {
-    "CRLF": line(entry(1)).replace(b"\n", b"\r\n") + line(entry(2)).replace(b"\n", b"\r\n"),
-    "a BOM": BOM + line(entry(1)) + line(entry(2)),
-    "blank lines": b"\n\n" + line(entry(1)) + b"\n \t\r\n" + line(entry(2)) + b"\n",
-    "null, array, number and text lines": b"null\n[]\n" + line(entry(1)) + b"5\n" + line([entry(1)]) + b'"x"\n',
-    "unknown keys": line(entry(1, v=2, tags=["a"])) + line({"first": 0, **entry(2)}),
-    "other key order": line(dict(reversed(entry(1).items()))),
-    "a line separator in a text": line(entry(1, domain_op={"op": "a\u2028b\u2029c\x85d\x0b\x0ce\x1c"})).replace(
-        b"\\u2028", "\u2028".encode()
-    ),
-    "a missing field": line({key: value for key, value in entry(1).items() if key != "intent_id"}) + line(entry(2)),
-    "a field of the wrong kind": line(entry(1, lamport_ts="1")) + line(entry(2, lamport_ts=2.0)) + line(entry(3)),
-    "a timestamp out of range": line(entry(1, lamport_ts=2**53)) + line(entry(2, lamport_ts=-1)) + line(entry(3)),
-    "an op_id that is no canonical UUID4": line(entry(1, op_id="1")) + line(entry(2, op_id=op_id(2).upper())),
-    "an op_id said twice": line(entry(1)) + line(entry(2)) + line(entry(1)) + line(entry(2)),
-    "an op_id said twice in other spelling": line(entry(1)) + line(dict(reversed(entry(1).items()))) + line(entry(2)),
-    "an op_id with two contents": line(entry(1)) + line(entry(1, actor_id="eve")) + line(entry(2)),
-    "UTF-16": "".join(line(entry(n)).decode() for n in (1, 2)).encode("utf-16") + b"\n" + line(entry(3)),
-    "Latin-1": line(entry(1, actor_id="X")).replace(b'"X"', b'"J\xfcrgen"') + line(entry(2)),
-    "lone carriage returns": line(entry(1)).replace(b"\n", b"\r") + line(entry(2)) + line(entry(3)),
-}
 
 
 @pytest.mark.parametrize("name", FOREIGN)
@@ -198,18 +172,6 @@ def test_the_foreign_examples_hold_what_their_names_say() -> None:
         assert plain_scan.scan(FOREIGN[name]).damaged == [], name
     assert b"\xe2\x80\xa8" in FOREIGN["a line separator in a text"]
     assert len(plain_scan.scan(FOREIGN["an op_id with two contents"]).conflicts) == 1
-
-
-PIECES = st.lists(
-    st.one_of(
-        st.integers(1, 6).map(lambda number: line(entry(number))),
-        st.integers(1, 6).map(lambda number: line(entry(number, actor_id="eve"))),
-        st.integers(1, 6).flatmap(lambda number: st.integers(0, 200).map(lambda size: line(entry(number))[:size])),
-        st.sampled_from([b"\n", b"\r\n", b" ", b"\x00", NULS, b"{", b"}", b"null\n", BOM, b"{}\n", b"\xff", b"[\n"]),
-        st.binary(max_size=30),
-    ),
-    max_size=12,
-)
 
 
 @given(PIECES, PIECES)
