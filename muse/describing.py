@@ -1,7 +1,6 @@
-"""An operation in three words for people: its kind, where, what.
+"""A short description of an operation for people: its kind, its address, and what changed.
 
-The log gives an operation no meaning, so nothing here may rely on a field: any JSON object has a
-description.
+The log gives operations no meaning, so no field is required: any JSON object gets a description.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ _LONGEST = 100
 
 
 def description(domain_op: Mapping[str, Any]) -> tuple[str, str, str]:
-    """(kind, address, what), each "" where the operation has none."""
+    """Return (kind, address, what); a part that the operation does not have is ""."""
     kind = _text(domain_op.get("op", ""))
     describe = _WHAT.get(kind, _anything)
     return kind, _text(domain_op.get("address", "")), _short(describe(domain_op))

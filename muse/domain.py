@@ -1,10 +1,10 @@
 """The typed operations that a domain records, and the delta they collapse into.
 
-Every operation is a plain JSON object tagged by `op`. `address` names the place inside the domain's
-document ("note:12", "src/app.py"); `position` counts from 0 within the address, None where order has
-no meaning; a `content_id` is the hash under which the domain stores the content.
+Every operation is a plain JSON object. Its `op` field says which kind it is. `address` names a place inside
+the domain's document, such as "note:12" or "src/app.py". `position` counts from 0 within the address, and is
+None if order has no meaning there. A `content_id` is the hash under which the domain stores the content.
 
-The op log stores any JSON object as `domain_op`: these types serve domain plugins and type checkers.
+The op log accepts any JSON object as `domain_op`. These types are for domain plugins and type checkers.
 """
 
 from typing import Any, Literal, NotRequired
@@ -55,7 +55,7 @@ class MoveOp(TypedDict):
 
 
 class ReplaceOp(TypedDict):
-    """Content at `address` gives way to other content."""
+    """Content at `address` is replaced by other content."""
 
     op: Literal["replace"]
     address: str
@@ -99,11 +99,11 @@ class PatchOp(TypedDict):
 
 
 DomainOp = InsertOp | DeleteOp | MoveOp | ReplaceOp | MutateOp | PatchOp
-"""An operation of one of the six kinds, told apart by `op`."""
+"""An operation of any of the six kinds; its `op` field says which."""
 
 
 class StructuredDelta(TypedDict):
-    """What one domain hands to a commit: its operations in total order, and a summary by kind."""
+    """What a commit receives from one domain: its operations in total order, and how many there are of each kind."""
 
     domain: str
     ops: list[DomainOp]

@@ -1,7 +1,7 @@
 """Statistics of one session: who did what, when, and what depends on what.
 
-`session_stats` reads the log once, through the public API. Its memory depends on how many actors, domains and kinds
-of op there are, and on what is open causally (`muse.arrivals`), not on the number of ops.
+`session_stats` reads the log once, through the public API. Its memory depends on the number of actors, domains, kinds
+of op and causal heads (`muse.arrivals`), not on the number of ops.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class ActorStats:
     domains: dict[str, int]
     """Ops by domain, most first."""
     first_created_at: str | None
-    """The earliest `created_at`, as it stands in the log; None where none is a time."""
+    """The earliest `created_at`, as written in the log; None if no `created_at` is a valid time."""
     last_created_at: str | None
-    """The latest `created_at`."""
+    """The latest `created_at`; None if no `created_at` is a valid time."""
     min_lamport_ts: int
     max_lamport_ts: int
     bins: tuple[int, ...]
@@ -54,25 +54,25 @@ class DomainStats:
 
 @dataclass(frozen=True)
 class WallTime:
-    """When ops were made by their `created_at`, which is informational: nothing is ordered by it."""
+    """When ops were made, according to their `created_at`. Nothing is ordered by this field."""
 
     first_created_at: str | None
-    """The earliest, as it stands in the log; None where none is a time."""
+    """The earliest `created_at`, as written in the log; None if no `created_at` is a valid time."""
     last_created_at: str | None
-    """The latest."""
+    """The latest `created_at`; None if no `created_at` is a valid time."""
     span_s: float
-    """Seconds between the two."""
+    """Seconds from the earliest to the latest."""
     bins_start: str | None
     """When the first bin begins, ISO 8601 in UTC."""
     bin_width_s: float
     bins: tuple[int, ...]
     """Ops in each bin; at most `muse.time_bins.MAX_BINS`."""
     missing: int
-    """Ops whose `created_at` is empty; in no bin."""
+    """Ops whose `created_at` is empty; they are not in any bin."""
     unparsable: int
-    """Ops whose `created_at` is no ISO 8601 time; in no bin."""
+    """Ops whose `created_at` is not an ISO 8601 time; they are not in any bin."""
     out_of_order: int
-    """Ops made before another that had arrived earlier."""
+    """Ops with a `created_at` before the latest `created_at` that had arrived earlier."""
 
 
 @dataclass(frozen=True)
@@ -84,35 +84,35 @@ class SessionStats:
     size_bytes: int
     """Bytes of the log up to the cut."""
     checkpoint: OpLogCheckpoint | None
-    """The most recent checkpoint; None where none was made, or where `problem` says why not."""
+    """The most recent checkpoint; None if there is none, or if it is damaged (see `problem`)."""
     pending: int | None
-    """Ops up to the cut that arrived after the checkpoint; None where the checkpoint can't be used."""
+    """Ops up to the cut that arrived after the checkpoint; None if the checkpoint is damaged."""
     problem: str | None
-    """What is wrong with the checkpoint, and what to do."""
+    """What is wrong with the checkpoint and what to do about it; None if nothing is."""
     actors: dict[str, ActorStats]
     """By actor_id, most ops first."""
     domains: dict[str, DomainStats]
     """By name, most ops first."""
     kinds: dict[str, int]
-    """Ops by kind, most first; an op without an `op` text is "untyped"."""
+    """Ops by kind, most first; an op whose `op` field is missing or not a string is "untyped"."""
     min_lamport_ts: int
-    """The lowest timestamp; 0 where there is no op."""
+    """The lowest Lamport timestamp; 0 if there is no op."""
     max_lamport_ts: int
-    """The highest timestamp; 0 where there is no op."""
+    """The highest Lamport timestamp; 0 if there is no op."""
     wall_time: WallTime
     late: int
-    """Ops that arrived with a timestamp below the highest that had arrived before."""
+    """Ops whose timestamp is below the highest timestamp that had arrived before them."""
     concurrent: int
-    """Ops that arrived while something was in the log that is none of their ancestors."""
+    """Ops that arrived while the log already held an op that is not one of their ancestors."""
     roots: int
     """Ops without parents."""
     joins: int
     """Ops with two parents or more."""
     missing_parents: int
-    """Ops of which a parent had not arrived before them."""
+    """Ops that arrived before one of their parents did."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As a JSON-able dict."""
+        """Return the statistics as a dict that can be written as JSON."""
         return asdict(self)
 
 
@@ -123,21 +123,21 @@ def session_stats(
     upto: Cut | None = None,
     observe: Callable[[OpEntry], None] | None = None,
 ) -> SessionStats:
-    """Read the log once and say what it holds.
+    """Read the log once and return its statistics.
 
     Args:
-        log: the session; it is only read, and writers may go on.
-        progress: called with (ops read, ops in all).
-        upto: a cut of this log, None for what has arrived by now.
-        observe: called with each entry, for who wants more of them than numbers from the same pass.
+        log: the session. It is only read; others may append to it meanwhile.
+        progress: called with (ops read, total ops).
+        upto: count only up to this cut; None means everything that has arrived by now.
+        observe: called with each entry, so that a caller can collect more in the same pass.
 
     Raises:
-        InvalidCutError: `upto` is of another session, or lies beyond the end of the log.
+        InvalidCutError: `upto` belongs to another session, or lies beyond the end of the log.
     """
     cut = log.cut()
     if upto is not None:
         if upto.session_id != cut.session_id or upto.byte_offset > cut.byte_offset or upto.op_count > cut.op_count:
-            raise InvalidCutError(f"upto: {upto} is no cut of session {log.session_id!r}: take a cut from this log")
+            raise InvalidCutError(f"upto: {upto} is not a cut of session {log.session_id!r}: take a cut from this log")
         cut = upto
     tally = _Tally(log)
     for number, entry in enumerate(islice(log, cut.op_count), start=1):
@@ -152,7 +152,7 @@ def session_stats(
 
 
 class _Span:
-    """The earliest and the latest time of some ops, with their texts."""
+    """The earliest and the latest time of some ops, each with the text it was parsed from."""
 
     def __init__(self) -> None:
         self.first: tuple[datetime, str] | None = None
@@ -172,13 +172,13 @@ class _Span:
 
 
 class _Share:
-    """What is counted of one actor, one domain, or all."""
+    """The counts for one actor, for one domain, or for the whole session."""
 
     def __init__(self) -> None:
         self.ops = 0
         self.kinds: Counter[str] = Counter()
         self.others: Counter[str] = Counter()
-        """The domains of an actor, the actors of a domain."""
+        """For an actor, ops by domain; for a domain, ops by actor."""
         self.lowest: int | None = None
         self.highest = 0
         self.span = _Span()
@@ -192,7 +192,7 @@ class _Share:
 
 
 class _Tally:
-    """Everything that is counted in the one pass."""
+    """All counters of the single pass over the log."""
 
     def __init__(self, log: OpLog) -> None:
         self._log = log

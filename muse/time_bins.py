@@ -1,8 +1,8 @@
-"""Counting events over wall time in one pass, without knowing beforehand how long they last.
+"""Counts of events over wall time, made in one pass without knowing the time span beforehand.
 
-A bin is as wide as a power of two of milliseconds and begins at a multiple of its width. Where the
-bins would become more than the limit, two and two of them are joined: each event is counted once,
-wherever it falls, and memory depends on the limit alone.
+A bin's width is a power of two in milliseconds, and it begins at a multiple of its width. When there would be more
+than `MAX_BINS` bins, the width doubles and neighbouring bins are merged. So each event is counted exactly once, and
+memory is bounded.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 MAX_BINS = 64
-"""How many bins there are at most; from the 65th millisecond on there are never fewer than half as many."""
+"""The most bins there can be. A span of more than 64 ms always has at least half as many."""
 
 
 class TimeBins:
@@ -48,15 +48,15 @@ class TimeBins:
             self._counts[name] = joined
 
     def start(self) -> datetime | None:
-        """When the first bin begins, in UTC; None where nothing was counted."""
+        """When the first bin begins, in UTC; None if nothing was counted."""
         if self._lowest is None:
             return None
-        # The first bin of the year 1 may begin before it.
+        # A bin of year 1 may begin before the earliest time that datetime can hold.
         since_epoch = timedelta(milliseconds=self._lowest * self.width_ms)
         return _EPOCH + max(since_epoch, datetime.min.replace(tzinfo=UTC) - _EPOCH)
 
     def counts(self, name: Hashable) -> tuple[int, ...]:
-        """How many events of this name fell into each bin, from the first bin of all names to the last."""
+        """How many events of this name fell into each bin. All names get the same bins."""
         if self._lowest is None:
             return ()
         found = self._counts.get(name, Counter())

@@ -1,6 +1,6 @@
 """The `muse` command.
 
-Only click is imported to show a help text: each command imports the engine, and rich, when it runs.
+A help text imports only click. Each command imports the engine and rich when it runs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The groups `muse` and `muse op-log`: which commands there are."""
+"""The command groups `muse` and `muse op-log`, with all their commands."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ def main() -> None:
 
 @main.group(
     "op-log",
-    short_help="Record, read and look after op logs.",
+    short_help="Record, read and maintain op logs.",
     epilog="\b\n"
     "Exit codes:\n"
     "  0  fine\n"
     "  1  damage or bad data found\n"
-    "  2  wrong usage, a session that does not exist too\n"
+    "  2  wrong usage, or no such session\n"
     "  3  input/output error\n"
     "\n"
     "\b\n"
-    "Example: see it all at work, then look at what it made.\n"
+    "Example: record a sample session and see what can be done with it.\n"
     "  muse op-log demo",
 )
 def op_log() -> None:
-    """Record, read and look after the op logs of live edit sessions.
+    """Record, read and maintain the op logs of live edit sessions.
 
-    A session's log is DIR/.muse/op_log/SESSION/ops.jsonl, where DIR is --repo, else the nearest
-    folder upwards that has .muse/, else the current one.
+    A session's log is DIR/.muse/op_log/SESSION/ops.jsonl. DIR is the folder given with --repo, else the nearest
+    folder upwards that contains .muse/, else the current folder.
     """
 
 

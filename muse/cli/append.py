@@ -1,11 +1,11 @@
-"""The command `append`: JSON lines from a file or a pipe become entries.
+"""The command `append`: append JSON lines from a file or a pipe to a session.
 
-The input is taken in batches, one write each, but a batch never waits for input that is not there
-yet: what a slow writer has sent is in the log before more is asked for. Each line is good or bad by
-itself; the first bad one ends the work, and everything before it stays.
+The input is appended in batches, one write each. A batch never waits for input that has not come yet, so a line from
+a slow writer is in the log before more input is read. The command stops at the first bad line. All lines before it
+stay in the log.
 """
 
-# ruff: noqa: PLC0415 - the engine is imported when it is needed, so that a help text comes at once
+# ruff: noqa: PLC0415 - the engine is imported only when used, so that --help is fast
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ _OPTIONAL = ("parent_op_ids", "intent_id", "reservation_id")
 
 @dataclass
 class Tally:
-    """How far an append came: what is counted here is in the log."""
+    """What has been appended so far. Everything counted here is in the log."""
 
     session_id: str
     lines: int = 0
-    """Lines of input taken, blank ones left out."""
+    """Lines of input appended or already there; blank lines are not counted."""
     added: int = 0
     already_there: int = 0
     error: dict[str, Any] | None = field(default=None)
-    """{"line": number from 1, "reason": text} of the bad line that ended it."""
+    """The bad line at which the command stopped: {"line": number from 1, "reason": text}."""
 
 
-class _BadLine(Exception):  # noqa: N818 - a verdict on the input, never shown as an exception
+class _BadLine(Exception):  # noqa: N818 - always caught here; it reports bad input
     def __init__(self, number: int, reason: str) -> None:
         super().__init__(reason)
         self.number = number
@@ -56,7 +56,7 @@ class _BadLine(Exception):  # noqa: N818 - a verdict on the input, never shown a
 @click.command(
     short_help="Append JSON lines from a file or a pipe.",
     epilog="\b\n"
-    "Examples: what was recorded elsewhere; one edit, the rest filled in.\n"
+    "Examples: edits recorded elsewhere; one edit without the fields that are filled in.\n"
     "  muse op-log append demo edits.jsonl\n"
     """  echo '{"actor_id": "ada", "domain": "code", "domain_op": {"op": "x"}}' | muse op-log append demo""",
 )
@@ -65,11 +65,12 @@ class _BadLine(Exception):  # noqa: N818 - a verdict on the input, never shown a
 @json_option("one object: session_id, lines, added, already_there and error (line, reason; null if none)")
 @repo_option
 def append(session: str, file: IO[bytes], repo: Path, *, as_json: bool) -> None:
-    """Append the JSON lines of FILE, or of standard input, to SESSION, which is made if need be.
+    """Append the JSON lines of FILE, or of standard input, to SESSION. SESSION is created if it does not exist.
 
-    A line is a whole entry (it has an op_id), or just actor_id, domain and domain_op, with
-    parent_op_ids, intent_id and reservation_id if wanted: the rest is filled in. At a bad line it
-    stops, names its number and reason, and ends with exit code 1; the lines before it stay.
+    A line is either a whole entry, which has an op_id, or an object with actor_id, domain and domain_op. The latter
+    may also have parent_op_ids, intent_id and reservation_id; the other fields are filled in. The command stops at
+    the first bad line, prints its number and the reason, and ends with exit code 1. The lines before it stay in the
+    log.
     """
     from muse.core.op_log import OpLog
 
@@ -81,7 +82,7 @@ def append(session: str, file: IO[bytes], repo: Path, *, as_json: bool) -> None:
         except _BadLine as bad:
             tally.error = {"line": bad.number, "reason": str(bad)}
         except (Exception, KeyboardInterrupt):
-            note(f"{pluralize(tally.added, 'entry')} appended before this:")
+            note(f"{pluralize(tally.added, 'entry')} appended before this failure:")
             raise
     _report(tally, as_json=as_json)
     exit_with(FOUND_DAMAGE if tally.error else 0)
@@ -118,11 +119,11 @@ def _size(file: IO[bytes]) -> int:
 
 
 def _batches(file: IO[bytes]) -> Iterator[list[tuple[int, bytes]]]:
-    """Batches of (line number, line), each made of what one read brought."""
+    """Yield batches of (line number, line). Each batch holds lines from a single read."""
     number = 0
     rest = b""
     while True:
-        # read1 returns what is there; read would wait until all of it has come.
+        # read1 returns what is available; read would wait for the full amount.
         piece = cast("Any", file).read1(_READ_BYTES)
         lines = (rest + piece).split(b"\n")
         rest = lines.pop() if piece else b""
@@ -137,7 +138,7 @@ def _batches(file: IO[bytes]) -> Iterator[list[tuple[int, bytes]]]:
 
 
 def _append_batch(log: OpLog, lines: list[tuple[int, bytes]], tally: Tally) -> None:
-    """Append the good lines; at a bad one, append those before it and raise."""
+    """Append the lines. At a bad line, append those before it, then raise `_BadLine`."""
     from muse.core.op_log import InvalidEntryError
 
     batch: list[tuple[int, OpEntry]] = []
@@ -148,7 +149,8 @@ def _append_batch(log: OpLog, lines: list[tuple[int, bytes]], tally: Tally) -> N
         try:
             fields = _parsed(line)
             whole = "op_id" in fields
-            # A timestamp is given in view of the log, so whole entries, which bring their own, go first.
+            # A filled-in timestamp must be above all that are in the log. So whole entries, which have their own
+            # timestamps, are written before one is chosen.
             if whole_before and not whole:
                 _flush(log, batch, tally)
             whole_before = whole
@@ -165,7 +167,7 @@ def _flush(log: OpLog, batch: list[tuple[int, OpEntry]], tally: Tally) -> None:
     try:
         _count(tally, len(batch), log.append_many([entry for _, entry in batch]) if batch else 0)
     except InvalidEntryError:
-        # Nothing of the batch was written. One by one, the bad entry shows itself.
+        # Nothing of the batch was written. Append one by one to find the bad entry.
         for number, entry in batch:
             try:
                 _count(tally, 1, int(log.append(entry)))
@@ -187,13 +189,13 @@ def _parsed(line: bytes) -> dict[str, Any]:
 
 
 def _filled_in(log: OpLog, fields: dict[str, Any]) -> OpEntry:
-    """The entry of a line without op_id, with what `OpLog.record` would fill in."""
+    """Make an entry of a line without op_id, filling in what `OpLog.record` would."""
     from muse.core.op_log import InvalidEntryError, make_op_entry
 
     missing = [name for name in _REQUIRED if name not in fields]
     if missing:
         raise InvalidEntryError(f"{missing[0]}: the field is missing")
-    # A misspelt parent_op_ids must not be lost, nor a timestamp that was meant.
+    # Refuse unknown fields: a misspelt parent_op_ids or an intended timestamp must not be dropped silently.
     unknown = [name for name in fields if name not in (*_REQUIRED, *_OPTIONAL)]
     if unknown:
         raise InvalidEntryError(

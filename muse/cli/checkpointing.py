@@ -1,4 +1,4 @@
-"""Commands around a commit: `delta` collapses a domain, `checkpoint` marks what is committed."""
+"""The commands of a commit: `delta` collapses a domain, `checkpoint` marks what is committed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from muse.describing import description
 
 
 @click.command(
-    short_help="Collapse what is pending of one domain.",
+    short_help="Collapse the pending entries of a domain.",
     epilog="\b\nExample: what a commit of the music would contain.\n  muse op-log delta demo music --json",
 )
 @session_argument
@@ -21,7 +21,7 @@ from muse.describing import description
 @json_option("one object, the StructuredDelta")
 @repo_option
 def delta(session: str, domain: str, repo: Path, *, as_json: bool) -> None:
-    """Collapse what SESSION holds of DOMAIN since its checkpoint, in total order."""
+    """Collapse the entries of DOMAIN that arrived in SESSION since its checkpoint, in total order."""
     with open_session(repo, session) as log:
         with ProgressBar(f"collapsing {domain}"):
             collapsed = log.to_structured_delta(domain)
@@ -37,7 +37,7 @@ def delta(session: str, domain: str, repo: Path, *, as_json: bool) -> None:
 
 
 @click.command(
-    short_help="Mark all that has arrived as committed.",
+    short_help="Mark all entries so far as committed.",
     epilog="\b\nExample: after the commit 3f9a was made.\n  muse op-log checkpoint demo 3f9a",
 )
 @session_argument
@@ -45,9 +45,9 @@ def delta(session: str, domain: str, repo: Path, *, as_json: bool) -> None:
 @json_option("one object, the checkpoint record")
 @repo_option
 def checkpoint(session: str, snapshot_id: str, repo: Path, *, as_json: bool) -> None:
-    """Mark everything that has arrived in SESSION by now as committed in SNAPSHOT_ID.
+    """Mark all entries that have arrived in SESSION by now as committed in SNAPSHOT_ID.
 
-    What arrives later stays pending, whatever its timestamp.
+    Entries that arrive later stay pending, even if their timestamps are lower.
     """
     with open_session(repo, session) as log:
         mark = log.checkpoint(snapshot_id)

@@ -1,10 +1,10 @@
-"""What the shell offers when TAB is pressed: the repository's sessions, a session's actors and domains.
+"""Shell completion of the repository's sessions and of a session's actors and domains.
 
-A name that the shell would have to quote is not offered: click's scripts put the words in as they are.
-Whatever goes wrong, nothing is offered and nothing is said, since the person is in the middle of a line.
+A name that the shell would have to quote is not offered, because click's scripts insert words without quoting.
+Errors are silent and offer nothing, because a message would appear in the middle of the line being typed.
 """
 
-# ruff: noqa: PLC0415 - the engine is imported when it is needed, so that a help text comes at once
+# ruff: noqa: PLC0415 - the engine is imported only when used, so that --help is fast
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ _MOST_OFFERED = 500
 
 
 def complete_sessions(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
-    """The ids of the repository's sessions that begin like this."""
-    # Not from the public module: this one alone comes at once.
+    """The ids of the repository's sessions that begin with `begun`."""
     from muse.core.op_log import list_sessions
 
     try:
@@ -35,12 +34,12 @@ def complete_sessions(context: click.Context, _parameter: click.Parameter, begun
 
 
 def complete_actors(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
-    """The actors of the session that stands in the line already."""
+    """The actors, beginning with `begun`, of the session named earlier in the line."""
     return _names(context, begun, "actors")
 
 
 def complete_domains(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
-    """The domains of the session that stands in the line already."""
+    """The domains, beginning with `begun`, of the session named earlier in the line."""
     return _names(context, begun, "domains")
 
 
@@ -52,7 +51,7 @@ def _repo(context: click.Context) -> Path:
 def _names(context: click.Context, begun: str, kind: str) -> list[str]:
     from muse.core.op_log import MuseError
 
-    # Before an option that lacks its value yet, click leaves the arguments as they are.
+    # While the last option has no value yet, click leaves the arguments unparsed.
     session = context.params.get("session") or next(iter(context.args), None)
     if not session:
         return []
@@ -70,7 +69,7 @@ def _known(log: OpLog, kind: str) -> Iterable[str]:
 
 
 def _answers_at_once(log: OpLog) -> bool:
-    """Whether there is an index: TAB must not wait until one is made."""
+    """Whether there is an index: without one, TAB would wait until it is built."""
     return (log.folder / "index.db").is_file()
 
 

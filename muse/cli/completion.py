@@ -1,4 +1,4 @@
-"""The command `completion`: the script that lets a shell complete commands, options, sessions, actors and domains."""
+"""The command `completion`: print the script with which a shell completes commands, options and names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import click
 from click.shell_completion import get_completion_class
 
 _PROGRAM = "muse"
-# What click looks for in the environment of a program of this name.
+# The environment variable that click checks for a program of this name.
 _VARIABLE = "_MUSE_COMPLETE"
 
 
@@ -20,10 +20,10 @@ _VARIABLE = "_MUSE_COMPLETE"
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the script that lets SHELL complete what stands after `muse` when TAB is pressed.
+    """Print the script with which SHELL completes the arguments of `muse` when TAB is pressed.
 
-    It completes commands and options, the sessions of the repository, and the actors and domains of the session.
-    A name that the shell would have to quote is not offered.
+    It completes commands, options, the repository's sessions, and a session's actors and domains. A name that the
+    shell would have to quote is not offered.
     """
     script = get_completion_class(shell)
     if script is None:

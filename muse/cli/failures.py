@@ -1,9 +1,9 @@
-"""What a failure becomes: one line on standard error and an exit code, never a traceback.
+"""Turns an expected failure into one line on standard error and an exit code.
 
-A traceback is left for mistakes of this program itself.
+A traceback is printed only for a bug in this program.
 """
 
-# ruff: noqa: PLC0415 - the engine is imported when it is needed, so that a help text comes at once
+# ruff: noqa: PLC0415 - the engine is imported only when used, so that --help is fast
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class BadDataFound(click.ClickException):
 
 
 class WrongUsage(click.ClickException):
-    """Ends the command with a message: what was asked for makes no sense here."""
+    """Ends the command with a message: the arguments are wrong, or what they name does not exist."""
 
     exit_code = WRONG_USAGE
 
@@ -44,22 +44,22 @@ class SystemFailed(click.ClickException):
 
 
 def exit_with(exit_code: int) -> None:
-    """End the command quietly with this exit code, unless it is 0."""
+    """End the command with this exit code and no message; do nothing if it is 0."""
     if exit_code:
         click.get_current_context().exit(exit_code)
 
 
 class ReportingGroup(click.Group):
-    """A group whose commands may let the errors of the engine and of the system through."""
+    """A command group that reports the errors that its commands raise."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the chosen command and give every expected failure its message and exit code."""
+        """Run the chosen command; report an expected failure with its message and exit code."""
         _never_fail_to_print()
         try:
             with _engine_log_shown():
                 return _flushed(lambda: super(ReportingGroup, self).invoke(ctx))
         except BrokenPipeError:
-            # The reader has what it wanted, as in `muse … | head`.
+            # The reader has closed the pipe, as in `muse … | head`.
             _let_the_rest_go()
             ctx.exit(0)
         except KeyboardInterrupt:
@@ -76,7 +76,7 @@ class ReportingGroup(click.Group):
 
 
 def _flushed(work: Callable[[], Any]) -> Any:
-    """Do the work and flush what it printed, here, where a reader that went away is expected."""
+    """Do the work and flush standard output, so that a closed pipe raises here and is handled by the caller."""
     try:
         return work()
     finally:
@@ -84,21 +84,21 @@ def _flushed(work: Callable[[], Any]) -> Any:
 
 
 def _show(failure: click.ClickException) -> None:
-    """Print the message as click does; it may quote names from a log or from the command line."""
+    """Print the message as click does, escaped, because it may quote names from a log or the command line."""
     text = StringIO()
     failure.show(text)
     click.echo(escape_for_terminal(text.getvalue(), keep="\n"), err=True, nl=False)
 
 
 def _as_click_exception(failure: Exception) -> click.ClickException | None:
-    """What to tell the user about `failure`; None when it is a mistake of this program."""
+    """The message and exit code for `failure`; None if it is a bug in this program."""
     if isinstance(failure, click.ClickException):
         return failure
     from muse.core.op_log import AppendError, InvalidSessionIdError, MuseError
 
     if isinstance(failure, InvalidSessionIdError):
         return WrongUsage(str(failure))
-    # AppendError is both; the system's refusal says more than the engine's name for it.
+    # AppendError is both a MuseError and an OSError; as an OSError it gets exit code 3.
     if isinstance(failure, MuseError) and not isinstance(failure, AppendError):
         return BadDataFound(str(failure))
     if isinstance(failure, OSError):
@@ -107,14 +107,14 @@ def _as_click_exception(failure: Exception) -> click.ClickException | None:
 
 
 def _never_fail_to_print() -> None:
-    """Let letters that the terminal's encoding lacks be shown as escapes."""
+    """Print characters that the output's encoding lacks as escapes, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _let_the_rest_go() -> None:
-    """Point standard output at nothing, so that what is still buffered fails nowhere."""
+    """Redirect standard output to the null device, so that flushing the rest of the buffer can't fail."""
     try:
         descriptor = sys.stdout.fileno()
     except (OSError, ValueError):
@@ -125,7 +125,7 @@ def _let_the_rest_go() -> None:
 
 
 class _OnStandardError(logging.Handler):
-    """Shows what the engine logs: it may name sessions and paths, which are escaped."""
+    """Prints the engine's warnings, escaped, because they may name sessions and paths."""
 
     def emit(self, record: logging.LogRecord) -> None:
         click.echo(f"{record.levelname.lower()}: {escape_for_terminal(record.getMessage(), keep=chr(10))}", err=True)

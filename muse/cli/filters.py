@@ -1,4 +1,4 @@
-"""The filters that every command takes which looks for entries: defined once, the same everywhere."""
+"""The filter options that all commands which select entries share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from muse.cli.completing import complete_actors, complete_domains
 
-# The largest timestamp of the format, said here so that the help text needs no engine.
+# The largest timestamp of the format, repeated here so that --help does not import the engine.
 _LAMPORT = click.IntRange(0, 2**53 - 1)
 
 _OPTIONS = {
@@ -19,21 +19,31 @@ _OPTIONS = {
         "actor_id",
         metavar="NAME",
         shell_complete=complete_actors,
-        help="Only what this actor did.",
+        help="Only entries of this actor.",
     ),
-    "domain": click.option("--domain", metavar="NAME", shell_complete=complete_domains, help="Only this domain."),
+    "domain": click.option(
+        "--domain", metavar="NAME", shell_complete=complete_domains, help="Only entries of this domain."
+    ),
     "intent_id": click.option("--intent", "intent_id", metavar="ID", help="Only entries linked to this intent."),
     "reservation_id": click.option(
         "--reservation", "reservation_id", metavar="ID", help="Only entries linked to this reservation."
     ),
     "min_lamport_ts": click.option(
-        "--min-lamport", "min_lamport_ts", type=_LAMPORT, metavar="N", help="Only timestamps of N or more."
+        "--min-lamport",
+        "min_lamport_ts",
+        type=_LAMPORT,
+        metavar="N",
+        help="Only entries with a Lamport timestamp of N or more.",
     ),
     "max_lamport_ts": click.option(
-        "--max-lamport", "max_lamport_ts", type=_LAMPORT, metavar="N", help="Only timestamps up to N."
+        "--max-lamport",
+        "max_lamport_ts",
+        type=_LAMPORT,
+        metavar="N",
+        help="Only entries with a Lamport timestamp of N or less.",
     ),
     "since_checkpoint": click.option(
-        "--since-checkpoint", is_flag=True, help="Only what arrived after the last checkpoint."
+        "--since-checkpoint", is_flag=True, help="Only entries that arrived after the last checkpoint."
     ),
 }
 

@@ -1,4 +1,4 @@
-"""The command `tail`: the last entries, and then what arrives, from any process."""
+"""The command `tail`: show the last entries, then new entries as they arrive."""
 
 from __future__ import annotations
 
@@ -23,25 +23,31 @@ _LOOK_AT_READER_S = 1.0
 
 
 @click.command(
-    short_help="Show the last entries, and what arrives.",
+    short_help="Show the last entries and follow new ones.",
     epilog="\b\n"
-    "Examples: what is going on now; what ada does to the code, for a program.\n"
+    "Examples: follow a session; follow ada's edits of the code, as input of a program.\n"
     "  muse op-log tail demo -f\n"
     "  muse op-log tail demo -n 0 -f --actor ada --domain code --json | jq .domain_op",
 )
 @session_argument
 @click.option(
-    "-n", "--lines", "number", type=click.IntRange(min=0), default=10, show_default=True, help="The last N entries."
+    "-n",
+    "--lines",
+    "number",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    help="Show the last N entries.",
 )
-@click.option("-f", "--follow", is_flag=True, help="Then show each entry as it arrives, until Ctrl-C.")
+@click.option("-f", "--follow", is_flag=True, help="Then show new entries as they arrive, until Ctrl-C.")
 @filter_options
 @listing_options
 @repo_option
 def tail(session: str, repo: Path, *, number: int, follow: bool, filters: dict[str, Any], listing: Listing) -> None:
-    """Show the last entries of SESSION that fit every option given, in arrival order.
+    """Show the last entries of SESSION that match all given options, in arrival order.
 
-    With --follow it goes on with what arrives from any process, each line sent as it comes, whatever
-    befalls the index meanwhile. Ctrl-C ends it with exit code 130, a reader that went away with 0.
+    With --follow it then shows the entries that any process appends, each one at once, even if the index is damaged
+    or rebuilt meanwhile. Ctrl-C ends it with exit code 130. If the reader of its output goes away, it ends with 0.
     """
     with open_session(repo, session) as log:
         if not follow:
@@ -50,8 +56,8 @@ def tail(session: str, repo: Path, *, number: int, follow: bool, filters: dict[s
             return
         cut = log.cut()
         last = list(log.query(**filters, reverse=True, limit=number))[::-1]
-        # On from the last one shown, so that nothing is left out and nothing shown twice; where none was found,
-        # from before the search.
+        # Continue after the last entry shown, so that no entry is left out or shown twice. If none was found,
+        # continue from the cut taken before the search.
         since = last[-1]["op_id"] if last else cut
         filters.pop("since_checkpoint")
         note(f"following session {session!r}: Ctrl-C ends it")
@@ -59,7 +65,7 @@ def tail(session: str, repo: Path, *, number: int, follow: bool, filters: dict[s
 
 
 def _arriving(log: OpLog, since: Cut | str, filters: dict[str, Any]) -> Iterator[OpEntry]:
-    """What arrives after a place, for as long as there is somebody to read it."""
+    """Entries that arrive after `since`, for as long as standard output has a reader."""
     while True:
         follower = log.follow(since=since, timeout=_LOOK_AT_READER_S, **filters)
         yield from follower
@@ -69,7 +75,7 @@ def _arriving(log: OpLog, since: Cut | str, filters: dict[str, Any]) -> Iterator
 
 
 def _reader_is_gone() -> bool:
-    """Whether standard output leads nowhere any more, which a write that never comes would not tell."""
+    """Whether the reader of standard output has gone. While no entry arrives, no write would fail and show it."""
     try:
         poll = select.poll()
         poll.register(sys.stdout.fileno(), 0)

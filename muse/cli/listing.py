@@ -1,9 +1,9 @@
-"""Entries as a command lists them: a table for people, JSON lines or CSV for programs, whole or some fields.
+"""Listing of entries: as a table for people, or as JSON lines or CSV for programs, with all or some fields.
 
-Each entry is turned into its line as it comes, so that a list may be longer than memory, or never end.
+Each entry is printed as it comes, so a list may be larger than memory, or endless.
 """
 
-# ruff: noqa: PLC0415 - orjson and csv are imported when they are needed, so that a help text comes at once
+# ruff: noqa: PLC0415 - orjson and csv are imported only when used, so that --help is fast
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ _USUAL_WIDTHS: tuple[int, ...] = (7, 12, 8, 8, 12, 0)
 
 @dataclass
 class Listing:
-    """How entries are to be listed; made by `listing_options`."""
+    """How to list entries; made by `listing_options`."""
 
     format: str
     fields: tuple[str, ...] | None
-    """The fields asked for; None for whatever the format shows by itself."""
+    """The fields given with --fields; None for the default fields of the format."""
     count: int = field(default=0, init=False)
-    """How many entries were listed."""
+    """How many entries have been listed."""
     _found: Counter[str] = field(default_factory=Counter, init=False)
 
     def print(self, entries: Iterable[OpEntry], *, there: int | None = None) -> None:
         """Print entries as they come.
 
         Args:
-            entries: what to print.
-            there: None where the entries come to an end soon. Else so many of them are there already, and
-                each line after these is on its way before the next entry is asked for.
+            entries: the entries to print.
+            there: None if all entries exist already. For an endless stream, how many exist already; these decide
+                the column widths, and every line is then written before the next entry is awaited.
         """
         follows = there is not None
         widths_from = _WIDTHS_FROM_ROWS if there is None else there
@@ -61,11 +61,11 @@ class Listing:
             _print(lines(self._counted(entries)), at_once=follows, in_utf8=True)
 
     def note_unknown_fields(self) -> None:
-        """Say which of the fields asked for no entry had: it may be misspelt."""
+        """Print a note for each field in --fields that no entry had, since it may be misspelt."""
         if self.count:
             for name in self.fields or ():
                 if not self._found[name]:
-                    note(f"no entry listed has a field {name!r}; the nine of every entry are {', '.join(FIELDS)}")
+                    note(f"no entry listed has a field {name!r}; every entry has {', '.join(FIELDS)}")
 
     def _counted(self, entries: Iterable[OpEntry]) -> Iterator[OpEntry]:
         for entry in entries:
@@ -92,7 +92,7 @@ class Listing:
         fields = self.fields or FIELDS
         on_terminal = sys.stdout.isatty()
         text = StringIO()
-        # The dialect of RFC 4180: only with its line end does a lone carriage return get its quotes.
+        # The default dialect, RFC 4180: only with its line terminator is a lone carriage return quoted.
         writer = csv.writer(text)
         rows: Iterator[Sequence[str]] = (list(map(_cell, self._values(entry, fields))) for entry in entries)
         for row in chain([fields], rows):
@@ -119,7 +119,7 @@ def _described(entry: OpEntry) -> tuple[str, ...]:
 
 
 def _cell(value: Any) -> str:
-    """Text as it is, nothing for what is not there, JSON for all else."""
+    """A value as a table cell: text unchanged, None as "", anything else as JSON."""
     import orjson
 
     if value is None:
@@ -128,7 +128,7 @@ def _cell(value: Any) -> str:
 
 
 def _print(lines: Iterable[str], *, at_once: bool, in_utf8: bool = False) -> None:
-    """Print lines in chunks, or each at once. What programs read is UTF-8, whatever the terminal's encoding."""
+    """Print lines in chunks, or each line at once. JSON and CSV are UTF-8 in every locale."""
     pending: list[str] = []
     size = 0
     for line in lines:
@@ -166,12 +166,12 @@ def listing_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _OPTIONS = (
-    click.option("--format", type=click.Choice(["table", "json", "csv"]), help="How to print; default: table."),
-    click.option("--json", "as_json", is_flag=True, help="The same as --format json: one entry a line."),
+    click.option("--format", type=click.Choice(["table", "json", "csv"]), help="The output format; default: table."),
+    click.option("--json", "as_json", is_flag=True, help="Short for --format json: one entry per line."),
     click.option(
         "--fields",
         callback=field_names,
         metavar="NAME,NAME…",
-        help="Only these fields, in this order; a dot leads inside, as in domain_op.address.",
+        help="Show only these fields, in this order; a dot names an inner field, as in domain_op.address.",
     ),
 )

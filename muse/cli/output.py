@@ -1,10 +1,10 @@
-"""What a command prints: data on standard output, commentary on standard error.
+"""Output of the commands: data on standard output, notes on standard error.
 
-Tables are for people, JSON is for programs. Neither sends a control character that came from a log to
-a terminal (`muse.escaping`), and rich never interprets markup found in data.
+Tables are for people, JSON is for programs. Control characters from a log never reach a terminal (`muse.escaping`),
+and rich never interprets markup found in data.
 """
 
-# ruff: noqa: PLC0415 - orjson and rich are imported when they are needed, so that a help text comes at once
+# ruff: noqa: PLC0415 - orjson and rich are imported only when used, so that --help is fast
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _WIDEST_COLUMN = 40
 
 
 def note(text: str) -> None:
-    """Say something to the person: on standard error, out of the way of the data."""
+    """Print a note for people on standard error, so that it does not mix with the data."""
     click.echo(escape_for_terminal(text, keep="\n"), err=True)
 
 
@@ -49,12 +49,12 @@ def print_json(value: Any) -> None:
 
 
 def console(stream: TextIO) -> Console:
-    """A rich console that colours a terminal only, and that only where NO_COLOR is not set."""
+    """A rich console that uses colours only on a terminal, and only if NO_COLOR is not set."""
     from rich.console import Console
 
     class QuietOnBrokenPipe(Console):
         def on_broken_pipe(self) -> None:
-            # rich would leave with code 1, which means damage here.
+            # rich would exit with code 1, which means damage here.
             raise BrokenPipeError
 
     terminal = stream.isatty()
@@ -62,7 +62,7 @@ def console(stream: TextIO) -> Console:
         file=stream,
         force_terminal=terminal,
         color_system="auto" if terminal and not os.environ.get("NO_COLOR") else None,
-        # Into a pipe a row is a line, however long.
+        # In a pipe, each row is one line, however long.
         width=None if terminal else 1_000_000,
         markup=False,
         highlight=False,
@@ -86,14 +86,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, rig
 
 
 class Columns:
-    """Rows in columns without holding all of them: the first rows decide the widths.
+    """Formats rows in columns without holding all of them in memory: the first rows decide the widths.
 
-    A later cell that is wider moves its own row only. On a terminal a line ends at the margin; elsewhere
-    it is whole.
+    A later cell that is wider shifts only its own row. On a terminal, long lines are cut at the margin; elsewhere
+    lines are whole.
     """
 
     def __init__(self, columns: Sequence[str], first: Iterable[Sequence[str]], narrowest: Sequence[int] = ()) -> None:
-        """`narrowest` is how wide each column is at least, 0 where it is left out."""
+        """`narrowest` holds the minimum width of each column; without it there is no minimum."""
         from rich.cells import cell_len
 
         cells = zip(*([escape_for_terminal(cell) for cell in row] for row in (columns, *first)), strict=True)
@@ -114,7 +114,7 @@ class Columns:
 
 
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows in columns as they come; nothing where there is none."""
+    """Print rows in columns as they come; if there are none, print nothing."""
     coming = iter(rows)
     first = list(islice(coming, _WIDTHS_FROM_ROWS))
     if first:

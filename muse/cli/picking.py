@@ -29,9 +29,10 @@ MISSING: Final = _Missing()
 
 
 def pick(value: Any, path: str) -> Any:
-    """What stands at `path`, `MISSING` where nothing does.
+    """Return the value at `path`, or `MISSING` if there is none.
 
-    A dot leads into an object or, with a number, into a list. A key that holds a dot itself is found first.
+    A dot separates a key of an object, or an index of a list, from the path inside it. A key that contains a dot
+    itself takes precedence.
     """
     if isinstance(value, Mapping) and path in value:
         return value[path]
@@ -54,16 +55,16 @@ def _step(value: Any, key: str) -> Any:
 
 
 def field_names(_context: click.Context, _parameter: click.Parameter, given: str | None) -> tuple[str, ...] | None:
-    """The names in the value of an option, with commas between them; None where it was not given.
+    """Split an option's value at its commas into field names; None if the option was not given.
 
     Raises:
-        BadParameter: a name is empty, or stands twice.
+        BadParameter: a name is empty or repeated.
     """
     if given is None:
         return None
     names = tuple(name.strip() for name in given.split(","))
     if not all(names):
-        raise click.BadParameter("a name of a field is empty: write them like actor_id,domain_op.address")
+        raise click.BadParameter("a field name is empty: write them like actor_id,domain_op.address")
     if len(set(names)) < len(names):
-        raise click.BadParameter("a field is named twice")
+        raise click.BadParameter("a field is given twice")
     return names

@@ -1,4 +1,4 @@
-"""A progress bar for work that takes over a second: on standard error, and on a terminal only."""
+"""A progress bar on standard error, for work that takes more than a second. Shown only on a terminal."""
 
 # ruff: noqa: PLC0415 - rich is imported when a bar is shown
 
@@ -18,14 +18,14 @@ _SHOWN_AFTER_S = 1.0
 
 
 class ProgressBar:
-    """Use as a context manager around the work, and as its progress callback: `working(done, total)`.
+    """A context manager around the work, and the work's progress callback: `bar(done, total)`.
 
-    Work that reports nothing gets a bar that pulses. The callback may come from any thread and only
-    notes two numbers, so it costs the work nothing.
+    If the work never calls it, the bar pulses. It may be called from any thread. A call only stores two numbers, so
+    it hardly slows the work down.
     """
 
     def __init__(self, what: str, unit: str = "") -> None:
-        """`what` is said in front of the bar; `unit` "bytes" shows sizes, else numbers are plain."""
+        """`what` is the label of the bar. With `unit` "bytes" amounts are shown as sizes, else as plain numbers."""
         self._what = escape_for_terminal(what)
         self._unit = unit
         self._lock = threading.Lock()
@@ -34,7 +34,7 @@ class ProgressBar:
         self._timer: threading.Timer | None = None
 
     def __call__(self, done: int, total: int) -> None:
-        """Note how far the work has come."""
+        """Store how far the work has come."""
         bar = self._bar
         if bar is not None:
             bar.update(bar.task_ids[0], completed=done, total=total)

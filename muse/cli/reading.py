@@ -14,16 +14,14 @@ from muse.cli.repo import json_option, open_session, repo_option, session_argume
 
 
 @click.command(
-    short_help="Show what is not committed yet.",
-    epilog="\b\n"
-    "Example: what is not committed yet, with the ops alone.\n"
-    "  muse op-log replay demo --json | jq .domain_op",
+    short_help="Show the entries not committed yet.",
+    epilog="\b\nExample: the operations that are not committed yet.\n  muse op-log replay demo --json | jq .domain_op",
 )
 @session_argument
 @listing_options
 @repo_option
 def replay(session: str, repo: Path, *, listing: Listing) -> None:
-    """Show what arrived in SESSION since its last checkpoint, in arrival order."""
+    """Show the entries that arrived in SESSION since its last checkpoint, in arrival order."""
     with open_session(repo, session) as log:
         mark = log.read_checkpoint()
         listing.print(log.query(since_checkpoint=True))
@@ -33,22 +31,22 @@ def replay(session: str, repo: Path, *, listing: Listing) -> None:
 
 
 @click.command(
-    short_help="Show the entries that fit.",
+    short_help="Show the entries that match.",
     epilog="\b\n"
-    "Examples: the last twenty edits that ada made to the code; who changed what, for a spreadsheet.\n"
+    "Examples: ada's last twenty edits of the code; who changed what, for a spreadsheet.\n"
     "  muse op-log query demo --actor ada --domain code --reverse --limit 20\n"
     "  muse op-log query demo --format csv --fields created_at,actor_id,domain_op.address",
 )
 @session_argument
 @filter_options
-@click.option("--reverse", is_flag=True, help="The newest arrival first.")
-@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most N entries.")
+@click.option("--reverse", is_flag=True, help="Show the latest arrivals first.")
+@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Show at most N entries.")
 @listing_options
 @repo_option
 def query(
     session: str, repo: Path, *, filters: dict[str, Any], reverse: bool, limit: int | None, listing: Listing
 ) -> None:
-    """Show the entries of SESSION that fit every option given, in arrival order."""
+    """Show the entries of SESSION that match all given options, in arrival order."""
     with open_session(repo, session) as log:
         listing.print(log.query(**filters, reverse=reverse, limit=limit))
         note(pluralize(listing.count, "entry"))
@@ -56,7 +54,7 @@ def query(
 
 
 @click.command(
-    short_help="Count the entries that fit.",
+    short_help="Count the entries that match.",
     epilog="\b\nExample: how much of ada's work is not committed yet.\n"
     "  muse op-log count demo --actor ada --since-checkpoint",
 )
@@ -65,7 +63,7 @@ def query(
 @json_option("one object with the number")
 @repo_option
 def count(session: str, repo: Path, *, filters: dict[str, Any], as_json: bool) -> None:
-    """Count the entries of SESSION that fit every option given; the index answers, no entry is read."""
+    """Count the entries of SESSION that match all given options. The index answers; no entry is read."""
     with open_session(repo, session) as log:
         number = log.count(**filters)
         if as_json:

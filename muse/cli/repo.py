@@ -1,6 +1,6 @@
-"""Which repository and which session a command is about."""
+"""The options and arguments that name the repository and the session of a command."""
 
-# ruff: noqa: PLC0415 - the engine is imported when it is needed, so that a help text comes at once
+# ruff: noqa: PLC0415 - the engine is imported only when used, so that --help is fast
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
 
 
 def repo_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--repo DIR`; the command receives the folder found as `repo`."""
+    """Add `--repo DIR`; the command receives the repository folder as `repo`."""
     return click.option(
         "--repo",
         type=click.Path(exists=True, file_okay=False, path_type=Path),
         callback=lambda _ctx, _param, given: find_repo(given),
         metavar="DIR",
-        help="The repository folder; default: the nearest upwards that has .muse/, else here.",
+        help="The repository folder; default: the nearest folder upwards with .muse/, else this folder.",
     )(command)
 
 
 def session_argument(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the argument SESSION, which TAB completes."""
+    """Add the argument SESSION, with shell completion."""
     return click.argument("session", shell_complete=complete_sessions)(command)
 
 
 def json_option(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Add `--json`, which prints `what` for a program to read."""
-    return click.option("--json", "as_json", is_flag=True, help=f"Print {what}, for programs.")
+    """Add `--json`; `what` says in the help text what it prints."""
+    return click.option("--json", "as_json", is_flag=True, help=f"Print as JSON {what}.")
 
 
 def open_session(repo: Path, session_id: str) -> OpLog:
-    """The log of a session that exists; the caller closes it.
+    """Open the log of an existing session; the caller closes it.
 
     Raises:
         WrongUsage: there is no such session.
@@ -48,7 +48,7 @@ def open_session(repo: Path, session_id: str) -> OpLog:
     from muse.core.op_log import OpLog, list_sessions
 
     log = OpLog(repo, session_id)
-    # A folder without its log is a damaged session, which the engine has more to say about.
+    # A folder without a log is a damaged session; the engine reports that better than "no session".
     if log.exists() or log.folder.is_dir():
         return log
     log.close()

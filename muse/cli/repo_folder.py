@@ -1,4 +1,4 @@
-"""Which folder is the repository."""
+"""Finds the repository folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _MARK = ".muse"
 
 
 def find_repo(given: Path | None) -> Path:
-    """The repository folder: the one given, else the nearest upwards that has .muse/, else here."""
+    """Return the given folder, else the nearest folder upwards that contains .muse/, else the current folder."""
     if given is not None:
         return given
     here = Path.cwd()

@@ -1,6 +1,6 @@
-"""The command `report`: a session as one page, or as one picture, for somebody else."""
+"""The command `report`: write a session as one HTML page or one SVG picture."""
 
-# ruff: noqa: PLC0415 - the engine is imported when it is needed, so that a help text comes at once
+# ruff: noqa: PLC0415 - the engine is imported only when used, so that --help is fast
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from muse.cli.repo import json_option, open_session, repo_option, session_argume
 
 
 @click.command(
-    short_help="Make a page that shows a session.",
-    epilog="\b\nExample: a page to send to somebody.\n  muse op-log report demo -o demo.html",
+    short_help="Write a page that shows a session.",
+    epilog="\b\nExample: a page to send to a colleague.\n  muse op-log report demo -o demo.html",
 )
 @session_argument
 @click.option(
@@ -27,16 +27,16 @@ from muse.cli.repo import json_option, open_session, repo_option, session_argume
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The file to write; one that is there is replaced.",
+    help="The file to write; an existing file is replaced.",
 )
-@click.option("--svg", "as_svg", is_flag=True, help="Write the diagram alone, as an SVG picture for a document.")
+@click.option("--svg", "as_svg", is_flag=True, help="Write only the diagram, as an SVG picture.")
 @json_option("one object with the file, its size and the counts")
 @repo_option
 def report(session: str, output: Path, repo: Path, *, as_svg: bool, as_json: bool) -> None:
-    """Write a page that shows SESSION: who did what and when, and what depends on what.
+    """Write an HTML page that shows SESSION: who did what and when, and what depends on what.
 
-    The page is one file that needs no network. It stays below 3 MB: of a large session it shows counts
-    and a sample, and says so. Nothing of the session is changed.
+    The page is one file that needs no network. It is never larger than 3 MB: for a large session it shows counts and
+    a sample of the ops, and says so. The session is not changed.
     """
     from importlib.metadata import version
 
@@ -72,18 +72,18 @@ def report(session: str, output: Path, repo: Path, *, as_svg: bool, as_json: boo
                 "ops_shown": len(gathered.ops),
             }
         )
-    shown = "every op by itself" if gathered.density is None else f"{pluralize(len(gathered.ops), 'op')} by themselves"
+    shown = "every op shown" if gathered.density is None else f"{pluralize(len(gathered.ops), 'op')} shown"
     note(f"{output}: {pluralize(len(text.encode()), 'byte')}, {pluralize(gathered.stats.ops, 'op')}, {shown}")
 
 
 def _write(path: Path, text: str) -> None:
-    """Write the file whole or not at all: who has the old one open keeps it."""
+    """Write the file completely or not at all. A process that has the old file open keeps reading the old one."""
     beside = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
         beside.write_text(text, encoding="utf-8")
         beside.replace(path)
     except OSError as error:
-        # Whoever asked knows the file by its own name.
+        # Name the file that the user asked for, not the temporary one.
         error.filename, error.filename2 = str(path), None
         raise
     finally:

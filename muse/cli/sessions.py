@@ -1,6 +1,6 @@
-"""The command `sessions`: every session of the repository, from the indexes and without scanning a log."""
+"""The command `sessions`: list all sessions of the repository, from their indexes."""
 
-# ruff: noqa: PLC0415 - the engine is imported when it is needed, so that a help text comes at once
+# ruff: noqa: PLC0415 - the engine is imported only when used, so that --help is fast
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SORT_KEYS: dict[str, Callable[[SessionSummary], Any]] = {
 
 @click.command(
     short_help="List the sessions.",
-    epilog="\b\nExamples: what has most to commit first; the ids of all sessions.\n"
+    epilog="\b\nExamples: sessions with the most pending ops first; the ids of all sessions.\n"
     "  muse op-log sessions --sort pending --reverse\n"
     "  muse op-log sessions --json | jq -r '.sessions[].session_id'",
 )
@@ -42,16 +42,16 @@ _SORT_KEYS: dict[str, Callable[[SessionSummary], Any]] = {
     type=click.Choice(list(_SORT_KEYS)),
     default="session",
     show_default=True,
-    help="By number, time or name, the smallest first; what is not known comes last.",
+    help="Sort by this column, the smallest first; unknown values come last.",
 )
-@click.option("--reverse", is_flag=True, help="The largest first.")
+@click.option("--reverse", is_flag=True, help="Sort the largest first.")
 @json_option('one object, {"sessions": [...]}')
 @repo_option
 def sessions(repo: Path, *, column: str, reverse: bool, as_json: bool) -> None:
     """List the sessions of the repository, with their counts and checkpoints.
 
-    OPS/MIN is how fast the last 100 entries came, by their created_at; ACTIVE is when the log was last
-    written to. Checkpoints are sorted by when they were made.
+    OPS/MIN is the rate of the last 100 entries, by their created_at. ACTIVE is the time of the last write to the
+    log. --sort checkpoint sorts by the time of the checkpoint.
     """
     from muse.core.op_log import describe_sessions
 

@@ -1,6 +1,6 @@
-"""The command `show`: everything about one op."""
+"""The command `show`: show one op with its parents and children."""
 
-# ruff: noqa: PLC0415 - the engine is imported when it is needed, so that a help text comes at once
+# ruff: noqa: PLC0415 - the engine is imported only when used, so that --help is fast
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _RELATIVES_SHOWN = 20
 
 @click.command(
     short_help="Show one op, its parents and children.",
-    epilog="\b\nExamples: by the beginning of its op_id; the op alone.\n"
+    epilog="\b\nExamples: by the first letters of its op_id; only the operation, as JSON.\n"
     "  muse op-log show demo 9b2c7d51\n"
     "  muse op-log show demo 9b2c7d51 --json | jq .entry.domain_op",
 )
@@ -36,7 +36,10 @@ _RELATIVES_SHOWN = 20
 @json_option("one object: entry, place, parents, missing_parents, children")
 @repo_option
 def show(session: str, op_id: str, repo: Path, *, as_json: bool) -> None:
-    """Show the op of SESSION that OP_ID names, or the one whose op_id begins like that, with 4 letters or more."""
+    """Show the op of SESSION whose op_id is OP_ID or begins with OP_ID.
+
+    Give at least 4 letters. No other op_id may begin with them.
+    """
     with open_session(repo, session) as log:
         entry = _found(log, op_id.lower())
         place = log.locate(entry["op_id"])
@@ -55,14 +58,14 @@ def show(session: str, op_id: str, repo: Path, *, as_json: bool) -> None:
         click.echo(f"parent {escape_for_terminal(missing_id)} is not in this log")
     _print_relatives("CHILD", children)
     if not children:
-        note("nothing depends on it yet")
+        note("no op depends on it yet")
 
 
 def _found(log: OpLog, begun: str) -> OpEntry:
-    """The entry that an op_id, or the beginning of one, names.
+    """The entry whose op_id is `begun` or begins with it.
 
     Raises:
-        WrongUsage: none does, or several do.
+        WrongUsage: there is no such entry, or more than one.
     """
     entry = log.get(begun)
     if entry is not None:

@@ -1,4 +1,4 @@
-"""Numbers over time as one line of text, for a table."""
+"""Sparklines: numbers over time drawn as one line of text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _ASCII = ".:-=+*#@"
 
 
 def levels_for(stream: TextIO) -> str:
-    """The eight signs to draw with, lowest first: blocks, or ASCII where the stream's encoding lacks them."""
+    """The eight characters to draw with, lowest first: blocks, or ASCII if the stream's encoding lacks blocks."""
     try:
         BLOCKS.encode(stream.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -19,12 +19,15 @@ def levels_for(stream: TextIO) -> str:
 
 
 def sparkline(numbers: Sequence[int], levels: str, width: int) -> str:
-    """At most `width` signs, each for as many numbers; a blank is 0, the highest sign the largest sum."""
+    """Draw at most `width` characters, each for the sum of the same count of neighbouring numbers.
+
+    A blank is 0; the highest level is the largest sum.
+    """
     each = -(-len(numbers) // width) or 1
     sums = [sum(numbers[start : start + each]) for start in range(0, len(numbers), each)]
     return draw_levels(sums, levels, max(sums, default=0))
 
 
 def draw_levels(numbers: Sequence[int], levels: str, highest: int) -> str:
-    """One sign for each number; a blank is 0, the highest sign `highest`."""
+    """Draw one character for each number; a blank is 0, the top level is `highest`."""
     return "".join(levels[(number * len(levels) - 1) // max(highest, number)] if number else " " for number in numbers)

@@ -1,6 +1,6 @@
-"""The command `stats`: who did what and when, and what depends on what."""
+"""The command `stats`: print who did what and when, and what depends on what."""
 
-# ruff: noqa: PLC0415 - the engine is imported when it is needed, so that a help text comes at once
+# ruff: noqa: PLC0415 - the engine is imported only when used, so that --help is fast
 
 from __future__ import annotations
 
@@ -28,22 +28,28 @@ _UNITS = ((86400, "days"), (3600, "hours"), (60, "min"))
 
 @click.command(
     short_help="Show who did what, when.",
-    epilog="\b\nExamples: at a glance; the ops of each actor, for a program.\n"
+    epilog="\b\nExamples: an overview; the number of ops of each actor, as JSON.\n"
     "  muse op-log stats demo\n"
     "  muse op-log stats demo --json | jq '.actors | map_values(.ops)'",
 )
 @session_argument
 @click.option(
-    "--top", type=click.IntRange(min=1), default=10, show_default=True, metavar="N", help="The N largest of each table."
+    "--top",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Show the N largest rows of each table.",
 )
-@click.option("--all", "show_all", is_flag=True, help="All rows, however many.")
-@json_option("one object, everything")
+@click.option("--all", "show_all", is_flag=True, help="Show all rows.")
+@json_option("one object with all statistics")
 @repo_option
 def stats(session: str, repo: Path, *, top: int, show_all: bool, as_json: bool) -> None:
-    """Show what SESSION holds: per actor, per domain, by kind of op, over time, and causally.
+    """Show statistics of SESSION: by actor, domain, kind of op and time, and how ops depend on each other.
 
-    The log is read once. Times are the entries' created_at. LATE ops arrived with a timestamp below the
-    highest there; CONCURRENT ones while something was there that is none of their ancestors.
+    The log is read once. Times are the entries' created_at. "late" counts ops whose timestamp is below the highest
+    that had arrived before them. "concurrent" counts ops that arrived while the log already held an op that is not
+    one of their ancestors.
     """
     from muse.stats import session_stats
 
@@ -75,10 +81,10 @@ def _print_session(found: SessionStats) -> None:
         ("over time", _over_time(found)),
         ("late", f"{found.late:,}"),
         ("concurrent", f"{found.concurrent:,}"),
-        ("causal", f"{causal}, {found.missing_parents:,} before a parent of theirs"),
+        ("causal", f"{causal}, {found.missing_parents:,} before one of their parents"),
         (
             "created_at",
-            f"{time.out_of_order:,} out of order, {time.missing:,} empty, {time.unparsable:,} no time",
+            f"{time.out_of_order:,} out of order, {time.missing:,} empty, {time.unparsable:,} not a time",
         ),
     ]
     for name, value in rows:
@@ -96,7 +102,7 @@ def _over_time(found: SessionStats) -> str:
 
 
 def duration(seconds: float) -> str:
-    """The largest unit of which there is one at least: 0.5 s, 12 s, 3.4 days."""
+    """A duration in the largest unit that gives at least 1, or in seconds: 0.5 s, 12 s, 3.4 days."""
     unit, name = next(((unit, name) for unit, name in _UNITS if seconds >= unit), (1, "s"))
     return f"{seconds / unit:,.3g} {name}" if seconds / unit < 1000 else f"{seconds / unit:,.0f} {name}"
 

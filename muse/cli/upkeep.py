@@ -1,4 +1,4 @@
-"""Commands that look after a session's files: `verify` and `rebuild-index`."""
+"""The commands that check and repair a session's files: `verify` and `rebuild-index`."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 @click.command(
     short_help="Check log, checkpoint and index.",
     epilog="\b\n"
-    "Example: where the damage is, in bytes.\n"
+    "Example: the byte offset of each finding.\n"
     "  muse op-log verify demo --json | jq '.findings[].byte_offset'",
 )
 @session_argument
 @json_option("one object, the whole report")
 @repo_option
 def verify(session: str, repo: Path, *, as_json: bool) -> None:
-    """Check the log of SESSION line by line, its checkpoint, and its index against it.
+    """Check every line of SESSION's log, its checkpoint, and that its index agrees with the log.
 
-    Ends with exit code 1 when something is damaged. Nothing is changed on disk.
+    Ends with exit code 1 if anything is damaged. Nothing is changed on disk.
     """
     with open_session(repo, session) as log, ProgressBar(f"verifying {session}", "bytes") as bar:
         report = log.verify(progress=bar)
@@ -78,16 +78,16 @@ def _row(finding: Finding) -> tuple[object, ...]:
 
 @click.command(
     "rebuild-index",
-    short_help="Make the index anew from the log.",
+    short_help="Rebuild the index from the log.",
     epilog="\b\nExample: after the disk was full.\n  muse op-log rebuild-index demo",
 )
 @session_argument
 @json_option("one object with the counts")
 @repo_option
 def rebuild_index(session: str, repo: Path, *, as_json: bool) -> None:
-    """Make the index of SESSION anew from its log, beside the old one, and swap it in.
+    """Build a new index of SESSION from its log, then replace the old index with it.
 
-    Safe at any time, with writers at work: the index is derived and the log is not touched.
+    This is safe at any time, also while others append. The log is not changed.
     """
     with open_session(repo, session) as log:
         started = time.monotonic()
@@ -107,4 +107,4 @@ def rebuild_index(session: str, repo: Path, *, as_json: bool) -> None:
             return
         numbers = ("OPS", "BYTES", "SECONDS")
         print_table(("SESSION", *numbers), [(session, len(log), size_bytes, f"{elapsed_s:.2f}")], right=numbers)
-        note("the index was made anew from the log")
+        note("the index was rebuilt from the log")

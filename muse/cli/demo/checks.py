@@ -3,7 +3,7 @@
 The reading shares no code with the engine: it is what any program with a JSON parser would do.
 """
 
-# ruff: noqa: PLC0415 - orjson is imported when there is something to read, so that a help text comes at once
+# ruff: noqa: PLC0415 - orjson is imported only when used, so that --help is fast
 
 from __future__ import annotations
 

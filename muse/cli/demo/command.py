@@ -1,6 +1,6 @@
 """The command `demo`: what is recorded, how fast, and where."""
 
-# ruff: noqa: PLC0415 - the engine and rich are imported when it runs, so that a help text comes at once
+# ruff: noqa: PLC0415 - the engine and rich are imported only when used, so that --help is fast
 
 from __future__ import annotations
 

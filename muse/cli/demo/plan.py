@@ -9,7 +9,7 @@ would give them that hear of nothing but what they depend on. So the same edits 
 the same delta, whichever process was faster.
 """
 
-# ruff: noqa: PLC0415 - the engine is imported when a plan is made, so that a help text comes at once
+# ruff: noqa: PLC0415 - the engine is imported only when used, so that --help is fast
 
 from __future__ import annotations
 

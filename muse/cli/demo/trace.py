@@ -7,7 +7,7 @@ A trace is JSON Lines, gzipped or plain. A line is one edit:
 Its lines are in a topological order; further keys are passed over.
 """
 
-# ruff: noqa: PLC0415 - orjson is imported when a trace is read, so that a help text comes at once
+# ruff: noqa: PLC0415 - orjson is imported only when used, so that --help is fast
 
 from __future__ import annotations
 

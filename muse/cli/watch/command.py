@@ -1,6 +1,6 @@
 """The command `watch`: look, draw, wait, until somebody ends it."""
 
-# ruff: noqa: PLC0415 - the engine and rich are imported when they are needed, so that a help text comes at once
+# ruff: noqa: PLC0415 - the engine and rich are imported only when used, so that --help is fast
 
 from __future__ import annotations
 
