@@ -31,11 +31,15 @@ class Size:
     """Batches of 1,000 in a round."""
     sessions: int
     """Sessions of 1,000 entries in a repository."""
+    listed_sessions: int
+    """The same where a command lists them."""
+    chain: int
+    """Entries of the session whose causal links are walked, each the child of the one before."""
 
 
 SIZES = {
-    "small": Size(20_000, 5_000, 2_048, 200, 5, 20),
-    "full": Size(1_000_000, 100_000, 20_000, 1_000, 20, 1_000),
+    "small": Size(20_000, 5_000, 2_048, 200, 5, 20, 40, 5_000),
+    "full": Size(1_000_000, 100_000, 20_000, 1_000, 20, 1_000, 2_000, 259_778),
 }
 
 

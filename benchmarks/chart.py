@@ -24,7 +24,7 @@ def draw(path: Path, figures: dict[str, Figure]) -> None:
     if not panels:
         return
     heights = [len(shown) + 2 for _, shown in panels]
-    canvas = needed("matplotlib.figure").Figure(figsize=(11, 1 + 0.35 * sum(heights)), layout="constrained")
+    canvas = needed("matplotlib.figure").Figure(figsize=(13, 1 + 0.35 * sum(heights)), layout="constrained")
     for (draw_panel, shown), axes in zip(
         panels, canvas.subplots(len(panels), 1, height_ratios=heights, squeeze=False)[:, 0], strict=True
     ):

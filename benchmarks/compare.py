@@ -75,3 +75,9 @@ def compare(ours: Sample, other: Sample, *, rounds: int, warm_up: bool = True) -
         mine.append(ours())
         its.append(other())
     return Comparison(mine, its)
+
+
+def measure(sample: Sample, *, rounds: int) -> list[float]:
+    """Measure one alone, `rounds` times, after one round that does not count."""
+    sample()
+    return [sample() for _ in range(rounds)]

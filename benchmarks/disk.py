@@ -11,4 +11,4 @@ def index_size(bench: Bench) -> Figure:
     built = bench.session(bench.size.big)
     index = sum(path.stat().st_size for path in built.folder.glob("index.db*"))
     log = built.log_path.stat().st_size
-    return Figure(f"index size, {built.ops:,} entries", "log size", index / log, 0.2, index, log, "bytes")
+    return Figure(f"index size, {built.ops:,} entries", "log size", index / log, 0.13, index, log, "bytes")

@@ -1,10 +1,10 @@
-"""A figure: what was measured, against what, and whether it reaches its goal."""
+"""A figure: what was measured, against what (if anything), and whether it reaches its goal."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.compare import Comparison
 
@@ -27,9 +27,9 @@ class Figure:
     measured: str
     """What `ours` and `other` are: "s" (seconds), or "bytes"."""
     unit: str = "ratio"
-    """"ratio", or "MiB"."""
+    """"ratio", "MiB", "s" or "ms"."""
     rounds: list[float] = field(default_factory=list)
-    """The ratio of each round."""
+    """`value` of each round."""
 
     @property
     def met(self) -> bool | None:
@@ -53,3 +53,12 @@ def figure_of(comparison: Comparison, what: str, against: str, goal: float | Non
         "s",
         rounds=comparison.ratios,
     )
+
+
+_UNITS = {"s": 1.0, "ms": 1000.0}
+
+
+def figure_alone(seconds: list[float], what: str, unit: Literal["s", "ms"], goal: float) -> Figure:
+    """The figure of one contender whose time is what counts, compared with nothing; `seconds` of each round."""
+    values = [each * _UNITS[unit] for each in seconds]
+    return Figure(what, "", median(values), goal, median(seconds), None, "s", unit=unit, rounds=values)

@@ -40,11 +40,11 @@ class _Pair:
     part: Built
     rounds: int
 
-    def asked(self, what: str, contender: _OnSession) -> Figure:
+    def asked(self, what: str, contender: _OnSession, goal: float | None = None) -> Figure:
         """A question to the large one against the same to its part."""
-        return self._compare(what, contender, partial(contender, self.part), ops=1, rounds=5 * self.rounds)
+        return self._compare(what, contender, partial(contender, self.part), goal, ops=1, rounds=5 * self.rounds)
 
-    def appended(self, what: str, contender: _OnSession, ops: int) -> Figure:
+    def appended(self, what: str, contender: _OnSession, goal: float, ops: int) -> Figure:
         """Appending to the large one, which grows by a little, against a fresh copy of its part each time."""
 
         @contextmanager
@@ -54,27 +54,33 @@ class _Pair:
                 with contender(copy) as work:
                     yield work
 
-        return self._compare(what, contender, to_part, ops=ops, rounds=self.rounds)
+        return self._compare(what, contender, to_part, goal, ops=ops, rounds=self.rounds)
 
-    def _compare(self, what: str, contender: _OnSession, with_part: Contender, *, ops: int, rounds: int) -> Figure:
+    def _compare(
+        self, what: str, contender: _OnSession, with_part: Contender, goal: float | None, *, ops: int, rounds: int
+    ) -> Figure:
         compared = compare(timed(partial(contender, self.large), ops=ops), timed(with_part, ops=ops), rounds=rounds)
-        return figure_of(compared, f"{what}, {self.large.ops:,} entries", f"{self.part.ops:,} entries")
+        return figure_of(compared, f"{what}, {self.large.ops:,} entries", f"{self.part.ops:,} entries", goal)
 
 
-def _session_figures(pair: _Pair) -> dict[str, Callable[[], Figure]]:
-    # What makes the large session longer comes last: the others look at its end.
-    return {
-        "resume": lambda: pair.asked("open and next timestamp", resuming),
-        "replay": lambda: pair.asked(f"replay of {TAIL:,} after a checkpoint", replaying),
-        "query": lambda: pair.asked(f"query by actor, first {RESULTS} results", partial(querying, actor_id=RARE)),
-        "query-late": lambda: pair.asked(
-            f"query by an actor of the last entries, first {RESULTS} results", partial(querying, actor_id=LATE)
-        ),
-        "append": lambda: pair.appended("append", partial(appending_to, appends=APPENDS), APPENDS),
-        "batch": lambda: pair.appended(
-            f"append_many of {BATCH:,}, per op", partial(batching_to, count=BATCHES), BATCHES * BATCH
-        ),
-    }
+_RESULTS = f"first {RESULTS} results"
+
+# What makes the large session longer comes last: the others look at its end.
+_SESSION_FIGURES: dict[str, Callable[[_Pair], Figure]] = {
+    "resume": lambda pair: pair.asked("open and next timestamp", resuming, 1.3),
+    "replay": lambda pair: pair.asked(f"replay of {TAIL:,} after a checkpoint", replaying),
+    "query-actor": lambda pair: pair.asked(f"query by actor, {_RESULTS}", partial(querying, actor_id=RARE), 1.5),
+    "query-domain": lambda pair: pair.asked(f"query by domain, {_RESULTS}", partial(querying, domain=RARE), 1.5),
+    "query-late": lambda pair: pair.asked(
+        f"query by an actor of the last entries, {_RESULTS}", partial(querying, actor_id=LATE), 2.0
+    ),
+    "append": lambda pair: pair.appended("append", partial(appending_to, appends=APPENDS), 1.3, APPENDS),
+    "batch": lambda pair: pair.appended(
+        f"append_many of {BATCH:,}, per op", partial(batching_to, count=BATCHES), 1.3, BATCHES * BATCH
+    ),
+}
+_SESSIONS = "sessions"
+_FIGURES = [*_SESSION_FIGURES, _SESSIONS]
 
 
 def _built(folder: Path, ops: int, progress: Console) -> Built:
@@ -98,6 +104,9 @@ def _describing(folder: Path, sessions: int, ops: int, rounds: int, progress: Co
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("benchmarks.scale", description=__doc__)
+    parser.add_argument(
+        "--only", nargs="+", choices=_FIGURES, default=_FIGURES, metavar="NAME", help=", ".join(_FIGURES)
+    )
     parser.add_argument("--ops", type=int, default=10_000_000, help="entries of the session")
     parser.add_argument("--sessions", type=int, default=10_000, help="sessions of the repository")
     parser.add_argument("--session-ops", type=int, default=100, help="entries of each of them")
@@ -122,15 +131,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="muse-scale-", dir=arguments.folder) as name:
         folder = Path(name)
         try:
-            part = _built(folder, arguments.ops // PART, progress)
-            pair = _Pair(_built(folder, arguments.ops, progress), part, arguments.rounds)
-            for figure, measure in _session_figures(pair).items():
+            asked = {figure: measure for figure, measure in _SESSION_FIGURES.items() if figure in arguments.only}
+            if asked:
+                part = _built(folder, arguments.ops // PART, progress)
+                pair = _Pair(_built(folder, arguments.ops, progress), part, arguments.rounds)
+            for figure, measure in asked.items():
                 progress.log(figure)
-                report.figures[figure] = measure()
-            progress.log("describe_sessions")
-            report.figures["sessions"] = _describing(
-                folder, arguments.sessions, arguments.session_ops, arguments.rounds, progress
-            )
+                report.figures[figure] = measure(pair)
+            if _SESSIONS in arguments.only:
+                progress.log(_SESSIONS)
+                report.figures[_SESSIONS] = _describing(
+                    folder, arguments.sessions, arguments.session_ops, arguments.rounds, progress
+                )
         finally:
             report.show()
             if arguments.json:

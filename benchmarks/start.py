@@ -22,7 +22,8 @@ def _rounds(bench: Bench) -> int:
     return max(_LEAST_ROUNDS, bench.many_rounds)
 
 
-def _running(*command: str) -> Work:
+def running(*command: str) -> Work:
+    """A process that runs a command to its end; it must exit with 0."""
     return partial(_run, command)
 
 
@@ -32,11 +33,17 @@ def _run(command: tuple[str, ...]) -> str:
     return subprocess.run(command, cwd=PROJECT, env=env, check=True, capture_output=True, text=True).stdout  # noqa: S603  # ours
 
 
+def muse() -> list[str]:
+    """The command `muse`: its script where it is installed."""
+    script = Path(sys.executable).with_name("muse")
+    return [str(script)] if script.exists() else [sys.executable, "-m", "muse"]
+
+
 def importing(bench: Bench) -> Figure:
     """A process that imports the engine against one that imports what it stands on."""
     compared = compare(
-        timed(unprepared(_running(sys.executable, "-c", OURS))),
-        timed(unprepared(_running(sys.executable, "-c", THEIRS))),
+        timed(unprepared(running(sys.executable, "-c", OURS))),
+        timed(unprepared(running(sys.executable, "-c", THEIRS))),
         rounds=_rounds(bench),
     )
     return figure_of(compared, f"python -c {OURS!r}", f"python -c {THEIRS!r}", 1.5)
@@ -58,11 +65,9 @@ def _statement(statement: str) -> Sample:
 
 def helping(bench: Bench) -> Figure:
     """The help text against a Python that does nothing."""
-    script = Path(sys.executable).with_name("muse")
-    muse = [str(script)] if script.exists() else [sys.executable, "-m", "muse"]
     compared = compare(
-        timed(unprepared(_running(*muse, "op-log", "--help"))),
-        timed(unprepared(_running(sys.executable, "-c", "pass"))),
+        timed(unprepared(running(*muse(), "op-log", "--help"))),
+        timed(unprepared(running(sys.executable, "-c", "pass"))),
         rounds=_rounds(bench),
     )
     return figure_of(compared, "muse op-log --help", "python -c pass", 12.0)

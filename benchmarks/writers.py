@@ -71,7 +71,7 @@ def _several_against_one(bench: Bench, appending: Appending, what: str, other: s
 
 def four_writers(bench: Bench) -> Figure:
     """Time per operation of four writers together against that of one."""
-    return _several_against_one(bench, ours.appending, "writer processes", "writer process", 1.0)
+    return _several_against_one(bench, ours.appending, "writer processes", "writer process", 1.2)
 
 
 def four_bare_writers(bench: Bench) -> Figure:

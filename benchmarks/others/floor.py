@@ -15,6 +15,9 @@ import orjson
 from benchmarks.compare import Work
 from muse.core.op_log import OpEntry
 
+_PAGE_BYTES = 1024
+"""The page size of our index: with SQLite's default of 4,096 a committed row takes longer."""
+
 
 @contextmanager
 def _append_only(path: Path) -> Iterator[int]:
@@ -41,10 +44,10 @@ def writing(folder: Path, entries: Sequence[OpEntry]) -> Iterator[Work]:
 
 
 @contextmanager
-def writing_with_row(folder: Path, entries: Sequence[OpEntry], *, page_bytes: int = 4096) -> Iterator[Work]:
+def writing_with_row(folder: Path, entries: Sequence[OpEntry]) -> Iterator[Work]:
     """Serialise, `write(2)`, and commit one row into a table without secondary index."""
     first, *rest = entries
-    with _append_only(folder / "ops.jsonl") as fd, closing(_bare_table(folder / "rows.db", page_bytes)) as connection:
+    with _append_only(folder / "ops.jsonl") as fd, closing(_bare_table(folder / "rows.db")) as connection:
 
         def append(entry: OpEntry) -> None:
             line = orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
@@ -59,9 +62,9 @@ def writing_with_row(folder: Path, entries: Sequence[OpEntry], *, page_bytes: in
         yield work
 
 
-def _bare_table(path: Path, page_bytes: int) -> sqlite3.Connection:
+def _bare_table(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute(f"PRAGMA page_size = {page_bytes}")
+    connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("CREATE TABLE IF NOT EXISTS row (number INTEGER PRIMARY KEY, length INTEGER NOT NULL)")

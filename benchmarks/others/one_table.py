@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -57,12 +57,17 @@ def appending(folder: Path, entries: Sequence[OpEntry]) -> Iterator[Work]:
 
 
 @contextmanager
-def batching(folder: Path, batches: Sequence[Sequence[OpEntry]]) -> Iterator[Work]:
-    """Insert one batch after the other, one commit each."""
+def batching(
+    folder: Path, batches: Sequence[Sequence[OpEntry]], *, check: Callable[[OpEntry], None] | None = None
+) -> Iterator[Work]:
+    """Insert one batch after the other, one commit each; all entries of a batch are checked before it, if at all."""
     first, *rest = batches
     with closing(_table(folder)) as connection:
 
         def insert(batch: Sequence[OpEntry]) -> None:
+            if check:
+                for entry in batch:
+                    check(entry)
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(_INSERT, map(_row, batch))
             connection.execute("COMMIT")
