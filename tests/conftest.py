@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import making
+from tests import children, making
 
 if TYPE_CHECKING:
     from muse.core.op_log import OpEntry, OpLog
@@ -30,14 +30,22 @@ settings.load_profile("muse")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Give Hypothesis a seed that the header of the run prints, so that any run can be repeated."""
+    """Give Hypothesis a seed that the header prints, so that any run can be repeated, and children their signals."""
     if config.getoption("--hypothesis-seed") is None:
         config.option.hypothesis_seed = str(random.randrange(2**32))
+    children.let_children_have_default_signals()
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     """Print the seed of this run."""
     return f"repeat the random tests with --hypothesis-seed={config.getoption('--hypothesis-seed')}"
+
+
+@pytest.fixture(autouse=True)
+def _no_child_left() -> Iterator[None]:
+    """Kill what a test has started and left behind, such as the children of a test that failed."""
+    yield
+    children.kill_all()
 
 
 @pytest.fixture

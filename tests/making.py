@@ -1,19 +1,15 @@
-"""What the tests make: entries, repositories, foreign lines, child processes."""
+"""What the tests make: entries, repositories, foreign lines."""
 
 from __future__ import annotations
 
 import json
-import os
 import random
-import select
-import subprocess
-import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 from muse.core.op_log import OpEntry, OpLog
 from tests import plain_scan
@@ -135,70 +131,6 @@ def assert_same_as_scan(log: OpLog, path: Path) -> plain_scan.PlainScan:
         assert found is not None
         assert plain_scan.exact(found) == plain_scan.exact(wanted)
     return expected
-
-
-def worker_command(name: str, *arguments: object) -> list[str]:
-    """The command line of a child process of tests/workers.py."""
-    return [sys.executable, "-m", "tests.workers", name, *map(str, arguments)]
-
-
-def start_worker(name: str, *arguments: object) -> subprocess.Popen[bytes]:
-    """Start a child process of tests/workers.py; it talks over its standard input and output."""
-    return subprocess.Popen(
-        worker_command(name, *arguments), cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-
-
-def run_worker(name: str, *arguments: object, before: list[str] | None = None) -> Any:
-    """Run a child process of tests/workers.py to its end, and return the JSON it printed last."""
-    done = subprocess.run(
-        [*(before or []), *worker_command(name, *arguments)],
-        cwd=PROJECT,
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr.decode(errors="replace")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def pipe_of(process: subprocess.Popen[bytes]) -> IO[bytes]:
-    """The standard output of a worker."""
-    assert process.stdout is not None
-    return process.stdout
-
-
-def race(workers: list[subprocess.Popen[bytes]]) -> list[Any]:
-    """Let workers that wait for the word begin at once; what each of them told in the end."""
-    for worker in workers:
-        assert pipe_of(worker).readline()
-    for worker in workers:
-        assert worker.stdin is not None
-        worker.stdin.write(b"go\n")
-        worker.stdin.flush()
-    told = [json.loads(pipe_of(worker).readline()) for worker in workers]
-    for worker in workers:
-        end(worker)
-        assert worker.returncode == 0
-    return told
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Close a worker's pipes and collect it."""
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            pipe.close()
-    process.wait(timeout=60)
-
-
-def wait_for_child(pid: int) -> int:
-    """Collect a forked child and return its exit code."""
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-def readable(pipe: IO[Any], seconds: float) -> bool:
-    """Wait until a pipe has something to read or has ended; False when `seconds` passed without either."""
-    return bool(select.select([pipe], [], [], seconds)[0])
 
 
 def line_at(path: Path, number: int) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,22 +12,16 @@ from typing import Any
 import pytest
 
 from examples.outline_domain import Outline
-from tests import making, plain_scan
+from tests import children, making, plain_scan
 
 EXAMPLES = making.PROJECT / "examples"
 
 
 def run(name: str, *arguments: object) -> str:
     """Run an example as a process of its own, with warnings as errors; return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", EXAMPLES / name, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = children.run([sys.executable, "-W", "error", EXAMPLES / name, *arguments], text=True)
     assert (done.stderr, done.returncode) == ("", 0)
-    return done.stdout
+    return str(done.stdout)
 
 
 def standing(entries: list[plain_scan.Entry]) -> list[tuple[str, str]]:

@@ -30,7 +30,7 @@ from muse.core.op_log import (
     list_sessions,
     make_op_entry,
 )
-from tests import making, plain_scan
+from tests import children, making, plain_scan
 from tests.making import entries, entry, op_id
 from tests.plain_scan import exact, exact_list
 
@@ -764,7 +764,7 @@ def test_a_log_goes_on_in_both_processes_after_a_fork(repo: Path, log: OpLog) ->
     mine = [log.record("parent", "music", {"op": "insert"})["op_id"] for _ in range(200)]
     with os.fdopen(reader) as pipe:
         theirs = pipe.read().split()
-    assert making.wait_for_child(child) == 0
+    assert children.wait_for_child(child) == 0
     mine.append(log.record("parent", "music", {"op": "insert"})["op_id"])
     scanned = making.assert_same_as_scan(log, making.log_path(repo))
     assert Counter(scanned.op_ids) == Counter([*map(op_id, range(1, 6)), *mine, *theirs])
@@ -808,11 +808,11 @@ def test_a_fork_in_the_middle_of_another_threads_append_does_not_block_the_child
                 os._exit(code)
         os.close(writer)
         with os.fdopen(reader) as pipe:
-            ready = making.readable(pipe, seconds=30)
+            ready = children.readable(pipe, seconds=30)
             if not ready:
                 os.kill(child, 9)
             done.append(pipe.read())
-        assert making.wait_for_child(child) == 0
+        assert children.wait_for_child(child) == 0
     stop.set()
     for thread in threads:
         thread.join()

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import json
 import signal
-import subprocess
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from muse.core.op_log import AppendError, OpLog
-from tests import making, plain_scan
+from tests import children, making, plain_scan
 
 
 def start_together(repo: Path, count: int, each: int, actor: str = "actor-{}") -> list[list[list[str | int]]]:
     """Let `count` processes record `each` operations at once; what each of them was acknowledged."""
-    told: list[list[list[str | int]]] = making.race(
-        [making.start_worker("record", repo, "s", actor.format(number), each) for number in range(count)]
+    told: list[list[list[str | int]]] = children.race(
+        [children.start_worker("record", repo, "s", actor.format(number), each) for number in range(count)]
     )
     return told
 
@@ -70,36 +68,22 @@ def test_guarantee_5_fragments_that_arrive_while_others_append_swallow_no_acknow
     """A line glued to a fragment that came between is written again: acknowledged ⊆ recovered, each once."""
     with OpLog(repo, "s") as log:
         acknowledged = [log.record("ada", "music", {"op": "insert"})["op_id"]]
-        worker = making.start_worker("tear_often", log.path, 20_000)
-        pipe = making.pipe_of(worker)
-        assert pipe.readline()
-        assert worker.stdin is not None
-        worker.stdin.write(b"go\n")
-        worker.stdin.flush()
+        worker = children.start_worker("tear_often", log.path, 20_000)
+        children.go(worker)
+        pipe = children.pipe_of(worker)
         refused = 0
-        while not making.readable(pipe, seconds=0):
+        while not children.readable(pipe, seconds=0):
             try:
                 acknowledged.append(log.record("ada", "music", {"op": "insert"})["op_id"])
             except AppendError:
                 refused += 1
-        making.end(worker)
+        children.end(worker)
         acknowledged.append(log.record("ada", "music", {"op": "insert"})["op_id"])
         scanned = making.assert_same_as_scan(log, log.path)
     recovered = Counter(scanned.op_ids)
     assert set(acknowledged) <= set(recovered)
     assert len(recovered) <= len(acknowledged) + refused
     assert scanned.damaged
-
-
-def kill_after(worker: subprocess.Popen[bytes], acknowledgements: int) -> list[str]:
-    """Kill a writer with SIGKILL once it acknowledged so many appends; every op_id it ever acknowledged."""
-    pipe = making.pipe_of(worker)
-    lines = [pipe.readline() for _ in range(acknowledgements)]
-    worker.send_signal(signal.SIGKILL)
-    lines += pipe.readlines()
-    making.end(worker)
-    assert worker.returncode == -signal.SIGKILL
-    return [op for line in lines if line.endswith(b"\n") for op in json.loads(line)]
 
 
 @pytest.mark.slow
@@ -111,11 +95,11 @@ def test_guarantee_2_what_a_killed_writer_acknowledged_is_recovered_once(
     acknowledged: list[str] = []
     for rounds, count in enumerate((1, 2, 5, 17) if batch > 1 else (1, 2, 5, 17, 60), 1):
         writers = [
-            making.start_worker("acknowledge_forever", repo, "s", f"w{number}", durability, batch)
+            children.start_worker("acknowledge_forever", repo, "s", f"w{number}", durability, batch)
             for number in range(2)
         ]
         for writer in writers:
-            acknowledged += kill_after(writer, count)
+            acknowledged += children.kill_after(writer, count)
         scanned = plain_scan.scan_file(making.log_path(repo))
         assert set(acknowledged) <= set(scanned.op_ids)
         assert scanned.duplicates == []
@@ -142,10 +126,10 @@ def test_a_rebuild_that_is_killed_leaves_a_session_that_works(repo: Path) -> Non
     with OpLog(repo, "s") as log:
         log.append_many(making.entries(20_000))
     for number, at_percent in enumerate((0, 30, 70, 100)):
-        worker = making.start_worker("rebuild_until", repo, at_percent)
-        assert making.pipe_of(worker).readline() == b'"there"\n'
+        worker = children.start_worker("rebuild_until", repo, at_percent)
+        assert children.pipe_of(worker).readline() == b'"there"\n'
         worker.send_signal(signal.SIGKILL)
-        making.end(worker)
+        children.end(worker)
         with OpLog(repo, "s") as log:
             assert len(log) == log.count() == 20_000 + number
             log.append(making.entry(90_000 + at_percent))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import random
-import subprocess
 import sys
 
-from tests import making
+from tests import children
 from tests.torture import schedule
 
 
@@ -14,13 +13,10 @@ def test_twenty_rounds_of_torture_break_no_promise() -> None:
     """Two sessions of ten rounds, their processes killed at any moment: nothing is lost, doubled or wrongly indexed."""
     seed = random.SystemRandom().randrange(2**32)
     # A process of its own: rounds fork, and a fork of this one would carry the whole test run along.
-    done = subprocess.run(
+    done = children.run(
         [sys.executable, "-m", "tests.torture", "--rounds", "20", "--seed", str(seed), "--size", "40"],
-        cwd=making.PROJECT,
-        capture_output=True,
+        deadline_s=280,
         text=True,
-        timeout=280,
-        check=False,
     )
     print(done.stdout)
     assert done.returncode == 0, f"python -m tests.torture --seed {seed} --size 40\n{done.stdout}\n{done.stderr}"

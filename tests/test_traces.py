@@ -21,7 +21,7 @@ from typing import cast
 import pytest
 
 from muse.core.op_log import OpEntry, OpLog, describe_sessions
-from tests import making, plain_scan
+from tests import children, making, plain_scan
 from tests.cli.running import muse
 from tests.plain_graph import PlainGraph, total_order
 from tests.plain_scan import Entry, exact, exact_list
@@ -311,7 +311,7 @@ def test_a_reopened_big_session_seeks_in_the_log_by_stracing(big: Recorded, tmp_
         pytest.skip("needs strace that may trace")
     output = tmp_path / "trace"
     prefix = [strace, "-f", "-y", "-s", "0", "-e", "trace=read,pread64,readv,preadv,mmap", "-o", str(output)]
-    told = making.run_worker("answer_big_session", big.repo, "paper", before=prefix)
+    told = children.run_worker("answer_big_session", big.repo, "paper", before=prefix)
     count = len(big.entries)
     assert told["next"] == plain_scan.highest_lamport_ts(big.entries) + 1
     assert told["count"] == told["length"] == told["count of a domain"] == count

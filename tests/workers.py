@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import sqlite3
 import sys
 import time
@@ -15,6 +16,7 @@ from typing import Any, Literal
 
 from muse.core.op_log import AppendError, MuseError, OpLog, describe_sessions
 from tests import making, plain_scan
+from tests.children import DEADLINE_S
 
 
 def say(value: object) -> None:
@@ -239,6 +241,55 @@ def answer_big_session(repo: str, session: str) -> None:
         )
 
 
+def numbers(argument: str) -> list[int]:
+    """The numbers of "3" or "3-7"."""
+    first, _, last = argument.partition("-")
+    return list(range(int(first), int(last or first) + 1))
+
+
+def _peak_kib(log: OpLog, argument: str) -> int:
+    """The most memory this process has had. (What getrusage says begins with what the parent had.)"""
+    (line,) = [each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith("VmHWM:")]
+    return int(line.split()[1])
+
+
+def _limit(log: OpLog, argument: str) -> None:
+    wanted = resource.RLIM_INFINITY if argument == "none" else int(argument)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (wanted, resource.RLIM_INFINITY))
+
+
+STEPS: dict[str, Callable[[OpLog, str], Any]] = {
+    "append": lambda log, argument: log.append(making.entry(int(argument))),
+    "batch": lambda log, argument: log.append_many([making.entry(number) for number in numbers(argument)]),
+    "checkpoint": lambda log, argument: log.checkpoint(argument)["op_count"],
+    "count": lambda log, argument: log.count(domain="music"),
+    "get": lambda log, argument: log.get(making.op_id(int(argument))),
+    "limit": _limit,
+    "read": lambda log, argument: [entry["op_id"] for entry in log],
+    "rebuild": lambda log, argument: log.rebuild_index(),
+    "replay": lambda log, argument: [entry["op_id"] for entry in log.replay_since_checkpoint()],
+    "size": lambda log, argument: log.path.stat().st_size,
+    "verify": lambda log, argument: sorted(log.verify().counts),
+    "peak": _peak_kib,
+}
+
+
+def take_steps(repo: str, durability: str, *steps: str) -> None:
+    """Take steps on one handle, such as `append:3`, also after one that raises, and tell at once what came of each."""
+    with OpLog(Path(repo), "s", durability=mode(durability)) as log:
+        for step in steps:
+            name, _, argument = step.partition(":")
+            told: dict[str, Any] = {"step": step}
+            try:
+                told["result"] = STEPS[name](log, argument)
+            except Exception as error:  # noqa: BLE001 - whatever comes is what the test wants to know
+                told["error"] = type(error).__name__
+                told["errno"] = getattr(error, "errno", None)
+                told["text"] = str(error)
+                told["ours"] = isinstance(error, MuseError)
+            say(told)
+
+
 WORKERS: dict[str, Callable[..., None]] = {
     worker.__name__: worker
     for worker in (
@@ -257,8 +308,11 @@ WORKERS: dict[str, Callable[..., None]] = {
         rebuild_at,
         read_whole,
         answer_big_session,
+        take_steps,
     )
 }
 
 if __name__ == "__main__":
+    # Whoever waits for a child that hangs hears it end.
+    signal.alarm(DEADLINE_S)
     WORKERS[sys.argv[1]](*sys.argv[2:])

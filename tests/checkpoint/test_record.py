@@ -21,7 +21,7 @@ from muse.core.op_log import (
     OpLog,
     describe_sessions,
 )
-from tests import making
+from tests import children, making
 from tests.making import entries, entry, op_id
 from tests.plain_scan import exact, exact_list
 
@@ -337,8 +337,8 @@ def test_threads_that_checkpoint_at_once_never_move_it_backwards(repo: Path) -> 
 @pytest.mark.slow
 def test_processes_that_checkpoint_at_once_never_lose_one(repo: Path) -> None:
     """Three processes append and checkpoint in turn: each one's checkpoints rise and the last one stands."""
-    workers = [making.start_worker("checkpoint_often", repo, f"w{number}", 60) for number in range(3)]
-    told = making.race(workers)
+    workers = [children.start_worker("checkpoint_often", repo, f"w{number}", 60) for number in range(3)]
+    told = children.race(workers)
     numbers = []
     for own in told:
         assert {each for each in own if isinstance(each, str)} <= {"CheckpointBackwardsError"}
@@ -373,7 +373,7 @@ def test_no_half_written_record_is_left_when_the_disk_refuses(repo: Path, log: O
                 code = 0
         finally:
             os._exit(code)
-    assert making.wait_for_child(pid) == 0
+    assert children.wait_for_child(pid) == 0
     assert checkpoint_path(repo).read_bytes() == before
     assert {path.name for path in log.folder.iterdir() if not path.name.startswith("index.db")} == {
         name for name in names if not name.startswith("index.db")

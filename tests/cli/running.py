@@ -13,7 +13,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from muse.cli import main
-from tests import making
+from tests import children, making
 
 COMMANDS = (
     "demo",
@@ -51,8 +51,7 @@ def muse(*arguments: object, stdin: bytes | None = None) -> Result:
 
 def muse_process(*arguments: object, **changes: Any) -> subprocess.CompletedProcess[bytes]:
     """Run `python -m muse op-log …` with warnings as errors."""
-    options: dict[str, Any] = {"capture_output": True, "timeout": 60, "cwd": making.PROJECT, **changes}
-    return subprocess.run(command_line(*arguments), check=False, **options)
+    return children.run(command_line(*arguments), **changes)
 
 
 def command_line(*arguments: object) -> list[str]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from tests import making, plain_scan
+from tests import children, making, plain_scan
 from tests.cli.running import command_line, filled, json_lines, logged, muse
 
 PART = {"actor_id": "ada", "domain": "code", "domain_op": {"op": "insert", "address": "a.py", "position": 0}}
@@ -133,16 +132,10 @@ def test_person_is_told_the_counts(repo: Path) -> None:
 
 def test_slow_input_is_appended_as_it_comes(repo: Path) -> None:
     """A line sent through a pipe is in the log although the pipe stays open."""
-    with subprocess.Popen(
-        command_line("append", "s", "--repo", repo, "--json"),
-        cwd=making.PROJECT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as process:
+    with children.started(command_line("append", "s", "--repo", repo, "--json")) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(lines(making.entry(1)) + b'{"the next li')
-        process.stdin.flush()
+        children.tell(process, lines(making.entry(1)) + b'{"the next li')
         deadline = time.monotonic() + 30
         while not making.log_bytes(repo):
             assert time.monotonic() < deadline, "the line does not arrive"

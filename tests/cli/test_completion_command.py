@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from muse.core.op_log import OpLog
-from tests import making
+from tests import children, making
 from tests.cli.running import filled, muse
 
 SESSIONS = ["friday/jam", "friday-2", "monday"]
@@ -36,13 +36,11 @@ def offered(repo: Path, *words: str) -> set[str]:
         "COMP_CWORD": str(len(words) + 1),
     }
     script = "import sys; sys.argv[0] = 'muse'; from muse.cli import main; main(prog_name='muse')"
-    done = subprocess.run(
+    done = children.run(
         [sys.executable, "-W", "error", "-c", script],
         cwd=repo,
         env={**environment, "PYTHONPATH": str(making.PROJECT)},
-        capture_output=True,
         text=True,
-        check=False,
     )
     assert done.stderr == ""
     return {line.partition(",")[2] for line in done.stdout.splitlines() if line}
@@ -99,13 +97,11 @@ def test_bash_completes_a_line(several: Path, tmp_path: Path) -> None:
         'eval "$(muse op-log completion bash)"; COMP_WORDS=(muse op-log query fri); COMP_CWORD=3; '
         "_muse_completion muse; printf '%s\\n' \"${COMPREPLY[@]}\""
     )
-    done = subprocess.run(
+    done = children.run(
         [bash, "-c", line],
         cwd=several,
         env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
-        capture_output=True,
         text=True,
-        check=False,
     )
 
     assert done.stdout.split() == ["friday-2", "friday/jam"]

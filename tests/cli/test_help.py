@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import pytest
 from click.testing import CliRunner
 
 from muse.cli import main
-from tests import making
+from tests import children
 from tests.cli.running import COMMANDS, muse, muse_process
 
 
@@ -47,12 +46,9 @@ def test_help_imports_neither_the_engine_nor_rich(arguments: list[str]) -> None:
         "heavy = {'rich', 'pydantic', 'sqlite_utils', 'orjson', 'sqlite3', 'muse.core'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    done = subprocess.run(
+    done = children.run(
         [sys.executable, "-W", "error", "-c", script, *arguments],
-        cwd=making.PROJECT,
-        capture_output=True,
         text=True,
-        check=False,
     )
 
     assert (done.returncode, done.stderr) == (0, "")

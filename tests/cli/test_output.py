@@ -12,7 +12,7 @@ import pytest
 
 from muse.cli.output import pluralize, tally
 from muse.escaping import escape_for_terminal, escape_json_for_terminal
-from tests import making
+from tests import children, making
 from tests.cli.running import (
     ESCAPE,
     command_line,
@@ -30,8 +30,8 @@ def on_a_terminal(*arguments: object, **settings: str) -> str:
     """What `muse op-log …` sends to a terminal."""
     ours, theirs = pty.openpty()
     environment = {**without_colour_settings(), "TERM": "xterm-256color", "COLUMNS": "100", **settings}
-    with subprocess.Popen(
-        command_line(*arguments), cwd=making.PROJECT, env=environment, stdout=theirs, stderr=theirs, stdin=theirs
+    with children.started(
+        command_line(*arguments), env=environment, stdout=theirs, stderr=theirs, stdin=theirs
     ) as process:
         os.close(theirs)
         sent = bytearray()
@@ -121,12 +121,8 @@ def test_row_is_whole_in_a_pipe_and_ends_at_the_margin_of_a_terminal(repo: Path)
 def test_reader_may_leave_early(repo: Path) -> None:
     """`muse … | head -n 1` ends quietly, with exit code 0."""
     filled(repo, making.entries(3000))
-    with subprocess.Popen(
-        command_line("query", "s", "--repo", repo, "--json"),
-        cwd=making.PROJECT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
+    command = command_line("query", "s", "--repo", repo, "--json")
+    with children.started(command, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         first = process.stdout.readline()
@@ -148,7 +144,7 @@ def test_reader_may_be_gone_from_the_start(repo: Path, command: str) -> None:
     os.close(read_end)
     arguments = (command, "s") if command == "query" else (command,)
 
-    done = muse_process(*arguments, "--repo", repo, stdout=write_end, stderr=subprocess.PIPE, capture_output=False)
+    done = muse_process(*arguments, "--repo", repo, stdout=write_end, stderr=subprocess.PIPE)
     os.close(write_end)
 
     assert done.returncode == 0

@@ -13,30 +13,23 @@ from typing import Any
 import pytest
 
 from muse.core.op_log import OpLog
-from tests import making, plain_scan
+from tests import children, making, plain_scan
 from tests.cli.running import command_line, filled, json_lines, muse
 
 
 @contextmanager
-def following(repo: Path, *options: object) -> Iterator[subprocess.Popen[bytes]]:
+def following(repo: Path, *options: object) -> Iterator[subprocess.Popen[Any]]:
     """A process that follows session "s", begun: it has said so."""
-    with subprocess.Popen(
-        command_line("tail", "s", "-f", "--repo", repo, *options),
-        cwd=making.PROJECT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        try:
-            assert process.stderr is not None
-            assert b"following" in process.stderr.readline()
-            yield process
-        finally:
-            process.kill()
+    command = command_line("tail", "s", "-f", "--repo", repo, *options)
+    with children.started(command, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert b"following" in process.stderr.readline()
+        yield process
 
 
-def lines(process: subprocess.Popen[bytes], number: int) -> list[Any]:
+def lines(process: subprocess.Popen[Any], number: int) -> list[Any]:
     """The next lines of JSON; waits for them."""
-    return [json.loads(making.pipe_of(process).readline()) for _ in range(number)]
+    return [json.loads(children.pipe_of(process).readline()) for _ in range(number)]
 
 
 @pytest.mark.parametrize("number", [0, 1, 10, 25, 100])
@@ -52,14 +45,11 @@ def test_last_entries_come_in_arrival_order(repo: Path, number: int) -> None:
 def test_every_entry_is_shown_once_while_writers_are_at_work(repo: Path) -> None:
     """From before the last ten to the end: 20,000 of four writers, the index rebuilt twice and deleted once."""
     filled(repo, making.entries(30))
-    workers = [making.start_worker("record", repo, "s", name, 5_000) for name in ("eve", "kim", "pat", "zoe")]
+    workers = [children.start_worker("record", repo, "s", name, 5_000) for name in ("eve", "kim", "pat", "zoe")]
     with following(repo, "--json") as process:
         shown = lines(process, 10)
         for worker in workers:
-            assert making.pipe_of(worker).readline()
-            assert worker.stdin is not None
-            worker.stdin.write(b"go\n")
-            worker.stdin.flush()
+            children.go(worker)
         for _ in range(2):
             shown += lines(process, 3_000)
             with OpLog(repo, "s") as log:
@@ -68,8 +58,8 @@ def test_every_entry_is_shown_once_while_writers_are_at_work(repo: Path) -> None
         making.drop_index(repo)
         shown += lines(process, 11_000)
     for worker in workers:
-        making.pipe_of(worker).read()
-        making.end(worker)
+        children.pipe_of(worker).read()
+        children.end(worker)
 
     arrived = plain_scan.scan_file(making.log_path(repo)).op_ids
     assert [entry["op_id"] for entry in shown] == arrived[20:]
@@ -84,11 +74,11 @@ def test_filters_and_fields_hold_for_what_arrives(repo: Path) -> None:
             following(repo, "--actor", "ada", "--fields", "lamport_ts,actor_id") as table,
             following(repo, "--actor", "ada", "--json") as process,
         ):
-            assert making.pipe_of(table).readline().split() == [b"lamport_ts", b"actor_id"]
+            assert children.pipe_of(table).readline().split() == [b"lamport_ts", b"actor_id"]
             for number in range(2, 9):
                 log.append(making.entry(number, actor_id=("ada", "bob")[number % 2]))
             assert [entry["lamport_ts"] for entry in lines(process, 4)] == [2, 4, 6, 8]
-            assert [making.pipe_of(table).readline().split()[0] for _ in range(4)] == [b"2", b"4", b"6", b"8"]
+            assert [children.pipe_of(table).readline().split()[0] for _ in range(4)] == [b"2", b"4", b"6", b"8"]
 
 
 def test_interrupt_ends_it_with_130(repo: Path) -> None:
@@ -106,8 +96,8 @@ def test_reader_that_goes_away_ends_it_though_nothing_arrives(repo: Path) -> Non
     """`muse op-log tail -f | head -n 1` comes to its end, quietly."""
     filled(repo, making.entries(3))
     with following(repo, "--json") as process:
-        making.pipe_of(process).readline()
-        making.pipe_of(process).close()
+        children.pipe_of(process).readline()
+        children.pipe_of(process).close()
         assert process.wait(timeout=60) == 0
         assert process.stderr is not None
         assert process.stderr.read() == b""

@@ -19,7 +19,9 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from tests import children
 from tests.docs.pages import page
 
 _BLOCK = re.compile(
@@ -61,7 +63,7 @@ class Reader:
     folder: Path
     printed: str = ""
     """What the last block printed that was run."""
-    elsewhere: subprocess.Popen[str] | None = None
+    elsewhere: subprocess.Popen[Any] | None = None
     """What runs in the second terminal."""
 
     def runs(self, block: Block) -> None:
@@ -103,10 +105,10 @@ class Reader:
     def _screen(self) -> Path:
         return self.folder / "second terminal"
 
-    def _started(self, block: Block, out: Path | int) -> subprocess.Popen[str]:
+    def _started(self, block: Block, out: Path | int) -> subprocess.Popen[Any]:
         shell = ["bash", "-euo", "pipefail", "-c", block.text]
         with open(out, "w") if isinstance(out, Path) else contextlib.nullcontext(out) as stdout:
-            return subprocess.Popen(
+            return children.start(
                 shell if block.language == "sh" else [sys.executable, "-W", "error", "-c", block.text],
                 cwd=self.folder,
                 env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "NO_COLOR": "1"},
@@ -114,7 +116,6 @@ class Reader:
                 stdout=stdout,
                 stderr=subprocess.STDOUT,
                 text=True,
-                start_new_session=True,
             )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
+from tests import children
 from tests.docs.pages import fences, page
 
 README = page("README.md")
@@ -37,13 +37,10 @@ def test_example_runs_and_prints_what_the_readme_says(tmp_path: Path) -> None:
     script = tmp_path / "example.py"
     script.write_text(fences(README, "python")[0], encoding="utf-8")
 
-    run = subprocess.run(
+    run = children.run(
         [sys.executable, "-W", "error", script],
         cwd=tmp_path,
-        capture_output=True,
         text=True,
-        timeout=60,
-        check=False,
     )
 
     assert (run.stderr, run.returncode) == ("", 0)

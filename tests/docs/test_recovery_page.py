@@ -7,7 +7,6 @@ import os
 import re
 import resource
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -42,6 +41,7 @@ from muse.core.op_log import (
     import_session,
     make_op_entry,
 )
+from tests import children
 from tests.docs.pages import fences, headings, page, section
 
 RECOVERY = page("docs/recovery.md")
@@ -272,12 +272,9 @@ def test_warnings_about_the_index_are_those_shown(
 
 def test_missing_session_is_told_as_shown(tmp_path: Path) -> None:
     """A command for a session that does not exist ends with 2 and the message of its section."""
-    done = subprocess.run(
+    done = children.run(
         [sys.executable, "-m", "muse", "op-log", "replay", "friday", "--repo", tmp_path],
-        capture_output=True,
         text=True,
-        timeout=60,
-        check=False,
     )
     assert done.returncode == 2
     assert shown_under("There is no such session", done.stderr.strip().removeprefix("Error: ")), done.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from muse import domain
 from muse.core import op_log
+from tests import children
 from tests.docs.pages import DOCS, PAGES, ROOT
 from tests.docs.test_reference import COMMANDS, FUNCTIONS, TYPES, fields
 
@@ -26,14 +26,11 @@ pytestmark = pytest.mark.skipif(
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built with every warning an error."""
     folder = tmp_path_factory.mktemp("site")
-    done = subprocess.run(
+    done = children.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder],
         cwd=ROOT,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
-        capture_output=True,
         text=True,
-        timeout=120,
-        check=False,
     )
     # Not with --quiet, which hides the warnings from what counts them too.
     assert done.returncode == 0, done.stderr

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from muse.core.op_log import ClosedLogError, Cut, Follower, InvalidArgumentError, OpEntry, OpLog
-from tests import making, plain_scan
+from tests import children, plain_scan
 from tests.follow.following import LONG, collected, in_thread
 from tests.making import entries, entry, op_id
 from tests.plain_scan import exact_list
@@ -29,12 +29,12 @@ def test_every_op_of_four_writers_is_followed_once_while_the_index_is_rebuilt(re
         log.append(entry(1))
         follower = log.follow(since=Cut("s", 0, 0), timeout=LONG)
         workers = [
-            making.start_worker("follow", repo, "s", count + 1),
-            making.start_worker("rebuild_at", repo, "s", count // 10, count // 3),
-            *(making.start_worker("record", repo, "s", f"a{number}", count // 4, 30) for number in range(4)),
+            children.start_worker("follow", repo, "s", count + 1),
+            children.start_worker("rebuild_at", repo, "s", count // 10, count // 3),
+            *(children.start_worker("record", repo, "s", f"a{number}", count // 4, 30) for number in range(4)),
         ]
         with (
-            in_thread(lambda: making.race(workers)) as told,
+            in_thread(lambda: children.race(workers)) as told,
             in_thread(lambda: list(islice(follower, count + 1))) as followed,
             in_thread(lambda: asyncio.run(collected(log, count + 1, from_start=True))) as followed_async,
         ):

@@ -16,7 +16,7 @@ import pytest
 import sqlite_utils
 
 from muse.core.op_log import OpLog, list_sessions
-from tests import making, plain_scan
+from tests import children, making, plain_scan
 from tests.making import entries, entry, op_id
 from tests.plain_scan import exact_list
 from tests.reliability.faults import read_only
@@ -256,8 +256,8 @@ def test_guarantee_3_a_locked_index_stops_neither_appends_nor_reads(repo: Path, 
     log = OpLog(repo, "s")
     if opened == "before" and how == "begin exclusive":
         assert len(log) == 20
-    holder = making.start_worker("hold_index", index_path(repo), how)
-    assert making.pipe_of(holder).readline()
+    holder = children.start_worker("hold_index", index_path(repo), how)
+    assert children.pipe_of(holder).readline()
     try:
         log.append(entry(100))
         assert log.append(entry(100)) is False
@@ -265,7 +265,7 @@ def test_guarantee_3_a_locked_index_stops_neither_appends_nor_reads(repo: Path, 
         assert len(making.assert_same_as_scan(log, log.path).entries) == 24
         assert log.next_lamport_ts() > 103
     finally:
-        making.end(holder)
+        children.end(holder)
     log.append(entry(200))
     making.assert_same_as_scan(log, log.path)
     log.close()
@@ -355,7 +355,7 @@ def test_a_read_only_place_is_read_without_an_index_and_appends_say_so(repo: Pat
         if index == "without":
             making.drop_index(repo)
         before = making.tree(repo)
-        found = making.run_worker("use_read_only", repo, before=read_only(repo))
+        found = children.run_worker("use_read_only", repo, before=read_only(repo))
         assert found["entries"] == exact_list(expected)
         assert found["length"] == 10
         assert found["count"] == len(plain_scan.select(expected, domain="music"))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from muse.core.op_log import OpLog
-from tests import making, plain_scan
+from tests import children, making, plain_scan
 from tests.making import entries, entry
 from tests.samples import PIECES
 
@@ -104,23 +104,23 @@ def test_a_rebuild_that_is_broken_off_harms_nothing(repo: Path, log: OpLog) -> N
 @pytest.mark.slow
 def test_guarantee_11_rebuilds_while_processes_write_lose_nothing(repo: Path, log: OpLog) -> None:
     """Three processes record while this one rebuilds all the time: every answer is the plain scan's."""
-    workers = [making.start_worker("record", repo, "s", f"w{number}", 1_000) for number in range(3)]
+    workers = [children.start_worker("record", repo, "s", f"w{number}", 1_000) for number in range(3)]
     for worker in workers:
-        assert making.pipe_of(worker).readline()
+        assert children.pipe_of(worker).readline()
     for worker in workers:
         assert worker.stdin is not None
         worker.stdin.write(b"go\n")
         worker.stdin.flush()
     rebuilt = 0
-    while not all(making.readable(making.pipe_of(worker), seconds=0) for worker in workers):
+    while not all(children.readable(children.pipe_of(worker), seconds=0) for worker in workers):
         log.rebuild_index()
         rebuilt += 1
         cut = log.cut()
         data = making.log_bytes(repo)[: cut.byte_offset]
         assert cut.op_count == len(plain_scan.scan(data).entries)
-    acknowledged = [each[0] for worker in workers for each in json.loads(making.pipe_of(worker).readline())]
+    acknowledged = [each[0] for worker in workers for each in json.loads(children.pipe_of(worker).readline())]
     for worker in workers:
-        making.end(worker)
+        children.end(worker)
     assert rebuilt
     scanned = making.assert_same_as_scan(log, log.path)
     assert Counter(scanned.op_ids) == Counter(acknowledged)

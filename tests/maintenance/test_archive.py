@@ -27,7 +27,7 @@ from muse.core.op_log import (
     import_session,
     list_sessions,
 )
-from tests import making, plain_scan
+from tests import children, making, plain_scan
 from tests.cli.running import command_line
 
 
@@ -109,11 +109,11 @@ def test_plain_tar_opens_it(tmp_path: Path, packed: bytes) -> None:
 
 def test_export_with_writers_at_work_is_a_prefix_of_the_log(repo: Path) -> None:
     """Each archive ends with a whole line and holds as many entries as it says."""
-    workers = [making.start_worker("acknowledge_forever", repo, "s", name, "os", "3") for name in ("ada", "bob")]
+    workers = [children.start_worker("acknowledge_forever", repo, "s", name, "os", "3") for name in ("ada", "bob")]
     archives = []
     try:
         for worker in workers:
-            assert making.pipe_of(worker).readline()
+            assert children.pipe_of(worker).readline()
         with OpLog(repo, "s") as log:
             for number in range(8):
                 out = io.BytesIO()
@@ -121,8 +121,7 @@ def test_export_with_writers_at_work_is_a_prefix_of_the_log(repo: Path) -> None:
                 log.checkpoint(f"c{number}")
     finally:
         for worker in workers:
-            worker.kill()
-            making.end(worker)
+            children.kill(worker)
     whole = making.log_bytes(repo)
 
     for manifest, out in archives:
@@ -293,13 +292,9 @@ def test_import_that_is_killed_leaves_no_session(tmp_path: Path, log: OpLog) -> 
     archive = exported(log)
     target = tmp_path / "target"
     target.mkdir()
-    with subprocess.Popen(
-        command_line("import", "-", "--repo", target), cwd=making.PROJECT, stdin=subprocess.PIPE
-    ) as process:
-        assert process.stdin is not None
+    with children.started(command_line("import", "-", "--repo", target)) as process:
         # All but the end of the log: it waits for the rest.
-        process.stdin.write(archive[: len(archive) * 3 // 4])
-        process.stdin.flush()
+        children.tell(process, archive[: len(archive) * 3 // 4])
         until = time.monotonic() + 30
         while not list(target.glob(".muse/op_log/.import-*/ops.jsonl")) and time.monotonic() < until:
             time.sleep(0.02)
@@ -320,12 +315,7 @@ def test_import_without_room_leaves_nothing(tmp_path: Path, log: OpLog) -> None:
     target = tmp_path / "target"
     target.mkdir()
     command = command_line("import", tmp_path / "s.tar.gz", "--repo", target)
-    done = subprocess.run(
-        ["bash", "-c", 'ulimit -f 8; exec "$@"', "bash", *command],
-        cwd=making.PROJECT,
-        capture_output=True,
-        check=False,
-    )
+    done = children.run(["bash", "-c", 'ulimit -f 8; exec "$@"', "bash", *command])
 
     assert done.returncode == 3, done.stderr
     assert b"Traceback" not in done.stderr

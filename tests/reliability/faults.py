@@ -6,8 +6,7 @@ import json
 import os
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ from typing import Any
 import pytest
 
 from muse.core.op_log import OpEntry, OpLog
-from tests import making, plain_scan
+from tests import children, making, plain_scan
 from tests.making import entries, entry
-from tests.reliability.children import numbers
+from tests.workers import numbers
 
 Told = list[dict[str, Any]]
 
@@ -25,20 +24,9 @@ WRITING_CALLS = "write,pwrite64,fsync,fdatasync,rename,unlink,mkdir,ftruncate"
 """Every system call by which the engine and SQLite change what is on the disk."""
 
 
-def child_command(repo: Path, *steps: str, durability: str = "os") -> list[str]:
-    """The command line of a child that takes these steps on session "s"."""
-    return [sys.executable, "-B", "-m", "tests.reliability.children", str(repo), durability, *steps]
-
-
 def run_child(repo: Path, *steps: str, durability: str = "os", before: Sequence[str] = ()) -> Told:
-    """Let a child take these steps, and return what it told of each before it ended or was killed."""
-    done = subprocess.run(
-        [*before, *child_command(repo, *steps, durability=durability)],
-        cwd=making.PROJECT,
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
+    """Let a child take these steps on session "s", and return what it told of each before it ended or was killed."""
+    done = children.run([*before, *children.worker_command("take_steps", repo, durability, *steps)])
     assert b"Traceback" not in done.stderr, done.stderr.decode(errors="replace")
     return [json.loads(line) for line in done.stdout.splitlines(keepends=True) if line.endswith(b"\n")]
 
@@ -140,22 +128,3 @@ def folder_of(repo: Path, session: str = "s") -> Path:
 def names_in(folder: Path) -> set[str]:
     """The names in a folder, but for what SQLite puts beside an open database."""
     return {path.name for path in folder.iterdir()} - {"index.db-wal", "index.db-shm"}
-
-
-def in_forked_child(work: Callable[[], object]) -> object:
-    """Do `work` in a forked child and return what it returned (JSON), so that what it did to itself dies with it."""
-    ours, theirs = os.pipe()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            os.close(ours)
-            os.write(theirs, json.dumps(work()).encode())
-            code = 0
-        finally:
-            os._exit(code)
-    os.close(theirs)
-    with open(ours, "rb") as pipe:
-        data = pipe.read()
-    assert making.wait_for_child(child) == 0
-    return json.loads(data)

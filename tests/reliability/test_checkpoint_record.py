@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from muse.core.op_log import CheckpointBackwardsError, CheckpointError, DamagedCheckpointError, OpLog
-from tests import making, plain_scan
+from tests import children, making, plain_scan
 from tests.making import entries, entry, op_id
 from tests.plain_scan import exact_list
 from tests.reliability import faults
@@ -157,8 +157,8 @@ def test_record_can_not_be_opened_or_read(repo: Path, strace: str, error: str) -
 
 def test_two_checkpointers_at_once(repo: Path) -> None:
     """Row 17: whichever comes later, the record never moves backwards, and no op is pending or covered twice."""
-    workers = [making.start_worker("checkpoint_often", repo, f"w{number}", 40) for number in range(2)]
-    told = making.race(workers)
+    workers = [children.start_worker("checkpoint_often", repo, f"w{number}", 40) for number in range(2)]
+    told = children.race(workers)
     with OpLog(repo, "s") as log:
         scanned = making.assert_same_as_scan(log, log.path)
         record = log.read_checkpoint()

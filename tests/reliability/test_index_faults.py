@@ -15,7 +15,7 @@ import pytest
 import muse.core.old_index.index
 from muse.core.op_log import DamagedCheckpointError, OpLog
 from muse.core.storage import durable
-from tests import making, plain_scan
+from tests import children, making, plain_scan
 from tests.index.test_index import SPOILED, rows_of_views
 from tests.making import entries, entry, op_id
 from tests.reliability import faults
@@ -221,12 +221,12 @@ def test_system_call_on_the_index_fails(repo: Path, strace: str, call: str, erro
 def test_index_is_locked_by_another_program(repo: Path, how: str) -> None:
     """Row 18: while somebody holds it, appends and reads go on; afterwards the index on disk has it all."""
     filled(repo, 10)
-    holder = making.start_worker("hold_index", index_path(repo), how)
-    assert making.pipe_of(holder).readline()
+    holder = children.start_worker("hold_index", index_path(repo), how)
+    assert children.pipe_of(holder).readline()
     try:
         told = run_child(repo, "append:11", "read", "count", "checkpoint:x", "append:12", "replay")
     finally:
-        making.end(holder)
+        children.end(holder)
     assert errors(told) == {}
     assert told[5]["result"] == [op_id(12)]
     with OpLog(repo, "s") as log:

@@ -14,7 +14,7 @@ from muse.core.entry.codec import decode_line
 from muse.core.errors import DamagedLineError
 from muse.core.op_log import InvalidArgumentError, InvalidSessionIdError, LimitExceededError, OpLog
 from muse.core.options import DEFAULT_MAX_APPEND_BYTES, MAX_LAMPORT_TS, MAX_LINE_BYTES, MAX_NESTING
-from tests import making, plain_scan
+from tests import children, making, plain_scan
 from tests.making import add_bytes, entry, line, op_id
 from tests.reliability import faults
 from tests.reliability.faults import filled, run_child
@@ -159,7 +159,7 @@ def test_line_of_very_many_keys_takes_time_in_proportion(place: str) -> None:
             return str(error)
         return ""
 
-    assert "stands twice" in str(faults.in_forked_child(decode))
+    assert "stands twice" in str(children.in_forked_child(decode))
 
 
 @pytest.mark.parametrize(("lamport_ts", "taken"), [(MAX_LAMPORT_TS, True), (MAX_LAMPORT_TS + 1, False), (-1, False)])

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from muse.core.op_log import InvalidSessionIdError, MuseError, OpLog, describe_sessions, list_sessions
-from tests import making, plain_scan
+from tests import children, making, plain_scan
 from tests.cli.running import ESCAPE, muse, muse_process
 from tests.making import entry
 from tests.plain_scan import exact_list
@@ -121,7 +121,7 @@ def test_files_are_created_with_the_users_umask(repo: Path, umask: int) -> None:
             log.append(entry(2))
             return {str(path.relative_to(repo)): stat.S_IMODE(path.stat().st_mode) for path in sorted(repo.rglob("*"))}
 
-    modes = faults.in_forked_child(work)
+    modes = children.in_forked_child(work)
     assert isinstance(modes, dict)
     folders = {".muse", ".muse/op_log", ".muse/op_log/s"}
     files = {f".muse/op_log/s/{name}" for name in ("ops.jsonl", "checkpoint.json", "index.db")}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from muse.core.op_log import AppendError, MuseError, OpLog
-from tests import making, plain_scan
+from tests import children, making, plain_scan
 from tests.making import entries, entry, op_id
 from tests.reliability import faults
 from tests.reliability.faults import acknowledged, errors, failing, filled, run_child
@@ -126,7 +126,7 @@ def test_no_room_for_a_checkpoint_record(repo: Path, strace: str, call: str, err
 
 def test_batch_that_is_refused_for_its_size_can_be_appended_in_parts(repo: Path) -> None:
     """Row 5: after an AppendError the same entries, one by one or all, are appended once."""
-    told = faults.in_forked_child(lambda: _append_beyond_the_limit(repo))
+    told = children.in_forked_child(lambda: _append_beyond_the_limit(repo))
     assert told == [errno.ENOSPC, True]
     faults.retry(repo, entries(50))
 

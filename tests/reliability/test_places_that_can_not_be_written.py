@@ -13,7 +13,7 @@ import pytest
 import sqlite_utils  # noqa: F401 - imported here, since a child without rights may not be able to read it
 
 from muse.core.op_log import MuseError, OpLog, describe_sessions, list_sessions
-from tests import making, plain_scan
+from tests import children, making, plain_scan
 from tests.making import entry
 from tests.reliability import faults
 from tests.reliability.faults import errors, filled, read_only, run_child
@@ -52,7 +52,7 @@ def use_as_nobody(repo: Path) -> object:
                     told[name] = [type(error).__name__, error.errno, isinstance(error, MuseError), str(error)]
         return told
 
-    return faults.in_forked_child(work)
+    return children.in_forked_child(work)
 
 
 @pytest.mark.parametrize("index", ["with an index", "without one"])
@@ -111,7 +111,7 @@ def test_no_permission_to_read_is_an_error_and_no_empty_log(open_repo: Path) -> 
             except PermissionError as error:
                 return error.errno
 
-    assert faults.in_forked_child(work) == errno.EACCES
+    assert children.in_forked_child(work) == errno.EACCES
 
 
 def test_repository_on_a_read_only_file_system(repo: Path) -> None:

@@ -16,11 +16,10 @@ import pytest
 import muse.core.checkpoint.record
 import muse.core.entry.model
 from muse.core.op_log import OpLog
-from tests import making, plain_scan
+from tests import children, making, plain_scan
 from tests.making import entries, entry, op_id
 from tests.reliability import faults
 from tests.reliability.faults import acknowledged, filled, killed_at, run_child
-from tests.test_processes import kill_after
 
 
 @pytest.mark.parametrize("when", [1, 2, 4])
@@ -64,10 +63,10 @@ def test_kill_at_a_random_moment(repo: Path, durability: str) -> None:
     known: list[str] = []
     for count in (1, 9):
         writers = [
-            making.start_worker("acknowledge_forever", repo, "s", f"w{n}", durability, 1 + 6 * n) for n in range(2)
+            children.start_worker("acknowledge_forever", repo, "s", f"w{n}", durability, 1 + 6 * n) for n in range(2)
         ]
         for writer in writers:
-            known += kill_after(writer, count)
+            known += children.kill_after(writer, count)
     with OpLog(repo, "s") as log:
         scanned = making.assert_same_as_scan(log, log.path)
         assert log.verify().ok
@@ -92,7 +91,7 @@ def test_fork_leaves_the_index_whole_for_parent_child_and_grandchild(repo: Path)
                     log.append(entry(300))
                     log.close()
                     code = 0
-                elif making.wait_for_child(grandchild) == 0:
+                elif children.wait_for_child(grandchild) == 0:
                     log.append(entry(102))
                     assert len(log) >= 73
                     code = 0
@@ -100,7 +99,7 @@ def test_fork_leaves_the_index_whole_for_parent_child_and_grandchild(repo: Path)
                 os._exit(code)
         for number in range(400, 430):
             log.append(entry(number))
-        assert making.wait_for_child(child) == 0
+        assert children.wait_for_child(child) == 0
         scanned = making.assert_same_as_scan(log, log.path)
         assert Counter(scanned.op_ids) == Counter(
             op_id(number) for number in (*range(1, 51), 101, 102, *range(200, 220), 300, *range(400, 430))
@@ -121,7 +120,7 @@ def test_fork_in_the_middle_of_an_iteration(repo: Path) -> None:
         def rest() -> list[str]:
             return [first, *(each["op_id"] for each in iterator)]
 
-        in_child = faults.in_forked_child(lambda: [len(rest()), log.append(entry(9_000))])
+        in_child = children.in_forked_child(lambda: [len(rest()), log.append(entry(9_000))])
         assert in_child == [5_000, True]
         assert rest() == [op_id(number) for number in range(1, 5_001)]
         assert len(log) == 5_001
@@ -132,14 +131,14 @@ def test_interpreter_of_a_child_ends_without_touching_the_parents_index(repo: Pa
     script = (
         "import os, sys\n"
         "from muse.core.op_log import OpLog\n"
-        "from tests import making\n"
+        "from tests import children, making\n"
         f"log = OpLog({str(repo)!r}, 's')\n"
         "log.append_many(making.entries(20))\n"
         "child = os.fork()\n"
         "if child == 0:\n"
         "    log.append(making.entry(100))\n"
         "    sys.exit(0)\n"
-        "code = making.wait_for_child(child)\n"
+        "code = children.wait_for_child(child)\n"
         "for number in range(200, 220):\n"
         "    log.append(making.entry(number))\n"
         "assert len(log) == 41, len(log)\n"
@@ -186,7 +185,7 @@ def test_two_processes_of_one_actor_with_clocks_back_and_ahead(
             log.checkpoint(str(year))
             return [each["op_id"] for each in made]
 
-    told = [faults.in_forked_child(lambda year=year: record(year, 10)) for year in (*years, *years)]  # type: ignore[misc]
+    told = [children.in_forked_child(lambda year=year: record(year, 10)) for year in (*years, *years)]  # type: ignore[misc]
     with OpLog(repo, "s") as log:
         scanned = making.assert_same_as_scan(log, log.path)
         stamps = [each["lamport_ts"] for each in scanned.entries]

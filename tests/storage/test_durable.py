@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from muse.core.op_log import OpLog
-from tests import making, plain_scan
+from tests import children, making, plain_scan
 from tests.making import entries, entry, op_id
 
 
@@ -34,7 +34,7 @@ def test_guarantee_2_an_append_is_one_write_that_takes_it_all(
     """One entry and a batch of five are two write(2) calls on ops.jsonl, opened with O_APPEND, and no other."""
     output = tmp_path / "trace"
     calls = "openat,open,write,pwrite64,writev,pwritev,pwritev2,ftruncate,truncate,flock,fcntl"
-    making.run_worker("append_some", repo, durability, before=trace(strace, calls, output))
+    children.run_worker("append_some", repo, durability, before=trace(strace, calls, output))
     writes = calls_in(output, r"^p?writev?2?(64)?\(.*ops\.jsonl>")
     assert len(writes) == 2
     assert sum(int(each.rsplit("=", 1)[1]) for each in writes) == len(making.log_bytes(repo))
@@ -51,7 +51,9 @@ def test_guarantee_2_fsync_syncs_the_file_after_its_write_and_the_new_folders(
 ) -> None:
     """In "fsync" mode a sync of the log follows each write, and the parent of each new folder is synced."""
     output = tmp_path / "trace"
-    making.run_worker("append_some", repo, "fsync", before=trace(strace, "write,fsync,fdatasync,mkdir,mkdirat", output))
+    children.run_worker(
+        "append_some", repo, "fsync", before=trace(strace, "write,fsync,fdatasync,mkdir,mkdirat", output)
+    )
     on_log = [each.split("(")[0] for each in calls_in(output, r"^(write|fsync|fdatasync)\(.*ops\.jsonl>")]
     assert on_log[0] == "write"
     for position, call in enumerate(on_log):
@@ -68,7 +70,7 @@ def test_guarantee_2_fsync_syncs_the_file_after_its_write_and_the_new_folders(
 def test_the_os_mode_does_not_sync_the_log(repo: Path, tmp_path: Path, strace: str) -> None:
     """The promise of "os" is the death of the process: no append waits for the disk."""
     output = tmp_path / "trace"
-    making.run_worker("append_some", repo, "os", before=trace(strace, "fsync,fdatasync", output))
+    children.run_worker("append_some", repo, "os", before=trace(strace, "fsync,fdatasync", output))
     assert calls_in(output, r"ops\.jsonl") == []
 
 
@@ -78,7 +80,7 @@ def test_guarantee_2_a_checkpoint_syncs_the_log_before_it_replaces_the_record(
     """In this order: sync ops.jsonl, sync the new record, rename it to checkpoint.json, sync the folder."""
     output = tmp_path / "trace"
     calls = "write,fsync,fdatasync,rename,renameat,renameat2"
-    making.run_worker("make_checkpoint", repo, before=trace(strace, calls, output))
+    children.run_worker("make_checkpoint", repo, before=trace(strace, calls, output))
     lines = calls_in(output, ".")
     (renamed,) = [
         number for number, line in enumerate(lines) if "checkpoint.json" in line and line.startswith("rename")
@@ -113,7 +115,7 @@ def assert_refused_and_recovered(repo: Path, told: dict[str, Any]) -> None:
 @pytest.mark.parametrize("limit_bytes", [1_000, 5_000, 100_000])
 def test_a_short_write_at_the_file_size_limit_is_an_error_that_can_be_retried(repo: Path, limit_bytes: int) -> None:
     """EFBIG, and the short write before it: not acknowledged, reads go on, later appends and the retry work."""
-    told = making.run_worker("fill_disk", repo, limit_bytes)
+    told = children.run_worker("fill_disk", repo, limit_bytes)
     assert told["refused"] is not None
     assert told["refused"]["errno"] is not None
     assert_refused_and_recovered(repo, told)
@@ -128,7 +130,7 @@ def test_a_full_disk_is_an_error_that_can_be_retried(tmp_path: Path) -> None:
     if shutil.which("unshare") is None or subprocess.run(probe, check=False, capture_output=True).returncode:
         pytest.skip("needs Linux's unshare and the right to mount a small tmpfs (root)")
     script = f'mount -t tmpfs -o size=64k none "$0" && "$@" && cp -r "$0/." {copy}'
-    told = making.run_worker("fill_disk", small, 0, before=["unshare", "--mount", "sh", "-c", script, str(small)])
+    told = children.run_worker("fill_disk", small, 0, before=["unshare", "--mount", "sh", "-c", script, str(small)])
     assert told["refused"]["errno"] in {28, 122}
     assert_refused_and_recovered(copy, told)
 
@@ -149,7 +151,7 @@ def test_a_failed_fsync_poisons_the_handle_and_the_retry_is_safe(repo: Path, tmp
     inject = ["-P", str(making.log_path(repo).resolve()), "-e", "inject=fsync,fdatasync:error=EIO"]
     repo.mkdir(exist_ok=True)
     making.add_bytes(making.log_path(repo), making.line(entry(90)))
-    told = making.run_worker("fail_to_sync", repo, before=trace(strace, calls, output, *inject))
+    told = children.run_worker("fail_to_sync", repo, before=trace(strace, calls, output, *inject))
     assert told[0].startswith("SyncError")
     assert told[1].startswith(("SyncError", "AppendError"))
     assert "unknown" in told[0]
@@ -170,7 +172,7 @@ def test_an_error_on_read_is_raised_and_not_taken_for_damage(repo: Path, tmp_pat
         *(strace, "-f", "-o", os.devnull, "-P", path, "-e", "trace=read,pread64,readv,preadv"),
         *("-e", "inject=read,pread64,readv,preadv:error=EIO"),
     ]
-    told = making.run_worker("read_whole", repo, before=prefix)
+    told = children.run_worker("read_whole", repo, before=prefix)
     assert isinstance(told, dict), "entries were returned that could not be read"
     assert told["errno"] == 5
     with OpLog(repo, "s") as log:
@@ -200,7 +202,7 @@ def test_guarantee_3_a_system_call_that_fails_for_the_index_alone_stops_no_appen
         "-e",
         f"inject={call}:error=ENOSPC",
     ]
-    assert making.run_worker("append_some", repo, "os", before=prefix) == "done"
+    assert children.run_worker("append_some", repo, "os", before=prefix) == "done"
     scanned = plain_scan.scan(making.log_bytes(repo))
     assert scanned.op_ids == [op_id(90), *map(op_id, range(1, 7))]
     with OpLog(repo, "s") as log:

@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from tests import children
 from tests.torture import actors
 from tests.torture.evidence import Evidence, Violation
 from tests.torture.schedule import Job, Life, Plan
@@ -125,12 +126,8 @@ class _Stage:
             unfinished=self.evidence.unfinished.get(job.actor, []),
         )
         ear, mouth = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            self._become(orders, mouth)
+        pid = children.fork(lambda: self._become(orders, mouth))
         os.close(mouth)
-        with suppress(PermissionError, ProcessLookupError):
-            os.setpgid(pid, pid)
         self.groups.append(pid)
         by_clock = life.aim in ("process", "group")
         kill_at = time.monotonic() + life.kill_after_s if by_clock else float("inf")
@@ -138,17 +135,13 @@ class _Stage:
         self.selector.register(ear, selectors.EVENT_READ)
 
     def _become(self, orders: actors.Orders, mouth: int) -> None:
-        """What the child does: never returns, whatever happens."""
-        try:
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(0)
-            os.setpgid(0, 0)
-            # Stays open as long as the process lives: faulthandler keeps the descriptor only.
-            stacks = os.open(self.evidence.stacks_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-            faulthandler.register(signal.SIGUSR1, file=stacks, all_threads=True)
-            actors.run(orders, mouth)
-        finally:
-            os._exit(70)
+        """What the child does: it ends in `actors.run`."""
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(0)
+        # Stays open as long as the process lives: faulthandler keeps the descriptor only.
+        stacks = os.open(self.evidence.stacks_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        faulthandler.register(signal.SIGUSR1, file=stacks, all_threads=True)
+        actors.run(orders, mouth)
 
     def _listen(self, each: Running) -> None:
         data = os.read(each.pipe, 1 << 20)
@@ -211,8 +204,7 @@ class _Stage:
     def clear(self) -> None:
         """Leave no process behind."""
         for pid in self.groups:
-            with suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
+            children.kill_group(pid)
         for pipe in self.running:
             os.close(pipe)
         self.selector.close()

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests import making, plain_scan
+from tests import children, making, plain_scan
 from tests.cli.demo.test_plan import some_edits
 from tests.cli.running import filled, logged, muse, muse_process
 
@@ -238,12 +238,8 @@ def test_edit_that_the_log_refuses_ends_the_demo(repo: Path, tmp_path: Path) -> 
 def test_actors_end_when_the_main_process_dies(repo: Path, tmp_path: Path) -> None:
     """Killed in the middle, the demo leaves no process behind."""
     path = trace_file(tmp_path / "trace.jsonl", 4000, 3)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "muse", "op-log", "demo", "--repo", repo, "--trace", path, "--seconds", "30"],
-        cwd=making.PROJECT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    command = [sys.executable, "-m", "muse", "op-log", "demo", "--repo", repo, "--trace", path, "--seconds", "30"]
+    process = children.start(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 30
         while not making.log_bytes(repo, "demo"):
@@ -302,13 +298,10 @@ def test_demo_works_from_any_folder(tmp_path: Path) -> None:
     (tmp_path / "muse" / "__init__.py").write_text("raise ImportError('not this one')\n", encoding="utf-8")
     script = "import sys; sys.path[0] = sys.argv.pop(1); from muse.cli import main; main()"
 
-    done = subprocess.run(
+    done = children.run(
         [sys.executable, "-c", script, making.PROJECT, "op-log", "demo", "--seconds", "0.2"],
         cwd=tmp_path,
-        capture_output=True,
-        timeout=60,
         env={**os.environ, "TMPDIR": str(tmp_path)},
-        check=False,
     )
 
     assert done.returncode == 0, done.stderr.decode()

@@ -14,8 +14,9 @@ import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from tests import making
+from tests import children
 from tests.cli.running import command_line, without_colour_settings
 
 PATIENCE_S = 20.0
@@ -109,7 +110,7 @@ class Terminal:
 class Watching:
     """`muse op-log watch` at work on a terminal of its own."""
 
-    def __init__(self, process: subprocess.Popen[bytes], terminal: Terminal) -> None:
+    def __init__(self, process: subprocess.Popen[Any], terminal: Terminal) -> None:
         self.process = process
         self.terminal = terminal
 
@@ -133,16 +134,14 @@ def watching(*arguments: object, columns: int = 80, lines: int = 24, **settings:
     ours, theirs = pty.openpty()
     terminal = Terminal(ours, columns, lines)
     before = termios.tcgetattr(theirs)
-    process = subprocess.Popen(
+    process = children.start(
         command_line("watch", *arguments, "--interval", "0.1"),
-        cwd=making.PROJECT,
         env={**without_colour_settings(), "TERM": "xterm-256color", **settings},
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        start_new_session=True,
         # Only on the terminal that controls a process do Ctrl-C and a closed window become signals.
-        preexec_fn=lambda: fcntl.ioctl(theirs, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - no threads here
+        preexec_fn=lambda: fcntl.ioctl(theirs, termios.TIOCSCTTY, 0),
     )
     try:
         yield Watching(process, terminal)
@@ -151,7 +150,6 @@ def watching(*arguments: object, columns: int = 80, lines: int = 24, **settings:
             assert terminal.modes["25"], "the cursor was not given back"
             assert termios.tcgetattr(theirs) == before, "the terminal was not given back as it was"
     finally:
-        process.kill()
-        process.wait()
+        children.kill(process)
         terminal.close()
         os.close(theirs)
