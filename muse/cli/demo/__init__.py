@@ -1,6 +1,6 @@
-"""The demo: a live session recorded by several processes at once, and what can be done with it.
+"""The demo: several processes record a live session, then the demo shows what can be done with it.
 
-`story` tells it, act by act. The edits come from `material` (through `music` and `drafts`) or from a
-recorded `trace`; `plan` decides when each is due and which may wait for which; `players` starts the
-processes, each of which is an `actor`, and one of which records a replica `apart`.
+`story` runs the demo act by act. The edits come from `material` (through `music` and `drafts`) or from a recorded
+`trace`. `plan` decides when each edit is due and which others it waits for. `players` starts the processes: one
+`actor` for each person, and one process that records a second replica offline (`apart`).
 """

@@ -1,8 +1,8 @@
-"""One actor of the demo: a process of its own that writes its part of the plan into the session.
+"""One actor of the demo: a process that appends its part of the plan to the session.
 
-Started as a script with REPO SESSION PLAN RATE, RATE being edits a second, or "max". It speaks with the
-main process in lines: it says "ready", is told "go", says "done N" (N entries acknowledged). In
-between it may wait for "cut", after which it writes the edits that were held back.
+It is started as a script with the arguments REPO SESSION PLAN RATE. RATE is edits per second, or "max". It exchanges
+lines with the main process: it prints "ready" and waits for "go", and at the end it prints "done N" (N entries
+acknowledged). If some of its edits are held back, it waits for "cut" before it writes them.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _MAIN_PROCESS = os.getppid()
 
 
 class Actor:
-    """Writes planned edits, each no sooner than it is due and its parents are in the log.
+    """Writes planned edits. Each is written once it is due and its parents are in the log.
 
-    What is due is written at once. So a process that keeps up writes edit by edit, and one that fell
-    behind, or has no pace, writes what it may in batches.
+    An actor that keeps up with its schedule writes single edits. One that has fallen behind, or has no schedule,
+    writes in batches.
     """
 
-    def __init__(self, log: OpLog, rate: float | None, told: IO[str]) -> None:
-        """`rate` is ticks a second, None for no waiting; `told` is where the main process speaks."""
+    def __init__(self, log: OpLog, rate: float | None, commands: IO[str]) -> None:
+        """`rate` is ticks per second, or None for no schedule. The main process's lines are read from `commands`."""
         self.acknowledged = 0
         self._log = log
         self._rate = rate
-        self._told = told
+        self._commands = commands
         self._batch: list[OpEntry] = []
         self._cut_was_taken = False
 
@@ -57,25 +57,25 @@ class Actor:
     def _wait_for_cut(self) -> None:
         if not self._cut_was_taken:
             self._flush()
-            _expect(self._told, "cut")
+            _expect(self._commands, "cut")
             self._cut_was_taken = True
 
     def _wait_for(self, op_id: str) -> None:
         """Wait until another actor's entry is in the log."""
         if self._log.get(op_id) is not None:
             return
-        # Its writer may itself be waiting for an entry of this batch.
+        # Write this batch first: the other actor may be waiting for an entry in it.
         self._flush()
         wait_s = _SHORTEST_WAIT_S
         while self._log.get(op_id) is None:
-            leave_if_alone()
+            exit_if_orphaned()
             time.sleep(wait_s)
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
     def _wait_until(self, moment: float) -> None:
         if moment > time.monotonic():
             self._flush()
-            leave_if_alone()
+            exit_if_orphaned()
             time.sleep(max(0.0, moment - time.monotonic()))
 
     def _flush(self) -> None:
@@ -92,43 +92,43 @@ def _entry(edit: PlannedEdit) -> OpEntry:
     return entry
 
 
-def rate_of(text: str) -> float | None:
-    """Edits a second; None for "max"."""
+def parse_rate(text: str) -> float | None:
+    """Parse edits per second; return None for "max"."""
     return None if text == "max" else float(text)
 
 
-def leave_if_alone() -> None:
-    """End this process when the main one is gone: nobody would hear of the work."""
+def exit_if_orphaned() -> None:
+    """Exit if the main process has ended, because nobody would use the result."""
     if os.getppid() != _MAIN_PROCESS:
-        sys.exit("the main process is gone")
+        sys.exit("the main process has ended")
 
 
-def say(what: str) -> None:
-    """Tell the main process."""
+def send(what: str) -> None:
+    """Send a line to the main process."""
     sys.stdout.write(what + "\n")
     sys.stdout.flush()
 
 
-def _expect(told: IO[str], word: str) -> None:
-    line = told.readline()
+def _expect(commands: IO[str], word: str) -> None:
+    line = commands.readline()
     if line.strip() != word:
-        sys.exit(f"expected to be told {word!r}, was told {line!r}")
+        sys.exit(f"expected {word!r} from the main process, got {line!r}")
 
 
 def wait_for_go() -> None:
-    """Say that everything is prepared, and wait for the common start."""
-    say("ready")
+    """Report that this process is ready, and wait for the common start."""
+    send("ready")
     _expect(sys.stdin, "go")
 
 
 def main(repo: str, session_id: str, plan_path: str, rate: str) -> None:
-    """Be one actor, from start to end."""
+    """Run one actor."""
     plan = read_plan(Path(plan_path))
     with OpLog(repo, session_id) as log:
-        actor = Actor(log, rate_of(rate), sys.stdin)
+        actor = Actor(log, parse_rate(rate), sys.stdin)
         wait_for_go()
         actor.play(plan)
-    say(f"done {actor.acknowledged}")
+    send(f"done {actor.acknowledged}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What the demo checks about the session it recorded, against a plain reading of the log's lines.
+"""The demo's checks of the session it recorded, made against a plain reading of the log file.
 
-The reading shares no code with the engine: it is what any program with a JSON parser would do.
+The plain reading shares no code with the engine. Any program with a JSON parser could do the same.
 """
 
 # ruff: noqa: PLC0415 - orjson is imported only when used, so that --help is fast
@@ -15,7 +15,7 @@ from muse.cli.demo.plan import PlannedEdit
 
 
 class Checks:
-    """Collects claims, each found true or false, and tells each as it is found."""
+    """Collects claims and whether they hold, and prints each with `tell`."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self.found: list[tuple[str, bool]] = []
@@ -33,9 +33,10 @@ class Checks:
 
 
 def plain_entries(path: Path, upto_bytes: int | None = None) -> list[dict[str, Any]]:
-    """The entries of a log, read as plain JSON Lines, up to a byte offset or to the end.
+    """The entries of a log, read as plain JSON Lines up to a byte offset, or to the end.
 
-    A blank line is no entry: a writer that saw another's line half written puts a newline before its own.
+    Blank lines are skipped. They occur when a writer sees another writer's unfinished line and therefore begins its
+    own with a newline.
     """
     import orjson
 
@@ -45,7 +46,7 @@ def plain_entries(path: Path, upto_bytes: int | None = None) -> list[dict[str, A
 
 
 def in_total_order(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The order that is the same in every replica."""
+    """The entries in total order, which is the same in every replica."""
     return sorted(entries, key=lambda entry: (entry["lamport_ts"], entry["actor_id"], entry["op_id"]))
 
 
@@ -55,7 +56,7 @@ def ops_of(entries: Iterable[dict[str, Any]], domain: str) -> list[dict[str, Any
 
 
 def as_planned(entries: Sequence[dict[str, Any]], plan: Sequence[PlannedEdit]) -> bool:
-    """Whether the entries are those of the plan, each there once and as it was planned."""
+    """Whether the entries are exactly those of the plan, each once and unchanged."""
     wanted = {edit.op_id: edit for edit in plan}
     return len(entries) == len(wanted) and all(
         (edit := wanted.pop(entry["op_id"], None)) is not None
@@ -67,7 +68,7 @@ def as_planned(entries: Sequence[dict[str, Any]], plan: Sequence[PlannedEdit]) -
 
 
 def parents_come_first(entries: Iterable[dict[str, Any]]) -> bool:
-    """Whether every parent stands above its children, with a lower timestamp."""
+    """Whether every parent comes before its children and has a lower timestamp."""
     seen: dict[str, int] = {}
     for entry in entries:
         if any(seen.get(parent, entry["lamport_ts"]) >= entry["lamport_ts"] for parent in entry["parent_op_ids"]):

@@ -1,4 +1,4 @@
-"""The command `demo`: what is recorded, how fast, and where."""
+"""The command `demo`: choose the edits, their speed and the folder, then run the demo."""
 
 # ruff: noqa: PLC0415 - the engine and rich are imported only when used, so that --help is fast
 
@@ -27,7 +27,7 @@ _MOST_ACTORS = 200
 
 
 def _speed(_ctx: click.Context, _param: click.Parameter, given: str) -> float:
-    """How many times as fast as life; "max" is infinite."""
+    """Parse --speed; "max" becomes infinity."""
     try:
         speed = math.inf if given == "max" else float(given)
     except ValueError:
@@ -38,9 +38,9 @@ def _speed(_ctx: click.Context, _param: click.Parameter, given: str) -> float:
 
 
 @click.command(
-    short_help="Record a live session, and show what follows.",
+    short_help="Record a sample session and show what the log can do.",
     epilog="\b\n"
-    "Examples: the round and the functions that ship with it; a recorded trace, all of it, at once.\n"
+    "Examples: record the edits that come with the demo; record a whole trace, as fast as possible.\n"
     "  muse op-log demo\n"
     "  muse op-log demo --trace edits.jsonl.gz --speed max",
 )
@@ -50,29 +50,29 @@ def _speed(_ctx: click.Context, _param: click.Parameter, given: str) -> float:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     multiple=True,
     metavar="FILE",
-    help="Record these edits, JSON Lines, gzipped or plain. May be given several times.",
+    help="Record the edits in this file: JSON Lines, plain or gzipped. Can be given several times.",
 )
 @click.option(
     "--speed",
     callback=_speed,
     default="1",
     metavar="N|max",
-    help="How many times as fast as life, which is 100 edits a second of each actor; max records all edits.",
+    help="Speed factor; 1 is 100 edits per second and actor. max records all edits as fast as possible.",
 )
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0, min_open=True, max=3600),
     metavar="S",
-    help=f"How long edits are made; default {_SECONDS:g}. Not with --speed max.",
+    help=f"How many seconds of edits to record; default {_SECONDS:g}. Not with --speed max.",
 )
 @click.option(
     "--repo",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Record into this repository folder; default: a fresh one, which is kept.",
+    help="Record into this repository folder; default: a new temporary folder, which is kept.",
 )
-@click.option("--session", default="demo", metavar="NAME", help='The session to make; default "demo".')
-@json_option("one object with what happened, and the telling on standard error")
+@click.option("--session", default="demo", metavar="NAME", help='The session to create; default "demo".')
+@json_option("one object with the results; the story is then printed on standard error")
 def demo(
     traces: tuple[Path, ...],
     speed: float,
@@ -82,17 +82,17 @@ def demo(
     *,
     as_json: bool,
 ) -> None:
-    """Record a live session by several processes, and show what can be done with it.
+    """Record a live session with several processes, and show what can be done with it.
 
-    Each actor is a process. While they edit, both domains are collapsed at one cut and a checkpoint is
-    made; then the rest is replayed, a second replica merged, the index deleted and rebuilt, and
-    everything verified. Ends with exit code 1 if anything is not as it should be.
+    Each actor is a process. While they edit, both domains are collapsed at one cut and a checkpoint is made. Then the
+    demo replays the rest, merges a second replica, deletes and rebuilds the index, and verifies the session. It ends
+    with exit code 1 if any check fails.
 
-    A line of a trace is an object with actor_id, domain, domain_op (an object) and parents, the numbers of
-    earlier lines, from 0.
+    Each line of a trace is an object with actor_id, domain, domain_op (an object) and parents (a list of numbers of
+    earlier lines, counted from 0).
     """
     if seconds is not None and math.isinf(speed):
-        raise click.UsageError("--seconds and --speed max exclude each other: max records all edits.")
+        raise click.UsageError("--seconds can't be used with --speed max, which records all edits.")
 
     def tell(text: str) -> None:
         click.echo(escape_for_terminal(text, keep="\n"), err=as_json)
@@ -121,7 +121,7 @@ def _ticks_per_s() -> int:
 
 
 def _folders(repo: Path | None, session: str) -> tuple[Path, Path]:
-    """Where the session and its second replica go; the session must be new."""
+    """Create the folders of the session and of its second replica. The session must not exist yet."""
     if repo is None:
         base = Path(tempfile.mkdtemp(prefix="muse-demo-"))
         folders = base / "here", base / "apart"
@@ -138,7 +138,7 @@ def _folders(repo: Path | None, session: str) -> tuple[Path, Path]:
 
 
 def _material(traces: Sequence[Path], speed: float, seconds: float) -> tuple[list[Edit], list[Edit], str]:
-    """The edits of the session, those made apart, and what to call them."""
+    """The edits of the session, the edits made offline, and a description of them."""
     from muse.cli.demo import drafts, music
     from muse.cli.demo.plan import until
     from muse.cli.demo.trace import one_after_another, read_trace
@@ -157,14 +157,14 @@ def _material(traces: Sequence[Path], speed: float, seconds: float) -> tuple[lis
     actors = {edit.actor_id for edit in edits}
     if len(actors) > _MOST_ACTORS:
         raise click.UsageError(
-            f"these edits are by {pluralize(len(actors), 'actor')}, each of which would be a process; "
-            f"at most {_MOST_ACTORS} are possible."
+            f"these edits have {pluralize(len(actors), 'actor')}, and each would be a process; "
+            f"the demo starts at most {_MOST_ACTORS}."
         )
     return edits, _of_domains(apart, edits), material
 
 
 def _of_domains(apart: Sequence[Edit], edits: Sequence[Edit]) -> list[Edit]:
-    """The edits made apart, as far as they are of a domain of the session; for unknown domains, all."""
+    """The offline edits in the session's domains. If there are none, all offline edits, moved to one of its domains."""
     domains = sorted({edit.domain for edit in edits})
     fitting = [edit for edit in apart if edit.domain in domains]
     return [replace(edit, parents=()) for edit in fitting or (replace(edit, domain=domains[0]) for edit in apart)]

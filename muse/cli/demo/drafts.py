@@ -1,16 +1,15 @@
-"""How some of this project's own functions were written, as the edits by which people typed them.
+"""Edits of source code for the demo: people typing some of this project's own functions.
 
-A drafts file holds the drafts of functions, made for the demo; the last draft of each is not in the
-file but is the function as it stands in the project. The format, where a line that begins with "==="
-ends what was before it, and lines before the first one are comments:
+A drafts file holds earlier drafts of functions, written for the demo. The last draft of each is not in the file: it is
+the function's current source in the project. Each section begins with a line that begins with "===". Lines before the
+first section are comments:
 
-    === PATH by NAME [apart]        whose text follows, and in which source file it goes
-    === draft [reading NAME]        the whole text of a draft; NAME's latest edit is read before it
-    === final MODULE:FUNCTION       the draft that is in the project
+    === PATH by NAME [apart]        begins a function of the file PATH, typed by NAME (apart: offline)
+    === draft [reading NAME]        the whole text of a draft; its first edit depends on NAME's latest edit
+    === final MODULE:FUNCTION       the last draft, taken from the project
 
-The first draft is typed token by token, with slips that are put right at once. Each further one is
-reached by the edits that turn the text before it into it: a rename is one patch, the rest goes token
-by token.
+The first draft is typed token by token, with some typing errors that are corrected at once. Each later draft is made
+by the edits that change the previous draft into it. A rename is one patch; other changes are made token by token.
 """
 
 from __future__ import annotations
@@ -33,12 +32,12 @@ DOMAIN = "code"
 
 _TOKEN = re.compile(r"\n[ ]*|[ ]+|\w+|.")
 _SLIP_EVERY_WORDS = 13
-"""How many words are typed from one slip to the next."""
+"""A typing error occurs at every so many words."""
 
 
 @dataclass(slots=True)
 class Draft:
-    """One version of a text; `reading` names who is read before it is written, "" for nobody."""
+    """One version of a text. Its first edit depends on the latest edit of the author `reading`, if not ""."""
 
     text: str
     reading: str = ""
@@ -46,7 +45,7 @@ class Draft:
 
 @dataclass(slots=True)
 class Writing:
-    """The drafts of one function, by one author."""
+    """The drafts of one function by one author."""
 
     path: str
     author: str
@@ -61,10 +60,10 @@ def project_drafts() -> list[Writing]:
 
 
 def parsed(text: str) -> list[Writing]:
-    """The drafts that the text describes, the final ones fetched from the project.
+    """Parse a drafts file; the final drafts are read from the project.
 
     Raises:
-        ValueError: a "===" line is not of the format; names it.
+        ValueError: a "===" line does not follow the format. The message quotes it.
     """
     writings: list[Writing] = []
     for section in re.split(r"^=== ", text, flags=re.MULTILINE)[1:]:
@@ -88,10 +87,10 @@ def in_project(name: str) -> str:
 
 
 def edits(writings: list[Writing], *, apart: bool) -> list[Edit]:
-    """The edits by which the drafts are typed: those of the session, or of whoever works apart.
+    """The edits that type the drafts: those of the session, or with `apart` those of the offline actor.
 
-    An author writes one function after the other. All authors' first drafts come first, then all
-    second ones, so that "reading NAME" finds something to read.
+    Each author writes one function after another. The authors' first drafts come before all second drafts, so
+    that "reading NAME" always finds an edit of NAME.
     """
     authors: dict[str, list[tuple[Writing, Draft, str]]] = {}
     for writing in writings:
@@ -114,7 +113,7 @@ def edits(writings: list[Writing], *, apart: bool) -> list[Edit]:
 
 
 def tokens(text: str) -> list[str]:
-    """Words, spaces, line breaks with the indent after them, and single other characters."""
+    """Split text into words, runs of spaces, line breaks with the indent after them, and single other characters."""
     return _TOKEN.findall(text)
 
 
@@ -124,7 +123,7 @@ def _ops(path: str, before: str, after: str) -> Iterator[DomainOp]:
 
 
 class _Ops:
-    """Makes operations on the tokens of one text; a position counts tokens from its start."""
+    """Makes operations on one text. Positions count tokens from its start."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -152,7 +151,7 @@ class _Ops:
                 child_summary=f"rename {old} to {new}",
             )
             text = [new if token == old else token for token in text]
-        # From the end, so that the positions of what is still to be changed stay right.
+        # Change the text from its end, so that the positions of the remaining changes stay valid.
         for kind, start, end, new_start, new_end in reversed(_changes(text, after)):
             if kind == "replace" and (end - start, new_end - new_start) == (1, 1):
                 yield self._replace(start, text[start], after[new_start])
@@ -198,7 +197,7 @@ def _changes(before: list[str], after: list[str]) -> list[tuple[str, int, int, i
 
 
 def _renames(before: list[str], after: list[str]) -> list[tuple[str, str]]:
-    """The words that give way to one new word in at least two places, and stay nowhere."""
+    """The renames: (old, new) words, if old becomes new in at least two places and occurs nowhere afterwards."""
     seen = Counter(
         (before[start], after[new_start])
         for kind, start, end, new_start, new_end in _changes(before, after)
@@ -212,7 +211,7 @@ def _renames(before: list[str], after: list[str]) -> list[tuple[str, str]]:
 
 
 def _swapped(word: str) -> str:
-    """The word with two letters in the wrong order, as fingers do it."""
+    """The word with two neighbouring letters swapped, as in a typing error."""
     middle = len(word) // 2
     return word[: middle - 1] + word[middle] + word[middle - 1] + word[middle + 1 :] if len(word) > 3 else word
 

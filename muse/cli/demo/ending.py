@@ -1,4 +1,4 @@
-"""The last words of the demo: what happened, where the files lie, what to try next."""
+"""The end of the demo: what happened, where the files are, and what to try next."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from muse.cli.demo.stage import Recorded, Stage
 from muse.cli.output import pluralize
 
 
-def say_what_happened(
+def print_summary(
     tell: Callable[[str], None],
     stage: Stage,
     recorded: Recorded,
@@ -20,7 +20,7 @@ def say_what_happened(
     failed: Sequence[str],
     elapsed_s: float,
 ) -> None:
-    """Tell it in plain words; `path` is the log, `failed` the claims that did not hold."""
+    """Print a summary. `path` is the log; `failed` holds the claims that did not hold."""
     session, repo, apart = (quote(str(part)) for part in (stage.session_id, stage.repo, stage.repo_apart))
     domain = quote(next(iter(recorded.deltas)))
     processes = len({edit.actor_id for edit in recorded.plan})
@@ -34,9 +34,9 @@ def say_what_happened(
             f"In {elapsed_s:.1f} seconds, every check held. What happened: "
             f"{pluralize(processes, 'process', 'processes')} appended to one\n"
             "file, each edit as it occurred. In the middle of it a commit was prepared: what had arrived by\n"
-            "then became one delta a domain, and a checkpoint marks it. What arrived later is pending. A\n"
-            "replica that was written apart was merged, and both are equal now. The index was lost, and\n"
-            "nothing with it."
+            "then became one delta per domain, and a checkpoint marks it. What arrived later is pending. A\n"
+            "replica written offline was merged, and both are equal now. The index was deleted and rebuilt,\n"
+            "and nothing was lost."
         )
     tell("")
     tell(f"The log:           {path}")
@@ -58,7 +58,7 @@ def say_what_happened(
 
 
 def _program() -> str:
-    """What to type for `muse`: where it is not on the PATH, the way to it, so that the lines can be pasted."""
+    """How to call `muse` so that the printed commands can be pasted, even if it is not on the PATH."""
     if shutil.which("muse"):
         return "muse"
     beside_python = Path(sys.executable).with_name("muse")

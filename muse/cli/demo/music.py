@@ -1,16 +1,16 @@
-"""A piece of music, read from its notes, as the edits by which several people type it.
+"""Edits of a musical score for the demo: several people typing the voices of a round.
 
-The file format is line by line; "#" begins a comment where a word could begin:
+A notes file has one statement per line. A "#" at the start of a word begins a comment:
 
     title TEXT, key TEXT                            for people
-    melody                                          then its bars:
+    melody                                          begins the melody; its bars follow:
       bar LOUDNESS PITCH[:BEATS] …                  such as "bar f C4 D4 E4:2"
     voice NAME [apart] enters BARS octaves N times N [bars FIRST-LAST]
-      slip NOTE wrong PITCH | twice | early         a mistake that is made and put right
+      slip NOTE wrong PITCH | twice | early         a typing error that is made and then corrected
 
-Each voice is typed by an actor of its own: first its notes, then how loud they are, when every voice
-is there, and last how they are phrased, one patch a bar. A voice of a round follows the one before it:
-each of its first notes depends on the note of the leading voice that it repeats.
+Each voice is typed by an actor of its own. The actor first types the notes, then sets their loudness once all voices
+are typed, and last sets the phrasing, with one patch per bar. The voices of a round repeat each other, so each first
+insertion of a note depends on the same note of the voice before it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _PITCH = re.compile(r"([A-G](?:#|b)?)(-?\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One note of one voice; its text is what a reader of the log sees."""
+    """One note of one voice. Its text is the content summary in the log."""
 
     pitch: str
     at_ticks: int
@@ -53,7 +53,7 @@ class Note:
 
 @dataclass(slots=True)
 class Voice:
-    """What one person types: the notes as they should be, and the slips on the way."""
+    """What one person types: the correct notes, and the typing errors made on the way."""
 
     name: str
     apart: bool
@@ -61,7 +61,7 @@ class Voice:
     loudness: list[int]
     bar_of: list[int]
     slips: dict[int, tuple[str, str]] = field(default_factory=dict)
-    """Number of the note, from 0: (kind, the wrong pitch or "")."""
+    """The typing errors by number of the note, from 0: (kind, the wrong pitch or "")."""
 
 
 @dataclass(slots=True)
@@ -82,10 +82,10 @@ def round_for_four() -> Piece:
 
 
 def parsed(text: str) -> Piece:
-    """The piece that the text describes.
+    """Parse a notes file.
 
     Raises:
-        ValueError: a line is not of the format; names it.
+        ValueError: a line does not follow the format. The message quotes it.
     """
     piece = Piece()
     for number, line in enumerate(text.splitlines(), start=1):
@@ -155,7 +155,7 @@ def _octaves(pitch: str, up: int) -> str:
 
 
 def edits(piece: Piece, *, apart: bool) -> list[Edit]:
-    """The edits by which the voices are typed: those of the session, or of whoever works apart."""
+    """The edits that type the voices: those of the session, or with `apart` those of the offline actor."""
     typing = _Typing(piece.title)
     voices = [voice for voice in piece.voices if voice.apart == apart]
     leading: dict[int, int] = {}
@@ -169,7 +169,7 @@ def edits(piece: Piece, *, apart: bool) -> list[Edit]:
 
 
 class _Typing:
-    """Collects edits, each of which depends on its actor's last one and on others where said."""
+    """Collects edits. Each depends on its actor's previous edit and on any further edits given."""
 
     def __init__(self, title: str) -> None:
         self.edits: list[Edit] = []
@@ -187,11 +187,11 @@ class _Typing:
         return f"{self._place}/{voice.name}"
 
     def enter_notes(self, voice: Voice, leading: dict[int, int]) -> dict[int, int]:
-        """Type the notes; return the edit after which each stands as it should."""
+        """Type the notes; return for each note the number of the edit that completes it."""
         stands: dict[int, int] = {}
         for number, note in enumerate(voice.notes):
             if number in stands:
-                continue  # typed early, together with the one before it
+                continue  # already typed, before the previous note
             leader = (leading[number],) if number in leading else ()
             kind, wrong = voice.slips.get(number, ("", ""))
             if kind == "early":
@@ -267,13 +267,13 @@ class _Typing:
         )
 
     def set_loudness(self, voice: Voice, everybody: list[int]) -> None:
-        """Give each note its loudness; the first such edit depends on all voices being typed."""
+        """Set the loudness of each note. The first of these edits depends on the last notes of all voices."""
         for position, (note, velocity) in enumerate(zip(voice.notes, voice.loudness, strict=True)):
             louder = replace(note, velocity=velocity)
             self._add(voice, self._mutate(voice, position, note, louder), *(everybody if position == 0 else ()))
 
     def phrase(self, voice: Voice) -> None:
-        """Take the last note of each bar a little shorter, so that one hears where a phrase ends."""
+        """Shorten the last note of each bar a little, so that the end of the phrase can be heard."""
         for bar, positions in _bars(voice):
             children: list[DomainOp] = []
             for position in positions[-1:]:

@@ -1,12 +1,11 @@
-"""Who writes which entry, when, and after which of the others' entries.
+"""The plan of the demo: which actor writes which entry, when, and after which other entries.
 
-Everything that must be known before the first process starts is decided here: an op_id for each edit,
-so that others can name it as a parent before it is written; its timestamp; and its due tick. An actor
-makes one edit a tick, a hundred ticks a second; an edit is due no sooner than its parents are.
+The plan is made before the first process starts. It gives each edit an op_id, so that other actors can name it as a
+parent before it is written, a timestamp, and the tick at which it is due. Each actor makes one edit per tick, and
+there are 100 ticks per second. An edit is never due before its parents.
 
-Timestamps are 1 + the highest of the parents' and of the actor's previous edit, as a set of clocks
-would give them that hear of nothing but what they depend on. So the same edits always collapse into
-the same delta, whichever process was faster.
+An edit's timestamp is 1 + the highest timestamp of its parents and of the actor's previous edit. It does not depend on
+which process was faster, so the same edits always collapse into the same delta.
 """
 
 # ruff: noqa: PLC0415 - the engine is imported only when used, so that --help is fast
@@ -23,15 +22,15 @@ from typing import Any
 from muse.cli.demo.trace import Edit
 
 TICKS_PER_S = 100
-"""Life: how many edits a second an actor makes."""
+"""Edits per second that an actor makes at speed 1."""
 
 _FREE_SHARE = 0.7
-"""The share of the edits that is written without waiting for the cut."""
+"""The share of the edits that are written without waiting for the cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedEdit:
-    """One edit with its identity; what one line of an actor's plan file holds."""
+    """One edit with its op_id, timestamp and schedule. Each line of an actor's plan file holds one."""
 
     op_id: str
     actor_id: str
@@ -41,15 +40,15 @@ class PlannedEdit:
     domain_op: Any
     due_tick: int
     awaited: list[str]
-    """The parents that other processes write: it may be written once they are in the log."""
+    """Parents that other processes write. They must be in the log before this edit is written."""
     held: bool
-    """It may be written only after the cut, so that edits still arrive then."""
+    """Whether to write this edit only after the cut, so that some edits arrive after the cut."""
 
 
 def due_ticks(edits: Sequence[Edit]) -> list[int]:
-    """The tick at which each edit is due: the actor's next, or later when a parent is due later.
+    """The tick at which each edit is due: the actor's next tick, or later if a parent is due later.
 
-    Nor is it due before the actor's edit in front of it, whose place it can't take.
+    An edit is never due before the actor's previous edit, because an actor writes its edits in order.
     """
     own_next: dict[str, int] = {}
     own_last: dict[str, int] = {}
@@ -63,7 +62,7 @@ def due_ticks(edits: Sequence[Edit]) -> list[int]:
 
 
 def until(edits: Sequence[Edit], tick: int) -> list[Edit]:
-    """The edits due before `tick`. No edit is due before its parents, so none of these is missing."""
+    """The edits due before `tick`. Their parents are among them, because no edit is due before its parents."""
     kept = [due < tick for due in due_ticks(edits)]
     place = dict(zip(compress(range(len(edits)), kept), range(len(edits)), strict=False))
     return [
@@ -73,7 +72,7 @@ def until(edits: Sequence[Edit], tick: int) -> list[Edit]:
 
 
 def planned(edits: Sequence[Edit]) -> list[PlannedEdit]:
-    """Give each edit its op_id, its timestamp and its conditions; the list keeps its order."""
+    """Give each edit its op_id, timestamp and schedule; the order of the list stays the same."""
     op_ids = [str(uuid.uuid4()) for _ in edits]
     ticks = due_ticks(edits)
     held = _last_due(ticks)
@@ -102,10 +101,10 @@ def planned(edits: Sequence[Edit]) -> list[PlannedEdit]:
 
 
 def _last_due(ticks: Sequence[int]) -> set[int]:
-    """The edits that are due last.
+    """The numbers of the edits to hold back: those that are due last.
 
-    What remains contains every parent of its edits, so it is written to its end without them: whoever
-    waits for it to arrive waits in vain for nothing.
+    No other edit has one of these as its parent. So all other edits can be written without them, and waiting for the
+    other edits always ends.
     """
     by_due = sorted(range(len(ticks)), key=lambda number: (ticks[number], number))
     return set(by_due[free_edits(len(ticks)) :])
@@ -131,7 +130,7 @@ def write_plans(plan: Sequence[PlannedEdit], folder: Path) -> dict[str, Path]:
 
 
 def read_plan(path: Path) -> list[PlannedEdit]:
-    """What `write_plans` wrote into one file."""
+    """Read one file that `write_plans` wrote."""
     import orjson
 
     with path.open("rb") as lines:

@@ -1,4 +1,4 @@
-"""The processes of the demo, seen from the main one: start them, tell them, hear them, end them."""
+"""The demo's processes as the main process handles them: start, send commands, receive reports, end."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _PACKAGE_PARENT = Path(muse.__file__).parents[1]
 
 
 class Player:
-    """One process. It is started at once; what it says is heard by a thread."""
+    """One process. It starts at once, and a thread reads its reports."""
 
     def __init__(self, name: str, script: Path, arguments: Sequence[str | Path], errors: IO[bytes]) -> None:
         """`errors` receives the standard error of the process; the caller closes it."""
         self.name = name
         self.ready = False
         self.acknowledged: int | None = None
-        """How many of its entries were acknowledged, once it is done."""
-        # -P keeps the script's own folder out of the import path; the package itself must be on it,
-        # wherever it was imported from.
+        """How many of its entries were acknowledged; None until it is done."""
+        # -P keeps the script's own folder out of the import path. The package's parent folder must be on it, because
+        # the package may not be installed.
         paths = [str(_PACKAGE_PARENT), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(  # noqa: S603 - this package's own scripts
             [sys.executable, "-P", script, *arguments],
@@ -38,10 +38,10 @@ class Player:
             stderr=errors,
             text=True,
         )
-        self._hearing = Thread(target=self._hear, daemon=True)
-        self._hearing.start()
+        self._reader = Thread(target=self._read_reports, daemon=True)
+        self._reader.start()
 
-    def _hear(self) -> None:
+    def _read_reports(self) -> None:
         assert self._process.stdout is not None  # noqa: S101 - asked for above
         for line in self._process.stdout:
             word, _, number = line.strip().partition(" ")
@@ -50,28 +50,28 @@ class Player:
             elif word == "done":
                 self.acknowledged = int(number)
 
-    def tell(self, word: str) -> None:
-        """Say a word to the process, if it still listens."""
+    def send(self, word: str) -> None:
+        """Send a command to the process, if it is still running."""
         assert self._process.stdin is not None  # noqa: S101 - asked for above
         try:
             self._process.stdin.write(word + "\n")
             self._process.stdin.flush()
         except (BrokenPipeError, ValueError):
-            # It is over: `failed` or `acknowledged` says how.
+            # The process has ended; `failed` or `acknowledged` tells the result.
             return
 
     @property
     def failed(self) -> bool:
-        """Whether it ended without having done its work."""
+        """Whether the process ended before its work was done."""
         code = self._process.poll()
-        return code is not None and (code != 0 or (not self._hearing.is_alive() and self.acknowledged is None))
+        return code is not None and (code != 0 or (not self._reader.is_alive() and self.acknowledged is None))
 
     def end(self) -> None:
-        """Collect the process, ended by force if it is still at work."""
+        """Wait for the process to end; kill it first if its work is not done."""
         if self._process.poll() is None and self.acknowledged is None:
             self._process.kill()
         self._process.wait()
-        self._hearing.join()
+        self._reader.join()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 _close(pipe)
@@ -81,15 +81,15 @@ def _close(pipe: IO[str]) -> None:
     try:
         pipe.close()
     except BrokenPipeError:
-        # A word was on its way to a process that had ended.
+        # An unsent command was still buffered for a process that has ended.
         return
 
 
 class Players:
-    """All processes of a session: its actors and the one who works apart. A context manager."""
+    """All processes of the demo: the actors and the offline actor. A context manager."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder` takes the file of what the processes say on standard error."""
+        """`folder` receives a file with the standard error of the processes."""
         self._errors_path = folder / "errors.txt"
         self._errors = self._errors_path.open("ab")
         self._all: list[Player] = []
@@ -99,7 +99,7 @@ class Players:
         return self._add(name, actor.__file__, arguments)
 
     def add_apart(self, name: str, *arguments: str | Path) -> Player:
-        """Start the process that writes into a replica of its own."""
+        """Start the process of the offline actor, which writes into its own replica."""
         return self._add(name, apart.__file__, arguments)
 
     def _add(self, name: str, script: str, arguments: Sequence[str | Path]) -> Player:
@@ -107,14 +107,14 @@ class Players:
         self._all.append(player)
         return player
 
-    def tell(self, word: str) -> None:
-        """Say a word to every process."""
+    def send(self, word: str) -> None:
+        """Send a command to every process."""
         for player in self._all:
-            player.tell(word)
+            player.send(word)
 
     @property
     def all_ready(self) -> bool:
-        """Whether every process waits for the common start."""
+        """Whether every process is waiting for the common start."""
         self._check()
         return all(player.ready for player in self._all)
 
@@ -124,7 +124,7 @@ class Players:
         return self.working() == 0
 
     def working(self) -> int:
-        """How many processes are still at work."""
+        """How many processes have not done their work yet."""
         self._check()
         return sum(player.acknowledged is None for player in self._all)
 

@@ -1,4 +1,4 @@
-"""The counts of a session as they grow: redrawn on a terminal, a line a second elsewhere."""
+"""Shows the growing counts of a session: redrawn on a terminal, elsewhere one line per second."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _MOST_ACTORS = 10
 
 
 class Screen:
-    """Shows the counts it is given; a context manager."""
+    """Shows the counts that `show` is given. A context manager."""
 
     def __init__(self, stream: TextIO, tell: Callable[[str], None]) -> None:
-        """Draw on `stream` if it is a terminal, else say lines with `tell`."""
+        """Draw on `stream` if it is a terminal, else print lines with `tell`."""
         self._tell = tell
         self._started = time.monotonic()
         self._last_line_s = 0.0

@@ -1,4 +1,4 @@
-"""What the demo records, where, and what became of it."""
+"""The input of the demo, and the results of its recording."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from muse.domain import StructuredDelta
 
 @dataclass(frozen=True)
 class Stage:
-    """What is to be recorded, and where."""
+    """What to record, and where."""
 
     edits: Sequence[Edit]
-    """Those of the session, in which every actor is a process."""
+    """The edits of the session. Each of its actors is a process."""
     edits_apart: Sequence[Edit]
-    """Those of whoever records a replica of the session meanwhile."""
+    """The edits of the offline actor, recorded in a second replica at the same time."""
     material: str
-    """Where the edits come from, for people."""
+    """A description of the edits, for people."""
     repo: Path
     repo_apart: Path
     session_id: str
     rate: float | None
-    """Edits a second of each actor; None for as fast as they can."""
+    """Edits per second of each actor; None for as fast as possible."""
 
 
 @dataclass
 class Recorded:
-    """What became of the edits while they were recorded."""
+    """The results of the recording."""
 
     plan: list[PlannedEdit]
     acknowledged: int

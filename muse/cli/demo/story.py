@@ -17,7 +17,7 @@ from muse.cli.demo.checks import (
     parents_come_first,
     plain_entries,
 )
-from muse.cli.demo.ending import say_what_happened
+from muse.cli.demo.ending import print_summary
 from muse.cli.demo.plan import PlannedEdit, free_edits, planned, write_plans
 from muse.cli.demo.players import Player, Players
 from muse.cli.demo.screen import Screen
@@ -30,26 +30,26 @@ from muse.escaping import escape_for_terminal
 
 _POLL_S = 0.05
 _CUT_SHARE = 0.6
-"""The share of the edits that has arrived when the cut is taken: some before the rest is held back."""
+"""The cut is taken when this share of the edits has arrived. It is below the share written without waiting for it."""
 
 _SNAPSHOT_ID = "snapshot-1"
 
 
 @dataclass
 class Story:
-    """Tells the demo with `tell`, one act after the other."""
+    """Runs the demo act by act, and prints its story with `tell`."""
 
     stage: Stage
     tell: Callable[[str], None]
     stream: TextIO
-    """Where `tell` writes, in case it is a terminal on which counts can be redrawn."""
+    """The stream that `tell` writes to. If it is a terminal, counts are redrawn on it."""
     checks: Checks = field(init=False)
 
     def __post_init__(self) -> None:
         self.checks = Checks(self.tell)
 
     def run(self) -> dict[str, Any]:
-        """Play all acts; return what happened, for a program to read."""
+        """Run all acts; return the results as a dict for --json."""
         started = time.monotonic()
         stage = self.stage
         with OpLog(stage.repo, stage.session_id) as log:
@@ -64,7 +64,7 @@ class Story:
             findings = self.verify(log)
             path = log.path
         elapsed_s = time.monotonic() - started
-        say_what_happened(self.tell, stage, recorded, path, self.checks.failed, elapsed_s)
+        print_summary(self.tell, stage, recorded, path, self.checks.failed, elapsed_s)
         return {
             "session_id": stage.session_id,
             "repo": str(stage.repo),
@@ -87,7 +87,7 @@ class Story:
     # Act 1
 
     def record(self, log: OpLog) -> Recorded:
-        """Let all processes write, and commit in the middle of it."""
+        """Let all processes write, and make a commit meanwhile."""
         stage = self.stage
         plan = planned(stage.edits)
         domains = sorted({edit.domain for edit in plan})
@@ -97,12 +97,12 @@ class Story:
         numbers = f"{pluralize(len(plan), 'edit')} by {pluralize(len(actors), 'actor')}"
         self.tell(f"   {numbers}, each in a process of its own, {pace}.")
         if len(domains) == 1:
-            self.tell(f"   They are all of one domain, {domains[0]}: so there is one delta below, not two.")
+            self.tell(f"   All are of one domain, {domains[0]}, so there is one delta below, not two.")
         with tempfile.TemporaryDirectory(prefix="muse-demo-plan-") as name, Players(Path(name)) as players:
             players_here, player_apart = self._cast(plan, players, Path(name))
             _wait(lambda: players.all_ready)
             with Screen(self.stream, self.tell) as screen:
-                players.tell("go")
+                players.send("go")
                 recorded = self._commit_meanwhile(log, plan, players, screen)
                 while not players.all_done:
                     screen.show(log.actors(), log.domains(), players.working())
@@ -124,20 +124,18 @@ class Story:
         path_apart = folder / "apart.jsonl"
         plans_apart = write_plans(planned(stage.edits_apart), _made(folder / "apart"))
         path_apart.write_bytes(b"".join(path.read_bytes() for path in plans_apart.values()))
-        apart = players.add_apart(
-            "whoever works apart", stage.repo_apart, stage.session_id, path_apart, rate, stage.repo
-        )
+        apart = players.add_apart("the offline actor", stage.repo_apart, stage.session_id, path_apart, rate, stage.repo)
         return here, apart
 
     def _commit_meanwhile(self, log: OpLog, plan: list[PlannedEdit], players: Players, screen: Screen) -> Recorded:
-        """Wait until enough has arrived; then cut, collapse and checkpoint while the rest arrives."""
+        """Wait until enough edits have arrived; then cut, collapse and checkpoint while the rest arrive."""
         enough = min(max(1, int(len(plan) * _CUT_SHARE)), free_edits(len(plan)))
         while len(log) < enough:
             screen.show(log.actors(), log.domains(), players.working())
             time.sleep(_POLL_S)
         cut = log.cut()
-        # From here on those who were held back write as well: the collapse has company.
-        players.tell("cut")
+        # Release the edits that were held back, so that entries arrive during the collapse.
+        players.send("cut")
         deltas = {domain: log.to_structured_delta(domain, upto=cut) for domain in sorted(log.domains())}
         mark = log.checkpoint(_SNAPSHOT_ID, upto=cut)
         return Recorded(plan, 0, 0, cut, deltas, mark, arrived_meanwhile=len(log) - cut.op_count)
@@ -145,10 +143,10 @@ class Story:
     def _check_recording(self, log: OpLog, recorded: Recorded) -> None:
         entries = plain_entries(log.path)
         self.checks.claim(
-            f"{pluralize(recorded.acknowledged, 'entry')} acknowledged; as many in file and index",
+            f"{pluralize(recorded.acknowledged, 'entry')} were acknowledged, and file and index hold as many",
             holds=recorded.acknowledged == len(recorded.plan) == len(entries) == len(log),
         )
-        self.checks.claim("every edit is there once, as it was made", holds=as_planned(entries, recorded.plan))
+        self.checks.claim("the log holds every edit once and unchanged", holds=as_planned(entries, recorded.plan))
         self.checks.claim(
             "every edit stands below those it depends on, with a higher timestamp",
             holds=parents_come_first(entries),
@@ -157,15 +155,15 @@ class Story:
     # Act 2
 
     def collapse_and_checkpoint(self, log: OpLog, recorded: Recorded) -> None:
-        """Say what the cut gave, and hold it against the lines below it."""
+        """Show the deltas at the cut, and compare them with the lines before the cut."""
         cut, mark = recorded.cut, recorded.mark
         self.tell("")
-        self.tell(f"2. Meanwhile, with {pluralize(cut.op_count, 'entry')} in the log, a cut was taken there.")
+        self.tell(f"2. Meanwhile, when the log held {pluralize(cut.op_count, 'entry')}, a cut was taken.")
         covered = in_total_order(plain_entries(log.path, cut.byte_offset))
         for domain, delta in recorded.deltas.items():
             self.tell(f"   delta {domain}: {delta['summary']}")
             self.checks.claim(
-                f"the delta of {domain} holds what a plain scan of the lines below the cut gives",
+                f"the delta of {domain} equals a plain scan of the lines before the cut",
                 holds=delta["ops"] == ops_of(covered, domain),
             )
         self.tell(
@@ -173,14 +171,14 @@ class Story:
             f"{pluralize(recorded.arrived_meanwhile, 'edit')} arrived between cut and checkpoint."
         )
         self.checks.claim(
-            f"the checkpoint covers {pluralize(mark['op_count'], 'entry')}, those of the cut",
+            f"the checkpoint covers the {pluralize(mark['op_count'], 'entry')} before the cut",
             holds=mark["op_count"] == cut.op_count == len(covered),
         )
 
     # Act 3
 
     def show_pending(self, log: OpLog, recorded: Recorded) -> list[OpEntry]:
-        """Say what the checkpoint does not cover."""
+        """Show the entries that the checkpoint does not cover."""
         pending = log.replay_since_checkpoint()
         late = sum(entry["lamport_ts"] <= recorded.mark["lamport_ts"] for entry in pending)
         self.tell("")
@@ -197,10 +195,10 @@ class Story:
     # Act 4
 
     def merge(self, log: OpLog, recorded: Recorded) -> dict[str, int]:
-        """Bring both replicas together."""
+        """Merge the two replicas in both directions."""
         stage = self.stage
         self.tell("")
-        self.tell("4. All that time somebody worked apart, on a replica of the session in another folder.")
+        self.tell("4. All that time an offline actor worked on a replica of the session in another folder.")
         with OpLog(stage.repo_apart, stage.session_id) as other, ProgressBar("merging") as bar:
             known = len(other) - recorded.acknowledged_apart
             self.tell(
@@ -215,13 +213,13 @@ class Story:
             ours, theirs = in_total_order(lines), in_total_order(plain_entries(other.path))
             pending = in_total_order(lines[recorded.cut.op_count :])
             self.checks.claim(
-                "each got what it lacked, and merging again adds nothing",
+                "each replica got the entries it lacked, and merging again adds nothing",
                 holds=(came, went, again) == (recorded.acknowledged_apart, len(recorded.plan) - known, 0),
             )
             self.checks.claim(f"both hold the same {pluralize(len(ours), 'entry')}", holds=ours == theirs)
-            # Only the first replica has a checkpoint: its delta is what is pending, the other's is all.
+            # Only the first replica has a checkpoint: its delta holds the pending operations, the other's holds all.
             self.checks.claim(
-                "the deltas of both are what a plain scan gives, in every domain",
+                "in every domain, the deltas of both equal a plain scan",
                 holds=all(
                     log.to_structured_delta(domain)["ops"] == ops_of(pending, domain)
                     and other.to_structured_delta(domain)["ops"] == ops_of(ours, domain)
@@ -233,7 +231,7 @@ class Story:
     # Act 5
 
     def delete_index(self) -> None:
-        """Throw the index away, as anybody may at any moment."""
+        """Delete the index, which is allowed at any moment."""
         with OpLog(self.stage.repo, self.stage.session_id) as log:
             folder = log.folder
         for path in folder.glob("index.db*"):
@@ -242,15 +240,15 @@ class Story:
         self.tell("5. The index is deleted: the log is the only truth.")
 
     def rebuild(self, log: OpLog, before: dict[str, Any]) -> None:
-        """Make the index anew and ask it what the old one was asked."""
+        """Rebuild the index, and compare its answers with those of the old one."""
         started = time.monotonic()
         with ProgressBar("indexing", "bytes") as bar:
             log.rebuild_index(progress=bar)
         self.tell(f"   Rebuilt from the log in {time.monotonic() - started:.2f} s: {tally(log.domains())}.")
-        self.checks.claim("the new index answers as the old one did", holds=_answers(log) == before)
+        self.checks.claim("the new index gives the same answers as the old one", holds=_answers(log) == before)
 
     def verify(self, log: OpLog) -> int:
-        """Check everything there is to check."""
+        """Run the full check of the session; return the number of findings."""
         with ProgressBar("verifying", "bytes") as bar:
             report = log.verify(progress=bar)
         number = sum(report.counts.values())
@@ -278,7 +276,7 @@ def _op_ids(entries: Sequence[Any]) -> list[str]:
 
 
 def _answers(log: OpLog) -> dict[str, Any]:
-    """What a log's index says of it."""
+    """Answers of a log's index, for comparison."""
     return {
         "ops": len(log),
         "actors": log.actors(),

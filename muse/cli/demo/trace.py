@@ -1,10 +1,10 @@
-"""Edits, and the recorded traces they can be read from.
+"""Edits, and reading them from recorded traces.
 
-A trace is JSON Lines, gzipped or plain. A line is one edit:
+A trace is a JSON Lines file, plain or gzipped. Each line is one edit:
 
     {"actor_id": str, "parents": [numbers, from 0, of earlier lines], "domain": str, "domain_op": {...}}
 
-Its lines are in a topological order; further keys are passed over.
+Parents come before their children. Other keys are ignored.
 """
 
 # ruff: noqa: PLC0415 - orjson is imported only when used, so that --help is fast
@@ -25,20 +25,20 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One edit, before it has an identity, a timestamp or a place in a log."""
+    """One edit that has no op_id and no timestamp yet."""
 
     actor_id: str
     parents: tuple[int, ...]
-    """Positions, in the same list, of the earlier edits it depends on."""
+    """The earlier edits that it depends on, as positions in the same list."""
     domain: str
     domain_op: Any
 
 
 def read_trace(path: Path) -> list[Edit]:
-    """The edits of a recorded trace.
+    """Read the edits of a recorded trace.
 
     Raises:
-        BadDataFound: a line is not of the format; names its number and what is wrong.
+        BadDataFound: a line does not follow the format. The message gives its number and the reason.
         OSError: the file can't be read.
     """
     with path.open("rb") as raw:
@@ -51,7 +51,7 @@ def read_trace(path: Path) -> list[Edit]:
     except _NotAnEditError as error:
         raise BadDataFound(f"{path}: line {error}") from None
     if not edits:
-        raise BadDataFound(f"{path}: holds no edits")
+        raise BadDataFound(f"{path}: contains no edits")
     return edits
 
 
@@ -79,7 +79,7 @@ def _edit(line: bytes, number: int) -> Edit:
 
 
 def one_after_another(parts: Iterable[Sequence[Edit]]) -> list[Edit]:
-    """Several lists of edits as one; what they depend on moves along."""
+    """Join several lists of edits; the positions of parents are adjusted."""
     joined: list[Edit] = []
     for part in parts:
         start = len(joined)

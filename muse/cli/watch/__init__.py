@@ -1,6 +1,6 @@
 """`muse op-log watch`: a live session on one screen.
 
-`arrivals` reads what comes in, `rates` counts it over time, `findings` notices what is wrong, `check`
-verifies on request. All of it becomes a `View`, which `picture` draws for any size of screen, and
-`screen` puts on the terminal. `command` turns the wheel.
+`arrivals` reads new entries, `rates` counts them over time, `findings` collects problems, and `check` verifies the
+session on request. Their results become a `View`. `picture` lays it out for a given screen size, and `screen` writes
+it to the terminal. `command` runs the loop.
 """

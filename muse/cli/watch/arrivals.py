@@ -1,4 +1,4 @@
-"""The watched session as it grows: what arrives is read once, and everything else is asked of the index."""
+"""The watched session as it grows: each new entry is read once, everything else comes from the index."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _TRIES = 5
 
 
 def time_of_day() -> str:
-    """The local time, as it is shown with what happened."""
+    """The local time, as shown in front of an event."""
     return time.strftime("%H:%M:%S")
 
 
 class Watched:
-    """One session, looked at again and again; every look takes in what has arrived since the last one.
+    """A session that is polled again and again; each poll reads the entries that have arrived since the last one.
 
-    Whatever befalls the session becomes a finding, and the watch goes on: where the log was replaced,
-    with the one that lies there now.
+    A problem with the session becomes a finding and does not end the watch. If the log is replaced by another file,
+    the watch goes on with the new file.
     """
 
     def __init__(self, repo: Path, session_id: str, now_s: float, clock: Callable[[], str] = time_of_day) -> None:
@@ -53,7 +53,7 @@ class Watched:
         self._replaced = False
 
     def _totals(self, ask: Callable[[], dict[str, int]]) -> tuple[Counter[str], int]:
-        """Totals, and how many entries beyond the cut they have counted already."""
+        """Ask for totals. Also return how many of the entries counted in them lie beyond the cut."""
         totals = Counter(ask())
         return totals, totals.total() - self._cut.op_count
 
@@ -66,39 +66,39 @@ class Watched:
         self._damage.close()
         self._log.close()
 
-    def look(self, now_s: float) -> None:
-        """Take in what has arrived by now."""
+    def poll(self, now_s: float) -> None:
+        """Read the entries that have arrived by now, and look for problems."""
         try:
             if self._replaced:
                 self._close()
                 self._open()
-            self._look(now_s)
-            self.findings.holds("read", None)
+            self._poll(now_s)
+            self.findings.set_state("read", None)
         except LogReplacedError as error:
-            self.findings.happened(f"log replaced: {self._short(str(error))}")
+            self.findings.add_event(f"log replaced: {self._short(str(error))}")
             self._replaced = True
         except OSError as error:
-            self.findings.holds("read", f"the session can't be read: {self._short(str(error))}")
+            self.findings.set_state("read", f"the session can't be read: {self._short(str(error))}")
 
-    def _look(self, now_s: float) -> None:
-        cut = self._look_around()
+    def _poll(self, now_s: float) -> None:
+        cut = self._cut_with_pending()
         if cut != self._cut:
-            self._take_in(cut, now_s)
+            self._read_new(cut, now_s)
             for damaged in self._damage.lines_up_to(cut):
-                self.findings.happened(damaged)
+                self.findings.add_event(damaged)
             self._cut = cut
-        self.findings.holds("tail", self._damage.torn_tail(now_s))
+        self.findings.set_state("tail", self._damage.torn_tail(now_s))
 
-    def _look_around(self) -> Cut:
-        """A cut, and what is pending at it: the two fit unless writers leave no moment in between."""
+    def _cut_with_pending(self) -> Cut:
+        """Take a cut and count what is pending at it. Retry a few times if an entry arrives between the two."""
         for _ in range(_TRIES):
             cut = self._log.cut()
-            self._look_at_checkpoint()
+            self._read_checkpoint()
             if self._log.cut() == cut:
                 break
         return cut
 
-    def _take_in(self, cut: Cut, now_s: float) -> None:
+    def _read_new(self, cut: Cut, now_s: float) -> None:
         actor_ids: Counter[str] = Counter()
         for entry in _between(self._log, self._cut, cut):
             actor_ids[entry["actor_id"]] += 1
@@ -114,26 +114,26 @@ class Watched:
                 self._actors[entry["actor_id"]] += 1
         self._rates.add(actor_ids, now_s)
 
-    def _look_at_checkpoint(self) -> None:
+    def _read_checkpoint(self) -> None:
         try:
             self._checkpoint = self._log.read_checkpoint()
             self._pending = self._log.count(since_checkpoint=True)
-            self.findings.holds("checkpoint", None)
+            self.findings.set_state("checkpoint", None)
         except CheckpointError as error:
             self._checkpoint = self._pending = None
-            self.findings.holds("checkpoint", f"checkpoint damaged: {self._short(str(error))}")
+            self.findings.set_state("checkpoint", f"checkpoint damaged: {self._short(str(error))}")
 
-    def hear(self, message: str) -> None:
-        """Take note of what the engine logs."""
-        self.findings.happened(self._short(message))
+    def add_engine_message(self, message: str) -> None:
+        """Turn a log message of the engine into a finding."""
+        self.findings.add_event(self._short(message))
 
     def _short(self, message: str) -> str:
-        """A message without the folder, which is the same in all of them."""
+        """The message without the session's folder, which would only repeat in every finding."""
         folder = str(self._log.folder)
         return message.replace(f"{folder}/", "").replace(f"{folder}: ", "")
 
     def view(self, now_s: float) -> View:
-        """Everything, as of the last look."""
+        """Everything to show, as of the last poll."""
         recent = self._rates.counts(now_s, MINUTE_S)
         lately = self._rates.counts(now_s, 10)
         order = sorted(self._actors, key=lambda name: (-recent[name], -self._actors[name], name))

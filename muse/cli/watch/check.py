@@ -1,7 +1,6 @@
-"""A full check of the watched session, in a thread of its own, when somebody asks for it.
+"""A full check of the watched session, made in a thread of its own when the user asks for it.
 
-Not at the start by itself: it reads the whole log, which is more than watching should cost a live
-session.
+It does not start by itself, because it reads the whole log, and watching a live session should cost little.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ _END_WITHIN_S = 2.0
 
 
 class _StoppedError(Exception):
-    """The watch ends before its check."""
+    """The watch ended before the check was finished."""
 
 
 class Check:
-    """At most one check at a time; what it says is read by the thread that draws."""
+    """Runs at most one check at a time. The drawing thread reads `status` and `findings`."""
 
     def __init__(self, repo: Path, session_id: str, clock: Callable[[], str]) -> None:
         self._repo = repo
@@ -30,19 +29,19 @@ class Check:
         self._thread: threading.Thread | None = None
         self._stopped = False
         self.status = ""
-        """How it stands, in a few words."""
+        """The state of the check, in a few words; "" if none was started."""
         self.findings: list[str] = []
-        """What the last one found."""
+        """The findings of the last check."""
 
     def start(self) -> None:
-        """Begin a check, unless one is at work."""
+        """Start a check, unless one is running."""
         if self._thread is None or not self._thread.is_alive():
             self.status, self.findings = "verify: begins", []
             self._thread = threading.Thread(target=self._run, name="verify", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
-        """End the check at its next step."""
+        """Stop the check at its next progress report, and wait for it briefly."""
         self._stopped = True
         if self._thread is not None:
             self._thread.join(_END_WITHIN_S)

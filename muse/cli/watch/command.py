@@ -1,4 +1,4 @@
-"""The command `watch`: look, draw, wait, until somebody ends it."""
+"""The command `watch`: poll, draw and wait in a loop, until the user ends it."""
 
 # ruff: noqa: PLC0415 - the engine and rich are imported only when used, so that --help is fast
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.command(
     short_help="Watch a session live.",
-    epilog="\b\nExample: who is at work in a session, drawn twice a second.\n  muse op-log watch demo --interval 0.5",
+    epilog="\b\nExample: watch a session, with two updates a second.\n  muse op-log watch demo --interval 0.5",
 )
 @click.argument("session")
 @click.option(
@@ -32,59 +32,59 @@ if TYPE_CHECKING:
     default=0.25,
     show_default=True,
     metavar="SECONDS",
-    help="How often to look.",
+    help="Seconds from one update to the next.",
 )
 @repo_option
 def watch(session: str, interval_s: float, repo: Path) -> None:
-    """Watch SESSION on the terminal: rates of its actors, newest ops, what is pending, what is wrong.
+    """Watch SESSION on the terminal: the rate of each actor, the newest ops, what is pending, and what is wrong.
 
-    Keys: q or Ctrl-C ends, v verifies the whole session meanwhile. It has no --json and needs a
-    terminal; for a program or a file there is `tail -f`.
+    Keys: q or Ctrl-C ends the watch, v verifies the whole session in the background. The command needs a terminal
+    and has no --json. For a program or a file, use `muse op-log tail -f`.
     """
     from muse.cli.watch.screen import is_usable
 
     open_session(repo, session).close()
     if not is_usable():
         instead = f"muse op-log tail -f {quote(session)}"
-        raise WrongUsage(f"watch draws on a terminal, and this is none that it can use; try: {instead}")
+        raise WrongUsage(f"watch needs a terminal that it can draw on; try instead: {instead}")
     exit_with(_watch(repo, session, interval_s))
 
 
 def _watch(repo: Path, session: str, interval_s: float) -> int:
-    """Watch until the end; returns the exit code."""
+    """Watch until the user ends it; return the exit code."""
     from muse.cli.watch.arrivals import Watched
-    from muse.cli.watch.findings import engine_heard
+    from muse.cli.watch.findings import engine_messages_to
     from muse.cli.watch.screen import Screen
 
     watched = Watched(repo, session, time.monotonic())
     try:
-        with engine_heard(watched.hear), Screen() as screen:
-            return _turn(watched, screen, interval_s)
+        with engine_messages_to(watched.add_engine_message), Screen() as screen:
+            return _run_loop(watched, screen, interval_s)
     finally:
         watched.close()
 
 
-def _turn(watched: Watched, screen: Screen, interval_s: float) -> int:
+def _run_loop(watched: Watched, screen: Screen, interval_s: float) -> int:
     from muse.cli.watch.picture import picture
 
-    next_look_s = 0.0
+    next_poll_s = 0.0
     while True:
         now_s = time.monotonic()
-        if now_s >= next_look_s:
-            watched.look(now_s)
-            next_look_s = now_s + interval_s
+        if now_s >= next_poll_s:
+            watched.poll(now_s)
+            next_poll_s = now_s + interval_s
         try:
             screen.draw(picture(watched.view(now_s), *screen.size()))
         except OSError:
-            return 0  # the terminal was closed, and with it the reason to go on
-        events = screen.wait(next_look_s - time.monotonic())
-        code = _wanted(events, watched, screen)
+            return 0  # the terminal was closed
+        events = screen.wait(next_poll_s - time.monotonic())
+        code = _handle(events, watched, screen)
         if code is not None:
             return code
 
 
-def _wanted(events: Events, watched: Watched, screen: Screen) -> int | None:
-    """Do what was asked for; an exit code where that is to end."""
+def _handle(events: Events, watched: Watched, screen: Screen) -> int | None:
+    """Act on keys and signals; return an exit code if the watch is to end."""
     if events.hung_up or signal.SIGINT in events.signals or "q" in events.keys.lower():
         return 0
     for number in (signal.SIGTERM, signal.SIGHUP):

@@ -1,7 +1,7 @@
-"""What is noticed to be wrong while a session is watched.
+"""Problems found while a session is watched.
 
-Some of it holds for as long as it holds (a torn tail, a damaged checkpoint), some happened once (a
-damaged line came, the index was rebuilt). Told again, the same thing is counted and not repeated.
+There are two kinds: states, which may end again (a torn tail, a damaged checkpoint), and events (a damaged line
+arrived, the index was rebuilt). An event that happens again is shown once, with a count.
 """
 
 from __future__ import annotations
@@ -15,51 +15,51 @@ _MOST_KEPT = 100
 
 
 class Findings:
-    """The findings of one watch; each is a line of text."""
+    """The findings of one watch, each one line of text."""
 
     def __init__(self, clock: Callable[[], str]) -> None:
-        """`clock` gives the time of day as it is shown."""
+        """`clock` returns the time of day as text."""
         self._clock = clock
         self._events: OrderedDict[str, tuple[int, str]] = OrderedDict()
-        self._holding: dict[str, str] = {}
+        self._states: dict[str, str] = {}
 
-    def happened(self, what: str) -> None:
-        """Something was noticed once."""
+    def add_event(self, what: str) -> None:
+        """Add an event."""
         times, _ = self._events.pop(what, (0, ""))
         self._events[what] = (times + 1, self._clock())
         while len(self._events) > _MOST_KEPT:
             self._events.popitem(last=False)
 
-    def holds(self, kind: str, what: str | None) -> None:
-        """How it stands with `kind` now; None where nothing is wrong with it."""
+    def set_state(self, kind: str, what: str | None) -> None:
+        """Set the state of `kind`: what is wrong with it now, or None if nothing is."""
         if what is None:
-            self._holding.pop(kind, None)
+            self._states.pop(kind, None)
         else:
-            self._holding[kind] = what
+            self._states[kind] = what
 
     def lines(self) -> list[str]:
-        """What happened, the latest last, and then what is wrong now."""
+        """All events, the latest last, then all current states."""
         events = [
             f"{at} {what}{f' ({times} times)' if times > 1 else ''}" for what, (times, at) in self._events.items()
         ]
-        return events + [f"now {what}" for what in self._holding.values()]
+        return events + [f"now {what}" for what in self._states.values()]
 
 
 class _Listener(logging.Handler):
-    def __init__(self, hear: Callable[[str], None]) -> None:
+    def __init__(self, receive: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
-        self._hear = hear
+        self._receive = receive
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._hear(record.getMessage())
+        self._receive(record.getMessage())
 
 
 @contextmanager
-def engine_heard(hear: Callable[[str], None]) -> Iterator[None]:
-    """Hear what the engine logs (that it rebuilds an index, or keeps one in memory) instead of printing it."""
+def engine_messages_to(receive: Callable[[str], None]) -> Iterator[None]:
+    """Pass the engine's log messages (an index is rebuilt, or kept in memory) to `receive` instead of printing them."""
     logger = logging.getLogger("muse")
     before = logger.handlers[:]
-    logger.handlers[:] = [_Listener(hear)]
+    logger.handlers[:] = [_Listener(receive)]
     try:
         yield
     finally:

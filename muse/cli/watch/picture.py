@@ -1,6 +1,6 @@
-"""The session as lines of text for a screen of a given size.
+"""Lays out a view of the session as lines of text for a screen of a given size.
 
-Widths depend on the screen alone and not on what is shown, so that nothing jumps as ops arrive.
+Column widths depend only on the screen size, so that columns don't move when ops arrive.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class _Column:
 
 
 def picture(view: View, width: int, height: int) -> list[Text]:
-    """At most `height` lines, none wider than `width` cells."""
+    """Return at most `height` lines, none wider than `width` cells."""
     head = _head(view, width)[: 3 if height >= 16 else 2 if height >= 8 else 1]
     findings = _findings(view, width, most=max(1, height // 6))
     gap = [Text()] if height >= 28 else []
@@ -101,7 +101,7 @@ def _newest(view: View, width: int, lines: int) -> list[Text]:
 
 
 def _op_columns(width: int) -> tuple[list[_Column], list[int]]:
-    """The columns of `query`, those that a screen of this width has room for; the last one takes the rest."""
+    """The columns of `query` that fit on a screen of this width, and their numbers. The last one takes the rest."""
     wide = width >= 100
     columns = [
         _Column("LAMPORT", 10 if wide else 8),

@@ -1,4 +1,4 @@
-"""How fast each actor edits: arrivals counted by the second, over the last minute."""
+"""Rates of the actors: arrivals counted in each second of the last minute."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ MINUTE_S = 60
 
 
 class Rates:
-    """Counts of arrivals in whole seconds since a beginning; what is older than a minute is forgotten.
+    """Counts arrivals in whole seconds since `began_s`, and drops counts older than a minute.
 
-    Only seconds that are over are counted in a rate: the one that runs would always look slow.
-    Times are given by the caller, in seconds of a clock that never goes back.
+    A rate covers only completed seconds, because the current second would always look slow. The caller passes all
+    times, in seconds of a monotonic clock.
     """
 
     def __init__(self, began_s: float) -> None:
@@ -27,7 +27,7 @@ class Rates:
             del self._seconds[old]
 
     def counts(self, now_s: float, window_s: int = MINUTE_S) -> Counter[str]:
-        """How many arrived of each actor in the last `window_s` seconds."""
+        """The arrivals of each actor in the last `window_s` completed seconds."""
         now = self._second(now_s)
         found: Counter[str] = Counter()
         for second, counts in self._seconds.items():
@@ -36,11 +36,11 @@ class Rates:
         return found
 
     def per_second(self, count: int, now_s: float, window_s: int) -> float:
-        """A count of such a window as a rate; a window that began before the counting is shorter."""
+        """Convert a count over `window_s` seconds to a rate, leaving out seconds before counting began."""
         return count / max(1, min(window_s, self._second(now_s)))
 
     def history(self, actor_id: str, now_s: float, parts: int) -> list[int]:
-        """An actor's last minute in `parts` equal parts, the oldest first; `parts` divides 60."""
+        """An actor's arrivals in the last minute, in `parts` equal parts, the oldest first; `parts` must divide 60."""
         now = self._second(now_s)
         length_s = MINUTE_S // parts
         found = [0] * parts

@@ -1,7 +1,7 @@
-"""A terminal taken over for a while: the screen, the keys, the signals, and all of it given back.
+"""Full-screen use of the terminal: the screen, the keys and the signals, all restored at the end.
 
-Only the lines that have changed are sent, which is little enough for a slow connection; rich's own
-live display sends the whole screen each time.
+Only changed lines are sent, so that it works over a slow connection. The live display of rich would send the whole
+screen each time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from rich.text import Text
 
 from muse.cli.output import console
 
-# Alternate screen, no cursor, no wrapping: a character that is wider than thought spoils its own line only.
+# Alternate screen, no cursor, no line wrapping. Without wrapping, a character that the terminal draws wider than
+# expected spoils only its own line.
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J"
 _LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGWINCH, signal.SIGTSTP)
@@ -29,12 +30,12 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGWINCH, signa
 
 @dataclass
 class Events:
-    """What a person or the system wants of the watch."""
+    """Keys and signals that have arrived."""
 
     keys: str = ""
-    """What was typed."""
+    """The keys typed."""
     signals: set[int] = field(default_factory=set)
-    """Which signals came."""
+    """The numbers of the signals received."""
     hung_up: bool = False
     """Whether the terminal is gone."""
 
@@ -45,10 +46,9 @@ def is_usable() -> bool:
 
 
 class Screen:
-    """The terminal of standard input and output; a context manager, for the main thread.
+    """The terminal of standard input and output. A context manager, to be used in the main thread.
 
-    Signals are not acted on where they strike but come out of `wait`, so that none of them tears
-    through a read of the log.
+    Signals do not raise exceptions. `wait` returns them, so that a signal never interrupts a read of the log.
     """
 
     def __init__(self) -> None:
@@ -86,11 +86,11 @@ class Screen:
             self._send(_LEAVE)
             termios.tcsetattr(self._in, termios.TCSADRAIN, self._mode)
         except (OSError, termios.error):
-            # The terminal is gone: there is nothing to give back, and nobody to tell.
+            # The terminal is gone: there is nothing to restore.
             return
 
     def suspend(self) -> None:
-        """Do what Ctrl-Z does, with the terminal given back until the shell continues this process."""
+        """Stop this process as Ctrl-Z would. The terminal is restored until the shell continues the process."""
         self._give_back()
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTSTP)
@@ -98,13 +98,13 @@ class Screen:
         self._take()
 
     def size(self) -> tuple[int, int]:
-        """Columns and lines."""
+        """The size of the terminal: (columns, lines)."""
         found = os.get_terminal_size(self._out)
-        # A terminal that does not know its size says 0.
+        # A terminal that does not know its size reports 0.
         return found.columns or 80, found.lines or 24
 
     def draw(self, lines: Sequence[Text]) -> None:
-        """Have exactly these lines on the screen.
+        """Make the screen show exactly these lines.
 
         Raises:
             OSError: the terminal is gone.
@@ -115,7 +115,8 @@ class Screen:
             self._send("\x1b[2J")
         encoded = [_encoded(line, self._console) for line in lines]
         before = self._drawn + [""] * (len(encoded) - len(self._drawn))
-        # A line is wiped before and not after it is written: a full one leaves the cursor on its last letter.
+        # Erase each line before writing it, not after. After a full line the cursor stays on the last character, and
+        # erasing would remove it.
         changed = "".join(
             f"\x1b[{number};1H\x1b[2K{line}"
             for number, (line, old) in enumerate(zip(encoded, before, strict=True), start=1)
@@ -131,7 +132,7 @@ class Screen:
             data = data[os.write(self._out, data) :]
 
     def wait(self, seconds: float) -> Events:
-        """Wait for a key or a signal, at most so long."""
+        """Wait for a key or a signal, for at most `seconds`."""
         events = Events()
         ready, _, _ = select.select([self._in, self._woken], [], [], max(seconds, 0.0))
         if self._woken in ready:
@@ -142,13 +143,13 @@ class Screen:
             except OSError:
                 typed = b""
             events.hung_up = not typed
-            # What begins with an escape is a key without a letter, such as an arrow.
+            # An escape sequence is a key without a letter, such as an arrow key.
             events.keys = "" if typed.startswith(b"\x1b") else typed.decode(errors="replace")
         return events
 
 
 def _left_to_wait(_number: int, _frame: object) -> None:
-    """A signal's number goes into the pipe that `wait` listens to; that is all there is to do here."""
+    """Do nothing: Python has written the signal's number into the pipe that `wait` reads."""
 
 
 def _encoded(line: Text, terminal: Console) -> str:

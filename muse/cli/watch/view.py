@@ -1,4 +1,4 @@
-"""What a picture of the session shows: plain values, as of one moment."""
+"""The values that the screen shows, as of one moment."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from muse.core.op_log import OpEntry, OpLogCheckpoint
 
 HISTORY_PARTS = 20
-"""In how many parts an actor's last minute is drawn."""
+"""The number of parts in which an actor's last minute is drawn."""
 
 
 @dataclass(frozen=True)
 class ActorView:
-    """One actor: how much, and how fast lately."""
+    """One actor: its number of ops and its recent rates."""
 
     actor_id: str
     ops: int
@@ -35,16 +35,16 @@ class View:
     size_bytes: int
     max_lamport_ts: int
     pending: int | None
-    """None where the checkpoint can't be used."""
+    """None if the checkpoint is damaged."""
     checkpoint: OpLogCheckpoint | None
     domains: Mapping[str, int]
     actors: Sequence[ActorView]
-    """The most active first; no more than a screen can have lines."""
+    """The most active first; at most as many as a screen has lines."""
     more_actors: int
-    """How many there are besides."""
+    """The number of actors not in `actors`."""
     newest: Sequence[OpEntry]
     """The last ops to arrive, in arrival order."""
     findings: Sequence[str]
-    """What is or was wrong since the watch began, the newest last."""
+    """Problems found since the watch began, the newest last."""
     check: str
-    """How the full check stands, "" where none was asked for."""
+    """The state of the full check; "" if none was started."""
