@@ -1,18 +1,18 @@
-"""A domain plugin: an outline that several people edit apart, commit apart, and merge.
+"""A domain plugin: an outline that several people edit and commit in separate replicas, and then merge.
 
     python examples/outline_domain.py [FOLDER]
 
-The op log gives an operation no meaning. A domain does so in three places, which are what to copy:
+The op log gives operations no meaning; the domain does. Copy these three parts:
 
-- `Editor` turns an edit into an operation and appends it;
-- `Outline.apply` turns a `StructuredDelta` into a state;
-- `commit` goes from cut to delta to snapshot to checkpoint.
+- `Editor` turns an edit into an operation and appends it.
+- `Outline.apply` turns a `StructuredDelta` into a state.
+- `commit` takes a cut, collapses a delta, saves a snapshot and makes a checkpoint.
 
-A delta is in total order, so any state that is made of one whole delta is the same on every replica.
-But a replica that committed before it merged applies the other's operations after its own, whatever
-their timestamps. Therefore applying must not depend on the order, nor on how often an operation
-comes. Here a version of a line has a name of its own, an operation adds one or takes one away, and
-what was taken away stays away: then a state is the union of its deltas, in whatever order.
+A delta is in total order, so a state made from one whole delta is the same on every replica. But a replica that
+committed before it merged applies the other replica's operations after its own, even if their timestamps are lower.
+Therefore the result must not depend on the order of the operations, or on how often one is applied. Here every version
+of a line has a unique name. An operation adds a version or removes one, and a removed version never comes back. So
+a state is the union of its deltas in any order.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ SESSION = "talk"
 
 @dataclass
 class Outline:
-    """The state of the domain: the versions of its lines that nobody has replaced or deleted.
+    """The state of the domain: the versions of its lines that have not been replaced or deleted.
 
-    Two versions at one address are two people's edits of which neither had seen the other. Both are
-    kept: a state must not depend on who came first, and nobody's work may vanish.
+    Two versions at one address come from two people who had not seen each other's edit. Both are kept: the state must
+    not depend on which came first, and no edit may be lost.
     """
 
     lines: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Address and text of each version that stands, by its content_id."""
+    """Address and text of each current version, by content_id."""
     gone: set[str] = field(default_factory=set)
-    """What was replaced or deleted; it may be told of before the version itself."""
+    """The content_ids that were replaced or deleted. A version may be removed before it is added."""
 
     def apply(self, delta: StructuredDelta) -> None:
-        """Take in what a delta says; again, or in another order, makes no difference."""
+        """Apply the operations of a delta. Repeating them, or changing their order, makes no difference."""
         for op in delta["ops"]:
             self._apply(op)
 
@@ -72,7 +72,7 @@ class Outline:
         self.lines.pop(content_id, None)
 
     def versions(self, address: str) -> list[str]:
-        """The content_ids that stand at an address: one, none, or several that nobody has settled yet."""
+        """The content_ids of the current versions at an address: none, one, or several conflicting ones."""
         return sorted(content_id for content_id, line in self.lines.items() if line[0] == address)
 
     def __str__(self) -> str:
@@ -90,16 +90,16 @@ class Outline:
 
 
 class Snapshots:
-    """What stands in for the commit DAG: a folder with a file for each state, named by its content.
+    """A stand-in for the commit DAG: a folder with one file for each state, named by the hash of its content.
 
-    A real one makes a snapshot durable before `save` returns, as the checkpoint that names it will be.
+    A real commit DAG must make a snapshot durable before `save` returns, because the checkpoint that names it is.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def save(self, outline: Outline) -> str:
-        """Keep a state; return its id. The same state has the same id, here and on every replica."""
+        """Save a state and return its id. The same state has the same id on every replica."""
         data = outline.to_json()
         snapshot_id = hashlib.sha256(data).hexdigest()[:12]
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -112,30 +112,30 @@ class Snapshots:
 
 
 def at_checkpoint(mark: OpLogCheckpoint | None, snapshots: Snapshots) -> Outline:
-    """The state that a checkpoint stands for; an empty one where there is none yet."""
+    """The state at a checkpoint, or an empty state if there is no checkpoint yet."""
     return Outline() if mark is None else snapshots.load(mark["snapshot_id"])
 
 
 def current(log: OpLog, snapshots: Snapshots) -> Outline:
-    """The state as it is now: what is committed, and what is pending."""
+    """The current state: the committed operations and the pending ones."""
     while True:
         mark = log.read_checkpoint()
         outline = at_checkpoint(mark, snapshots)
         outline.apply(log.to_structured_delta(DOMAIN))
-        # Had somebody committed in between, what was pending would be missing in both.
+        # If another process committed in between, start over: its operations are in neither of the two.
         if log.read_checkpoint() == mark:
             return outline
 
 
 def commit(log: OpLog, snapshots: Snapshots) -> str | None:
-    """Commit what is pending; return the snapshot's id, None where nothing was pending.
+    """Commit the pending operations; return the snapshot's id, or None if nothing was pending.
 
-    Edits may arrive at any moment meanwhile. What arrives after the cut is in neither the snapshot
-    nor the checkpoint, so the next commit has it. Should this die before the last line, the next
-    commit collapses the same operations once more, which changes nothing.
+    Edits may arrive at any moment meanwhile. An edit that arrives after the cut is in neither the snapshot nor the
+    checkpoint, so the next commit contains it. If this process dies before the last line, the next commit collapses
+    the same operations again, which changes nothing.
     """
     cut = log.cut()
-    # A checkpoint covers every domain: with further ones, collapse each of them at this cut.
+    # A checkpoint covers all domains. With more than one, collapse each of them at this cut.
     delta = log.to_structured_delta(DOMAIN, upto=cut)
     if not delta["ops"]:
         return None
@@ -147,10 +147,10 @@ def commit(log: OpLog, snapshots: Snapshots) -> str | None:
 
 
 class Editor:
-    """One actor's way to edit the outline: each edit becomes an operation in the log.
+    """Edits the outline for one actor: each edit becomes an operation in the log.
 
-    A version is named by the operation that wrote it. So the name is unique, and what an edit
-    replaces is at once the operation it depends on.
+    The name of a version is the op_id of the operation that wrote it. So the name is unique, and the version that an
+    edit replaces is also the parent of the edit.
     """
 
     def __init__(self, log: OpLog, snapshots: Snapshots, actor_id: str) -> None:
@@ -159,18 +159,18 @@ class Editor:
         self._actor_id = actor_id
 
     def write(self, address: str, text: str) -> None:
-        """Put a text at an address, in place of all that stands there."""
+        """Put a text at an address, in place of all versions there."""
         outline = current(self._log, self._snapshots)
         old = outline.versions(address)
         if old:
             new = self._replacement(address, old[0], outline.lines[old[0]][1], text)
         else:
             new = self._insertion(address, text)
-        # One write for all: nobody sees the one half of an edit without the other.
+        # One write for all of them, so that no reader sees only a part of the edit.
         self._log.append_many([new, *(self._deletion(address, each, outline) for each in old[1:])])
 
     def delete(self, address: str) -> None:
-        """Take away what stands at an address."""
+        """Delete all versions at an address."""
         outline = current(self._log, self._snapshots)
         self._log.append_many([self._deletion(address, each, outline) for each in outline.versions(address)])
 
@@ -216,18 +216,18 @@ def show(title: str, outline: Outline) -> None:
 
 
 def edit_apart(root: Path) -> None:
-    """Two people edit two replicas, commit each on their own, merge, and have the same."""
+    """Two people edit two replicas, commit separately, merge, and end with the same state."""
     with replica(root / "office") as (office, at_office), replica(root / "train") as (train, on_train):
         ada = Editor(office, at_office, "ada")
         ada.write("1", "Why a log")
         ada.write("2", "How it is written")
         ada.write("3", "Questions")
         commit(office, at_office)
-        train.merge(office)  # that is how a replica begins
+        train.merge(office)  # creates the replica
         grace = Editor(train, on_train, "grace")
 
         ada.write("1", "Why a log beside the commits")
-        grace.write("1", "Why not just commit")  # neither has seen the other's
+        grace.write("1", "Why not just commit")  # neither has seen the other's edit
         grace.write("2.1", "One write for each line")
         grace.delete("3")
         commit(office, at_office)
@@ -249,7 +249,7 @@ def edit_apart(root: Path) -> None:
 
 
 def commit_while_edits_arrive(root: Path) -> None:
-    """One thread edits, this one commits again and again: nothing is lost, nothing is there twice."""
+    """One thread edits while this one commits again and again: no edit is lost or doubled."""
 
     def edit() -> None:
         with replica(root / "office") as (log, snapshots):

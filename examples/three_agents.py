@@ -1,15 +1,15 @@
-"""Three agents edit one session at once, each reacting to what the others do.
+"""Three agents edit one session at the same time and react to each other's operations.
 
     python examples/three_agents.py [FOLDER]
 
-A planner puts up headings, a writer drafts each of them, a critic asks for more and then accepts. They
-share nothing but the log: each has a handle of its own and follows the session, so they could as well
-be three processes. What to copy:
+A planner writes headings, a writer drafts a section for each, and a critic asks for an improvement and then accepts.
+They share only the log: each has its own handle and follows the session, so they could also be three processes. Copy
+these three ideas:
 
-- an agent's state is what the log says, in arrival order, its own operations not excepted;
-- what to do follows from the state and not from the last message, so that an agent which was stopped
-  goes on where it was: run this twice in one folder, and the second time nothing is left to do;
-- an operation names as its parents those it answers.
+- An agent builds its state only from the log, in arrival order, also for its own operations.
+- What an agent does next depends on its state and not on the last message. So an agent that was stopped continues
+  where it was. Run this twice in one folder: the second time nothing is left to do.
+- An operation names as its parents the operations that it answers.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ PATIENCE_S = 30.0
 
 @dataclass
 class Plan:
-    """The state: the text at each address, and the operation that put it there last."""
+    """The state: the text at each address, and the op_id of the operation that wrote it last."""
 
     texts: dict[str, str] = field(default_factory=dict)
     op_ids: dict[str, str] = field(default_factory=dict)
 
     def apply(self, entry: OpEntry) -> None:
-        """Take in one operation, in arrival order."""
+        """Apply one operation; call it in arrival order."""
         op = entry["domain_op"]
         if op["op"] == "insert":
             self._put(op["address"], op["content_summary"], entry)
@@ -54,7 +54,7 @@ class Plan:
         self.op_ids[address] = entry["op_id"]
 
     def has(self, address: str) -> bool:
-        """Whether there is anything at an address."""
+        """Whether there is a text at an address."""
         return address in self.texts
 
     @property
@@ -64,16 +64,16 @@ class Plan:
 
 
 def insertion(address: str, text: str) -> InsertOp:
-    """An operation that puts a text where there was none."""
+    """An operation that adds a text at a new address."""
     return InsertOp(op="insert", address=address, position=None, content_id=text, content_summary=text)
 
 
 Todo = tuple[DomainOp, Iterable[str]]
-"""An operation to record, and the addresses of what it answers."""
+"""An operation to record, and the addresses that it answers."""
 
 
 class Agent(ABC):
-    """What the three have in common: follow, take in, do what is to be done."""
+    """What the three agents have in common: follow the session, apply entries, act."""
 
     def __init__(self, repo: Path) -> None:
         self.name = type(self).__name__.lower()
@@ -84,7 +84,7 @@ class Agent(ABC):
     async def run(self) -> None:
         """Work until the plan is complete."""
         with OpLog(self._repo, SESSION) as log:
-            # First all that is there, so that nothing is done a second time; then what arrives.
+            # First apply all existing entries, so that nothing is done twice; then follow new ones.
             cut = log.cut()
             for entry in log.replay_since_checkpoint(upto=cut):
                 self.plan.apply(entry)
@@ -101,23 +101,23 @@ class Agent(ABC):
 
     def _act(self, log: OpLog) -> None:
         for op, answered in list(self.todo()):
-            # What was recorded is part of the state only when it comes back from the log.
+            # An operation becomes part of the state only when it comes back from the log.
             if (op["op"], op["address"]) in self._begun:
                 continue
             self._begun.add((op["op"], op["address"]))
-            # An append takes microseconds; with durability="fsync" it would belong into a thread.
+            # An append takes microseconds; with durability="fsync", call it in a thread.
             log.record(self.name, DOMAIN, op, parent_op_ids=[self.plan.op_ids[address] for address in answered])
 
     @abstractmethod
     def todo(self) -> Iterator[Todo]:
-        """What this agent has to do, as the plan stands."""
+        """What this agent has to do in the current state of the plan."""
 
 
 class Planner(Agent):
-    """Puts up the headings, and ends it all when every section is accepted."""
+    """Writes the headings, and ends the work when every section is accepted."""
 
     def todo(self) -> Iterator[Todo]:
-        """The headings that are missing, and the end."""
+        """The missing headings, and the end."""
         for number, heading in enumerate(HEADINGS, start=1):
             if not self.plan.has(str(number)):
                 yield insertion(str(number), heading), []
@@ -127,10 +127,10 @@ class Planner(Agent):
 
 
 class Writer(Agent):
-    """Drafts each section, and once more when the critic has a remark."""
+    """Drafts each section, and revises it when the critic has made a remark."""
 
     def todo(self) -> Iterator[Todo]:
-        """The drafts that are missing, and those that a remark was made on."""
+        """The missing drafts, and revisions of drafts that have a remark."""
         for section in self.plan.sections:
             draft, remark = f"{section}/draft", f"{section}/remark"
             if not self.plan.has(draft):
@@ -140,10 +140,10 @@ class Writer(Agent):
 
 
 class Critic(Agent):
-    """Has a remark on every first draft, and accepts the second."""
+    """Makes a remark on every first draft, and accepts the second."""
 
     def todo(self) -> Iterator[Todo]:
-        """The remarks and verdicts that are missing."""
+        """The missing remarks and acceptances."""
         for section in self.plan.sections:
             draft, remark, status = f"{section}/draft", f"{section}/remark", f"{section}/status"
             if not self.plan.has(draft):
@@ -155,12 +155,12 @@ class Critic(Agent):
 
 
 def is_revised(draft: str) -> bool:
-    """Whether a draft is no longer the first."""
+    """Whether a draft has been revised."""
     return " (revised: " in draft
 
 
 def revision(address: str, old: str, remark: str) -> ReplaceOp:
-    """An operation that puts a better draft in place of one."""
+    """An operation that replaces a draft by a better one."""
     new = f"{old} (revised: {remark})"
     return ReplaceOp(
         op="replace",
@@ -189,7 +189,7 @@ def acceptance(address: str, heading: str) -> MutateOp:
 
 
 def replayed(entries: Iterable[OpEntry]) -> Plan:
-    """The state that a log stands for."""
+    """The state that the entries of a log produce."""
     plan = Plan()
     for entry in entries:
         plan.apply(entry)
@@ -197,7 +197,7 @@ def replayed(entries: Iterable[OpEntry]) -> Plan:
 
 
 def report(log: OpLog, agents: Iterable[Agent]) -> None:
-    """Print what came of it."""
+    """Print the session and the resulting plan."""
     entries = log.read_all()
     print("Who did what, in the order in which it arrived, and what it answers:")
     numbers = {entry["op_id"]: number for number, entry in enumerate(entries, start=1)}
@@ -219,7 +219,7 @@ def report(log: OpLog, agents: Iterable[Agent]) -> None:
 
 
 async def work(agents: Iterable[Agent]) -> None:
-    """Let all agents work at once, until the plan is complete."""
+    """Run all agents at the same time, until the plan is complete."""
     async with asyncio.TaskGroup() as group:
         for agent in agents:
             group.create_task(agent.run())

@@ -25,7 +25,7 @@ class Arrivals:
         self.joins = 0
         """Ops with two parents or more."""
         self.missing_parents = 0
-        """Ops that arrived before one of their parents did."""
+        """Ops with at least one parent that had not arrived before them."""
         self._holds = holds
         self._heads: set[str] = set()
         self._highest = 0

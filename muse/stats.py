@@ -109,7 +109,7 @@ class SessionStats:
     joins: int
     """Ops with two parents or more."""
     missing_parents: int
-    """Ops that arrived before one of their parents did."""
+    """Ops with at least one parent that had not arrived before them."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the statistics as a dict that can be written as JSON."""

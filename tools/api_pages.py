@@ -1,4 +1,4 @@
-"""Which public names are described on which page of the reference: what is new appears there by itself."""
+"""Adds the public names to the pages of the reference, so that a new name appears there automatically."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GROUP_OR_METHOD = re.compile(r"^    (?:# -- (?P<group>.+?) -+|def (?P<method>\w
 
 
 def with_public_names(markdown: str) -> str:
-    """A page with a directive for each public name in place of a line `::: public <kind>`."""
+    """Replace a line `::: public <kind>` of a page by a directive for each public name of that kind."""
     written = _NAMES_HERE.sub(
         lambda line: "\n\n".join(f"::: muse.core.op_log.{name}" for name in names(line[1])), markdown
     )
@@ -23,12 +23,12 @@ def with_public_names(markdown: str) -> str:
 
 
 def names(kind: str) -> list[str]:
-    """The public names of a kind, in alphabetical order; `OpLog` has a page of its own."""
+    """The public names of a kind, sorted. `OpLog` is left out, because it has its own page."""
     return [name for name in sorted(op_log.__all__) if name != "OpLog" and kind_of(name) == kind]
 
 
 def kind_of(name: str) -> str:
-    """Which group a public name belongs to."""
+    """The kind of a public name: functions, errors or types."""
     value = getattr(op_log, name)
     if isinstance(value, FunctionType):
         return "functions"
@@ -36,7 +36,7 @@ def kind_of(name: str) -> str:
 
 
 def _methods() -> str:
-    """`OpLog` itself, then its methods below the headings that its source has over them."""
+    """Directives for `OpLog` and its methods, under the headings that stand above them in its source."""
     groups = {group: methods for group, methods in groups_of_methods().items() if group and methods}
     below = [method for methods in groups.values() for method in methods]
     lines = [
@@ -51,7 +51,7 @@ def _methods() -> str:
 
 
 def groups_of_methods() -> dict[str, list[str]]:
-    """The methods that have a docstring, by the comment `# -- group ----` above them, "" for those above the first."""
+    """The methods with a docstring by the group comment `# -- group ----` above them; "" if there is none above."""
     groups: dict[str, list[str]] = {"": []}
     group = ""
     for found in _GROUP_OR_METHOD.finditer(inspect.getsource(OpLog)):

@@ -1,4 +1,4 @@
-"""The reference of the commands, written from the commands themselves: their help, options and examples."""
+"""Writes the reference of the commands from their help texts, options and examples."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _HERE = "::: commands"
 
 
 def with_commands(markdown: str) -> str:
-    """A page with a section for each command in place of the line `::: commands`."""
+    """Replace the line `::: commands` of a page by a section for each command."""
     return markdown.replace(_HERE, all_commands()) if _HERE in markdown else markdown
 
 
 def all_commands() -> str:
-    """The sections of all commands, in Markdown: the group first, its commands in the order of the help."""
+    """The sections of all commands as Markdown: first the group, then its commands in the order of --help."""
     return "\n".join(line for context in contexts(main, None) for line in _section(context))
 
 
 def contexts(command: click.Command, parent: click.Context | None) -> Iterator[click.Context]:
-    """A command and those below it, each in the context that its help is shown in."""
+    """Yield the context of a command and of each command below it, as --help would use them."""
     name = command.name if parent else "muse"
     context = click.Context(command, parent=parent, info_name=name, **command.context_settings)
     if parent is not None:
@@ -47,13 +47,13 @@ def _options(context: click.Context) -> Iterator[str]:
     yield "| option | meaning |\n|---|---|"
     for parameter in context.command.get_params(context):
         spelling, meaning = parameter.get_help_record(context) or ("", "")
-        if meaning:  # an argument has none: the help text tells of it
+        if meaning:  # arguments have none; the help text describes them
             yield f"| `{spelling}` | {meaning} |"
     yield ""
 
 
 def _epilog(text: str) -> Iterator[str]:
-    """The paragraphs of an epilog: what they say as prose, what they show as code."""
+    """The paragraphs of an epilog: the first line as text, the lines below as a code block."""
     for paragraph in inspect.cleandoc(text).replace("\b\n", "").split("\n\n"):
         said, _, shown = paragraph.partition("\n")
         if said:

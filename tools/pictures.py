@@ -1,8 +1,8 @@
-"""`nox -s pictures`: make the pictures of docs/pictures anew, from the real commands over a session of the demo.
+"""`nox -s pictures`: make the pictures in docs/pictures again by running the real commands on a session of the demo.
 
-A picture of the terminal is what the commands write to a pseudo-terminal, laid out as SVG by rich. A picture of the
-report is what headless Chromium shows of it, in light and in dark. Nothing of the machine is in them: paths are
-replaced, and the terminal's font is the reader's own.
+Terminal pictures: the commands run in a pseudo-terminal, and rich turns their output into SVG. Report pictures:
+headless Chromium takes a screenshot in light and one in dark. The pictures show nothing of this machine: paths are
+replaced, and the font is chosen by the reader's browser.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 LARGEST_BYTES = 300_000
 SHOWN_PATH = "~/band"
 
-# rich's own format loads its font from elsewhere.
+# Rich's own template would load its font from the network.
 _SVG = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL).replace("Fira Code", "monospace")
 
-# What moves the cursor or erases, as rich does it; and what shows, hides or switches something that no picture has.
+# Sequences that rich uses to move the cursor or erase, and sequences that switch modes, which a picture does not need.
 _MOVES = re.compile(r"(\n|\r|\x1b\[\d*A|\x1b\[2K)")
 _UNSEEN = re.compile(r"\x1b\[\?\d+[hl]")
 
 
 @dataclass(frozen=True)
 class Terminal:
-    """A picture of commands and what they print."""
+    """A picture of some commands and their output."""
 
     name: str
     commands: tuple[str, ...]
     columns: int = 110
     rows: int = 46
-    """At most so many lines are shown of each command."""
+    """The most lines shown of each command's output."""
 
 
 TERMINALS = (
@@ -57,7 +57,7 @@ TERMINALS = (
 )
 
 REPORTS = {"report-light": (), "report-dark": ("--force-dark-mode",)}
-"""The pictures of the report, each with what tells Chromium which colours to prefer."""
+"""The pictures of the report, each with the option that makes Chromium prefer light or dark colours."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = (
     "--headless",
@@ -75,7 +75,7 @@ QUIET = (
 
 
 def main() -> None:
-    """Make every picture anew."""
+    """Make all pictures again."""
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         repo = Path(folder)
@@ -88,10 +88,10 @@ def main() -> None:
 
 
 def screenshot(page: Path, flags: tuple[str, ...]) -> bytes:
-    """What Chromium shows of a page in a window of its own, as PNG."""
+    """A screenshot of a page in Chromium, as PNG."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
-        raise SystemExit(f"none of {', '.join(BROWSERS)} is installed: the report can't be pictured")
+        raise SystemExit(f"none of {', '.join(BROWSERS)} is installed; one is needed for the pictures of the report")
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "picture.png"
         options = [*flags, f"--user-data-dir={folder}/profile", f"--screenshot={picture}"]
@@ -100,7 +100,7 @@ def screenshot(page: Path, flags: tuple[str, ...]) -> bytes:
 
 
 def terminal_svg(terminal: Terminal, repo: Path) -> str:
-    """The commands, each after a prompt, with what they print on a terminal."""
+    """The commands, each after a prompt, with their output on a terminal, as SVG."""
     console = Console(record=True, width=terminal.columns, file=StringIO(), force_terminal=True)
     for number, command in enumerate(terminal.commands):
         console.print(Text.assemble("" if number == 0 else "\n", ("$ ", "bold green"), (command, "bold")))
@@ -112,7 +112,7 @@ def terminal_svg(terminal: Terminal, repo: Path) -> str:
 
 
 def _run(command: str, repo: Path, columns: int) -> str:
-    """What a command prints on a terminal of so many columns, with the folder's path replaced."""
+    """The output of a command on a terminal with this many columns, with the folder's path replaced."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     environment = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")}
@@ -122,7 +122,7 @@ def _run(command: str, repo: Path, columns: int) -> str:
     )
     os.close(theirs)
     printed = bytearray()
-    # The end of a pseudo-terminal is an error to Linux.
+    # Linux reports the end of a pseudo-terminal as an error.
     with suppress(OSError):
         while piece := os.read(ours, 65536):
             printed += piece
@@ -133,7 +133,7 @@ def _run(command: str, repo: Path, columns: int) -> str:
 
 
 def _drawn(printed: str) -> list[str]:
-    """The lines that a terminal shows in the end, where a part is drawn over again and again."""
+    """The lines that a terminal shows at the end, after the last redraw of animated parts."""
     lines, row = [""], 0
     for token in _MOVES.split(_UNSEEN.sub("", printed)):
         if token == "\n":

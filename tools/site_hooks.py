@@ -1,7 +1,7 @@
-"""What mkdocs is told beside mkdocs.yml: the pages at the top of the project, and what the reference is made of.
+"""Hooks of mkdocs that add the pages at the top of the project and fill in the reference.
 
-README.md, CONTRIBUTING.md and CHANGELOG.md stay where everybody looks for them and become pages of the site too, so
-their links, and those to them, lead elsewhere there.
+README.md, CONTRIBUTING.md and CHANGELOG.md stay at the top of the project and become pages of the site too. So links
+in them and links to them are changed for the site.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 TOP_PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
-"""Pages at the top of the project, and what they are called in the site."""
+"""Pages at the top of the project, and their names in the site."""
 
 _LINK = re.compile(r"\[(?P<label>[^\]]*)\]\((?!https?:|#)(?P<target>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
 _NAMED = re.compile(r"\bdocs/([\w/-]+)\.md\b")
@@ -32,7 +32,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - named by mkdocs
-    """Let links lead to where their pages are in the site; put names and commands where they belong."""
+    """Change links to their places in the site, and insert the public names and the commands."""
     uri = page.file.src_uri
     at = next((name for name, shown in TOP_PAGES.items() if shown == uri), join("docs", uri))
     written = _LINK.sub(lambda link: _in_site(link, at, uri), markdown)
@@ -40,7 +40,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def _in_site(link: re.Match[str], at: str, uri: str) -> str:
-    """A link from the file `at` of the project, as it reads on the page `uri`; to what the site has not, its words."""
+    """A link of the file `at`, changed for the page `uri`. If its target is not in the site, only its label."""
     path = normpath(join(dirname(at), link["target"]))
     if path in TOP_PAGES or path.startswith("docs/"):
         there = relpath(TOP_PAGES.get(path, path.removeprefix("docs/")), dirname(uri) or ".")
@@ -49,7 +49,7 @@ def _in_site(link: re.Match[str], at: str, uri: str) -> str:
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - named by mkdocs
-    """Make a link of each page that a docstring names by its path."""
+    """Turn each path of a page in a docstring into a link."""
 
     def linked(name: re.Match[str]) -> str:
         file = files.get_file_from_path(f"{name[1]}.md")

@@ -1,5 +1,5 @@
-"""A session as one page, or as one picture: what it holds, made to be handed to somebody else.
+"""Reports: a session as one HTML page or one SVG picture, to hand to others.
 
-`gather` reads the log, `data` says what of it goes into the page, `page` and `svg` draw. Whatever the size of the
-session, memory and what is written stay below fixed limits (`limits`), and what is left out is said.
+`gather` reads the log, `data` selects what goes into the page, and `page` and `svg` write the output. Memory and output
+stay below fixed limits (`limits`) for a session of any size. If something is left out, the report says so.
 """

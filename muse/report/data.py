@@ -1,7 +1,7 @@
-"""What goes into the page as data: lists, numbers and text, small enough for any session.
+"""The data embedded in the page: lists, numbers and text, of limited size for any session.
 
-Names of the log stand in lists and never as keys, so that an actor called `__proto__` is an actor and no more.
-The script of the page reads exactly this (`assets/model.js`).
+Names from the log are list items and never object keys. As a key, an actor called `__proto__` would change a
+JavaScript object. The script of the page reads this data in `assets/model.js`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def page_data(gathered: Gathered, *, made_at: str, version: str) -> dict[str, Any]:
-    """Everything the page shows, as a JSON-able dict."""
+    """Return everything the page shows, as a dict that can be written as JSON."""
     stats = gathered.stats
     return {
         "session": brief(stats.session_id),
@@ -50,7 +50,7 @@ def page_data(gathered: Gathered, *, made_at: str, version: str) -> dict[str, An
 
 
 def name_of(ranks: Ranks, place: int, things: str) -> str:
-    """What a place is called: its name, or how many share it."""
+    """The label of a place: its name, or for the shared place, how many names share it."""
     return brief(ranks.own[place], NAME_LETTERS) if place < len(ranks.own) else f"{ranks.shared:,} other {things}"
 
 
@@ -65,7 +65,7 @@ def _domains(gathered: Gathered) -> dict[str, Any]:
 
 
 def _lanes(gathered: Gathered) -> dict[str, Any]:
-    """Of each lane its name, its ops by domain and its first and last timestamp."""
+    """The name, the ops by domain, and the lowest and highest timestamp of each lane."""
     lanes, domains = gathered.lanes, gathered.domains
     by_domain = [[0] * len(domains) for _ in range(len(lanes))]
     spans: list[list[int]] = [[] for _ in range(len(lanes))]
@@ -116,7 +116,7 @@ def _checkpoint(gathered: Gathered) -> dict[str, Any]:
 
 
 def _activity(gathered: Gathered) -> dict[str, Any]:
-    """Ops over wall time by domain; no bins where no op has a time."""
+    """Ops over wall time by domain; without bins if no op has a valid time."""
     time, domains = gathered.stats.wall_time, gathered.domains
     bins = [[0] * len(domains) for _ in time.bins]
     for name, share in gathered.stats.domains.items():
@@ -153,7 +153,10 @@ def _finding(finding: Finding) -> list[Any]:
 
 
 def _density(density: Density | None) -> dict[str, Any] | None:
-    """Each run of cells of one lane and domain as [lane, domain, gap, ops, gap, ops, …], the first gap from 0."""
+    """The counts, a run for each lane and domain: [lane, domain, gap, ops, gap, ops, …].
+
+    A gap is a bin's distance from the previous bin of the run, or from bin 0 for the first.
+    """
     if density is None:
         return None
     runs = groupby(density.cells(), key=lambda cell: cell[:2])
@@ -174,7 +177,7 @@ def _gaps(counts: Iterable[tuple[int, int]]) -> Iterator[int]:
 
 
 def _shown(gathered: Gathered) -> dict[str, Any]:
-    """The ops shown by themselves, a row each; the texts end where they would make the page too large."""
+    """The ops shown individually, one row each. Ops beyond the page's limit for text have no texts."""
     numbers = {op.op_id: number for number, op in enumerate(gathered.ops)}
     kinds: dict[str, int] = {}
     rows, texts, room = [], [], MAX_OP_TEXT_BYTES
@@ -188,7 +191,7 @@ def _shown(gathered: Gathered) -> dict[str, Any]:
 
 
 def _row(op: ShownOp, gathered: Gathered, numbers: Mapping[str, int]) -> list[Any]:
-    """Where the op lies, and what it depends on: the number of the row of a parent that is shown, else its op_id."""
+    """The op's position, and its parents: a parent's row number if it is shown, else its op_id."""
     return [
         op.op_id,
         gathered.lanes.of(op.actor_id),
@@ -202,7 +205,7 @@ def _row(op: ShownOp, gathered: Gathered, numbers: Mapping[str, int]) -> list[An
 
 
 def _texts(op: ShownOp, gathered: Gathered) -> list[str]:
-    """What the op says of itself, the empty texts at the end left out."""
+    """The texts of the op; empty texts at the end are left out."""
     texts = [
         op.kind,
         op.created_at,
@@ -210,7 +213,7 @@ def _texts(op: ShownOp, gathered: Gathered) -> list[str]:
         op.what,
         op.intent_id,
         op.reservation_id,
-        # Names are given where the place does not say them.
+        # Actor and domain are named only if they share a place, which then does not name them.
         _if_shared(gathered.lanes, op.actor_id),
         _if_shared(gathered.domains, op.domain),
     ]
@@ -224,5 +227,5 @@ def _if_shared(ranks: Ranks, name: str) -> str:
 
 
 def _escapes(texts: Sequence[str]) -> int:
-    """How many bytes the page needs on top, since `<` is written as an escape of six."""
+    """How many bytes the page needs in addition, because it writes `<` as an escape of six bytes."""
     return sum(5 * text.count("<") for text in texts)

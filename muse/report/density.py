@@ -1,4 +1,4 @@
-"""How many ops lie where: counts by lane, domain and Lamport bin, in bounded memory."""
+"""Counts of ops by lane, domain and bin of Lamport timestamps, in limited memory."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Cell = tuple[int, int, int, int]
 
 
 class Density:
-    """Counts in bins of one width, which doubles as often as it takes to have few enough of them.
+    """Counts in bins of equal width. The width doubles whenever there are too many counts.
 
-    Bin number b holds the timestamps from b * width up to (b + 1) * width, so two neighbours join exactly.
+    Bin b holds the timestamps from b * width to (b + 1) * width - 1. So a bin of double width is exactly two old bins.
     """
 
     def __init__(self, lowest: int, highest: int, *, max_bins: int = MAX_BINS, max_cells: int = MAX_CELLS) -> None:
-        """Bins from timestamp `lowest` to `highest`; others may be added too, and only widen the range."""
+        """Choose the width for timestamps from `lowest` to `highest`. Timestamps outside can be added too."""
         self._max_cells = max_cells
         self._shift = 0
         while (highest >> self._shift) - (lowest >> self._shift) >= max_bins:
@@ -37,7 +37,7 @@ class Density:
             self._double()
 
     def _can_join(self) -> bool:
-        # One bin for each lane and domain is as coarse as it gets.
+        # With one bin for each lane and domain, doubling the width would not help any more.
         return any(number > 0 for _, _, number in self._counts)
 
     def _double(self) -> None:

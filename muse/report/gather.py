@@ -1,7 +1,7 @@
-"""Everything a report says, read from the log: the numbers, the density, the ops shown by themselves.
+"""Reads from the log everything that a report shows: statistics, density, and the ops shown individually.
 
-Two passes up to one cut, the second only over a session too large to be shown op by op, and then the full check.
-Writers may go on meanwhile.
+The log is read up to one cut, once for a small session and twice for a session that is too large to show every op.
+Then comes the full check. Others may append meanwhile.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from muse.report.shown_op import ShownOp, shown_op
 from muse.stats import SessionStats, session_stats
 
 Step = Callable[[str], Callable[[int, int], None]]
-"""Begins a step of the work by its name, and returns what is called with (done, total)."""
+"""Called with the name of a step when it begins; returns the step's progress callback (done, total)."""
 
 _PROGRESS_EACH_OPS = 1000
 
 
 class Ranks:
-    """The names that have a lane or a colour of their own, by their rank; all others share the last."""
+    """Gives each name a place, such as a lane or a colour. The first names have their own; the rest share the last."""
 
     def __init__(self, names: Iterable[str], most: int) -> None:
-        """`names` come most first; where they are more than `most`, the last place is shared."""
+        """`names` are in order of their places. If there are more than `most`, the last place is shared."""
         known = list(names)
         self.shared = max(0, len(known) - most + 1) if len(known) > most else 0
         """How many names share the last place."""
         self.own = tuple(known[: len(known) - self.shared])
-        """The names that have a place of their own."""
+        """The names that have their own place."""
         self._place = {name: place for place, name in enumerate(self.own)}
 
     def __len__(self) -> int:
@@ -53,19 +53,19 @@ class Ranks:
 
 @dataclass(frozen=True)
 class Gathered:
-    """What a report of one session is made of."""
+    """Everything that a report of one session is made from."""
 
     stats: SessionStats
     lanes: Ranks
     domains: Ranks
     density: Density | None
-    """None where every op is in `ops`."""
+    """None if `ops` holds every op."""
     ops: tuple[ShownOp, ...]
-    """The ops shown by themselves, those that are to keep their texts first."""
+    """The ops shown individually. If there is not enough room for all texts, the first ones keep theirs."""
     late_pending: int
-    """Pending ops whose timestamp is not above the highest one that the checkpoint covers."""
+    """The number of pending ops whose timestamp is not above the highest that the checkpoint covers."""
     verified: VerifyReport | None
-    """What the full check found; None where it was not asked for."""
+    """The result of the full check; None if it was not made."""
 
 
 def gather(log: OpLog, *, step: Step, check: bool = True) -> Gathered:
@@ -73,8 +73,8 @@ def gather(log: OpLog, *, step: Step, check: bool = True) -> Gathered:
 
     Args:
         log: the session; it is only read.
-        step: told what begins, and then how far it has come.
-        check: whether the full check is made too.
+        step: called when a step begins; returns the progress callback for it.
+        check: whether to make the full check too.
 
     Raises:
         OSError: the log can't be read.
@@ -99,7 +99,7 @@ def _checkpoint(log: OpLog) -> OpLogCheckpoint | None:
 
 
 class _Arrived:
-    """Counts arrivals and knows on which side of the checkpoint each op lies."""
+    """Counts arrivals and tells whether each op arrived after the checkpoint."""
 
     def __init__(self, checkpoint: OpLogCheckpoint | None) -> None:
         self._last_covered = checkpoint["op_count"] if checkpoint else 0
@@ -110,14 +110,14 @@ class _Arrived:
         """Count one op; return whether it is pending."""
         self.number += 1
         pending = self.number > self._last_covered
-        # Of what is covered a line may have been damaged since: the last op_id says better where it ends.
+        # A covered line may have been damaged since, which makes the count too high. The last op_id is exact.
         if op_id == self._last_op_id:
             self._last_covered = self.number
         return pending
 
 
 class _FirstPass:
-    """Draws the ops that are shown by themselves."""
+    """Selects the ops that are shown individually."""
 
     def __init__(self, checkpoint: OpLogCheckpoint | None) -> None:
         self.checkpoint = checkpoint
@@ -129,7 +129,7 @@ class _FirstPass:
         self._newest: dict[str, str] = {}
 
     def add(self, entry: OpEntry) -> None:
-        """Look at the next op."""
+        """Consider the next op."""
         op_id = entry["op_id"]
         pending = self._arrived.next(op_id)
         self.late_pending += pending and entry["lamport_ts"] <= self._covers_to
@@ -145,16 +145,16 @@ class _FirstPass:
         self._newest[entry["actor_id"]] = op_id
 
     def _leads_across(self, entry: OpEntry) -> bool:
-        """Whether an op depends on anything but what its own actor did last."""
+        """Whether an op has a parent other than its actor's previous op."""
         before = self._newest.get(entry["actor_id"])
         return any(parent != before for parent in entry["parent_op_ids"])
 
     def whole(self) -> tuple[ShownOp, ...]:
-        """All ops, of a session that is small enough."""
+        """All ops of a session that is small enough to show every op."""
         return tuple(self._all.drawn())
 
     def sampled(self) -> tuple[dict[str, ShownOp], set[str]]:
-        """The sample by op_id, and the op_ids of what its links lead to and it lacks."""
+        """The sample by op_id, and the op_ids of parents that its links need but that are not in it."""
         linked = self._linked.drawn()
         sample = {op.op_id: op for op in [*linked, *self._all.drawn()[:SAMPLED_OPS]]}
         wanted = [parent for op in linked for parent in op.parents if parent not in sample]
@@ -170,7 +170,7 @@ def _second_pass(
     density: Density,
     progress: Callable[[int, int], None],
 ) -> tuple[ShownOp, ...]:
-    """Count where every op lies, and pick up the parents of the sample on the way."""
+    """Read the log again to fill `density` and to add the missing parents to the sample."""
     arrived = _Arrived(first.checkpoint)
     sample, wanted = first.sampled()
     for entry in islice(log, cut.op_count):

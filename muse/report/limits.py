@@ -1,59 +1,59 @@
-"""How much a report shows, in one place. Together these keep any page below 3 MB.
+"""The limits of a report. Together they keep every page below 3 MB.
 
-The worst case is text of which every letter takes six bytes: `<` is written as an escape.
+The worst case is text that consists only of `<`, because each is written as an escape of six bytes.
 """
 
 from __future__ import annotations
 
 MAX_PAGE_BYTES = 3_000_000
-"""No page is larger; what follows sees to it."""
+"""The largest page that the limits below allow."""
 
 WHOLE_UP_TO_OPS = 5_000
-"""A session of up to so many ops is shown op by op; of a larger one a sample is."""
+"""Up to this many ops, every op is shown; for a larger session, a sample."""
 
 SAMPLED_OPS = 3_000
-"""Of a larger session, how many ops are drawn at random."""
+"""Ops of a larger session that are drawn at random from all ops."""
 
 SAMPLED_LINKS = 1_000
-"""And how many more are drawn among those that depend on another actor's op, or on several."""
+"""Further ops drawn at random from those with a parent other than their actor's previous op."""
 
 MAX_FETCHED_PARENTS = 1_000
-"""And how many ops are added because one of the latter depends on them."""
+"""Further ops added because they are parents of those."""
 
 MAX_LANES = 1_000
-"""Actors with a lane of their own; the least active beyond share the last one."""
+"""Lanes. If there are more actors, the least active share the last lane."""
 
 MAX_DOMAINS = 6
-"""Domains with a colour of their own; the smallest beyond share grey."""
+"""Colours of domains. If there are more domains, the smallest share grey."""
 
 MAX_KINDS = 20
-"""Kinds of op that are listed; the rarest beyond share a row."""
+"""Rows of kinds of op. If there are more kinds, the rarest share the last row."""
 
 MAX_BINS = 16_384
 """Lamport bins of the density, from the first timestamp to the last."""
 
 MAX_CELLS = 80_000
-"""Counts of the density, one for each lane, domain and bin that holds an op."""
+"""Counts in the density: one for each lane, domain and bin that holds an op."""
 
 MAX_PICTURE_LANES = 40
-"""Lanes of a picture; the least active actors beyond share the last one."""
+"""Lanes of a picture. If there are more actors, the least active share the last lane."""
 
 MAX_PICTURE_OPS = 1_500
-"""A picture of more ops shows counts."""
+"""Up to this many ops, a picture shows every op; beyond, it shows counts."""
 
 MAX_PICTURE_LINKS = 400
-"""Links of a picture."""
+"""Links drawn in a picture."""
 
 MAX_FINDINGS = 100
-"""Findings of the check that are listed."""
+"""Findings of the full check that are listed."""
 
 MAX_PARENTS = 4
-"""Parents of an op that are named."""
+"""Parents of an op that are listed."""
 
 MAX_OP_TEXT_BYTES = 900_000
-"""Bytes for the texts of single ops; the ops after that are drawn without theirs."""
+"""Bytes for the texts of the ops shown individually. Further ops are drawn without text."""
 
 NAME_LETTERS = 60
 TEXT_LETTERS = 120
 REASON_LETTERS = 240
-"""Letters of a name, of what an op says of itself, of a finding; longer ones end in an ellipsis."""
+"""Characters of a name, of an op's text, and of a finding. A longer text is cut and ends with an ellipsis."""

@@ -1,8 +1,8 @@
-"""The report as one HTML file: data, style and script in it, nothing fetched.
+"""The report as one HTML file that contains its data, style and script and loads nothing else.
 
-Three walls keep what a log says from becoming a part of the page. The data is JSON in which `<` is escaped, so no
-text can end its element; the script puts text into the page as text nodes alone; and the policy in the head lets
-nothing run or load but the one script and the one style, known by their digests.
+Three measures prevent text from a log from injecting markup or script. The data is JSON in which `<` is escaped, so
+that no text can close its element. The script inserts text only as text nodes. The content security policy allows
+nothing but the page's own script and style, identified by their digests.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import orjson
 from muse.report.palette import style_variables
 
 _SCRIPTS = ("dom", "model", "view", "paint", "diagram", "details", "charts", "sections", "start")
-"""The files of the script, in the order in which they build on each other."""
+"""The parts of the script. Each uses only the parts before it."""
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -32,7 +32,7 @@ _PAGE = """<!doctype html>
 <style>{style}</style>
 </head>
 <body>
-<main id="page"><noscript>This report needs its script, which is in this file: let the browser run it.</noscript></main>
+<main id="page"><noscript>This report needs JavaScript. The script is part of this file.</noscript></main>
 <script type="application/json" id="data">{data}</script>
 <script>{script}</script>
 </body>
@@ -41,7 +41,7 @@ _PAGE = """<!doctype html>
 
 
 def report_page(data: dict[str, Any]) -> str:
-    """The whole file; `data` as `page_data` makes it."""
+    """Return the whole HTML file; `data` is the result of `page_data`."""
     style = style_variables() + _asset("report.css")
     script = '"use strict";\n(() => {\n' + "\n".join(_asset(f"{name}.js") for name in _SCRIPTS) + "\n})();\n"
     policy = (

@@ -1,8 +1,8 @@
-"""The colours of the report, in light and dark, for the page and the picture alike.
+"""The light and dark colours of the report, used by both the page and the picture.
 
-The colours of domains were chosen by search so that any two differ for eyes that lack the red, the green or the
-blue cones, and stand out from the background by 3:1 or more; tests/report/test_palette.py measures both again.
-Shapes tell domains apart too.
+The domain colours were found by a search. Any two can be told apart with each kind of colour blindness (no red, green
+or blue cones), and each has a contrast of at least 3:1 to the background. tests/report/test_palette.py checks both.
+Domains also differ by shape.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ DARK: Mapping[str, str] = {
 
 
 def colour_name(place: int, own: int) -> str:
-    """The colour of the domain at this place, when `own` of them have their own."""
+    """The name of the colour of the domain at this place, if `own` domains have their own colour."""
     return f"d{place}" if place < own else "shared"
 
 
 def style_variables() -> str:
-    """The colours as CSS variables: by the reader's preference, or as `data-theme` of the root says."""
+    """The colours as CSS variables: by the reader's preference, unless `data-theme` is set on the root element."""
     light, dark = _variables(LIGHT), _variables(DARK)
     return (
         f":root{{color-scheme:light;{light}}}\n"

@@ -1,4 +1,4 @@
-"""What a report keeps of one op that it shows by itself: small, whatever the size of the entry."""
+"""The part of an op that a report shows individually. Its size is limited, for an entry of any size."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from muse.report.text import brief
 
 @dataclass(frozen=True, slots=True)
 class ShownOp:
-    """One op; its texts are short and safe, the names of actor and domain are whole, to be looked up."""
+    """One op. Its texts are shortened and escaped, but `actor_id` and `domain` are complete, for look-ups."""
 
     op_id: str
     arrival: int
-    """Which it was to arrive, from 1."""
+    """Its number in arrival order, from 1."""
     actor_id: str
     domain: str
     lamport_ts: int
@@ -29,13 +29,13 @@ class ShownOp:
     parents: tuple[str, ...]
     """The op_ids of the first few parents."""
     all_parents: int
-    """How many parents there are."""
+    """The number of all parents."""
     pending: bool
     """Whether it arrived after the checkpoint."""
 
 
 def shown_op(entry: OpEntry, arrival: int, *, pending: bool) -> ShownOp:
-    """What is kept of an entry."""
+    """Make the `ShownOp` of an entry."""
     op = entry["domain_op"]
     kind, address, what = description(op)
     parents = entry["parent_op_ids"]

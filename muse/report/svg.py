@@ -1,6 +1,6 @@
-"""The diagram alone, as a picture for a document: one SVG of bounded size, light and dark by the reader's preference.
+"""The diagram as an SVG picture of limited size, in light or dark by the reader's preference.
 
-A session of few ops is drawn op by op, a larger one as bars that count. Nothing in the picture runs or loads.
+A small session is drawn op by op, a larger one as bars of counts. The picture contains no script and loads nothing.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _PLOT = _WIDTH - _LEFT - _RIGHT
 _TOP, _BOTTOM = 76, 44
 _COLUMNS = 220
 _LETTER = 7
-"""How wide a letter of a name may be."""
+"""The assumed width of a character of a name."""
 
 
 def diagram_svg(gathered: Gathered) -> str:
-    """The picture of a session, as the text of an SVG file."""
+    """Return the picture of a session as the text of an SVG file."""
     return "\n".join(_Picture(gathered).parts()) + "\n"
 
 
@@ -42,7 +42,7 @@ class _Picture:
         self._span = max(self._stats.max_lamport_ts - self._lowest, 1)
 
     def parts(self) -> Iterator[str]:
-        """The elements, from the back to the front."""
+        """Yield the elements, from back to front."""
         yield (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {self._height}" width="{_WIDTH}" '
             f'height="{self._height}" role="img" aria-labelledby="title desc" font-family="system-ui, sans-serif">'
@@ -63,7 +63,7 @@ class _Picture:
 
     def _in_words(self) -> str:
         stats = self._stats
-        how = "each op by itself" if self._single else "bars count the ops, by the logarithm"
+        how = "every op shown" if self._single else "bars show the logarithm of the number of ops"
         return f"{stats.ops:,} ops of {len(stats.actors):,} actors, {how}; later in Lamport time is to the right"
 
     def _x(self, lamport_ts: float) -> float:
@@ -93,7 +93,7 @@ class _Picture:
         name = brief(self._lanes.own[lane], NAME_LETTERS)
         count = f"{self._stats.actors[self._lanes.own[lane]].ops:,}"
         room = int((_LEFT - 40 - 7 * len(count)) / _LETTER)
-        # Cut in the middle: names of one family differ at their ends.
+        # Cut the name in the middle, because similar names often differ at their ends.
         return name if len(name) <= room else f"{name[: (room - 1) // 2]}…{name[-(room // 2) :]}"
 
     def _axis(self) -> Iterator[str]:
@@ -111,7 +111,7 @@ class _Picture:
         yield f'<path class="link" d="{"".join(self._curve(start, end) for start, end in across)}"/>'
 
     def _has_own_lane(self, start: ShownOp, end: ShownOp) -> bool:
-        """Whether a link says from whom to whom it leads: in the shared lane nobody could tell."""
+        """Whether a link joins two different actors' own lanes. In the shared lane, the actor would be unclear."""
         lanes = {self._lanes.of(start.actor_id), self._lanes.of(end.actor_id)}
         return len(lanes) == 2 and max(lanes) < len(self._lanes.own)
 
@@ -122,7 +122,7 @@ class _Picture:
         return f"M{x1:.1f} {y1:g}C{x1 + bend:.1f} {y1:g} {x2 - bend:.1f} {y2:g} {x2:.1f} {y2:g}"
 
     def _dots(self) -> Iterator[str]:
-        # Where no checkpoint was made all ops are pending, and a mark for it would tell nothing.
+        # Without a checkpoint all ops are pending, so marking them would tell nothing.
         marked = self._stats.checkpoint is not None
         for op in self._gathered.ops:
             colour = self._colour(self._gathered.domains.of(op.domain))
@@ -141,7 +141,8 @@ class _Picture:
         width = (_PLOT - 12) / _COLUMNS
         for (lane, column), counts in columns.items():
             total = sum(counts.values())
-            # The lane that many share would press all others down: its bars end at the top of the lane.
+            # The shared lane is not used for the scale, since it would make all other bars small. Its bars are cut
+            # at the top of the lane.
             height = (self._lane_height - 4) * min(max(math.log1p(total) / most, 0.15), 1)
             x, y = _LEFT + 6 + column * width, _TOP + (lane + 1) * self._lane_height - 2.0
             for domain, ops in sorted(counts.items()):
@@ -153,11 +154,11 @@ class _Picture:
             yield f'<path class="bar {colour}" d="{"".join(pieces)}"/>'
 
     def _columns(self) -> dict[tuple[int, int], Counter[int]]:
-        """The ops by domain of each lane and column of the picture."""
+        """The ops by domain in each lane and column of the picture."""
         columns: dict[tuple[int, int], Counter[int]] = {}
         for lane, domain, lamport_ts, ops in self._cells():
             column = min(max(int((lamport_ts - self._lowest) / self._span * _COLUMNS), 0), _COLUMNS - 1)
-            # The lanes of a picture are fewer than those that were counted, in the same order.
+            # A picture has fewer lanes than the counts, in the same order. The last lane takes the rest.
             drawn = min(lane, len(self._lanes) - 1)
             columns.setdefault((drawn, column), Counter())[domain] += ops
         return columns
@@ -204,7 +205,7 @@ def _text(text: str) -> str:
 
 
 def _ticks(lowest: int, highest: int) -> Iterator[int]:
-    """About seven round timestamps: 1, 2 or 5 times a power of ten apart."""
+    """About seven round timestamps, spaced by 1, 2 or 5 times a power of ten."""
     rough = max((highest - lowest) / 7, 1)
     power = 10 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
@@ -212,7 +213,7 @@ def _ticks(lowest: int, highest: int) -> Iterator[int]:
 
 
 def _shape(colour: str, x: float, y: float) -> str:
-    """The mark of a domain, so that colour is not all that tells it from others."""
+    """The path of a domain's shape, so that domains differ not only by colour."""
     corners = {
         "d1": "m-3.4-3.4h6.8v6.8h-6.8z",
         "d2": "m0-4.4l4.2 7.6h-8.4z",
@@ -224,7 +225,7 @@ def _shape(colour: str, x: float, y: float) -> str:
 
 
 def _style() -> str:
-    """Light, and dark where the reader prefers it."""
+    """The style sheet: light colours, or dark ones if the reader prefers them."""
     fixed = (
         ".rule,.link,.mark{fill:none}.rule,.dot{stroke-width:1}.link{opacity:.4;stroke-width:1}"
         ".mark{stroke-width:1.5;stroke-dasharray:5 4}.hollow{stroke-width:1.7}"

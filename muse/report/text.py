@@ -1,4 +1,4 @@
-"""Text of a log, made short and safe to show."""
+"""Shortening and escaping of text from a log."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from muse.report.limits import TEXT_LETTERS
 
 
 def brief(text: str, letters: int = TEXT_LETTERS) -> str:
-    """`text`, its unseen characters as escapes, cut with an ellipsis where it is longer than `letters`.
+    """Escape control characters, and cut a text of more than `letters` characters, ending it with an ellipsis.
 
-    A character that turns the writing direction would make the page say what the entry does not, and XML has
-    no way to hold a control character at all.
+    A character that changes the writing direction could make the page show something else than the entry says. XML
+    can't hold control characters at all.
     """
     visible = escape_for_terminal(text[: letters + 1])
     return visible if len(visible) <= letters else visible[: letters - 1] + "…"

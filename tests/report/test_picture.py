@@ -90,7 +90,7 @@ def test_a_large_session_is_drawn_as_bars_of_few_lanes(repo: Path, tmp_path: Pat
     assert titled(root) == []
     assert drawn(root, "bar")
     texts = [text.text or "" for text in root.iter(f"{NAMESPACE}text")]
-    assert any(text.startswith("6,000 ops of 900 actors, bars count") for text in texts)
+    assert any(text.startswith("6,000 ops of 900 actors, bars show the logarithm") for text in texts)
     assert f"{900 - limits.MAX_PICTURE_LANES + 1} other actors" in texts
     assert (tmp_path / "diagram.svg").stat().st_size < 1_000_000
 

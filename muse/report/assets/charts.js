@@ -1,4 +1,4 @@
-// The charts besides the diagram. Shares are tables with a bar in each row, so chart and table are one.
+// The charts besides the diagram. Shares are shown as a table with a bar in each row.
 
 const CHART_HEIGHT = 190;
 const FIRST_ROWS = 10;
@@ -9,7 +9,7 @@ const TIME_STEPS_MS = [
   14 * DAY_MS, 30 * DAY_MS, 90 * DAY_MS, 180 * DAY_MS, 365 * DAY_MS,
 ];
 
-// A moment as text, "2026-01-02 03:04:05.678"; a log may hold times that no calendar has.
+// A moment as text, "2026-01-02 03:04:05.678". A log may hold times beyond the range of Date.
 function utc(ms) {
   const moment = new Date(ms);
   return Number.isNaN(moment.getTime()) ? "?" : moment.toISOString().replace("T", " ").replace("Z", "");
@@ -27,7 +27,7 @@ function legend() {
   return el("ul", { class: "legend", "aria-label": "Domains" }, data.domains.names.map((name, domain) => el("li", {}, swatch(domain), named(name))));
 }
 
-// A bar made of the parts of each domain; `whole` is what fills the width.
+// A bar with a part for each domain; the amount `whole` fills the width.
 function bar(parts, whole) {
   const made = el("div", { class: "bar", "aria-hidden": "true" });
   parts.forEach((count, domain) => {
@@ -40,7 +40,7 @@ function bar(parts, whole) {
   return made;
 }
 
-// Rows of {name, parts, total}, most first; the rest appears on demand.
+// Rows of {name, parts, total}, most first. A button shows the remaining rows.
 function shareTable(caption, rows, plain = false) {
   const whole = rows.reduce((most, { total }) => Math.max(most, total), 1);
   const body = el("tbody");
@@ -70,7 +70,7 @@ function shareTable(caption, rows, plain = false) {
   return made;
 }
 
-// Ops over wall time: a stacked column for each bin, and the same as a table.
+// Ops over wall time: a stacked column for each bin, and the same data as a table.
 class Activity {
   constructor() {
     this.plot = el("div", { class: "plot" });
@@ -105,7 +105,7 @@ class Activity {
     this.plot.replaceChildren(chart);
   }
 
-  // Round moments below the columns, as many as have room.
+  // Labels at round times below the columns, as many as there is room for.
   ticks(left, plotWidth) {
     const { startMs, widthMs, bins } = data.activity;
     const span = widthMs * bins.length;
@@ -122,7 +122,7 @@ class Activity {
   }
 
   column(parts, total, bin, x, each, y) {
-    const made = svgEl("g", {}, svgEl("title", {}, `${this.time(bin)}: ${counted(total, "op")}`));
+    const made = svgEl("g", {}, svgEl("title", {}, `${this.time(bin)}: ${pluralize(total, "op")}`));
     made.append(svgEl("rect", { x, y: y(0) - 160, width: each, height: 160, fill: "transparent" }));
     let below = 0;
     parts.forEach((count, domain) => {

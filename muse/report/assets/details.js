@@ -1,4 +1,4 @@
-// One op in words, and the ops in view as a table: the diagram for those who do not see it.
+// The details of one op, and a table of the ops in view. Both make the diagram accessible without seeing it.
 
 const TABLE_ROWS = 50;
 
@@ -18,7 +18,7 @@ class Details {
       this.element.replaceChildren(el("p", { class: "small soft" }, hint));
       return;
     }
-    const wide = pair("What it says", op.hasText ? named(op.what || "–") : "Its text was left out to keep this file small.");
+    const wide = pair("Content", op.hasText ? named(op.what || "–") : "Its text was left out to keep this file small.");
     wide.className = "wide";
     this.element.replaceChildren(
       el("h2", {}, op.kind ? named(op.kind) : "op", " ", named(op.address)),
@@ -35,7 +35,7 @@ class Details {
         op.intent ? pair("Intent", named(op.intent)) : null,
         op.reservation ? pair("Reservation", named(op.reservation)) : null,
         pair(`Depends on (${grouped(op.allParents)})`, ...this.ops(op.parents, op.allParents, select)),
-        pair(`Is depended on by, of those shown (${grouped(op.children.length)})`, ...this.ops(op.children.slice(0, 4).map(({ number }) => number), op.children.length, select)),
+        pair(`Shown ops that depend on it (${grouped(op.children.length)})`, ...this.ops(op.children.slice(0, 4).map(({ number }) => number), op.children.length, select)),
       ),
     );
   }
@@ -89,7 +89,7 @@ class OpTable {
     return el(
       "table",
       {},
-      el("caption", {}, `${counted(all, "op")} in view, in the order of Lamport time`),
+      el("caption", {}, `${pluralize(all, "op")} in view, in the order of Lamport time`),
       el("thead", {}, el("tr", {}, columns.map((name, at) => el("th", { scope: "col", class: at ? null : "number" }, name)))),
       el("tbody", {}, rows.map((op) => this.row(op))),
     );

@@ -1,4 +1,4 @@
-// The diagram as one works with it: pointer, keys, what is said of what is below the pointer, and the strip below.
+// The interaction with the diagram: pointer, keys, the tooltip, and the overview strip below.
 
 const TALLEST = 560;
 const NEAR_PX = 9;
@@ -48,7 +48,7 @@ class Diagram {
     }
   }
 
-  // Change the view and show it.
+  // Change the view and redraw.
   change(how) {
     how();
     this.paint();
@@ -104,17 +104,17 @@ class Diagram {
     pen.fillText("All of it", 12, height / 2);
   }
 
-  // Say in words what is in view.
+  // Describe in words what is in view.
   tell({ single, drawn, all }) {
     const view = this.view;
     const range = `Lamport time ${grouped(Math.max(view.from, data.lamport[0]))} to ${grouped(Math.min(view.to, data.lamport[1]))}`;
     const parts = [range];
-    if (view.wanted) parts.push(`${grouped(view.lanes.length)} of ${counted(data.lanes.names.length, "lane")}`);
-    const column = counted(density.level((LEAST_COLUMN_PX * view.span) / this.layout.plotWidth).width, "timestamp");
+    if (view.wanted) parts.push(`${grouped(view.lanes.length)} of ${pluralize(data.lanes.names.length, "lane")}`);
+    const column = pluralize(density.level((LEAST_COLUMN_PX * view.span) / this.layout.plotWidth).width, "timestamp");
     if (!single) parts.push(`density: each bar counts the ops of ${column}; zoom in for single ops`);
-    else if (data.shown.whole) parts.push(`${counted(single.length, "op")}, every one shown`);
-    else parts.push(`${counted(single.length, "op")} of the sample; each pale bar counts all ops of ${column}`);
-    if (drawn) parts.push(drawn < all ? `${grouped(drawn)} of ${counted(all, "link")}` : counted(all, "link"));
+    else if (data.shown.whole) parts.push(`${pluralize(single.length, "op")}, every one shown`);
+    else parts.push(`${pluralize(single.length, "op")} of the sample; each pale bar counts all ops of ${column}`);
+    if (drawn) parts.push(drawn < all ? `${grouped(drawn)} of ${pluralize(all, "link")}` : pluralize(all, "link"));
     const text = parts.join(" · ");
     if (this.status.textContent !== text) this.status.textContent = text;
   }
@@ -194,7 +194,7 @@ class Diagram {
     this.view.zoom(factor, share >= 0 && share <= 1 ? share : 0.5);
   }
 
-  // Select the next or previous op, by time and then from top to bottom, of the lanes that fit the filter.
+  // Select the next or previous op in the lanes that match the filter, ordered by time, then from top to bottom.
   step(direction) {
     const list = this.view.lanes.flatMap((lane) => opsByLane[lane]).sort(
       (one, other) => one.lamport - other.lamport || this.view.rowOf.get(one.lane) - this.view.rowOf.get(other.lane) || one.number - other.number,
@@ -276,7 +276,7 @@ class Diagram {
 
   aboutLane(lane, x) {
     const name = el("div", {}, el("b", {}, named(data.lanes.names[lane])));
-    if (x <= this.layout.left) return [name, el("div", {}, `${counted(laneOps[lane], "op")}, Lamport ${data.lanes.spans[lane].map(grouped).join(" to ")}`)];
+    if (x <= this.layout.left) return [name, el("div", {}, `${pluralize(laneOps[lane], "op")}, Lamport ${data.lanes.spans[lane].map(grouped).join(" to ")}`)];
     const level = density.level((LEAST_COLUMN_PX * this.view.span) / this.layout.plotWidth);
     const lamport = this.layout.lamport(x);
     const [counts] = columnsBetween(level.lanes[lane], level.width, lamport, lamport + Number.EPSILON);
@@ -284,13 +284,13 @@ class Diagram {
     const from = counts.column * level.width;
     return [
       name,
-      el("div", {}, `${counted(counts.total, "op")} at Lamport ${grouped(from)} to ${grouped(from + level.width - 1)}`),
+      el("div", {}, `${pluralize(counts.total, "op")} at Lamport ${grouped(from)} to ${grouped(from + level.width - 1)}`),
       ...[...counts.domains].map((count, domain) => count && el("div", {}, named(data.domains.names[domain]), ` ${grouped(count)}`)).filter(Boolean),
     ];
   }
 }
 
-// Give a canvas its size in pixels of the screen; returns its pen, which draws in pixels of the page.
+// Set a canvas to its size in device pixels; return its drawing context, which uses CSS pixels.
 function fitted(canvas, width, height) {
   const ratio = devicePixelRatio || 1;
   canvas.width = Math.round(width * ratio);

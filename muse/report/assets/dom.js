@@ -1,4 +1,4 @@
-// Making elements. Text becomes text nodes and nothing else: no text of a log is ever read as markup.
+// Creates elements. Text always becomes a text node, so that text from a log is never parsed as markup.
 
 const SVG_NAMESPACE = "http://www.w3.org/2000/svg";
 
@@ -18,12 +18,12 @@ function svgEl(tag, attributes = {}, ...children) {
   return filled(document.createElementNS(SVG_NAMESPACE, tag), attributes, children);
 }
 
-// Text of a log: kept apart, so that its writing direction ends where it ends.
+// Text from a log, isolated so that its writing direction does not affect the text around it.
 const named = (text) => el("bdi", {}, text);
 
 const grouped = (number) => Math.round(number).toLocaleString("en-US");
 
-function counted(number, thing, things = thing + "s") {
+function pluralize(number, thing, things = thing + "s") {
   return `${grouped(number)} ${number === 1 ? thing : things}`;
 }
 
@@ -41,7 +41,7 @@ function duration(seconds) {
   const whole = Math.floor(seconds / size);
   const next = steps[at + 1];
   const rest = next && whole < 10 ? Math.floor((seconds % size) / next[0]) : 0;
-  return counted(whole, unit) + (rest ? ` ${counted(rest, next[1])}` : "");
+  return pluralize(whole, unit) + (rest ? ` ${pluralize(rest, next[1])}` : "");
 }
 
 function bytes(number) {
@@ -51,7 +51,7 @@ function bytes(number) {
   return `${at ? number.toFixed(1) : number} ${units[at]}`;
 }
 
-// A round step for about `wanted` ticks over `span`: 1, 2 or 5 times a power of ten, and never below `least`.
+// A round step for about `wanted` ticks over `span`: 1, 2 or 5 times a power of ten, and at least `least`.
 function roundStep(span, wanted, least = 1) {
   const rough = Math.max(span / wanted, least);
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -62,7 +62,7 @@ function colourVariable(domain) {
   return domain < data.domains.names.length - (data.domains.shared ? 1 : 0) ? `d${domain}` : "shared";
 }
 
-// The colours as they are now, by the name of their variable: a canvas can't use variables.
+// The current colours by the name of their CSS variable, because a canvas can't use CSS variables.
 function themeColours() {
   const style = getComputedStyle(document.documentElement);
   const value = (name) => style.getPropertyValue(`--${name}`).trim();

@@ -1,4 +1,4 @@
-// The data of the page as the rest of the script uses it. What is read here is written by muse/report/data.py.
+// The data of the page, in the form that the rest of the script uses. muse/report/data.py writes it.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 
@@ -8,14 +8,14 @@ const ops = data.shown.rows.map((row, number) => {
   const [kind, createdAt = "", address = "", what = "", intent = "", reservation = "", actor = "", realm = ""] = text || [];
   return {
     number, id, lane, domain, lamport, arrival, pending: pending === 1,
-    // Where no checkpoint was made all ops are pending, and a mark for it would tell nothing.
+    // Without a checkpoint all ops are pending, so marking them would tell nothing.
     hollow: pending === 1 && data.checkpoint.mark !== null, allParents, parents, createdAt, address, what,
     intent, reservation, hasText: Boolean(text), kind: text ? data.shown.kinds[kind] : "",
     actor: actor || data.lanes.names[lane], domainName: realm || data.domains.names[domain], children: [],
   };
 });
 
-// Lines between lanes: from the op that was there first to the one that depends on it.
+// Links between lanes, each from a parent to the op that depends on it.
 const links = [];
 for (const op of ops) {
   for (const parent of op.parents) {
@@ -32,7 +32,7 @@ for (const lane of opsByLane) lane.sort(inLaneOrder);
 
 const laneOps = data.lanes.byDomain.map((counts) => counts.reduce((sum, count) => sum + count, 0));
 
-// The first position in a lane's ops at or after a timestamp.
+// The position of the first op of a lane at or after a timestamp.
 function positionAt(lane, lamport) {
   const list = opsByLane[lane];
   let low = 0;
@@ -44,14 +44,14 @@ function positionAt(lane, lamport) {
   return low;
 }
 
-// Counts by lane in columns some timestamps wide: from the ops where all are here, else from the bins.
+// Counts by lane, in columns that each span several timestamps. Made from the ops if all are here, else from the bins.
 class Density {
   constructor() {
     this.width = data.density ? data.density.width : 1;
     this.levels = new Map();
   }
 
-  // Columns that are at least `span` timestamps wide, and a power of two of bins: {width, lanes, all, most}.
+  // Columns of at least `span` timestamps; each is a power of two of bins: {width, lanes, all, most}.
   level(span) {
     let width = this.width;
     while (width < span) width *= 2;
@@ -74,7 +74,7 @@ class Density {
     const inOrder = (columns) => [...columns.values()].sort((one, other) => one.column - other.column);
     const most = (columns) => columns.reduce((highest, { total }) => Math.max(highest, total), 0);
     const level = { width, lanes: lanes.map(inOrder), all: inOrder(all) };
-    // The lane that many share would press all others down: its bars end at the top of the lane.
+    // The shared lane is not used for the scale, since it would make all other bars small. Its bars are cut at the top.
     const own = data.lanes.shared ? level.lanes.slice(0, -1) : level.lanes;
     level.most = own.reduce((highest, columns) => Math.max(highest, most(columns)), 0);
     level.mostOfAll = most(level.all);
@@ -98,7 +98,7 @@ class Density {
 
 const density = new Density();
 
-// The columns of a lane that overlap [from, to], found by halving.
+// The columns of a lane that overlap [from, to], found by binary search.
 function columnsBetween(columns, width, from, to) {
   let low = 0;
   let high = columns.length;

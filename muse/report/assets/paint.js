@@ -1,11 +1,11 @@
-// Drawing the diagram on its canvas. Nothing here knows of the mouse or of keys.
+// Draws the diagram on its canvas. Mouse and keys are handled in diagram.js.
 
 const AXIS_HEIGHT = 30;
 const LEAST_COLUMN_PX = 3;
 const MOST_LINKS = 1500;
 const DOT_RADIUS = 4;
 
-// Where things lie on the canvas.
+// Positions on the canvas.
 class Layout {
   constructor(view, width, height, laneHeight) {
     Object.assign(this, { view, width, height, laneHeight });
@@ -28,7 +28,7 @@ class Layout {
   }
 }
 
-// One shape for each domain, so that colour is not all that tells them apart.
+// One shape for each domain, so that domains differ not only by colour.
 function traceShape(pen, domain, x, y, r) {
   const corners = [
     null,
@@ -47,7 +47,7 @@ function traceShape(pen, domain, x, y, r) {
 class Painter {
   constructor(pen) { this.pen = pen; }
 
-  // Paint everything; returns what is in view, for the line below the diagram.
+  // Draw everything; return what is in view, for the line below the diagram.
   paint(layout, colours, hovered) {
     Object.assign(this, { layout, colours, view: layout.view });
     const pen = this.pen;
@@ -88,7 +88,7 @@ class Painter {
     for (const row of this.rows) if (row % 2 === 0) pen.fillRect(0, layout.top(row), layout.width, layout.laneHeight);
   }
 
-  // The rules of the axis below everything, its numbers above.
+  // The grid lines of the axis are drawn behind everything, its numbers in front.
   ticks(numbers) {
     const { pen, layout, colours, view } = this;
     const step = roundStep(view.span, Math.max(layout.plotWidth / 110, 2));
@@ -110,7 +110,7 @@ class Painter {
     if (numbers) this.line(colours.line, 1, [0, AXIS_HEIGHT - 0.5], [layout.width, AXIS_HEIGHT - 0.5]);
   }
 
-  // A number of the axis, unless it would run into the name of the checkpoint or off the canvas.
+  // A number of the axis, unless it would overlap the name of the checkpoint or leave the canvas.
   tickLabel(label, x, taken) {
     const { pen, layout, colours } = this;
     const half = pen.measureText(label).width / 2;
@@ -140,7 +140,7 @@ class Painter {
     for (const row of this.rows) {
       const bottom = layout.top(row) + layout.laneHeight - (layout.laneHeight > 12 ? 2 : 0.5);
       for (const counts of columnsBetween(level.lanes[view.lanes[row]], level.width, view.from, view.to)) {
-        // On whole pixels, or neighbours would show a seam.
+        // Use whole pixels, so that there is no gap between neighbouring bars.
         const from = Math.round(layout.x(counts.column * level.width));
         const to = Math.round(layout.x((counts.column + 1) * level.width));
         const width = Math.max(to - from - (to - from > 8 ? 1 : 0), 1);
@@ -201,7 +201,7 @@ class Painter {
     pen.stroke();
   }
 
-  // An op that is looked at, with what it depends on and what depends on it.
+  // The selected op, with links to its parents and children.
   chosen(op, selected) {
     const place = this.layout.place(op);
     if (!place) return;
@@ -225,7 +225,7 @@ class Painter {
     pen.setLineDash([]);
   }
 
-  // Name the line; returns from where to where the name takes the place of numbers.
+  // Draw the name of the line; return the range in which the name replaces the numbers of the axis.
   checkpointName() {
     const { pen, layout, colours } = this;
     if (!data.checkpoint.mark) return null;
@@ -261,7 +261,7 @@ class Painter {
     this.line(colours.line, 1, [layout.left - 0.5, AXIS_HEIGHT], [layout.left - 0.5, layout.height]);
   }
 
-  // Cut in the middle: names of one family differ at their ends.
+  // Cut the name in the middle, because similar names often differ at their ends.
   shortened(text, room) {
     const pen = this.pen;
     if (pen.measureText(text).width <= room) return text;

@@ -6,7 +6,7 @@ function card(title, ...content) {
 
 function topOfPage(themeButton) {
   const made = `Report made ${data.madeAt.replace("T", " ").slice(0, 19)} UTC by muse-op-log ${data.version}`;
-  const from = `from ops.jsonl as it was then: ${bytes(data.sizeBytes)}, ${counted(data.ops, "op")}`;
+  const from = `from ops.jsonl at that time: ${bytes(data.sizeBytes)}, ${pluralize(data.ops, "op")}`;
   return el("header", { class: "top" }, el("div", {}, el("h1", {}, named(data.session)), el("p", { class: "soft" }, `${made}, ${from}`)), themeButton);
 }
 
@@ -17,7 +17,7 @@ function tile(term, value, remark = "", mood = "") {
 function tiles() {
   const { checkpoint, verify, activity } = data;
   const damage = verify && verify.counts.reduce((sum, [, count]) => sum + count, 0);
-  const verdict = !verify ? ["not checked"] : verify.ok ? [damage ? "no damage" : "whole", damage ? counted(damage, "finding") : "nothing found", "fine"] : ["damaged", counted(damage, "finding"), "bad"];
+  const verdict = !verify ? ["not checked"] : verify.ok ? [damage ? "no damage" : "whole", damage ? pluralize(damage, "finding") : "nothing found", "fine"] : ["damaged", pluralize(damage, "finding"), "bad"];
   const pending = checkpoint.problem ? ["?", "checkpoint can't be used", "bad"] : [grouped(checkpoint.pending), checkpoint.mark ? "since the checkpoint" : "no checkpoint yet"];
   return el(
     "dl",
@@ -27,19 +27,19 @@ function tiles() {
     tile("Domains", grouped(data.domains.names.length + Math.max(data.domains.shared - 1, 0))),
     tile("Lamport time", data.ops ? grouped(data.lamport[1]) : "–", data.ops ? `from ${grouped(data.lamport[0])}` : ""),
     tile("Pending", ...pending),
-    tile("Concurrent", grouped(data.concurrent), "beside what they did not depend on"),
-    tile("Late", grouped(data.late), "below a timestamp already there"),
+    tile("Concurrent", grouped(data.concurrent), "don't depend on all earlier ops"),
+    tile("Late", grouped(data.late), "timestamp below an earlier arrival's"),
     tile("Check", ...verdict),
   );
 }
 
-// In plain words: how much of the session the diagram shows.
+// A sentence that says how much of the session the diagram shows.
 function whatIsShown() {
   if (!data.ops) return "This session holds no ops.";
-  if (data.shown.whole) return `All ${counted(data.ops, "op")} are in this page. Where too many lie in view, bars count them; zoom in to see each.`;
+  if (data.shown.whole) return `All ${pluralize(data.ops, "op")} are in this page. If too many are in view, bars show counts; zoom in to see each op.`;
   return (
-    `${grouped(ops.length)} of ${counted(data.ops, "op")} are shown one by one: a random sample, and some with their parents that link lanes. ` +
-    `The bars count all of them, in bins of ${counted(density.width, "timestamp")} at the closest.`
+    `${grouped(ops.length)} of ${pluralize(data.ops, "op")} are shown one by one: a random sample, and some ops that link lanes, with their parents. ` +
+    `The bars count all ops, in bins of ${pluralize(density.width, "timestamp")} or more.`
   );
 }
 
@@ -50,9 +50,9 @@ function aboutCheckpoint() {
   return el(
     "p",
     { class: "small soft" },
-    "Dashed line: the highest timestamp that the last checkpoint, ", named(mark.snapshot), `, covers (${grouped(mark.lamport)}). Right of it all is pending. A checkpoint covers what had arrived, not a range of timestamps: `,
-    late ? `${grouped(late)} of the pending ops lie left of the line or on it.` : "here no pending op lies left of it.",
-    " Pending ops are drawn hollow. Earlier checkpoints leave no trace to draw.",
+    "Dashed line: the highest timestamp that the last checkpoint, ", named(mark.snapshot), `, covers (${grouped(mark.lamport)}). All ops to the right of it are pending. A checkpoint covers the ops that had arrived, not a range of timestamps: `,
+    late ? `${grouped(late)} of the pending ops are on the line or left of it.` : "here no pending op is left of the line.",
+    " Pending ops are drawn hollow. Earlier checkpoints are not recorded.",
   );
 }
 
@@ -117,7 +117,7 @@ function diagramSection() {
     el("div", { class: "more" }, keysHelp()),
     table.element,
   );
-  // The table follows what keys and mouse do to the view, once they rest.
+  // Update the table when keys and mouse have not changed the view for a moment.
   let timer = 0;
   for (const name of ["keyup", "pointerup", "wheel"]) {
     diagram.element.addEventListener(name, () => { clearTimeout(timer); timer = setTimeout(() => table.show(0), 200); });
@@ -127,8 +127,8 @@ function diagramSection() {
 
 function activitySection() {
   const { undated } = data.activity;
-  const remark = undated ? ` ${counted(undated, "op")} ${undated === 1 ? "has" : "have"} no time that can be read.` : "";
-  return card("Activity over wall time", el("p", { class: "small soft" }, `By created_at, in UTC: informational, nothing is ordered by it.${remark}`), new Activity().element);
+  const remark = undated ? ` ${pluralize(undated, "op")} ${undated === 1 ? "has" : "have"} no valid time.` : "";
+  return card("Activity over wall time", el("p", { class: "small soft" }, `By created_at, in UTC. Nothing is ordered by this time.${remark}`), new Activity().element);
 }
 
 function shareSections() {
@@ -150,20 +150,20 @@ function pendingSection() {
     : [
         pair("Checkpoint", mark ? named(mark.snapshot) : "none yet"),
         mark ? pair("Made at", named(mark.at)) : null,
-        mark ? pair("Covers", `${counted(mark.ops, "op")}, up to Lamport ${grouped(mark.lamport)}`) : null,
-        pair("Pending", `${counted(pending, "op")}, ${percent(pending, data.ops)} of all`),
-        mark ? pair("Pending, not above that timestamp", counted(late, "op")) : null,
+        mark ? pair("Covers", `${pluralize(mark.ops, "op")}, up to Lamport ${grouped(mark.lamport)}`) : null,
+        pair("Pending", `${pluralize(pending, "op")}, ${percent(pending, data.ops)} of all`),
+        mark ? pair("Pending, not above that timestamp", pluralize(late, "op")) : null,
       ];
-  rows.push(pair("Ops without parents", grouped(data.roots)), pair("Ops with two parents or more", grouped(data.joins)), pair("Ops before a parent, or without it", grouped(data.missingParents)));
+  rows.push(pair("Ops without parents", grouped(data.roots)), pair("Ops with two parents or more", grouped(data.joins)), pair("Ops whose parent had not arrived", grouped(data.missingParents)));
   return card("Pending work and causality", el("div", { class: "details" }, el("dl", {}, rows)));
 }
 
 function verifySection() {
   const found = data.verify;
   if (!found) return card("What the check found", el("p", { class: "small soft" }, "The session was not checked for this report."));
-  const looked = `${bytes(found.sizeBytes)}, ${counted(found.lines, "line")}, ${counted(found.entries, "entry", "entries")} checked: each line, the index against the log, the checkpoint against what it covers.`;
-  const verdict = found.ok ? (found.counts.length ? "No damage." : "Nothing was found.") : "Damage was found.";
-  const tail = found.tailBytes ? ` The last ${counted(found.tailBytes, "byte")} are a line without its end.` : "";
+  const looked = `${bytes(found.sizeBytes)}, ${pluralize(found.lines, "line")}, ${pluralize(found.entries, "entry", "entries")} checked: each line, the index against the log, the checkpoint against what it covers.`;
+  const verdict = found.ok ? (found.counts.length ? "No damage." : "No findings.") : "Damage was found.";
+  const tail = found.tailBytes ? ` The last ${pluralize(found.tailBytes, "byte")} are an unfinished line.` : "";
   const content = [el("p", { class: "small soft" }, el("b", { class: found.ok ? "fine" : "bad" }, verdict), " ", looked, tail)];
   if (found.findings.length) content.push(findingsTable(found));
   return card("What the check found", ...content);
@@ -181,7 +181,7 @@ function findingsTable(found) {
       [kind, severity, reason, remedy].map((text) => el("td", { class: "text" }, text)),
     ),
   );
-  const caption = all > rows.length ? `The first ${grouped(rows.length)} of ${counted(all, "finding")}; muse op-log verify lists more` : counted(all, "finding");
+  const caption = all > rows.length ? `The first ${grouped(rows.length)} of ${pluralize(all, "finding")}; muse op-log verify lists more` : pluralize(all, "finding");
   return el("div", { class: "scroll findings", tabindex: "0", role: "region", "aria-label": "Findings" }, el("table", {}, el("caption", {}, caption), el("thead", {}, head), el("tbody", {}, rows)));
 }
 
@@ -193,9 +193,9 @@ function footer() {
     el(
       "div",
       {},
-      el("p", {}, "A lane is an actor, a mark an op, its colour and shape the domain. To the right is later in Lamport time: an op lies right of everything it depends on, unless its author gave it too low a timestamp, which the check notes. Lines lead from an op to those of other lanes that depend on it; ops without a line between them, direct or through others, are concurrent."),
-      el("p", {}, "The height of a bar grows with the logarithm of its count, so that a single op is seen beside thousands. Unseen and control characters in texts are shown as their codes, and long texts end in an ellipsis."),
-      el("p", {}, "This file is complete in itself: it loads nothing, and sends nothing."),
+      el("p", {}, "Each lane is an actor, and each mark is an op; colour and shape show its domain. Lamport time increases to the right. An op is to the right of every op that it depends on, unless its author gave it too low a timestamp, which the check reports. Lines lead from an op to the ops of other lanes that depend on it. Two ops are concurrent if neither depends on the other, directly or through other ops."),
+      el("p", {}, "The height of a bar grows with the logarithm of its count, so that a single op is visible beside thousands. Invisible and control characters in texts are shown as their codes, and long texts are cut and end with an ellipsis."),
+      el("p", {}, "This file is self-contained: it loads nothing and sends nothing."),
     ),
   );
 }

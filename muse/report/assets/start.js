@@ -1,4 +1,4 @@
-// Putting the page together, and its light and dark.
+// Builds the page, and switches between light and dark.
 
 function isDark() {
   const chosen = document.documentElement.dataset.theme;
@@ -17,7 +17,7 @@ function themeButton(repaint) {
   return button;
 }
 
-// Paper is white, whatever the screen was.
+// Print in light colours, because paper is white.
 function lightOnPaper(repaint) {
   let before;
   addEventListener("beforeprint", () => {

@@ -1,7 +1,7 @@
-// What part of the diagram is in view: a range of timestamps, and the lanes that fit the filter.
+// The part of the diagram in view: a range of timestamps, and the lanes that match the filter.
 
 const FEWEST_TIMESTAMPS = 6;
-// More ops than that in view would hide each other: they are counted instead.
+// With more ops than this in view they would hide each other, so counts are shown instead.
 const MOST_SINGLE_OPS = 1200;
 
 const LANE_ORDERS = {
@@ -33,14 +33,14 @@ class View {
 
   get span() { return this.to - this.from; }
 
-  // Zoom by a factor, with the timestamp at `share` of the width staying where it is.
+  // Zoom by a factor. The timestamp at `share` of the width keeps its position.
   zoom(factor, share = 0.5) {
     const fixed = this.from + share * this.span;
     const span = Math.min(Math.max(this.span / factor, FEWEST_TIMESTAMPS), this.highest - this.lowest);
     this.show(fixed - share * span, span);
   }
 
-  // Move by a part of the width, later in time where positive.
+  // Move by a fraction of the width; a positive one moves later in time.
   pan(share) {
     this.show(this.from + share * this.span, this.span);
   }
@@ -50,7 +50,7 @@ class View {
     this.to = this.from + span;
   }
 
-  // Bring an op into the range, without a change of scale where it is there already.
+  // Bring an op into view. If it is in view already, nothing changes.
   reveal(op) {
     if (op.lamport < this.from || op.lamport > this.to) this.show(op.lamport - this.span / 2, this.span);
   }
@@ -65,7 +65,7 @@ class View {
     this.rowOf = new Map(this.lanes.map((lane, row) => [lane, row]));
   }
 
-  // The ops shown by themselves in this range and these lanes, or null where they are too many.
+  // The ops to draw individually in this range and these lanes, or null if there are too many.
   singleOps(lanes = this.lanes) {
     const found = [];
     for (const lane of lanes) {
