@@ -13,9 +13,11 @@ from typing import IO
 import click
 
 from muse.cli.failures import WrongUsage
-from muse.cli.output import counted, note, print_json, print_table
-from muse.cli.progress import Working
+from muse.cli.output import note, pluralize, print_json, print_table, tally
+from muse.cli.progress import ProgressBar
 from muse.cli.repo import json_option, open_session, repo_option, session_argument
+
+_FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 
 
 @click.command(
@@ -38,8 +40,8 @@ def merge(session: str, other_repo: Path, other_session: str | None, repo: Path,
     from muse.core.op_log import OpLog
 
     with open_session(other_repo, other_session or session) as other, OpLog(repo, session) as log:
-        with Working(f"merging {session}") as working:
-            added = log.merge(other, progress=working)
+        with ProgressBar(f"merging {session}") as bar:
+            added = log.merge(other, progress=bar)
         total = len(log)
         if as_json:
             print_json(
@@ -53,27 +55,53 @@ def merge(session: str, other_repo: Path, other_session: str | None, repo: Path,
             )
             return
         print_table(("SESSION", "ADDED", "OPS NOW"), [(session, added, total)], right=("ADDED", "OPS NOW"))
-        note(f"{counted(added, 'entry')} came from {other.path}")
+        note(f"{pluralize(added, 'entry')} came from {other.path}")
 
 
 @click.command(
     "export",
     short_help="Write a session into one file.",
     epilog="\b\n"
-    "Examples: hand a session to a colleague; copy it to another machine.\n"
+    "Examples: hand a session to a colleague; copy it to another machine; ask questions with SQL.\n"
     "  muse op-log export demo demo.tar.gz\n"
-    "  muse op-log export demo - | ssh elsewhere 'cd project && muse op-log import -'",
+    "  muse op-log export demo - | ssh elsewhere 'cd project && muse op-log import -'\n"
+    "  muse op-log export demo -o demo.db",
 )
 @session_argument
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
+@click.argument("file", required=False, type=_FILE)
+@click.option("-o", "--output", type=_FILE, metavar="FILE", help="The same as FILE behind SESSION.")
+@click.option(
+    "--format",
+    "wanted",
+    type=click.Choice(["archive", "sqlite"]),
+    help="What to write; default: sqlite if FILE ends in .db, .sqlite or .sqlite3, else archive.",
+)
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
-@json_option("one object, the manifest; not with FILE -")
+@json_option("one object, the manifest of the archive or the counts of the database; not with FILE -")
 @repo_option
-def export_command(session: str, file: Path, repo: Path, *, force: bool, as_json: bool) -> None:
-    """Write SESSION, its log up to now and its checkpoint, into FILE, a gzip-compressed tar; - is standard output.
+def export_command(
+    session: str, file: Path | None, output: Path | None, repo: Path, *, wanted: str | None, force: bool, as_json: bool
+) -> None:
+    """Write SESSION, as it is now, into FILE. Writers may go on meanwhile. FILE appears whole, or not at all.
 
-    Writers may go on meanwhile. FILE appears whole, or not at all.
+    An archive is a gzip-compressed tar with the log and its checkpoint, which `import` reads; - is standard output.
+
+    A SQLite database is for analysis: a row for each entry, its operation as JSON and in columns, full-text search.
     """
+    target = file or output
+    if target is None or (file and output):
+        raise WrongUsage("name one FILE, behind SESSION or with -o")
+    if (wanted or _format_by_name(target)) == "sqlite":
+        _export_database(session, target, repo, force=force, as_json=as_json)
+    else:
+        _export_archive(session, target, repo, force=force, as_json=as_json)
+
+
+def _format_by_name(file: Path) -> str:
+    return "sqlite" if file.suffix.lower() in (".db", ".sqlite", ".sqlite3") else "archive"
+
+
+def _export_archive(session: str, file: Path, repo: Path, *, force: bool, as_json: bool) -> None:
     from muse.core.op_log import export_session
 
     to_pipe = str(file) == "-"
@@ -84,12 +112,32 @@ def export_command(session: str, file: Path, repo: Path, *, force: bool, as_json
     with (
         open_session(repo, session) as log,
         _destination(file, force=force) as out,
-        Working(f"exporting {session}", "bytes") as working,
+        ProgressBar(f"exporting {session}", "bytes") as bar,
     ):
-        manifest = export_session(log, out, progress=working)
+        manifest = export_session(log, out, progress=bar)
     if as_json:
         print_json(manifest.to_dict())
-    note(f"{counted(manifest.op_count, 'entry')} of session {session!r} written to {_named(file)}")
+    note(f"{pluralize(manifest.op_count, 'entry')} of session {session!r} written to {_named(file)}")
+
+
+def _export_database(session: str, file: Path, repo: Path, *, force: bool, as_json: bool) -> None:
+    from muse.analysis_db import write_database
+
+    if str(file) == "-":
+        raise WrongUsage("a SQLite database can't be written to standard output: name a FILE")
+    with (
+        open_session(repo, session) as log,
+        _existing_file_refused(force=force),
+        ProgressBar(f"exporting {session}", "bytes") as bar,
+    ):
+        made = write_database(log, file, replace=force, progress=bar)
+    if as_json:
+        print_json({"format": "sqlite", "file": str(file), "size_bytes": file.stat().st_size, **made.to_dict()})
+    note(f"{pluralize(made.op_count, 'entry')} of session {session!r} written to {file}")
+    if made.passed_over:
+        note(f"lines passed over: {tally(made.passed_over)}; verify says more")
+    if made.problem:
+        note(f"checkpoint: {made.problem}")
 
 
 @contextmanager
@@ -99,12 +147,17 @@ def _destination(file: Path, *, force: bool) -> Iterator[IO[bytes]]:
     if str(file) == "-":
         yield sys.stdout.buffer
         return
+    with _existing_file_refused(force=force), whole_file(file, replace=force) as out:
+        yield out
+
+
+@contextmanager
+def _existing_file_refused(*, force: bool) -> Iterator[None]:
     try:
-        with whole_file(file, replace=force) as out:
-            yield out
-    except FileExistsError:
-        hint = "it is no plain file" if force else "use --force to replace it"
-        raise WrongUsage(f"{file} exists: {hint}") from None
+        yield
+    except FileExistsError as error:
+        hint = "it is not a regular file" if force else "use --force to replace it"
+        raise WrongUsage(f"{error.filename} exists: {hint}") from None
 
 
 def _named(file: Path) -> str:
@@ -132,8 +185,8 @@ def import_command(file: IO[bytes], session: str | None, repo: Path, *, as_json:
     from muse.core.op_log import SessionExistsError, import_session
 
     try:
-        with Working("importing", "bytes") as working:
-            manifest = import_session(repo, file, session_id=session, progress=working)
+        with ProgressBar("importing", "bytes") as bar:
+            manifest = import_session(repo, file, session_id=session, progress=bar)
     except SessionExistsError as error:
         raise WrongUsage(str(error)) from None
     name = manifest.session_id if session is None else session
@@ -141,4 +194,4 @@ def import_command(file: IO[bytes], session: str | None, repo: Path, *, as_json:
         print_json({"session_id": name, "manifest": manifest.to_dict()})
     else:
         print_table(("SESSION", "OPS"), [(name, manifest.op_count)], right=("OPS",))
-    note(f"{counted(manifest.op_count, 'entry')} imported into session {name!r} of {repo}")
+    note(f"{pluralize(manifest.op_count, 'entry')} imported into session {name!r} of {repo}")
