@@ -6,7 +6,13 @@ The log gives operations no meaning, so no field is required: any JSON object ge
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from muse.core.op_log import OpEntry
+
+ENTRY_COLUMNS = ("LAMPORT", "ACTOR", "DOMAIN", "OP", "ADDRESS", "WHAT")
+"""The headings of a table of entries."""
 
 _LONGEST = 100
 
@@ -16,6 +22,11 @@ def description(domain_op: Mapping[str, Any]) -> tuple[str, str, str]:
     kind = _text(domain_op.get("op", ""))
     describe = _WHAT.get(kind, _anything)
     return kind, _text(domain_op.get("address", "")), _short(describe(domain_op))
+
+
+def entry_cells(entry: OpEntry) -> tuple[str, ...]:
+    """An entry as a row of a table with the headings `ENTRY_COLUMNS`."""
+    return (str(entry["lamport_ts"]), entry["actor_id"], entry["domain"], *description(entry["domain_op"]))
 
 
 def _content(op: Mapping[str, Any]) -> str:

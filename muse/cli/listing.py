@@ -21,7 +21,7 @@ import click
 from muse.cli.failures import WrongUsage
 from muse.cli.output import Columns, note
 from muse.cli.picking import FIELDS, MISSING, field_names, pick
-from muse.describing import description
+from muse.describing import ENTRY_COLUMNS, entry_cells
 from muse.escaping import escape_for_terminal, escape_json_for_terminal
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _CHUNK_CHARACTERS = 1 << 16
 _WIDTHS_FROM_ROWS = 200
-_DESCRIBED: tuple[str, ...] = ("LAMPORT", "ACTOR", "DOMAIN", "OP", "ADDRESS", "WHAT")
 _USUAL_WIDTHS: tuple[int, ...] = (7, 12, 8, 8, 12, 0)
 
 
@@ -102,8 +101,9 @@ class Listing:
             text.truncate()
 
     def _table_lines(self, entries: Iterator[OpEntry], widths_from: int, *, follows: bool) -> Iterator[str]:
-        columns, narrowest = _DESCRIBED, _USUAL_WIDTHS
-        rows: Iterator[Sequence[str]] = map(_described, entries)
+        columns: tuple[str, ...] = ENTRY_COLUMNS
+        narrowest = _USUAL_WIDTHS
+        rows: Iterator[Sequence[str]] = map(entry_cells, entries)
         if self.fields is not None:
             fields = columns = self.fields
             narrowest = (0,) * len(fields)
@@ -112,10 +112,6 @@ class Listing:
         if first or follows:
             table = Columns(columns, first, narrowest if follows else ())
             yield from map(table.line, chain([columns], first, rows))
-
-
-def _described(entry: OpEntry) -> tuple[str, ...]:
-    return (str(entry["lamport_ts"]), entry["actor_id"], entry["domain"], *description(entry["domain_op"]))
 
 
 def _cell(value: Any) -> str:

@@ -103,14 +103,19 @@ class Columns:
 
     def line(self, row: Sequence[str]) -> str:
         """One row, or the heading, as a line."""
-        from rich.cells import cell_len, set_cell_size
+        from rich.cells import cell_len
 
         cells = [escape_for_terminal(cell) for cell in row]
         padded = [cell + " " * (width - cell_len(cell)) for cell, width in zip(cells, self._widths, strict=True)]
         text = "  ".join(padded).rstrip()
-        if self._widest and cell_len(text) > self._widest:
-            return set_cell_size(text, self._widest - 1) + "…"
-        return text
+        return cut_to_width(text, self._widest) if self._widest else text
+
+
+def cut_to_width(text: str, width: int) -> str:
+    """Cut a text that needs more than `width` terminal cells, ending it with an ellipsis."""
+    from rich.cells import cell_len, set_cell_size
+
+    return text if cell_len(text) <= width else set_cell_size(text, max(width - 1, 0)) + "…" * (width > 0)
 
 
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -123,8 +128,13 @@ def print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
             click.echo(table.line(row))
 
 
+def largest_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Names with their counts, the largest count first, equal counts by name."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
 def tally(counts: Mapping[str, int]) -> str:
     """Names with their counts, the largest first: "music 12, code 3"."""
-    largest = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    largest = largest_first(counts)
     more = f", and {len(largest) - 4} more" if len(largest) > 5 else ""
     return ", ".join(f"{name} {count:,}" for name, count in (largest[:4] if more else largest)) + more

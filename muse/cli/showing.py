@@ -14,7 +14,7 @@ from muse.cli.failures import WrongUsage
 from muse.cli.output import note, print_json, print_table
 from muse.cli.picking import FIELDS
 from muse.cli.repo import json_option, open_session, repo_option, session_argument
-from muse.describing import description
+from muse.describing import ENTRY_COLUMNS, description, entry_cells
 from muse.escaping import escape_for_terminal
 
 if TYPE_CHECKING:
@@ -116,17 +116,8 @@ def _print_relatives(what: str, entries: list[OpEntry]) -> None:
         return
     click.echo()
     print_table(
-        (what, "LAMPORT", "ACTOR", "DOMAIN", "OP", "ADDRESS", "WHAT"),
-        (
-            (
-                entry["op_id"],
-                str(entry["lamport_ts"]),
-                entry["actor_id"],
-                entry["domain"],
-                *description(entry["domain_op"]),
-            )
-            for entry in entries[:_RELATIVES_SHOWN]
-        ),
+        (what, *ENTRY_COLUMNS),
+        ((entry["op_id"], *entry_cells(entry)) for entry in entries[:_RELATIVES_SHOWN]),
         right=("LAMPORT",),
     )
     if len(entries) > _RELATIVES_SHOWN:

@@ -14,7 +14,6 @@ by the edits that change the previous draft into it. A rename is one patch; othe
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import re
 from collections import Counter
@@ -25,8 +24,9 @@ from importlib import import_module
 from importlib.resources import files
 from itertools import zip_longest
 
+from muse.cli.demo import text_ops
 from muse.cli.demo.trace import Edit
-from muse.domain import DeleteOp, DomainOp, InsertOp, PatchOp, ReplaceOp
+from muse.domain import DomainOp, PatchOp
 
 DOMAIN = "code"
 
@@ -134,10 +134,10 @@ class _Ops:
             words += token.isidentifier()
             slip = _swapped(token)
             if slip != token and words % _SLIP_EVERY_WORDS == 0:
-                yield self._insert(position, slip)
-                yield self._replace(position, slip, token)
+                yield text_ops.insert(self._path, position, slip)
+                yield text_ops.replace(self._path, position, slip, token)
             else:
-                yield self._insert(position, token)
+                yield text_ops.insert(self._path, position, token)
 
     def turning(self, before: list[str], after: list[str]) -> Iterator[DomainOp]:
         text = list(before)
@@ -146,7 +146,7 @@ class _Ops:
             yield PatchOp(
                 op="patch",
                 address=self._path,
-                child_ops=[self._replace(position, old, new) for position in places],
+                child_ops=[text_ops.replace(self._path, position, old, new) for position in places],
                 child_domain="code.tokens",
                 child_summary=f"rename {old} to {new}",
             )
@@ -154,41 +154,12 @@ class _Ops:
         # Change the text from its end, so that the positions of the remaining changes stay valid.
         for kind, start, end, new_start, new_end in reversed(_changes(text, after)):
             if kind == "replace" and (end - start, new_end - new_start) == (1, 1):
-                yield self._replace(start, text[start], after[new_start])
+                yield text_ops.replace(self._path, start, text[start], after[new_start])
                 continue
             for position in range(start, end):
-                yield self._delete(start, text[position])
+                yield text_ops.delete(self._path, start, text[position])
             for number, token in enumerate(after[new_start:new_end]):
-                yield self._insert(start + number, token)
-
-    def _insert(self, position: int, token: str) -> InsertOp:
-        return InsertOp(
-            op="insert",
-            address=self._path,
-            position=position,
-            content_id=_content_id(token),
-            content_summary=token,
-        )
-
-    def _delete(self, position: int, token: str) -> DeleteOp:
-        return DeleteOp(
-            op="delete",
-            address=self._path,
-            position=position,
-            content_id=_content_id(token),
-            content_summary=token,
-        )
-
-    def _replace(self, position: int, old: str, new: str) -> ReplaceOp:
-        return ReplaceOp(
-            op="replace",
-            address=self._path,
-            position=position,
-            old_content_id=_content_id(old),
-            new_content_id=_content_id(new),
-            old_summary=old,
-            new_summary=new,
-        )
+                yield text_ops.insert(self._path, start + number, token)
 
 
 def _changes(before: list[str], after: list[str]) -> list[tuple[str, int, int, int, int]]:
@@ -214,7 +185,3 @@ def _swapped(word: str) -> str:
     """The word with two neighbouring letters swapped, as in a typing error."""
     middle = len(word) // 2
     return word[: middle - 1] + word[middle] + word[middle - 1] + word[middle + 1 :] if len(word) > 3 else word
-
-
-def _content_id(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()

@@ -15,14 +15,14 @@ insertion of a note depends on the same note of the voice before it.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 
+from muse.cli.demo import text_ops
 from muse.cli.demo.trace import Edit
-from muse.domain import DeleteOp, DomainOp, InsertOp, MoveOp, MutateOp, PatchOp, ReplaceOp
+from muse.domain import DomainOp, MoveOp, MutateOp, PatchOp
 
 DOMAIN = "music"
 
@@ -48,7 +48,7 @@ class Note:
     @property
     def content_id(self) -> str:
         """The hash of the note's text."""
-        return hashlib.sha256(str(self).encode()).hexdigest()
+        return text_ops.content_id(str(self))
 
 
 @dataclass(slots=True)
@@ -198,21 +198,21 @@ class _Typing:
                 stands[number + 1] = self._type_swapped(voice, number, leader)
             elif kind == "wrong":
                 typed = replace(note, pitch=wrong)
-                self._add(voice, self._insert(voice, number, typed), *leader)
-                self._add(voice, self._replace(voice, number, typed, note))
+                self._add(voice, text_ops.insert(self._address(voice), number, str(typed)), *leader)
+                self._add(voice, text_ops.replace(self._address(voice), number, str(typed), str(note)))
             else:
-                self._add(voice, self._insert(voice, number, note), *leader)
+                self._add(voice, text_ops.insert(self._address(voice), number, str(note)), *leader)
             if kind == "twice":
-                self._add(voice, self._insert(voice, number + 1, note))
-                self._add(voice, self._delete(voice, number + 1, note))
+                self._add(voice, text_ops.insert(self._address(voice), number + 1, str(note)))
+                self._add(voice, text_ops.delete(self._address(voice), number + 1, str(note)))
             stands[number] = self.last[voice.name]
         return stands
 
     def _type_swapped(self, voice: Voice, number: int, leader: tuple[int, ...]) -> int:
         """Type a note after its successor, then move it to where it belongs."""
         note, successor = voice.notes[number], voice.notes[number + 1]
-        self._add(voice, self._insert(voice, number, successor), *leader)
-        self._add(voice, self._insert(voice, number + 1, note))
+        self._add(voice, text_ops.insert(self._address(voice), number, str(successor)), *leader)
+        self._add(voice, text_ops.insert(self._address(voice), number + 1, str(note)))
         moved = MoveOp(
             op="move",
             address=self._address(voice),
@@ -221,35 +221,6 @@ class _Typing:
             content_id=note.content_id,
         )
         return self._add(voice, moved)
-
-    def _insert(self, voice: Voice, position: int, note: Note) -> InsertOp:
-        return InsertOp(
-            op="insert",
-            address=self._address(voice),
-            position=position,
-            content_id=note.content_id,
-            content_summary=str(note),
-        )
-
-    def _delete(self, voice: Voice, position: int, note: Note) -> DeleteOp:
-        return DeleteOp(
-            op="delete",
-            address=self._address(voice),
-            position=position,
-            content_id=note.content_id,
-            content_summary=str(note),
-        )
-
-    def _replace(self, voice: Voice, position: int, old: Note, new: Note) -> ReplaceOp:
-        return ReplaceOp(
-            op="replace",
-            address=self._address(voice),
-            position=position,
-            old_content_id=old.content_id,
-            new_content_id=new.content_id,
-            old_summary=str(old),
-            new_summary=str(new),
-        )
 
     def _mutate(self, voice: Voice, position: int, old: Note, new: Note) -> MutateOp:
         names = ("velocity", "dur_ticks")

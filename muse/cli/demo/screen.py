@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from muse.cli.output import console, tally
+from muse.cli.output import console, largest_first, tally
 from muse.escaping import escape_for_terminal
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _table(elapsed_s: float, actors: Mapping[str, int], domains: Mapping[str, in
     table.add_row(Text(f"{elapsed_s:.1f} s, {working} at work", "bold"), Text(f"{total:,}", "bold"))
     for name, count in sorted(domains.items()):
         table.add_row(Text(f"domain {escape_for_terminal(name)}", "cyan"), Text(f"{count:,}", "cyan"))
-    largest = sorted(actors.items(), key=lambda item: (-item[1], item[0]))
+    largest = largest_first(actors)
     for name, count in largest[:_MOST_ACTORS]:
         table.add_row(Text(f"  {escape_for_terminal(name)}"), Text(f"{count:,}"))
     if rest := largest[_MOST_ACTORS:]:

@@ -148,7 +148,7 @@ class Story:
         )
         self.checks.claim("the log holds every edit once and unchanged", holds=as_planned(entries, recorded.plan))
         self.checks.claim(
-            "every edit stands below those it depends on, with a higher timestamp",
+            "every edit comes after those it depends on, with a higher timestamp",
             holds=parents_come_first(entries),
         )
 

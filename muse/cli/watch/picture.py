@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.filesize import decimal
 from rich.text import Text
 
-from muse.cli.output import pluralize, tally
+from muse.cli.output import cut_to_width, pluralize, tally
 from muse.cli.sparkline import BLOCKS, draw_levels
 from muse.cli.watch.view import HISTORY_PARTS, ActorView, View
-from muse.describing import description
+from muse.describing import ENTRY_COLUMNS, entry_cells
 from muse.escaping import escape_for_terminal
 
 KEYS = "q quit  v verify"
@@ -94,8 +94,7 @@ def _newest(view: View, width: int, lines: int) -> list[Text]:
     columns, chosen = _op_columns(width)
     found = [_row([column.title for column in columns], columns, width, "bold")]
     for entry in view.newest[-(lines - 1) :]:
-        op, address, what = description(entry["domain_op"])
-        cells = (str(entry["lamport_ts"]), entry["actor_id"], entry["domain"], op, address, what)
+        cells = entry_cells(entry)
         found.append(_row([cells[number] for number in chosen], columns, width))
     return found
 
@@ -103,35 +102,25 @@ def _newest(view: View, width: int, lines: int) -> list[Text]:
 def _op_columns(width: int) -> tuple[list[_Column], list[int]]:
     """The columns of `query` that fit on a screen of this width, and their numbers. The last one takes the rest."""
     wide = width >= 100
-    columns = [
-        _Column("LAMPORT", 10 if wide else 8),
-        _Column("ACTOR", 16 if wide else 10),
-        _Column("DOMAIN", 10 if wide else 8),
-        _Column("OP", 8 if wide else 7),
-        _Column("ADDRESS", 24 if wide else 16),
-        _Column("WHAT", width),
-    ]
+    widths = (10, 16, 10, 8, 24, width) if wide else (8, 10, 8, 7, 16, width)
+    columns = [_Column(*pair) for pair in zip(ENTRY_COLUMNS, widths, strict=True)]
     chosen = [0, 1, 2, 3, 4, 5] if width >= 66 else [0, 1, 3, 4]
     return [columns[number] for number in chosen], chosen
 
 
 def _row(cells: Sequence[str], columns: Sequence[_Column], width: int, style: str = "") -> Text:
     fitted = [_fitted(cell, column) for cell, column in zip(cells, columns, strict=False)]
-    return Text(_cut("  ".join(fitted).rstrip(), width), style)
+    return Text(cut_to_width("  ".join(fitted).rstrip(), width), style)
 
 
 def _fitted(cell: str, column: _Column) -> str:
-    text = _cut(escape_for_terminal(cell), column.width)
+    text = cut_to_width(escape_for_terminal(cell), column.width)
     space = " " * (column.width - cell_len(text))
     return space + text if column.right else text + space
 
 
 def _line(text: str, width: int, style: str = "") -> Text:
-    return Text(_cut(escape_for_terminal(text).rstrip(), width), style)
-
-
-def _cut(text: str, width: int) -> str:
-    return text if cell_len(text) <= width else set_cell_size(text, max(width - 1, 0)) + "…" * (width > 0)
+    return Text(cut_to_width(escape_for_terminal(text).rstrip(), width), style)
 
 
 def _rate(per_second: float) -> str:

@@ -155,7 +155,7 @@ def test_trace_of_one_domain_is_said_to_have_one(repo: Path, tmp_path: Path) -> 
 
     told, telling = demo(repo, "--trace", path, "--speed", "max")
 
-    assert "all of one domain, chess" in telling
+    assert "All are of one domain, chess" in telling
     assert (set(told["deltas"]), set(told["domains"])) == ({"chess"}, {"chess"})
 
 
@@ -266,7 +266,7 @@ def test_check_that_does_not_hold_ends_with_exit_code_1(
     result = muse("demo", "--repo", repo, "--trace", path, "--speed", "max")
 
     assert result.exit_code == 1
-    assert "FAILED: every edit stands below those it depends on" in result.stdout
+    assert "FAILED: every edit comes after those it depends on" in result.stdout
     assert "1 check FAILED" in result.stdout
     assert "every check held" not in result.stdout
 
