@@ -272,14 +272,15 @@ def test_log_of_damage_alone_gives_no_entry(log: OpLog, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_line_longer_than_any_entry_is_passed_over(log: OpLog, tmp_path: Path) -> None:
-    """Blanks that make a valid entry longer than the limit make a damaged line of it, and the next one is found."""
-    first, too_long, last = (making.line(entry(number)) for number in (1, 2, 3))
-    making.add_bytes(log.path, first + too_long[:-1] + b" " * (130 << 20) + b"\n" + last)
+    """Blanks that make an entry's line too long make it a damaged line; the same entry counts where it comes again."""
+    first, last = (making.line(entry(number)) for number in (1, 2))
+    too_long = last[:-1] + b" " * (130 << 20) + b"\n"
+    making.add_bytes(log.path, first + too_long + last)
     made = write_database(log, tmp_path / "s.db")
 
     assert (made.op_count, made.passed_over) == (2, {"damaged-line": 1})
     places = [tuple(row.values()) for row in rows(tmp_path / "s.db", "select byte_offset, length from entry")]
-    assert places == [(0, len(first)), (len(first) + len(too_long) + (130 << 20), len(last))]
+    assert places == [(0, len(first)), (len(first) + len(too_long), len(last))]
 
 
 def test_search_finds_words_of_any_text_of_the_operation(log: OpLog, tmp_path: Path) -> None:
@@ -364,6 +365,23 @@ def test_pending_is_what_arrived_after_the_checkpoint(log: OpLog, tmp_path: Path
         assert (session["checkpoint_created_at"], session["checkpoint_problem"]) == (record["created_at"], None)
     log.checkpoint("c2")
     assert export(log, tmp_path / "all.db").pending == 0
+
+
+def test_damage_below_the_checkpoint_changes_nothing_pending(repo: Path, tmp_path: Path) -> None:
+    """What arrived after it is known by its place, not by how many entries are left before it."""
+    with OpLog(repo, "s") as log:
+        log.append_many(making.entries(5))
+        log.checkpoint("c1")
+        log.append_many(making.entries(3, start=6))
+    path = making.log_path(repo)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], b"x" + lines[1][1:], *lines[2:]]))
+    making.drop_index(repo)
+    with OpLog(repo, "s") as log:
+        made = export(log, tmp_path / "s.db")
+
+    assert (made.op_count, made.passed_over, made.pending) == (7, {"damaged-line": 1}, 3)
+    assert arrivals(tmp_path / "s.db", "pending") == [5, 6, 7]
 
 
 def test_damaged_checkpoint_leaves_pending_unknown(log: OpLog, tmp_path: Path) -> None:
