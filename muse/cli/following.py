@@ -61,7 +61,7 @@ def tail(session: str, repo: Path, *, number: int, follow: bool, filters: dict[s
         since = last[-1]["op_id"] if last else cut
         filters.pop("since_checkpoint")
         note(f"following session {session!r}: Ctrl-C ends it")
-        listing.print(chain(last, _arriving(log, since, filters)), there=len(last))
+        listing.print(chain(last, _arriving(log, since, filters)), existing=len(last))
 
 
 def _arriving(log: OpLog, since: Cut | str, filters: dict[str, Any]) -> Iterator[OpEntry]:

@@ -43,16 +43,16 @@ class Listing:
     """How many entries have been listed."""
     _found: Counter[str] = field(default_factory=Counter, init=False)
 
-    def print(self, entries: Iterable[OpEntry], *, there: int | None = None) -> None:
+    def print(self, entries: Iterable[OpEntry], *, existing: int | None = None) -> None:
         """Print entries as they come.
 
         Args:
             entries: the entries to print.
-            there: None if all entries exist already. For an endless stream, how many exist already; these decide
+            existing: None if all entries exist already. For an endless stream, how many exist already; these decide
                 the column widths, and every line is then written before the next entry is awaited.
         """
-        follows = there is not None
-        widths_from = _WIDTHS_FROM_ROWS if there is None else there
+        follows = existing is not None
+        widths_from = _WIDTHS_FROM_ROWS if existing is None else existing
         if self.format == "table":
             _print(self._table_lines(self._counted(entries), widths_from, follows=follows), at_once=follows)
         else:

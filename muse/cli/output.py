@@ -36,9 +36,6 @@ def pluralize(number: int, thing: str, things: str = "") -> str:
     return f"{number:,} {thing if number == 1 else plural}"
 
 
-counted = pluralize  # the name that muse/cli/exchange.py still uses
-
-
 def print_json(value: Any) -> None:
     """Print one JSON object as one line."""
     import orjson

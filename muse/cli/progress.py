@@ -83,6 +83,3 @@ class ProgressBar:
             if not self._ended:
                 self._bar = bar
                 bar.start()
-
-
-Working = ProgressBar  # the name that muse/cli/exchange.py still uses
