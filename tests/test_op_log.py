@@ -102,7 +102,7 @@ FILTER_NAMES = ("domain", "actor_id", "intent_id", "reservation_id", "min_lampor
         ("checkpoint", {"upto"}),
         ("merge", {"progress"}),
         ("verify", {"progress", "max_findings"}),
-        ("rebuild_index", {"progress"}),
+        ("rebuild_index", {"progress", "workers"}),
     ],
 )
 def test_the_optional_arguments_are_keywords_only(method: str, keywords: set[str]) -> None:

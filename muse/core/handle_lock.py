@@ -1,8 +1,18 @@
-"""The lock of one handle: its threads enter one at a time, and once it is closed none does."""
+"""The lock of one handle: its threads enter one at a time, once it is closed none does, and a fork finds nobody inside.
+
+A lock that another thread holds at the moment of a fork stays locked in the child for ever. And SQLite
+keeps book, for the whole process, of the files it has locked; a child inherits the book but not the
+locks, so that even a connection of its own would be taken for the last one elsewhere, and the
+write-ahead log deleted under it (sqlite.org/howtocorrupt.html, section 2.6). So a fork waits until no
+handle is at work and closes every index; parent and child open theirs again when they need it.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -36,3 +46,46 @@ class HandleLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.of_threads.release()
+
+
+class ForkGuard:
+    """Takes one handle through every fork, as long as the guard lives."""
+
+    def __init__(
+        self, lock: threading.RLock, *, before: Callable[[], None], in_child: tuple[Callable[[], None], ...]
+    ) -> None:
+        """`lock` is held while the handle works; `before` closes what must not cross a fork, `in_child`
+        lets go of what is the parent's.
+        """
+        self.lock = lock
+        self.before = before
+        self.in_child = in_child
+        _guards.add(self)
+
+
+_guards: weakref.WeakSet[ForkGuard] = weakref.WeakSet()
+_held: list[ForkGuard] = []
+
+
+def _before() -> None:
+    # A thread holds one handle's lock at a time, so taking all of them can't deadlock.
+    for guard in list(_guards):
+        guard.lock.acquire()
+        _held.append(guard)
+        guard.before()
+
+
+def _release() -> None:
+    while _held:
+        _held.pop().lock.release()
+
+
+def _in_child() -> None:
+    guards = list(_held)
+    _release()
+    for guard in guards:
+        for let_go in guard.in_child:
+            let_go()
+
+
+os.register_at_fork(before=_before, after_in_parent=_release, after_in_child=_in_child)

@@ -25,18 +25,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack
 
-from muse.core.checkpoint.record import (
-    Cut,
-    OpLogCheckpoint,
-    check_cut,
-    current_checkpoint,
-    cut_at,
-    extend_record,
-    write_record,
-)
-from muse.core.clock import LamportClock
+from muse.core.checkpoint.cut import Cut, check_cut, current_checkpoint, cut_at, extend_record
+from muse.core.checkpoint.record import OpLogCheckpoint, write_record
 from muse.core.collapse import collapse
-from muse.core.entry.filters import EntryFilters, wanted_by
+from muse.core.entry.filter import END, EntryFilters, Filter, wanted_by
 from muse.core.entry.model import OpEntry, make_op_entry, parse_op_id
 from muse.core.entry.row import EntryRow, entry_row
 from muse.core.entry.validation import check_name, check_number, check_seconds
@@ -63,25 +55,23 @@ from muse.core.follow.async_follower import AsyncFollower
 from muse.core.follow.feed import Feed, beginning
 from muse.core.follow.follower import Follower
 from muse.core.follow.position import Positions
-from muse.core.forking import ForkGuard
-from muse.core.handle_lock import HandleLock
+from muse.core.handle_lock import ForkGuard, HandleLock
 from muse.core.history.causal import CausalEntry, CausalHistory
+from muse.core.index.catch_up import CatchUp
+from muse.core.index.query import count, op_ids_beginning, totals
+from muse.core.index.rebuild import Progress
+from muse.core.index.store import Index
 from muse.core.maintenance.archive import ArchivedFile, ArchiveManifest, export_session, import_session
 from muse.core.maintenance.findings import Finding, VerifyReport
 from muse.core.maintenance.summary import SessionSummary, describe_sessions
 from muse.core.maintenance.verify import verify
-from muse.core.old_index.index import Index
-from muse.core.old_index.index_lookup import op_ids_beginning
-from muse.core.old_index.index_query import count, find, totals
-from muse.core.old_index.index_question import END, Filter
-from muse.core.old_index.sidecar import Progress, Sidecar
-from muse.core.options import DEFAULT_MAX_APPEND_BYTES, MAX_LINE_BYTES, MAX_SNAPSHOT_ID_BYTES
+from muse.core.options import DEFAULT_MAX_APPEND_BYTES, MAX_LINE_BYTES, MAX_SNAPSHOT_ID_BYTES, MAX_WORKERS
 from muse.core.paging import SMALL_PAGE, WHOLE_PAGE, Pager, PageSize
 from muse.core.storage.durable import exclusive_lock
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_entries, read_lines
 from muse.core.storage.session_dir import CHECKPOINT_NAME, LOG_NAME, list_sessions, session_folder
-from muse.core.writer import Appender, encode, encoded_as_it_is
+from muse.core.writer import LamportClock, Writer, encode, encoded_as_it_is
 from muse.domain import StructuredDelta
 
 # Not public names of the log: the commands and the statistics use them, and import nothing else of the engine.
@@ -184,21 +174,21 @@ class OpLog:
         self._max_line_bytes = max_line_bytes
         self._file = LogFile(self.path, durable_names=durability == "fsync")
         self._clock = LamportClock()
-        self._sidecar = Sidecar(self.folder, self._file, self._clock)
+        self._catch_up = CatchUp(self.folder, self._file, self._clock.observe)
         self._lock = HandleLock(self.path)
-        self._pager = Pager(self._lock, self._sidecar, self._file)
+        self._pager = Pager(self._lock, self._catch_up, self._file)
         self._fork_guard = ForkGuard(
             self._lock.of_threads,
-            before=self._sidecar.suspend,
+            before=self._catch_up.suspend,
             # The position of a descriptor is shared with the parent, and one's place in the log is read off it.
-            in_child=(self._sidecar.close, self._file.close),
+            in_child=(self._catch_up.close, self._file.close),
         )
-        self._appender = Appender(self._file, self._sidecar, sync_each=durability == "fsync")
+        self._writer = Writer(self._file, self._catch_up, sync_each=durability == "fsync")
 
     def close(self) -> None:
         """Close file and index. Closing twice is fine; using the log afterwards is a `ClosedLogError`."""
         with suppress(ClosedLogError), self._lock:
-            self._sidecar.close()
+            self._catch_up.close()
             self._file.close()
             self._lock.is_closed = True
 
@@ -226,7 +216,7 @@ class OpLog:
             LimitExceededError: the log holds the largest timestamp there is.
         """
         with self._lock:
-            self._sidecar.look()
+            self._catch_up.catch_up()
             return self._clock.tick()
 
     def append(self, entry: OpEntry) -> bool:
@@ -269,7 +259,7 @@ class OpLog:
         """
         batch = [encode(entry, self._max_line_bytes) for entry in entries]
         with self._lock:
-            return self._appender.append(batch)
+            return self._writer.append(batch)
 
     def record(
         self,
@@ -298,8 +288,8 @@ class OpLog:
             MuseError: whatever `append` raises.
         """
         with self._lock:
-            self._appender.check_usable()
-            self._sidecar.look()
+            self._writer.check_usable()
+            self._catch_up.catch_up()
             entry = make_op_entry(
                 actor_id,
                 domain,
@@ -310,7 +300,7 @@ class OpLog:
                 reservation_id=reservation_id,
             )
             # A fresh op_id can't be there yet, so nothing is looked up.
-            self._appender.write([encode(entry, self._max_line_bytes)], self._sidecar.end)
+            self._writer.write([encode(entry, self._max_line_bytes)], self._catch_up.end)
             return entry
 
     # -- reading --------------------------------------------------------------------------------------
@@ -338,8 +328,8 @@ class OpLog:
             return None
 
         def fetch(index: Index) -> OpEntry | None:
-            row = find(index, key)
-            return None if row is None else read_entries(self._file, [row])[0]
+            place = index.location_of(key)
+            return None if place is None else read_entries(self._file, [place])[0]
 
         return self._ask(fetch, None)
 
@@ -372,7 +362,7 @@ class OpLog:
         key = parse_op_id(op_id)
         if key is None:
             return None
-        place = self._ask(lambda index: find(index, key), None)
+        place = self._ask(lambda index: index.location_of(key), None)
         return None if place is None else (place.byte_offset, place.length)
 
     def query(
@@ -476,7 +466,7 @@ class OpLog:
         self._lock.check_open()
         if timeout is not None:
             check_seconds("timeout", timeout)
-        positions = Positions(self._lock, self._sidecar, self._file, self.session_id)
+        positions = Positions(self._lock, self._catch_up, self._file, self.session_id)
         begin = beginning(positions, from_start=from_start, since=since)
         return Feed(self._pager, positions, wanted_by(call, filters), begin, size)
 
@@ -493,8 +483,8 @@ class OpLog:
 
     def _ask(self, question: Callable[[Index], Found], empty: Found) -> Found:
         with self._lock:
-            self._sidecar.look()
-            return self._sidecar.ask(question) if self._sidecar.size else empty
+            self._catch_up.catch_up()
+            return self._catch_up.with_index(question) if self._catch_up.size else empty
 
     def _since(self, wanted: Filter, *, since_checkpoint: bool) -> Filter:
         if not since_checkpoint:
@@ -512,11 +502,11 @@ class OpLog:
     def cut(self) -> Cut:
         """A consistent cut: exactly the entries that have arrived by now."""
         with self._lock:
-            self._sidecar.look()
-            return cut_at(self._sidecar, self.session_id, self._sidecar.end)
+            self._catch_up.catch_up()
+            return cut_at(self._catch_up, self.session_id, self._catch_up.end)
 
     def _checked(self, cut: Cut) -> Cut:
-        return check_cut("upto", cut, self._sidecar, self._file, self.session_id)
+        return check_cut("upto", cut, self._catch_up, self._file, self.session_id)
 
     def replay_since_checkpoint(self, *, upto: Cut | None = None) -> list[OpEntry]:
         """What arrived after the checkpoint, up to a cut (default: now), in arrival order.
@@ -585,10 +575,10 @@ class OpLog:
         if len(snapshot_id.encode()) > MAX_SNAPSHOT_ID_BYTES:
             raise LimitExceededError(f"snapshot_id: longer than {MAX_SNAPSHOT_ID_BYTES} bytes: {snapshot_id[:40]!r}…")
         with self._lock:
-            self._appender.check_usable()
+            self._writer.check_usable()
             cut = self.cut() if upto is None else self._checked(upto)
-            self._appender.create()
-            self._appender.sync()
+            self._writer.create()
+            self._writer.sync()
             with exclusive_lock(self.path):
                 return self._replace_checkpoint(snapshot_id, cut)
 
@@ -599,9 +589,11 @@ class OpLog:
                 f"{self._checkpoint_path}: the checkpoint covers {covered.op_count} entries already, this cut only "
                 f"{cut.op_count}: take a new cut"
             )
-        record = self._sidecar.ask(lambda index: extend_record(index, self._file, previous, covered, cut, snapshot_id))
+        record = self._catch_up.with_index(
+            lambda index: extend_record(index, self._file, previous, covered, cut, snapshot_id)
+        )
         write_record(self._checkpoint_path, record)
-        self._sidecar.witness(cut.byte_offset, snapshot_id)
+        self._catch_up.record_checkpoint_evidence(cut.byte_offset, snapshot_id)
         return record
 
     def read_checkpoint(self) -> OpLogCheckpoint | None:
@@ -614,7 +606,7 @@ class OpLog:
             return self._current_checkpoint()[0]
 
     def _current_checkpoint(self) -> tuple[OpLogCheckpoint | None, Cut]:
-        return current_checkpoint(self._sidecar, self._file, self._checkpoint_path, self.session_id)
+        return current_checkpoint(self._catch_up, self._file, self._checkpoint_path, self.session_id)
 
     @property
     def _checkpoint_path(self) -> Path:
@@ -646,7 +638,7 @@ class OpLog:
         for lines in other._pager.pages(Filter(), read_lines):
             batch = [encoded_as_it_is(line, self._max_line_bytes) for line in lines]
             with self._lock:
-                added += self._appender.append(batch)
+                added += self._writer.append(batch)
             done += len(batch)
             if progress:
                 progress(done, max(total, done))
@@ -665,20 +657,23 @@ class OpLog:
             What was found, with the place, the reason and the remedy of each finding.
         """
         with self._lock:
-            self._sidecar.close()
+            self._catch_up.close()
             return verify(self._file, self.session_id, progress, max_findings)
 
-    def rebuild_index(self, *, progress: Progress | None = None) -> None:
+    def rebuild_index(self, *, progress: Progress | None = None, workers: int = 1) -> None:
         """Make the index anew from the log, beside the old one, and swap it in.
 
         Writers and readers go on meanwhile. Does nothing where there is no log.
 
         Args:
             progress: called with (bytes read, bytes in all).
+            workers: how many processes read the log; with more than one this one only writes what they give back.
 
         Raises:
+            InvalidArgumentError: `workers` is not a positive number.
             OSError, sqlite3.Error: it could not be written; the old one is as it was.
         """
+        check_number("workers", workers, lowest=1, highest=MAX_WORKERS)
         with self._lock:
             if self._file.size():
-                self._sidecar.rebuild(progress)
+                self._catch_up.rebuild(progress, workers)

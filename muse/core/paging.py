@@ -6,17 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
+from muse.core.entry.filter import Filter
 from muse.core.handle_lock import HandleLock
-from muse.core.old_index.index import Index
-from muse.core.old_index.index_query import Page, Span, next_page, next_span
-from muse.core.old_index.index_question import Filter
-from muse.core.old_index.index_reverse import previous_page
-from muse.core.old_index.sidecar import Sidecar
+from muse.core.index.catch_up import CatchUp
+from muse.core.index.query import Page, next_page, previous_page
+from muse.core.index.store import Index
+from muse.core.storage.lines import Location, Span
 from muse.core.storage.log_file import LogFile
-from muse.core.storage.record import Place
 
 Found = TypeVar("Found")
-Read = Callable[[LogFile, Sequence[Place] | Span], list[Found]]
+Read = Callable[[LogFile, Sequence[Location] | Span], list[Found]]
 """Fetches what lies at some places of the log."""
 
 
@@ -35,9 +34,9 @@ SMALL_PAGE = PageSize(128, 64 << 10)
 class Pager:
     """The pages of one handle's log. Takes the handle's lock itself; any thread may ask."""
 
-    def __init__(self, lock: HandleLock, sidecar: Sidecar, log: LogFile) -> None:
+    def __init__(self, lock: HandleLock, catch_up: CatchUp, log: LogFile) -> None:
         self._lock = lock
-        self._sidecar = sidecar
+        self._catch_up = catch_up
         self._log = log
 
     def end(self) -> int:
@@ -47,8 +46,8 @@ class Pager:
             LogReplacedError: the log is no longer the file this handle looked at.
         """
         with self._lock:
-            self._sidecar.look()
-            return self._sidecar.end
+            self._catch_up.catch_up()
+            return self._catch_up.end
 
     def pages(
         self, wanted: Filter, read: Read[Found], *, limit: int | None = None, reverse: bool = False
@@ -78,7 +77,7 @@ class Pager:
 
     def page(self, wanted: Filter, read: Read[Found], size: PageSize) -> tuple[list[Found], int | None]:
         """The first page of what matches, and the byte offset at which to go on; None at the end."""
-        return self._read_at(wanted, read, size, _next_places)
+        return self._read_at(wanted, read, size, next_page)
 
     def _read_at(
         self, wanted: Filter, read: Read[Found], size: PageSize, find: _Find
@@ -88,14 +87,10 @@ class Pager:
             return read(self._log, places), resume_at
 
         with self._lock:
-            return self._sidecar.ask(page)
+            return self._catch_up.with_index(page)
 
 
-_Find = Callable[[Index, Filter, int, int], Page | tuple[Span, int | None]]
-
-
-def _next_places(index: Index, wanted: Filter, lines: int, size_bytes: int) -> Page | tuple[Span, int | None]:
-    return next_span(index, wanted, lines, size_bytes) or next_page(index, wanted, lines, size_bytes)
+_Find = Callable[[Index, Filter, int, int], Page]
 
 
 def _at_most(limit: int | None) -> PageSize:

@@ -1,4 +1,4 @@
-"""The way of a batch from entries to acknowledged lines: encoded, not doubled, written once, indexed."""
+"""Write path: encode, drop duplicates, append in one write, index; and the Lamport clock."""
 
 from __future__ import annotations
 
@@ -9,21 +9,51 @@ from typing import NamedTuple
 
 import orjson
 
-from muse.core.entry.codec import check_length, checksum, encode_entry, same_content, tidy
+from muse.core.entry.codec import check_length, checksum, encode_entry, same_content, strip_padding
 from muse.core.entry.model import OpEntry, op_id_bytes
-from muse.core.errors import AppendError, OpIdConflictError, SyncError
-from muse.core.old_index.index import Index
-from muse.core.old_index.index_query import find
-from muse.core.old_index.sidecar import Sidecar
+from muse.core.errors import AppendError, LimitExceededError, OpIdConflictError, SyncError
+from muse.core.index.catch_up import CatchUp
+from muse.core.index.store import Index
+from muse.core.options import MAX_LAMPORT_TS
+from muse.core.storage.lines import Lines
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_lines
-from muse.core.storage.scanner import entry_row, entry_rows
 
 _MAX_WRITES = 8
 _TAIL_WAIT_SECONDS = 0.02
 
 
-class Encoded(NamedTuple):
+class LamportClock:
+    """Counts upwards: above all it has seen and all it gave out. Its owner locks.
+
+    Timestamps order what happened without wall clocks: whoever has seen an operation gives its next one a higher
+    number (L. Lamport, "Time, Clocks, and the Ordering of Events in a Distributed System", 1978).
+    """
+
+    def __init__(self) -> None:
+        self._now = 0
+
+    def observe(self, lamport_ts: int) -> None:
+        """Move to at least `lamport_ts`."""
+        self._now = max(self._now, lamport_ts)
+
+    def tick(self) -> int:
+        """The next timestamp.
+
+        Raises:
+            LimitExceededError: the log holds the largest timestamp there is.
+        """
+        if self._now >= MAX_LAMPORT_TS:
+            raise LimitExceededError(
+                f"lamport_ts: the log already holds {self._now}, the largest timestamp there is: an entry was "
+                "appended with a timestamp far too high; find it with query(min_lamport_ts=…), and go on in a new "
+                "session"
+            )
+        self._now += 1
+        return self._now
+
+
+class EncodedEntry(NamedTuple):
     """An entry that may be written: checked, with the line it becomes."""
 
     entry: OpEntry
@@ -31,27 +61,27 @@ class Encoded(NamedTuple):
     line: bytes
 
 
-def encode(entry: OpEntry, max_line_bytes: int) -> Encoded:
+def encode(entry: OpEntry, max_line_bytes: int) -> EncodedEntry:
     """Check an entry and make its line; raises as `encode_entry`."""
     line = encode_entry(entry, max_line_bytes)
-    return Encoded(entry, op_id_bytes(entry["op_id"]), line)
+    return EncodedEntry(entry, op_id_bytes(entry["op_id"]), line)
 
 
-def encoded_as_it_is(line: bytes, max_line_bytes: int) -> Encoded:
+def encoded_as_it_is(line: bytes, max_line_bytes: int) -> EncodedEntry:
     """A valid line of another log: the same bytes, but for what surrounds the object."""
-    line = tidy(line)
+    line = strip_padding(line)
     check_length(line, max_line_bytes)
     entry = orjson.loads(line)
-    return Encoded(entry, op_id_bytes(entry["op_id"]), line)
+    return EncodedEntry(entry, op_id_bytes(entry["op_id"]), line)
 
 
-class Appender:
+class Writer:
     """Writes to one log through one handle. Not safe for several threads at once: its owner locks."""
 
-    def __init__(self, log: LogFile, sidecar: Sidecar, *, sync_each: bool) -> None:
+    def __init__(self, log: LogFile, catch_up: CatchUp, *, sync_each: bool) -> None:
         """`sync_each`: what is written survives power loss before it is acknowledged."""
         self._log = log
-        self._sidecar = sidecar
+        self._catch_up = catch_up
         self._sync_each = sync_each
         self._sync_error: SyncError | None = None
 
@@ -70,11 +100,11 @@ class Appender:
             )
 
     def create(self) -> None:
-        """Have the file open for appending, created where it is missing.
+        """Have the file open for appending, created if it is missing.
 
         Raises:
             AppendError: it can't be.
-            SyncError: its name may not be durable; this appender is of no more use.
+            SyncError: its name may not be durable; this writer is of no more use.
         """
         try:
             self._log.create()
@@ -86,7 +116,7 @@ class Appender:
         """Make everything written so far durable.
 
         Raises:
-            SyncError: it may not be; this appender is of no more use.
+            SyncError: it may not be; this writer is of no more use.
         """
         try:
             self._log.sync()
@@ -94,7 +124,7 @@ class Appender:
             self._sync_error = error
             raise
 
-    def append(self, batch: Sequence[Encoded]) -> int:
+    def append(self, batch: Sequence[EncodedEntry]) -> int:
         """Write what the log does not hold yet; returns how many that were.
 
         Raises:
@@ -102,61 +132,71 @@ class Appender:
             AppendError: the system refused the write; nothing is acknowledged.
         """
         self.check_usable()
-        self._sidecar.look()
-        looked_to = self._sidecar.end
-        if len(batch) > 1 or (batch and self._sidecar.find(batch[0].op_id) is not None):
+        self._catch_up.catch_up()
+        looked_to = self._catch_up.end
+        if len(batch) > 1 or (batch and self._catch_up.find(batch[0].op_id) is not None):
             batch = self._not_there_yet(batch)
         if batch:
             self.write(batch, looked_to)
         return len(batch)
 
-    def write(self, fresh: Sequence[Encoded], looked_to: int) -> None:
-        """Write entries that the log below `looked_to` is known not to hold; the sidecar has just looked."""
+    def write(self, fresh: Sequence[EncodedEntry], looked_to: int) -> None:
+        """Write entries that the log below `looked_to` is known not to hold; it was just caught up with."""
+        catch_up = self._catch_up
         # A fragment without its newline ends here: ours starts on a line of its own.
-        seal = b"\n" if self._sidecar.tail_is_torn and self._tail_stays_torn() else b""
+        ending = b"\n" if catch_up.tail_is_torn and self._tail_stays_torn() else b""
         self.create()
-        begin = self._log.append(seal + b"".join([new.line for new in fresh])) + len(seal)
-        if len(fresh) == 1:
-            rows = [entry_row(begin, fresh[0].line, fresh[0].entry, fresh[0].op_id)]
+        if len(fresh) == 1 and not ending and catch_up.end == looked_to:
+            entry, op_id, line = fresh[0]
+            begin = self._log.append(line)
+            line_checksum = checksum(line)
+            noted = catch_up.note_appended(entry, op_id, begin, len(line), line_checksum)
+            if noted and not self._sync_each:
+                catch_up.flush_entry(entry, len(line), line_checksum)
+                return
         else:
-            rows = entry_rows(begin, [new.line for new in fresh], [new.entry for new in fresh])
-        # What was looked at in between, while a writer finished its line, may hold the same entries.
-        if self._sidecar.end != looked_to or not self._sidecar.wrote(rows):
-            self._sidecar.look()
+            begin = self._log.append(ending + b"".join([new.line for new in fresh])) + len(ending)
+            lines = Lines(begin)
+            plain = [new.line for new in fresh]
+            lines.add_entries([new.entry for new in fresh], list(map(len, plain)), map(checksum, plain))
+            # What was looked at in between, while a writer finished its line, may hold the same entries.
+            noted = catch_up.end == looked_to and catch_up.note_appended_lines(lines)
+        if not noted:
+            catch_up.catch_up()
             self._write_again_what_was_glued(fresh)
         if self._sync_each:
             self.sync()
-        self._sidecar.settle()
+        catch_up.flush_pending()
 
     def _tail_stays_torn(self) -> bool:
         """Whether the last line's writer is dead. A living one's write(2) can be seen half done, but only
-        while that call lasts: sealing that would leave a blank line in a healthy log.
+        while that call lasts: ending its line then would leave a blank line in a healthy log.
         """
         deadline = time.monotonic() + _TAIL_WAIT_SECONDS
-        while self._sidecar.tail_is_torn and time.monotonic() < deadline:
+        while self._catch_up.tail_is_torn and time.monotonic() < deadline:
             time.sleep(_TAIL_WAIT_SECONDS / 20)
-            self._sidecar.look()
-        return self._sidecar.tail_is_torn
+            self._catch_up.catch_up()
+        return self._catch_up.tail_is_torn
 
-    def _write_again_what_was_glued(self, fresh: Sequence[Encoded]) -> None:
+    def _write_again_what_was_glued(self, fresh: Sequence[EncodedEntry]) -> None:
         """A writer that died between our look and our write leaves a fragment in front of our line."""
         for _ in range(_MAX_WRITES):
-            there = self._sidecar.find_all([new.op_id for new in fresh])
+            there = self._catch_up.find_all({new.op_id for new in fresh})
             glued = [new for new in fresh if new.op_id not in there]
             if not glued:
                 return
             self._log.append(b"\n" + b"".join([new.line for new in glued]))
-            self._sidecar.look()
+            self._catch_up.catch_up()
         raise AppendError(
             errno.EIO, f"{len(glued)} entries were written {_MAX_WRITES} times and are not there", str(self._log.path)
         )
 
-    def _not_there_yet(self, batch: Sequence[Encoded]) -> Sequence[Encoded]:
+    def _not_there_yet(self, batch: Sequence[EncodedEntry]) -> Sequence[EncodedEntry]:
         op_ids = {new.op_id for new in batch}
-        there = self._sidecar.find_all(op_ids)
+        there = self._catch_up.find_all(op_ids)
         if not there and len(op_ids) == len(batch):
             return batch
-        fresh: dict[bytes, Encoded] = {}
+        fresh: dict[bytes, EncodedEntry] = {}
         known = []
         for new in batch:
             if new.op_id in fresh:
@@ -166,21 +206,25 @@ class Appender:
             else:
                 fresh[new.op_id] = new
         if known:
-            for new, byte_offset, line in self._sidecar.ask(lambda index: self._spelled_differently(index, known)):
+            for new, byte_offset, line in self._catch_up.with_index(
+                lambda index: self._spelled_differently(index, known)
+            ):
                 _refuse_conflict(new, line, f"at byte {byte_offset} of {self._log.path}")
         return list(fresh.values())
 
-    def _spelled_differently(self, index: Index, known: Sequence[Encoded]) -> list[tuple[Encoded, int, bytes]]:
-        """Those whose line in the log is another than their own; where the checksums agree none is read."""
+    def _spelled_differently(
+        self, index: Index, known: Sequence[EncodedEntry]
+    ) -> list[tuple[EncodedEntry, int, bytes]]:
+        """Those whose line in the log is another than their own; if the checksums agree none is read."""
         found = []
         for new in known:
-            place = find(index, new.op_id)
+            place = index.location_of(new.op_id)
             if place is not None and (place.length, place.checksum) != (len(new.line), checksum(new.line)):
                 found.append((new, place.byte_offset, read_lines(self._log, [place])[0]))
         return found
 
 
-def _refuse_conflict(new: Encoded, there: bytes, where: str) -> None:
+def _refuse_conflict(new: EncodedEntry, there: bytes, where: str) -> None:
     if not same_content(new.line, there):
         raise OpIdConflictError(
             f"op_id: {new.entry['op_id']} is there already, {where}, with other content: an operation never "

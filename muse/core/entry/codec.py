@@ -75,10 +75,10 @@ def same_content(line: bytes, other: bytes) -> bool:
 
 
 def _canonical(line: bytes) -> bytes:
-    return orjson.dumps(orjson.loads(tidy(line)), option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(orjson.loads(strip_padding(line)), option=orjson.OPT_SORT_KEYS)
 
 
-def tidy(line: bytes) -> bytes:
+def strip_padding(line: bytes) -> bytes:
     """The line's object alone, ended by one newline: without byte order mark and surrounding spaces."""
     return line.removeprefix(_BOM).strip(JSON_SPACES) + b"\n"
 
@@ -107,7 +107,7 @@ def decode_plain_lines(lines: Sequence[bytes]) -> list[OpEntry] | None:
     """
     if any(line.count(b"[") + line.count(b"{") > MAX_NESTING for line in lines if len(line) > _DEEP_LINE_BYTES):
         return None
-    # Nobody can know what stands between two lines, so no line can be made that reaches into the next one.
+    # The separator is random, so a crafted line can't swallow its neighbour.
     body = b"[" + _BETWEEN.join(lines) + b"]"
     try:
         values = orjson.loads(body)

@@ -18,7 +18,7 @@ from muse.core.errors import InvalidArgumentError, InvalidEntryError, LimitExcee
 from muse.core.options import MAX_LAMPORT_TS, MAX_NESTING
 
 
-def checker_of(
+def dict_validator(
     required: Mapping[str, CoreSchema], optional: Mapping[str, CoreSchema] | None = None
 ) -> Callable[[Any], object]:
     """A check for dicts with these fields; further keys are fine. It raises `pydantic_core.ValidationError`."""
@@ -36,7 +36,7 @@ _text = core_schema.str_schema()
 
 # The rules in the terms of pydantic's core: TypeAdapter would say the same from annotations, but takes longer to load
 # than all the rest of the engine.
-_validate = checker_of(
+_validate = dict_validator(
     {
         "op_id": _op_id,
         "actor_id": _name,

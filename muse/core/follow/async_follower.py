@@ -12,10 +12,10 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from muse.core.checkpoint.record import Cut
+from muse.core.checkpoint.cut import Cut
 from muse.core.entry.model import OpEntry
 from muse.core.errors import ClosedLogError
-from muse.core.follow.feed import Feed, Patience
+from muse.core.follow.feed import Backoff, Feed
 
 if TYPE_CHECKING:
     import asyncio
@@ -41,16 +41,16 @@ class AsyncFollower:
     async def __anext__(self) -> OpEntry:
         import asyncio
 
-        patience = Patience(self._timeout)
+        backoff = Backoff(self._timeout)
         while not self._stopped and not self._feed.log_is_closed:
-            over = patience.is_over()
+            over = backoff.is_over()
             entry = await self._next_of_arrived()
             if entry is not None:
                 return entry
             if not self._feed.is_behind:
                 if over:
                     break
-                await asyncio.sleep(patience.next_pause())
+                await asyncio.sleep(backoff.next_pause())
         self._stopped = True
         raise StopAsyncIteration
 

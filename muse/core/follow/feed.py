@@ -13,11 +13,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from muse.core.checkpoint.record import Cut
+from muse.core.checkpoint.cut import Cut
+from muse.core.entry.filter import Filter
 from muse.core.entry.model import OpEntry
 from muse.core.errors import InvalidArgumentError
 from muse.core.follow.position import FileState, Positions
-from muse.core.old_index.index_question import Filter
 from muse.core.paging import Pager, PageSize
 from muse.core.storage.reader import read_entries_with_ends
 
@@ -30,7 +30,7 @@ LONGEST_PAUSE_SECONDS = 0.05
 _GROWTH = 1.1  # A pause is then about a tenth of the time since the last entry.
 
 
-class Patience:
+class Backoff:
     """How long to wait for one entry: in pauses that grow, until a timeout is over."""
 
     def __init__(self, timeout: float | None) -> None:

@@ -6,10 +6,10 @@ import time
 from types import TracebackType
 from typing import Self
 
-from muse.core.checkpoint.record import Cut
+from muse.core.checkpoint.cut import Cut
 from muse.core.entry.model import OpEntry
 from muse.core.errors import ClosedLogError
-from muse.core.follow.feed import Feed, Patience
+from muse.core.follow.feed import Backoff, Feed
 
 
 class Follower:
@@ -30,17 +30,17 @@ class Follower:
         return self
 
     def __next__(self) -> OpEntry:
-        patience = Patience(self._timeout)
+        backoff = Backoff(self._timeout)
         while not self._stopped and not self._feed.log_is_closed:
             # Asked first: what had arrived when the time was over is still given.
-            over = patience.is_over()
+            over = backoff.is_over()
             entry = self._next_of_arrived()
             if entry is not None:
                 return entry
             if not self._feed.is_behind:
                 if over:
                     break
-                time.sleep(patience.next_pause())
+                time.sleep(backoff.next_pause())
         self._stopped = True
         raise StopIteration
 

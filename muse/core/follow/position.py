@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 
-from muse.core.checkpoint.record import Cut, check_cut, cut_at
+from muse.core.checkpoint.cut import Cut, check_cut, cut_at
 from muse.core.entry.model import parse_op_id
 from muse.core.errors import InvalidArgumentError
 from muse.core.handle_lock import HandleLock
-from muse.core.old_index.index_query import find
-from muse.core.old_index.sidecar import Sidecar
+from muse.core.index.catch_up import CatchUp
 from muse.core.storage.log_file import LogFile, end_of_last_line
 
 FileState = tuple[int, ...]
@@ -19,9 +18,9 @@ FileState = tuple[int, ...]
 class Positions:
     """The positions of one handle's log. Takes the handle's lock itself; any thread may ask."""
 
-    def __init__(self, lock: HandleLock, sidecar: Sidecar, log: LogFile, session_id: str) -> None:
+    def __init__(self, lock: HandleLock, catch_up: CatchUp, log: LogFile, session_id: str) -> None:
         self._lock = lock
-        self._sidecar = sidecar
+        self._catch_up = catch_up
         self._log = log
         self._session_id = session_id
 
@@ -41,8 +40,8 @@ class Positions:
     def after_lines_below(self, size: int) -> int:
         """After the last line that ends in the first `size` bytes of the log."""
         with self._lock:
-            self._sidecar.look()
-            return end_of_last_line(self._log, min(size, self._sidecar.size))
+            self._catch_up.catch_up()
+            return end_of_last_line(self._log, min(size, self._catch_up.size))
 
     def after(self, since: Cut | str) -> int:
         """After a cut, or after the entry with an op_id.
@@ -52,11 +51,13 @@ class Positions:
             InvalidArgumentError: the log has no such entry.
         """
         with self._lock:
-            self._sidecar.look()
+            self._catch_up.catch_up()
             if isinstance(since, Cut):
-                return check_cut("since", since, self._sidecar, self._log, self._session_id).byte_offset
+                return check_cut("since", since, self._catch_up, self._log, self._session_id).byte_offset
             key = parse_op_id(since)
-            place = self._sidecar.ask(lambda index: find(index, key)) if key and self._sidecar.size else None
+            place = (
+                self._catch_up.with_index(lambda index: index.location_of(key)) if key and self._catch_up.size else None
+            )
             if place is None:
                 raise InvalidArgumentError(f"since: {self._log.path} has no entry with the op_id {since[:60]!r}")
             return place.end
@@ -64,5 +65,5 @@ class Positions:
     def cut(self, byte_offset: int) -> Cut:
         """The cut at a position."""
         with self._lock:
-            self._sidecar.look()
-            return cut_at(self._sidecar, self._session_id, byte_offset)
+            self._catch_up.catch_up()
+            return cut_at(self._catch_up, self._session_id, byte_offset)

@@ -15,14 +15,13 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from muse.core.entry.model import OpEntry, op_id_bytes, parse_op_id
 from muse.core.errors import UnknownOpError
+from muse.core.history.graph import Graph, children_of, locations_at
 from muse.core.history.order import causal_order
-from muse.core.old_index.index import Index
-from muse.core.old_index.index_graph import Graph, children_of, places_at
-from muse.core.old_index.index_query import find
+from muse.core.index.store import Index
 from muse.core.paging import WHOLE_PAGE
+from muse.core.storage.lines import Location
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_entries
-from muse.core.storage.record import Place
 
 Answer = TypeVar("Answer")
 
@@ -80,8 +79,8 @@ class CausalHistory:
             UnknownOpError: the log does not hold `op_id`.
         """
 
-        def missing(index: Index, place: Place) -> list[str]:
-            return [named for named in self._named(place) if find(index, op_id_bytes(named)) is None]
+        def missing(index: Index, place: Location) -> list[str]:
+            return [named for named in self._named(place) if index.location_of(op_id_bytes(named)) is None]
 
         return self._about(op_id, missing)
 
@@ -92,9 +91,9 @@ class CausalHistory:
             UnknownOpError: the log does not hold `op_id`.
         """
 
-        def children(index: Index, place: Place) -> list[OpEntry]:
+        def children(index: Index, place: Location) -> list[OpEntry]:
             found = children_of(index, place.byte_offset, op_id_bytes(op_id))
-            return self._read(places_at(index, found))
+            return self._read(locations_at(index, found))
 
         return self._about(op_id, children)
 
@@ -121,7 +120,7 @@ class CausalHistory:
             UnknownOpError: the log does not hold `op_id`.
         """
 
-        def beside(index: Index, place: Place) -> array[int]:
+        def beside(index: Index, place: Location) -> array[int]:
             graph = Graph(index)
             at = place.byte_offset
             related = graph.ancestors(at) | graph.descendants(at) | {at}
@@ -133,11 +132,11 @@ class CausalHistory:
         """The operations that nothing depends on, in arrival order: what a new operation would name as its parents
         to come after everything.
         """
-        return self._at(self._ask(_within_snapshot(lambda graph: _offsets(graph.heads())), array("q")))
+        return self._at(self._ask(_of_graph(lambda graph: _offsets(graph.heads())), array("q")))
 
     def roots(self) -> Iterator[OpEntry]:
         """The operations that name no parents, in arrival order."""
-        return self._at(self._ask(_within_snapshot(lambda graph: _offsets(graph.roots())), array("q")))
+        return self._at(self._ask(_of_graph(lambda graph: _offsets(graph.roots())), array("q")))
 
     def causal_order(self) -> Iterator[CausalEntry]:
         """Every operation, parents always before children; ties in total order (lamport_ts, actor_id, op_id).
@@ -146,7 +145,7 @@ class CausalHistory:
         False. So are, at the very end and in total order, operations that depend on themselves through others.
         The same on every replica that holds the same operations.
         """
-        return self._marked(self._ask(_within_snapshot(_in_causal_order), _Order(array("q"), 0, {})))
+        return self._marked(self._ask(_of_graph(_in_causal_order), _Order(array("q"), 0, {})))
 
     def _marked(self, order: _Order) -> Iterator[CausalEntry]:
         entries = self._at(order.offsets)
@@ -156,24 +155,23 @@ class CausalHistory:
 
     # -- asking, reading --------------------------------------------------------------------------------
 
-    def _about(self, op_id: str, question: Callable[[Index, Place], Answer]) -> Answer:
+    def _about(self, op_id: str, question: Callable[[Index, Location], Answer]) -> Answer:
         key = parse_op_id(op_id)
 
         def ask(index: Index) -> Answer | None:
-            with index.snapshot():
-                place = None if key is None else find(index, key)
-                return None if place is None else question(index, place)
+            place = None if key is None else index.location_of(key)
+            return None if place is None else question(index, place)
 
         answer = self._ask(ask, None)
         if answer is None:
             raise UnknownOpError(f"{self._log.path}: holds no operation with the op_id {op_id!r}")
         return answer
 
-    def _parents(self, index: Index, place: Place) -> list[OpEntry]:
-        found = [find(index, op_id_bytes(named)) for named in self._named(place)]
+    def _parents(self, index: Index, place: Location) -> list[OpEntry]:
+        found = [index.location_of(op_id_bytes(named)) for named in self._named(place)]
         return self._read([parent for parent in found if parent is not None])
 
-    def _named(self, place: Place) -> list[str]:
+    def _named(self, place: Location) -> list[str]:
         (entry,) = read_entries(self._log, [place])
         return list(dict.fromkeys(entry["parent_op_ids"]))
 
@@ -189,9 +187,9 @@ class CausalHistory:
 
     def _page(self, index: Index, offsets: Sequence[int]) -> list[OpEntry]:
         """The first entries at these offsets: one at least, and no more than make a page."""
-        place_at = {place.byte_offset: place for place in places_at(index, offsets)}
+        place_at = {place.byte_offset: place for place in locations_at(index, offsets)}
         size = 0
-        page: list[Place] = []
+        page: list[Location] = []
         for at in offsets:
             size += place_at[at].length
             if page and size > WHOLE_PAGE.size_bytes:
@@ -199,19 +197,15 @@ class CausalHistory:
             page.append(place_at[at])
         return self._read(page)
 
-    def _read(self, places: Sequence[Place]) -> list[OpEntry]:
+    def _read(self, places: Sequence[Location]) -> list[OpEntry]:
         """The entries at these places, in their order; the log is read from front to back."""
         in_file = sorted(places)
         entry_at = dict(zip((place.byte_offset for place in in_file), read_entries(self._log, in_file), strict=True))
         return [entry_at[place.byte_offset] for place in places]
 
 
-def _within_snapshot(question: Callable[[Graph], Answer]) -> Callable[[Index], Answer]:
-    def ask(index: Index) -> Answer:
-        with index.snapshot():
-            return question(Graph(index))
-
-    return ask
+def _of_graph(question: Callable[[Graph], Answer]) -> Callable[[Index], Answer]:
+    return lambda index: question(Graph(index))
 
 
 def _offsets(found: Iterable[int]) -> array[int]:

@@ -26,7 +26,7 @@ from pydantic_core import ValidationError, core_schema
 
 from muse.core.checkpoint.record import read_record, renamed_record
 from muse.core.entry.codec import JSON_SPACES, parse_object
-from muse.core.entry.validation import checker_of
+from muse.core.entry.validation import dict_validator
 from muse.core.errors import (
     ArchiveError,
     DamagedCheckpointError,
@@ -40,7 +40,7 @@ from muse.core.storage.log_file import CHUNK_BYTES, LogFile
 from muse.core.storage.session_dir import CHECKPOINT_NAME, LOG_NAME, list_sessions, session_folder
 
 if TYPE_CHECKING:
-    from muse.core.checkpoint.record import Cut
+    from muse.core.checkpoint.cut import Cut
     from muse.core.op_log import OpLog
 
 Progress = Callable[[int, int], None]
@@ -91,7 +91,7 @@ _member = core_schema.typed_dict_schema(
     },
     extra_behavior="forbid",
 )
-_validate = checker_of(
+_validate = dict_validator(
     {
         "format": core_schema.literal_schema([_FORMAT]),
         "session_id": core_schema.str_schema(),

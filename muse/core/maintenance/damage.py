@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from muse.core.checkpoint.record import Cut
+from muse.core.checkpoint.cut import Cut
 from muse.core.storage.log_file import CHUNK_BYTES, LogFile
-from muse.core.storage.scanner import scan_rows
+from muse.core.storage.scanner import scan
 
 TORN_AFTER_S = 2.0
 """How long a last line may be without its newline before it is no longer taken for one being written."""
@@ -37,11 +37,11 @@ class Damage:
         self._cut = cut
         if not suspect:
             return []
-        problems = ((row, row.problem) for row in scan_rows(self._file, start, stop))
         return [
-            f"damaged line at byte {row.byte_offset:,}, {row.length:,} bytes: {problem[1]}"
-            for row, problem in problems
-            if problem is not None and problem[0] == "damaged"
+            f"damaged line at byte {at:,}, {lines.length(lines.number_at(at)):,} bytes: {reason}"
+            for lines in scan(self._file, start, stop)
+            for at, (kind, reason) in lines.problems.items()
+            if kind == "damaged"
         ]
 
     def torn_tail(self, now_s: float) -> str | None:

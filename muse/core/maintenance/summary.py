@@ -8,15 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from muse.core.checkpoint.record import Cut, OpLogCheckpoint, current_checkpoint, fit, read_record
-from muse.core.clock import LamportClock
+from muse.core.checkpoint.cut import Cut, current_checkpoint
+from muse.core.checkpoint.record import OpLogCheckpoint
+from muse.core.entry.filter import Filter
 from muse.core.errors import CheckpointError
+from muse.core.index.catch_up import CatchUp
+from muse.core.index.query import count, totals
+from muse.core.index.store import Index
 from muse.core.maintenance.pace import ops_per_minute
-from muse.core.old_index.index import INDEX_FAULTS, Index
-from muse.core.old_index.index_file import at_rest
-from muse.core.old_index.index_query import count, highest_lamport_ts, totals
-from muse.core.old_index.index_question import Filter
-from muse.core.old_index.sidecar import Sidecar, StaleIndexError, fits
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.session_dir import CHECKPOINT_NAME, LOG_NAME, list_sessions, session_folder
 
@@ -70,47 +69,25 @@ def describe_sessions(repo_root: Path | str) -> list[SessionSummary]:
 def _describe(repo_root: Path, session_id: str) -> SessionSummary:
     folder = session_folder(repo_root, session_id)
     log = LogFile(folder / LOG_NAME, durable_names=False)
-    try:
-        return _at_rest(folder, log, session_id) or _caught_up(folder, log, session_id)
-    finally:
-        log.close()
-
-
-def _at_rest(folder: Path, log: LogFile, session_id: str) -> SessionSummary | None:
-    """The summary of a session that nobody is at work on; None where it takes more than a look at its index."""
-    try:
-        checkpoint = read_record(folder / CHECKPOINT_NAME, session_id)
-        # After the checkpoint was read, so that it can't cover more than is counted here.
-        size = log.size()
-        with at_rest(folder) as index:
-            if size == 0 or index is None or index.covered() != size or not fits(index, log):
-                return None
-            path = folder / CHECKPOINT_NAME
-            covered = fit(index, log=log, end=size, path=path, session_id=session_id, record=checkpoint)
-            return _summary(index, log, session_id, size, checkpoint, covered, None)
-    except (*INDEX_FAULTS, StaleIndexError, CheckpointError, OSError):
-        return None
-
-
-def _caught_up(folder: Path, log: LogFile, session_id: str) -> SessionSummary:
-    """The summary of any session, its index fed or rebuilt first."""
-    sidecar = Sidecar(folder, log, LamportClock())
+    catch_up = CatchUp(folder, log, lambda _lamport_ts: None)
     try:
         checkpoint, covered, problem = None, None, None
         try:
-            checkpoint, covered = current_checkpoint(sidecar, log, folder / CHECKPOINT_NAME, session_id)
+            checkpoint, covered = current_checkpoint(catch_up, log, folder / CHECKPOINT_NAME, session_id)
         except CheckpointError as error:
             problem = str(error)
         # After the checkpoint was read, so that it can't cover more than is counted here.
-        sidecar.look()
-        size = sidecar.size
-        if size == 0:
+        catch_up.catch_up()
+        if catch_up.size == 0:
             pending = None if problem else 0
             modified_at = _modified_at(log)
             return SessionSummary(session_id, 0, pending, 0, {}, {}, 0, checkpoint, problem, None, modified_at)
-        return sidecar.ask(lambda index: _summary(index, log, session_id, size, checkpoint, covered, problem))
+        return catch_up.with_index(
+            lambda index: _summary(index, log, session_id, catch_up.size, checkpoint, covered, problem)
+        )
     finally:
-        sidecar.close()
+        catch_up.close()
+        log.close()
 
 
 def _summary(
@@ -122,24 +99,20 @@ def _summary(
     covered: Cut | None,
     problem: str | None,
 ) -> SessionSummary:
-    with index.snapshot():
-        actors = totals(index, "actor")
-        ops = sum(actors.values())
+    return SessionSummary(
+        session_id,
+        index.entries,
         # Counted, not subtracted: of what the checkpoint covers a line may have been damaged since.
-        pending = None if covered is None else count(index, Filter(start=covered.byte_offset))
-        return SessionSummary(
-            session_id,
-            ops,
-            pending,
-            highest_lamport_ts(index),
-            actors,
-            totals(index, "domain"),
-            size,
-            checkpoint,
-            problem,
-            ops_per_minute(index, log),
-            _modified_at(log),
-        )
+        None if covered is None else count(index, Filter(start=covered.byte_offset)),
+        index.highest_lamport_ts,
+        totals(index, "actor"),
+        totals(index, "domain"),
+        size,
+        checkpoint,
+        problem,
+        ops_per_minute(index, log),
+        _modified_at(log),
+    )
 
 
 def _modified_at(log: LogFile) -> str | None:

@@ -7,40 +7,35 @@ row by row. Nothing in the session is changed, and memory stays constant whateve
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
-from muse.core.checkpoint.record import (
-    EMPTY_DIGEST,
-    OpLogCheckpoint,
-    chain_digest,
-    fit,
-    fit_without_log,
-    read_record,
-    refuse_missing_or_older,
-)
+from muse.core.checkpoint.cut import fit, fit_without_log, refuse_missing_or_older
+from muse.core.checkpoint.record import EMPTY_DIGEST, OpLogCheckpoint, chain_digest, read_record
 from muse.core.entry.codec import decode_line, same_content
-from muse.core.entry.model import op_id_bytes
+from muse.core.entry.filter import Filter
+from muse.core.entry.model import OpEntry, op_id_bytes
 from muse.core.errors import CheckpointError
+from muse.core.index.blocks.links import unpack_links, unpack_unresolved
+from muse.core.index.blocks.op_id_runs import keys_of
+from muse.core.index.blocks.segment import DamagedIndexError, locations
+from muse.core.index.evidence import changed_lines
+from muse.core.index.file import INDEX_FAULTS, new_temporary, open_database
+from muse.core.index.query import Unit, matching
+from muse.core.index.rebuild import fill
+from muse.core.index.store import Index
 from muse.core.maintenance.findings import REMEDIES, Finding, Severity, VerifyReport
-from muse.core.old_index.index import ALL_LINES, INDEX_FAULTS, Index
-from muse.core.old_index.index_check import check_links, check_op_refs, check_row
-from muse.core.old_index.index_file import open_index, open_temporary
-from muse.core.old_index.index_graph import check_packed_links
-from muse.core.old_index.index_query import find, next_page
-from muse.core.old_index.index_question import Filter
 from muse.core.options import MAX_LINE_BYTES
+from muse.core.storage.lines import ROLES, Lines, Location
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_entries, read_lines
-from muse.core.storage.record import DamagedIndexError, Row
-from muse.core.storage.scanner import scan_rows
 from muse.core.storage.session_dir import CHECKPOINT_NAME, INDEX_NAME
 
-_PAGE_ROWS = 2048
+_PAGE_BYTES = 8 << 20
 _TAIL_WAIT_SECONDS = 0.2
 
 
@@ -85,7 +80,10 @@ class _Check:
         if size == 0:
             self._hold(lambda: fit_without_log(self._record_path, self.session_id, checkpoint))
         else:
-            with closing(open_temporary(self._scanned(size))) as fresh:
+            database = new_temporary()
+            with closing(database.connection):
+                fresh = fill(database, self.log, size, self.progress, 1)
+                self.end = fresh.end
                 self._against(fresh, checkpoint)
         torn = 0 if size == self.end else self._torn_bytes(size)
         if torn:
@@ -95,7 +93,7 @@ class _Check:
             log_path=str(self.log.path),
             size_bytes=size,
             lines=self.lines.total(),
-            entries=self.lines["entry"] - self.counts["duplicate"] - self.counts["conflicting-duplicate"],
+            entries=self.lines["entry"],
             blank_lines=self.lines["blank"],
             findings=tuple(self.findings),
             counts=dict(self.counts),
@@ -120,22 +118,10 @@ class _Check:
         if len(self.findings) < self.max_findings:
             self.findings.append(Finding(kind, severity, at, length, reason, REMEDIES[kind]))
 
-    def _scanned(self, size: int) -> Iterator[Row]:
-        for number, row in enumerate(scan_rows(self.log, 0, size)):
-            if number % _PAGE_ROWS == 0:
-                self.progress(row.byte_offset, size)
-            kind, reason = row.problem or ("entry", "")
-            self.lines[kind] += 1
-            if kind == "damaged":
-                self._found("damaged-line", "damage", row.byte_offset, row.length, reason)
-            self.end = row.end
-            yield row
-        self.progress(size, size)
-
     # -- against a fresh index ----------------------------------------------------------------------
 
     def _against(self, fresh: Index, checkpoint: OpLogCheckpoint | None) -> None:
-        self._check_duplicates(fresh)
+        self._check_lines(fresh)
         self._check_causality(fresh)
         self._check_index(fresh, checkpoint)
         if checkpoint is None:
@@ -156,159 +142,95 @@ class _Check:
                 reason = f"the bytes covered by the checkpoint of {checkpoint['snapshot_id']!r} are not what they were"
                 self._found("checkpoint-digest", "damage", 0, checkpoint["byte_offset"], reason)
 
-    def _check_duplicates(self, fresh: Index) -> None:
-        position = -1
-        while rows := fresh.connection.execute(
-            "SELECT byte_offset, length, reason FROM non_entry JOIN line USING (byte_offset) "
-            "WHERE kind = 'duplicate' AND byte_offset > ? ORDER BY byte_offset LIMIT ?",
-            (position, _PAGE_ROWS),
-        ).fetchall():
-            for byte_offset, length, reason in rows:
-                position = byte_offset
-                line = self.log.read(byte_offset, byte_offset + length)
-                entry = decode_line(line)
-                first = find(fresh, op_id_bytes(entry["op_id"])) if entry else None
-                if first is not None and same_content(line, read_lines(self.log, [first])[0]):
-                    self._found("duplicate", "note", byte_offset, length, reason)
-                else:
-                    self._found(
-                        "conflicting-duplicate",
-                        "damage",
-                        byte_offset,
-                        length,
-                        f"{reason}, with other content",
-                    )
+    def _check_lines(self, fresh: Index) -> None:
+        for unit in _units(fresh):
+            self.lines["entry"] += len(unit) - len(unit.problems)
+            for at, (kind, reason) in unit.problems.items():
+                self.lines[kind] += 1
+                length = unit.length(unit.number_at(at))
+                if kind == "damaged":
+                    self._found("damaged-line", "damage", at, length, reason)
+                elif kind == "duplicate":
+                    self._check_duplicate(fresh, at, length, reason)
+
+    def _check_duplicate(self, fresh: Index, at: int, length: int, reason: str) -> None:
+        line = self.log.read(at, at + length)
+        entry = decode_line(line)
+        first = fresh.location_of(op_id_bytes(entry["op_id"])) if entry else None
+        if first is not None and same_content(line, read_lines(self.log, [first])[0]):
+            self._found("duplicate", "note", at, length, reason)
+        else:
+            self._found("conflicting-duplicate", "damage", at, length, f"{reason}, with other content")
 
     def _check_causality(self, fresh: Index) -> None:
-        wanted: Filter | None = Filter(stop=self.end)
-        while wanted is not None:
-            page = next_page(fresh, wanted, _PAGE_ROWS, 8 << 20)
-            for row, entry in zip(page.places, read_entries(self.log, page.places), strict=True):
-                for parent_op_id in entry["parent_op_ids"]:
-                    parent = find(fresh, op_id_bytes(parent_op_id))
-                    if parent is None:
-                        self._found(
-                            "missing-parent",
-                            "note",
-                            row.byte_offset,
-                            row.length,
-                            f"{parent_op_id}, a parent of {entry['op_id']}, is not in the log",
-                        )
-                    elif (parent.lamport_ts or 0) >= entry["lamport_ts"]:
-                        self._found(
-                            "timestamp-not-above-parent",
-                            "note",
-                            row.byte_offset,
-                            row.length,
-                            f"the timestamp {entry['lamport_ts']} of {entry['op_id']} is not above "
-                            f"{parent.lamport_ts}, that of its parent "
-                            f"{parent_op_id}",
-                        )
-            wanted = None if page.resume_at is None else Filter(start=page.resume_at, stop=self.end)
+        # Of each unit by its lines, so that each entry's place is known.
+        for unit in _units(fresh):
+            for places in _paged(locations(unit, matching(unit, Filter()))):
+                for place, entry in zip(places, read_entries(self.log, places), strict=True):
+                    for parent_op_id in entry["parent_op_ids"]:
+                        self._check_parent(fresh, place, entry, parent_op_id)
+
+    def _check_parent(self, fresh: Index, place: Location, entry: OpEntry, parent_op_id: str) -> None:
+        parent = fresh.location_of(op_id_bytes(parent_op_id))
+        if parent is None:
+            reason = f"{parent_op_id}, a parent of {entry['op_id']}, is not in the log"
+            self._found("missing-parent", "note", place.byte_offset, place.length, reason)
+        elif parent.lamport_ts >= entry["lamport_ts"]:
+            reason = (
+                f"the timestamp {entry['lamport_ts']} of {entry['op_id']} is not above {parent.lamport_ts}, that of its "
+                f"parent {parent_op_id}"
+            )
+            self._found("timestamp-not-above-parent", "note", place.byte_offset, place.length, reason)
 
     # -- the session's own index ----------------------------------------------------------------------
 
     def _check_index(self, fresh: Index, checkpoint: OpLogCheckpoint | None) -> None:
-        """Hold the session's index, where there is one, against the fresh one, row by row."""
+        """Hold the session's index, if there is one, against the fresh one, line by line."""
         folder = self.log.path.parent
         try:
-            own = open_index(folder)
+            database = open_database(folder)
         except (*INDEX_FAULTS, OSError) as error:
             self._found("index-differs", "index", None, None, f"it can't be opened: {error}")
             return
-        if own is None:
+        if database is None:
             if (folder / INDEX_NAME).exists():
                 self._found("index-differs", "index", None, None, "it is not a usable index of this version")
             return
-        with closing(own):
+        with closing(database):
             try:
-                check_op_refs(own)
-                check_links(own)
-                check_packed_links(own)
-                fresh.connection.execute("ATTACH ? AS own", (str(own.path),))
-                try:
-                    # Others may index and fold while this goes on.
-                    with fresh.snapshot():
-                        self._compare(own, fresh.connection)
-                finally:
-                    fresh.connection.execute("DETACH own")
+                for (problem,) in database.connection.execute("PRAGMA integrity_check(10)").fetchall():
+                    if problem != "ok":
+                        self._found("index-differs", "index", None, None, f"SQLite finds it damaged: {problem}")
+                own = Index(database)
+                _check_keys_and_links(own)
+                self._compare(own, fresh)
                 self._check_seen(own, checkpoint)
             except INDEX_FAULTS as error:
                 self._found("index-differs", "index", None, None, f"it is damaged: {error}")
 
-    def _compare(self, own: Index, both: sqlite3.Connection) -> None:
-        """Compare the schemas `own` and `main` (the fresh one) of the connection `both`."""
-        for (problem,) in both.execute("PRAGMA own.integrity_check(10)"):
-            if problem != "ok":
-                self._found("index-differs", "index", None, None, f"SQLite finds it damaged: {problem}")
-        # Through this connection: the other one may have seen more by now.
-        covered = both.execute(
-            f"SELECT coalesce(max(byte_offset + length), 0) FROM {ALL_LINES.format(schema='own')}"
-        ).fetchone()[0]
+    def _compare(self, own: Index, fresh: Index) -> None:
         size = self.log.size()
-        if covered > size:
-            reason = f"it covers {covered} bytes, the log has {size}"
+        if own.end > size:
+            reason = f"it covers {own.end} bytes, the log has {size}"
             self._found("index-differs", "index", size, None, reason)
-        # Names are numbered in each index by itself, so they are compared as text.
-        columns = "byte_offset, length, checksum, lamport_ts, op_high, op_low" + "".join(
-            f", (SELECT text FROM {{schema}}.name WHERE id = {role})"
-            for role in ("actor", "domain", "intent", "reservation")
-        )
-        rows = f"SELECT {columns} FROM {ALL_LINES} WHERE byte_offset < :covered"
-        mine, theirs = (rows.format(schema=schema) for schema in ("own", "main"))
-        differing = both.execute(
-            f"SELECT byte_offset FROM ({mine} EXCEPT {theirs}) UNION "
-            f"SELECT byte_offset FROM ({theirs} EXCEPT {mine}) ORDER BY byte_offset",
-            {"covered": min(covered, self.end)},
-        )
-        for (byte_offset,) in differing:
-            self._differs(own, both, byte_offset)
-        for byte_offset, length in both.execute(
-            "SELECT byte_offset, length FROM own.altered JOIN main.line USING (byte_offset) ORDER BY byte_offset"
-        ):
-            self._found(
-                "line-changed",
-                "damage",
-                byte_offset,
-                length,
-                "the line is not what it was when it was indexed first",
-            )
+        covered = min(own.end, self.end)
+        mine, theirs = _rows(own, covered), _rows(fresh, covered)
+        changed = changed_lines(own.connection)
+        for at, was, now in _side_by_side(mine, theirs):
+            if was != now:
+                self._differs(at, was, now)
+            elif at in changed and now is not None:
+                reason = "the line is not what it was when it was indexed first"
+                self._found("line-changed", "damage", at, now[0], reason)
 
-    def _differs(self, own: Index, both: sqlite3.Connection, byte_offset: int) -> None:
-        def row(schema: str) -> tuple[int, int] | None:
-            found = both.execute(
-                f"SELECT length, checksum FROM {ALL_LINES.format(schema=schema)} WHERE byte_offset = ?", (byte_offset,)
-            ).fetchone()
-            return (found[0], found[1]) if found else None
-
-        was, now = row("own"), row("main")
+    def _differs(self, at: int, was: _Row | None, now: _Row | None) -> None:
         if was is None or now is None or was[0] != now[0]:
             length = now[0] if now else None
-            self._found("index-differs", "index", byte_offset, length, "the index has other lines here than the log")
-        elif was[1] != now[1] and self._is_sound(own, byte_offset):
-            self._found(
-                "line-changed",
-                "damage",
-                byte_offset,
-                now[0],
-                "the line is not what it was when it was indexed",
-            )
+            self._found("index-differs", "index", at, length, "the index has other lines here than the log")
+        elif was[1] != now[1]:
+            self._found("line-changed", "damage", at, now[0], "the line is not what it was when it was indexed")
         else:
-            self._found(
-                "index-differs",
-                "index",
-                byte_offset,
-                now[0],
-                "the index describes another entry than the log has here",
-            )
-
-    def _is_sound(self, own: Index, byte_offset: int) -> bool:
-        """Whether it must be the line that has changed, and not the index's row of it."""
-        try:
-            check_row(own, byte_offset)
-        except DamagedIndexError:
-            return False
-        return True
+            self._found("index-differs", "index", at, now[0], "the index describes another entry than the log has here")
 
     # -- the checkpoint -----------------------------------------------------------------------------
 
@@ -339,3 +261,73 @@ class _Check:
             # Another process may have made one since the record was read.
             if not self.counts["checkpoint-damaged"] and self._read_record() == checkpoint:
                 self._found("checkpoint-damaged", "damage", None, None, str(error))
+
+
+_Row = tuple[Any, ...]
+"""What an index knows of a line: length, checksum, and what is in it."""
+
+
+def _units(index: Index) -> Iterator[Unit]:
+    yield from map(index.segment, index.segment_numbers())
+    yield index.tail
+
+
+def _rows(index: Index, stop: int) -> Iterator[tuple[int, _Row]]:
+    """(byte offset, row) of each line before byte `stop`."""
+    for unit in _units(index):
+        lines = unit if isinstance(unit, Lines) else unit.lines()
+        lengths = map(lines.length, range(len(lines)))
+        names = [getattr(lines, role) for role in ROLES]
+        for at, *row in zip(
+            lines.offsets, lengths, lines.checksums, lines.lamport_ts, lines.op_ids, *names, strict=True
+        ):
+            if at >= stop:
+                return
+            yield at, (*row, at in lines.problems)
+
+
+def _side_by_side(
+    mine: Iterator[tuple[int, _Row]], theirs: Iterator[tuple[int, _Row]]
+) -> Iterator[tuple[int, _Row | None, _Row | None]]:
+    """The rows of two indexes by byte offset; None if one of them has no line there."""
+    one, other = next(mine, None), next(theirs, None)
+    while one is not None or other is not None:
+        if other is None or (one is not None and one[0] < other[0]):
+            yield one[0], one[1], None  # type: ignore[index]  # one of them is not None
+            one = next(mine, None)
+        elif one is None or other[0] < one[0]:
+            yield other[0], None, other[1]
+            other = next(theirs, None)
+        else:
+            yield one[0], one[1], other[1]
+            one, other = next(mine, None), next(theirs, None)
+
+
+def _check_keys_and_links(index: Index) -> None:
+    """Check that each op_id can be found, and that all links can be unpacked.
+
+    Raises:
+        DamagedIndexError: it is not so.
+    """
+    for run in index.runs:
+        keys: set[int] = set()
+        for number in range(run.first_segment, run.end_segment):
+            segment = index.segment(number)
+            op_ids = b"".join(segment.op_id(line) for line in matching(segment, Filter()))
+            keys.update(keys_of(op_ids, number))
+            unpack_links(segment.first_offset, segment.links)
+            unpack_unresolved(segment.first_offset, segment.links)
+        if keys != set(run.all_keys()):
+            raise DamagedIndexError(f"op_ids of the segments from {run.first_segment} on can't be found")
+
+
+def _paged(places: list[Location]) -> Iterator[list[Location]]:
+    """Places of at most some megabytes, or one."""
+    page: list[Location] = []
+    for place in places:
+        if page and place.end - page[0].byte_offset > _PAGE_BYTES:
+            yield page
+            page = []
+        page.append(place)
+    if page:
+        yield page

@@ -13,7 +13,7 @@ from pathlib import Path
 from muse.core.errors import AppendError, LogReplacedError
 from muse.core.options import MAX_LINE_BYTES
 from muse.core.storage import durable
-from muse.core.storage.session_dir import refuse_way_out
+from muse.core.storage.session_dir import reject_symlink_escape
 
 CHUNK_BYTES = 1 << 20
 """How much a scan reads at a time."""
@@ -117,7 +117,7 @@ class LogFile:
 
     def _open_for_reading(self) -> bool:
         # Asked here and not only when the handle was made: the folder may have been laid since.
-        refuse_way_out(self.path.parent)
+        reject_symlink_escape(self.path.parent)
         try:
             self._adopt(os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
         except FileNotFoundError:
@@ -128,7 +128,7 @@ class LogFile:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             durable.make_folders(self.path.parent, durable=self._durable_names)
-            refuse_way_out(self.path.parent)
+            reject_symlink_escape(self.path.parent)
             self._adopt(os.open(self.path, flags, 0o666))
         except OSError as error:
             raise AppendError(

@@ -68,11 +68,11 @@ def session_folder(repo_root: Path, session_id: str) -> Path:
             `op_log/`.
     """
     folder = op_log_root(repo_root) / encode_session_id(session_id)
-    refuse_way_out(folder)
+    reject_symlink_escape(folder)
     return folder
 
 
-def refuse_way_out(folder: Path) -> None:
+def reject_symlink_escape(folder: Path) -> None:
     """Make sure that a session's folder, where it exists, lies inside its `op_log/`.
 
     Raises:

@@ -1,0 +1,131 @@
+"""Causal links: which entry names which as its parent.
+
+When lines are folded, the op_ids that they name become the byte offsets of the parents' lines, and these are packed
+into the segment of the children: a byte or two a link, since most parents stand shortly before their children. A
+parent that no line has at that time stays an op_id, an unresolved link: it is looked for again at each question, as
+it may have arrived since. docs/format.md, "Links", describes the packing.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+from muse.core.storage.lines import OP_ID_BYTES, Lines, split_op_ids
+
+Link = tuple[int, int]
+"""(byte offset of the child's line, byte offset of the parent's line)."""
+
+UnresolvedLink = tuple[int, bytes]
+"""(byte offset of the child's line, op_id of a parent)."""
+
+FoundEntry = tuple[int, int]
+"""(number of its segment, byte offset of its line)."""
+
+_LENGTH = struct.Struct("<I")
+
+
+@dataclass(frozen=True, slots=True)
+class PackedLinks:
+    """The links of one segment."""
+
+    block: bytes
+    parent_segments: tuple[int, ...]
+    """The numbers of the segments in which the parents lie, ascending."""
+    unresolved: int
+    """How many parents are known by their op_ids alone."""
+
+
+NO_LINKS = PackedLinks(b"", (), 0)
+
+
+def resolve_links(
+    parents: Iterable[UnresolvedLink], here: dict[bytes, int], number: int, find: Callable[[bytes], FoundEntry | None]
+) -> tuple[list[Link], list[UnresolvedLink], set[int]]:
+    """What some entries of segment `number` depend on.
+
+    Args:
+        parents: what they name, in the order of the lines.
+        here: the byte offsets of the segment's own entries, by op_id.
+        number: the segment's.
+        find: looks for an entry in the segments before.
+
+    Returns:
+        The links, those whose parents were not found, and the numbers of the segments in which parents lie.
+    """
+    links: list[Link] = []
+    unresolved: list[UnresolvedLink] = []
+    segments = set()
+    # A parent that is named twice is one parent.
+    for child, op_id in dict.fromkeys(parents):
+        if (parent := here.get(op_id)) is not None:
+            links.append((child, parent))
+            segments.add(number)
+        elif (found := find(op_id)) is not None:
+            links.append((child, found[1]))
+            segments.add(found[0])
+        else:
+            unresolved.append((child, op_id))
+    return links, unresolved, segments
+
+
+def pack_links(lines: Lines, number: int, find: Callable[[bytes], FoundEntry | None]) -> PackedLinks:
+    """The links of the entries in `lines`, which become segment `number`."""
+    if not lines.parents:
+        return NO_LINKS
+    here = dict(zip(lines.op_ids, lines.offsets, strict=True))
+    links, unresolved, segments = resolve_links(links_named_in(lines), here, number, find)
+    return PackedLinks(pack(lines.start, links, unresolved), tuple(sorted(segments)), len(unresolved))
+
+
+def links_named_in(lines: Lines) -> list[UnresolvedLink]:
+    """What each entry names as its parents, in the order of the lines."""
+    return [(child, op_id) for child, packed in lines.parents.items() for op_id in split_op_ids(packed)]
+
+
+def pack(first: int, links: Sequence[Link], unresolved: Sequence[UnresolvedLink]) -> bytes:
+    """The block of links of a segment that begins at byte `first`.
+
+    Of each link how far the child lies behind the child before, then of each how far it lies behind its parent: small
+    numbers, much alike, which zlib makes smaller still.
+    """
+    distances = [child - parent for child, parent in links]
+    numbers = [*_steps(first, links), *distances]
+    resolved = zlib.compress(struct.pack(f"<{len(numbers)}q", *numbers), 1)
+    steps = struct.pack(f"<{len(unresolved)}q", *_steps(first, unresolved))
+    rest = zlib.compress(steps + b"".join(op_id for _, op_id in unresolved), 1) if unresolved else b""
+    return _LENGTH.pack(len(resolved)) + resolved + rest
+
+
+def _steps(first: int, links: Sequence[tuple[int, object]]) -> list[int]:
+    return [after - before for before, after in pairwise([first, *(child for child, _ in links)])]
+
+
+def unpack_links(first: int, block: bytes) -> list[Link]:
+    """The links that were resolved when the segment was made."""
+    if not block:
+        return []
+    (length,) = _LENGTH.unpack_from(block)
+    data = zlib.decompress(block[_LENGTH.size : _LENGTH.size + length])
+    numbers = struct.unpack(f"<{len(data) // 8}q", data)
+    half = len(numbers) // 2
+    children = list(accumulate(numbers[:half], initial=first))[1:]
+    return list(zip(children, map(int.__sub__, children, numbers[half:]), strict=True))
+
+
+def unpack_unresolved(first: int, block: bytes) -> list[UnresolvedLink]:
+    """The links whose parents are known by their op_ids alone."""
+    if not block:
+        return []
+    (length,) = _LENGTH.unpack_from(block)
+    rest = block[_LENGTH.size + length :]
+    if not rest:
+        return []
+    data = zlib.decompress(rest)
+    count = len(data) // (8 + OP_ID_BYTES)
+    steps = struct.unpack(f"<{count}q", data[: 8 * count])
+    children = list(accumulate(steps, initial=first))[1:]
+    return list(zip(children, split_op_ids(data[8 * count :]), strict=True))

@@ -1,0 +1,365 @@
+"""A segment: 512 to 2,048 consecutive lines as one immutable row, with summary columns and three checked blocks.
+
+The summary can be read in any SQLite shell; the blocks are for this module alone (docs/format.md, "Segments"):
+
+    columns     header | offsets | checksums | timestamps | actor | domain | intent | reservation | problems
+                20 B     4 B each  4 B each    4 or 8 B each   0, 1 or 2 B each line and role       JSON
+    op_ids      16 B each line; zeros for a line with a problem
+    links       which entry names which as its parent (muse/core/index/blocks/links.py)
+
+Integers are in the byte order of the machine; the header begins with a number that tells which. Offsets count from the
+segment's start, timestamps from its lowest one if they take 4 bytes. A name is a number: its place among the keys of
+the summary's JSON object for that role, from 1; 0 means none, and a role without names has no column.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import orjson
+
+from muse.core.storage.lines import OP_ID_BYTES, ROLES, Lines, Location, Problem
+
+MAX_SEGMENT_BYTES = 2**32
+"""A segment's last line begins less than this after its first: offsets take four bytes."""
+
+SUMMARY_COLUMNS = (
+    "first_offset, end_offset, lines, entries, entries_before, lowest_lamport_ts, highest_lamport_ts, "
+    "actors, domains, intents, reservations, ends, parent_segments, unresolved_links"
+)
+"""The columns that segments and runs have in common, as they stand in the schema and in a checksum."""
+
+_BYTE_ORDER = 0x01020304
+_HEADER = struct.Struct("=IIIBBBBB3x")
+assert _HEADER.size == 20  # noqa: S101 - as drawn above
+_NO_OP_ID = bytes(OP_ID_BYTES)
+
+
+class DamagedIndexError(Exception):
+    """The index contradicts itself or its log: it must be rebuilt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What is known of some consecutive lines without looking at each."""
+
+    first_offset: int
+    end_offset: int
+    lines: int
+    entries: int
+    entries_before: int
+    """Entries of the log before `first_offset`."""
+    lowest: int | None
+    """Lowest timestamp of an entry; None if there is no entry."""
+    highest: int | None
+    names: tuple[dict[str, int] | None, ...]
+    """For each of `ROLES`, how many entries have which name; None if there are too many names to list."""
+    ends: tuple[tuple[int, int, int, str], ...]
+    """(byte offset, length, checksum, op_id in hexadecimal) of the first two lines and of the last two."""
+    parent_segments: tuple[int, ...] | None
+    """The numbers of the segments in which parents of these entries lie; None if there are too many to list."""
+    unresolved_links: int
+    """How many links lead to a parent that no line had when these lines were folded."""
+
+    def values(self) -> tuple[int | str | None, ...]:
+        """The values of `SUMMARY_COLUMNS`."""
+        return (
+            self.first_offset,
+            self.end_offset,
+            self.lines,
+            self.entries,
+            self.entries_before,
+            self.lowest,
+            self.highest,
+            *(None if names is None else orjson.dumps(names).decode() for names in self.names),
+            orjson.dumps(self.ends).decode(),
+            None if self.parent_segments is None else orjson.dumps(self.parent_segments).decode(),
+            self.unresolved_links,
+        )
+
+    @classmethod
+    def of_values(cls, values: Sequence[Any]) -> Summary:
+        """The summary of a row whose checksum was found right."""
+        first_offset, end_offset, lines, entries, entries_before, lowest, highest = values[:7]
+        return cls(
+            first_offset,
+            end_offset,
+            lines,
+            entries,
+            entries_before,
+            lowest,
+            highest,
+            tuple(None if text is None else orjson.loads(text) for text in values[7:11]),
+            tuple(map(tuple, orjson.loads(values[11]))),
+            None if values[12] is None else tuple(orjson.loads(values[12])),
+            values[13],
+        )
+
+    def may_match(self, names: Iterable[tuple[int, str]], lowest: int, highest: int) -> bool:
+        """Whether an entry with these names, given as (number of the role, name), and such a timestamp may be there."""
+        if self.highest is None or self.lowest is None or self.highest < lowest or self.lowest > highest:
+            return False
+        return all(
+            (listed := self.names[role]) is None or name in listed or (not name and sum(listed.values()) < self.entries)
+            for role, name in names
+        )
+
+
+def row_checksum(values: Sequence[Any]) -> int:
+    """CRC-32 of a row's values as a JSON array, without spaces.
+
+    Raises:
+        DamagedIndexError: a value is of a type that no row is written with.
+    """
+    try:
+        return zlib.crc32(orjson.dumps(values))
+    except TypeError as error:
+        raise DamagedIndexError(f"a row of the index holds {error}") from None
+
+
+def checked(block: object, checksum: object, what: str) -> bytes:
+    """A block, if it is what it was when it was written.
+
+    Raises:
+        DamagedIndexError: it is not.
+    """
+    if type(block) is not bytes or zlib.crc32(block) != checksum:
+        raise DamagedIndexError(f"{what} is altered")
+    return block
+
+
+# -- packing --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PackedLines:
+    """A segment as it is made of lines, but for its links: a worker process can make it without an index."""
+
+    summary: Summary
+    columns: bytes
+    op_ids: bytes
+    problem_numbers: frozenset[int]
+    """The numbers of the lines that are not entries."""
+
+
+def pack_lines(lines: Lines) -> PackedLines:
+    """The blocks of lines that are not many and not long: see `MAX_SEGMENT_BYTES`."""
+    problems = lines.problems
+    timestamps = lines.lamport_ts
+    if problems:
+        timestamps = [ts for ts, op_id in zip(timestamps, lines.op_ids, strict=True) if op_id]
+    lowest, highest = min(timestamps, default=None), max(timestamps, default=None)
+    names = tuple(_counted(getattr(lines, role)) for role in ROLES)
+    role_columns = [_role_column(getattr(lines, role), counts) for role, counts in zip(ROLES, names, strict=True)]
+    base = lowest or 0
+    is_wide = (highest or 0) - base >= 2**32
+    if is_wide:
+        packed_timestamps = array("Q", lines.lamport_ts).tobytes()
+    else:
+        # A line with a problem has the timestamp 0, which may lie below the lowest.
+        packed_timestamps = array("I", [max(ts - base, 0) for ts in lines.lamport_ts]).tobytes()
+    listed = [(lines.number_at(at), *problem) for at, problem in sorted(problems.items())]
+    packed_problems = orjson.dumps(listed) if listed else b""
+    start = lines.start
+    columns = b"".join(
+        (
+            _HEADER.pack(
+                _BYTE_ORDER,
+                len(lines),
+                len(packed_problems),
+                8 if is_wide else 4,
+                *(len(column) // len(lines) for column in role_columns),
+            ),
+            array("I", [at - start for at in lines.offsets]).tobytes(),
+            array("I", lines.checksums).tobytes(),
+            packed_timestamps,
+            *role_columns,
+            packed_problems,
+        )
+    )
+    op_ids = b"".join(lines.op_ids if not problems else [op_id or _NO_OP_ID for op_id in lines.op_ids])
+    summary = Summary(
+        first_offset=start,
+        end_offset=lines.end,
+        lines=len(lines),
+        entries=len(lines) - len(problems),
+        entries_before=0,
+        lowest=lowest,
+        highest=highest,
+        names=names,
+        ends=_ends(lines),
+        parent_segments=(),
+        unresolved_links=0,
+    )
+    return PackedLines(summary, columns, op_ids, frozenset(number for number, _, _ in listed))
+
+
+def _counted(column: list[str]) -> dict[str, int]:
+    if not any(column):
+        return {}
+    counts = Counter(column)
+    del counts[""]
+    return dict(counts)
+
+
+def _role_column(column: list[str], counts: dict[str, int]) -> bytes:
+    if not counts:
+        return b""
+    number_of = {name: number for number, name in enumerate(counts, start=1)}
+    number_of[""] = 0
+    numbers = map(number_of.__getitem__, column)
+    return bytes(numbers) if len(counts) < 256 else array("H", numbers).tobytes()
+
+
+def _ends(lines: Lines) -> tuple[tuple[int, int, int, str], ...]:
+    last = len(lines) - 1
+    return tuple(
+        (lines.offsets[number], lines.length(number), lines.checksums[number], lines.op_ids[number].hex())
+        for number in (0, min(1, last), max(last - 1, 0), last)
+    )
+
+
+# -- unpacking ------------------------------------------------------------------------------------------------
+
+
+class Segment:
+    """The lines of one segment, unpacked as far as somebody has looked. Immutable.
+
+    It can be looked at as `Lines` can: `offsets` count from `first_offset`.
+    """
+
+    def __init__(self, number: int, summary: Summary, columns: bytes, load: Callable[[str], bytes]) -> None:
+        """`load` gives the block "op_ids" or "links", checked.
+
+        Raises:
+            DamagedIndexError: `columns` was packed on a machine of another byte order.
+        """
+        self.number = number
+        self.summary = summary
+        self.first_offset = summary.first_offset
+        self.end = summary.end_offset
+        self._load = load
+        order, lines, problem_bytes, timestamp_bytes, *widths = _HEADER.unpack_from(columns)
+        if order != _BYTE_ORDER:
+            raise DamagedIndexError("it was made on a machine of another byte order")
+        at = _HEADER.size
+        self.offsets = array("I", columns[at : at + 4 * lines])
+        self.checksums = array("I", columns[at + 4 * lines : at + 8 * lines])
+        at += 8 * lines
+        self._timestamps = columns[at : at + timestamp_bytes * lines]
+        at += timestamp_bytes * lines
+        self._roles = {}
+        for role, width in zip(ROLES, widths, strict=True):
+            self._roles[role] = columns[at : at + width * lines]
+            at += width * lines
+        self._problems = columns[at : at + problem_bytes]
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @cached_property
+    def lamport_ts(self) -> Sequence[int]:
+        """The timestamp of each line; of a line with a problem it means nothing."""
+        if len(self._timestamps) == 8 * len(self):
+            return array("Q", self._timestamps)
+        base = self.summary.lowest or 0
+        return [base + each for each in array("I", self._timestamps)]
+
+    @cached_property
+    def op_ids(self) -> bytes:
+        """The 16 bytes of each line's op_id, one after the other."""
+        return self._load("op_ids")
+
+    @cached_property
+    def links(self) -> bytes:
+        """The block of links."""
+        return self._load("links")
+
+    @cached_property
+    def problems(self) -> dict[int, Problem]:
+        """What is wrong with the lines that are not entries, by byte offset."""
+        listed = orjson.loads(self._problems) if self._problems else ()
+        return {self.first_offset + self.offsets[number]: (kind, reason) for number, kind, reason in listed}
+
+    def numbers_with_problems(self) -> list[int]:
+        """The numbers of the lines that are not entries, ascending."""
+        return [number for number, _, _ in orjson.loads(self._problems)] if self._problems else []
+
+    def number_at(self, byte_offset: int) -> int:
+        """The number of the first line that does not begin before `byte_offset`."""
+        return bisect_left(self.offsets, byte_offset - self.first_offset)
+
+    def length(self, number: int) -> int:
+        """Bytes of a line, newline included."""
+        at = self.offsets[number]
+        return (self.offsets[number + 1] if number + 1 < len(self) else self.end - self.first_offset) - at
+
+    def op_id(self, number: int) -> bytes:
+        """The op_id of a line."""
+        return self.op_ids[OP_ID_BYTES * number : OP_ID_BYTES * (number + 1)]
+
+    def find(self, op_id: bytes) -> int | None:
+        """The number of the entry with this op_id; None if it is not here."""
+        at = self.op_ids.find(op_id)
+        # Sixteen bytes that begin in the middle of an op_id are not one; zeros may stand for a line with a problem.
+        while at >= 0 and (at % OP_ID_BYTES or (op_id == _NO_OP_ID and self._is_problem(at // OP_ID_BYTES))):
+            at = self.op_ids.find(op_id, at + 1)
+        return None if at < 0 else at // OP_ID_BYTES
+
+    def _is_problem(self, number: int) -> bool:
+        return self.first_offset + self.offsets[number] in self.problems
+
+    def with_name(self, role: str, name: str) -> list[int]:
+        """The numbers of the entries whose `role` is `name`, ascending."""
+        column = self._roles[role]
+        if not name:
+            without = range(len(self)) if not column else self._numbers_of(column, 0)
+            return [number for number in without if not self._problems or not self._is_problem(number)]
+        listed = self.summary.names[ROLES.index(role)]
+        names = list(listed) if listed is not None else []
+        return self._numbers_of(column, names.index(name) + 1) if name in names else []
+
+    def _numbers_of(self, column: bytes, wanted: int) -> list[int]:
+        if len(column) > len(self):
+            return [number for number, each in enumerate(array("H", column)) if each == wanted]
+        found = []
+        sought = bytes((wanted,))
+        at = column.find(sought)
+        while at >= 0:
+            found.append(at)
+            at = column.find(sought, at + 1)
+        return found
+
+    def lines(self) -> Lines:
+        """All of it, unpacked: what it was made of, but for the parents."""
+        lines = Lines(self.first_offset)
+        lines.offsets = [self.first_offset + at for at in self.offsets]
+        lines.end = self.end
+        lines.checksums = self.checksums.tolist()
+        problems = set(self.numbers_with_problems())
+        lines.lamport_ts = [0 if number in problems else ts for number, ts in enumerate(self.lamport_ts)]
+        lines.op_ids = [b"" if number in problems else self.op_id(number) for number in range(len(self))]
+        for role, listed in zip(ROLES, self.summary.names, strict=True):
+            column = self._roles[role]
+            names = ["", *(listed or ())]
+            numbers = array("H", column) if len(column) > len(self) else column
+            setattr(lines, role, [names[number] for number in numbers] if column else [""] * len(self))
+        lines.problems = dict(self.problems)
+        return lines
+
+
+def locations(unit: Lines | Segment, numbers: Iterable[int]) -> list[Location]:
+    """Where some lines of a segment or of the tail lie."""
+    first, offsets, checksums, timestamps = unit.first_offset, unit.offsets, unit.checksums, unit.lamport_ts
+    length = unit.length
+    return [
+        Location(first + offsets[number], length(number), checksums[number], timestamps[number]) for number in numbers
+    ]

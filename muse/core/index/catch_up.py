@@ -1,0 +1,400 @@
+"""Keeping the index in step with the log: the recovery loop, and the only place where an index is opened or given up.
+
+`catch_up` takes in what has arrived in the log; `with_index` puts work to an index that knows all of it. The index
+never decides: whatever it fails with, it is fed or made anew from the log, and the work is done again. Nothing of that
+reaches the caller. A handle is always in one of three states:
+
+    no index    before the first use, after a fork, and after an index failed; the next use opens or makes one
+    on disk     `index.db` beside the log
+    in memory   no index can be opened or made on disk now; tried again after `RETRY_SECONDS`
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from muse.core.entry.codec import checksum
+from muse.core.errors import MuseError
+from muse.core.index.blocks.segment import DamagedIndexError
+from muse.core.index.evidence import inherit_changed_lines, inherit_checkpoint, record_checkpoint
+from muse.core.index.file import INDEX_FAULTS, Database, is_transient, new_in_memory, open_database, replacing
+from muse.core.index.rebuild import Progress, fill
+from muse.core.index.store import Index
+from muse.core.options import MAX_UNWRITTEN_LINES, RETRY_SECONDS
+from muse.core.storage.lines import Lines, duplicate_of
+from muse.core.storage.log_file import LogFile
+from muse.core.storage.reader import StaleLocationError
+from muse.core.storage.scanner import scan
+from muse.core.storage.session_dir import INDEX_NAME
+
+Answer = TypeVar("Answer")
+
+CLOSE_WAIT_MS = 100
+"""How long closing waits for another connection's transaction."""
+
+READ_WAIT_MS = 2000
+"""How long a read waits for another connection's transaction, before it goes on without the file."""
+
+_CHECK_EVERY = 256
+"""After how many appends a writer looks if its index was swapped; reads look every time."""
+
+_ATTEMPTS = 4
+
+_log = logging.getLogger(__name__)
+
+
+_FAULTS = (*INDEX_FAULTS, StaleLocationError)
+
+
+class CatchUp:
+    """One handle's index of its log. Not safe for several threads: its owner locks.
+
+    Invariant: the index knows every terminated line below `end`, in memory at least.
+    """
+
+    def __init__(self, folder: Path, log: LogFile, observe: Callable[[int], None]) -> None:
+        """`observe` is told the highest timestamp that the index knows, and those of lines that arrive."""
+        self._folder = folder
+        self._log = log
+        self._observe = observe
+        self._index: Index | None = None
+        self._memory_until = 0.0
+        self._rebuild_next = False
+        self._flushed = 0
+        self.size = 0
+        """How many bytes of the log were looked at."""
+        self.end = 0
+        """Byte offset after the last line of them."""
+
+    # -- what has arrived ---------------------------------------------------------------------------
+
+    @property
+    def tail_is_torn(self) -> bool:
+        """Whether bytes without a newline follow the last line: a writer died there, or is at work."""
+        return self.size > self.end
+
+    def catch_up(self) -> None:
+        """Take in every line that has arrived by now.
+
+        Raises:
+            LogReplacedError: the log is no longer the file this handle looked at.
+        """
+        size = self._log.size()
+        if size != self.size:
+            self._attempt(lambda index: self._take_in(index, size))
+
+    def _take_in(self, index: Index, size: int) -> None:
+        for lines in scan(self._log, index.end, size):
+            self._demote_duplicates(index, lines)
+            self._observe(max(lines.lamport_ts))
+            index.add(lines)
+            if index.unwritten_lines >= MAX_UNWRITTEN_LINES:
+                index.write(READ_WAIT_MS)
+        self.end = index.end
+        # An index that others have fed may be ahead of the size that was measured before.
+        self.size = max(size, index.end)
+
+    def _demote_duplicates(self, index: Index, lines: Lines) -> None:
+        op_ids = set(lines.op_ids)
+        there = index.offsets_of(op_ids)
+        if not there and len(op_ids) == len(lines):
+            return
+        for number, op_id in enumerate(lines.op_ids):
+            if op_id:
+                first = there.setdefault(op_id, lines.offsets[number])
+                if first != lines.offsets[number]:
+                    lines.demote(number, duplicate_of(op_id, first))
+
+    # -- appending ------------------------------------------------------------------------------------
+
+    def find(self, op_id: bytes) -> int | None:
+        """The byte offset of the entry with this op_id, as far as has been caught up."""
+        if self._index is not None:
+            try:
+                return self._index.offset_of(op_id)
+            except _FAULTS as error:
+                self._discard_index(error)
+        return self._attempt(lambda index: index.offset_of(op_id)) if self.size else None
+
+    def find_all(self, op_ids: set[bytes]) -> dict[bytes, int]:
+        """Those of some op_ids whose entries are there, as far as has been caught up, with their byte offsets."""
+        return self._attempt(lambda index: index.offsets_of(op_ids)) if self.size else {}
+
+    def note_appended(self, entry: Any, op_id: bytes, byte_offset: int, length: int, checksum: int) -> bool:
+        """Take in the line of one entry that this handle has just appended, and index it if that works at once.
+
+        False if it does not follow what has been caught up: somebody else wrote in between.
+        """
+        index = self._index
+        if index is None or self.end != byte_offset or self.size != byte_offset:
+            return False
+        index.add_entry(entry, op_id, length, checksum)
+        self.end = self.size = byte_offset + length
+        self._observe(entry["lamport_ts"])
+        return True
+
+    def note_appended_lines(self, lines: Lines) -> bool:
+        """`note_appended` for several lines."""
+        index = self._index
+        if index is None or self.end != lines.start or self.size != lines.start:
+            return False
+        index.add(lines)
+        self.end = self.size = lines.end
+        self._observe(max(lines.lamport_ts))
+        return True
+
+    def flush_entry(self, entry: Any, length: int, checksum: int) -> None:
+        """Write the row of the entry that was noted last, the usual case; raises nothing if the index fails."""
+        self._flushed += 1
+        index = self._index
+        if index is not None and self._flushed % _CHECK_EVERY:
+            try:
+                index.database.wait_up_to(0)
+                if index.write_next(entry, length, checksum):
+                    return
+            except _FAULTS as error:
+                self._cannot_write(error)
+                return
+        self.flush_pending()
+
+    def flush_pending(self) -> None:
+        """Try to write what is only in memory; raises nothing if the index fails.
+
+        If another connection is writing, the lines wait for the next try: whoever gets the transaction writes all that
+        is missing, so under contention one serves several appends.
+        """
+        try:
+            self._refresh()
+            if (index := self._index) is not None:
+                index.write(READ_WAIT_MS if index.unwritten_lines >= MAX_UNWRITTEN_LINES else 0)
+                index.database.maybe_wal_checkpoint()
+        except (*_FAULTS, OSError, MuseError) as error:
+            self._cannot_write(error)
+
+    def _cannot_write(self, error: Exception) -> None:
+        busy = isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+        index = self._index
+        if busy and index is not None and index.database.is_usable and index.unwritten_lines < MAX_UNWRITTEN_LINES:
+            _log.debug("%s: busy, %d lines wait to be indexed", self._folder, index.unwritten_lines)
+        else:
+            self._discard_index(error)
+
+    # -- asking ---------------------------------------------------------------------------------------
+
+    def with_index(self, work: Callable[[Index], Answer]) -> Answer:
+        """Do `work` with an index that knows every line that was caught up with."""
+        self._refresh()
+        return self._attempt(work)
+
+    def _attempt(self, work: Callable[[Index], Answer]) -> Answer:
+        """The recovery loop: if the index fails, get another one and do the work again."""
+        size = self.size
+        for attempt in range(_ATTEMPTS):
+            try:
+                index = self._index or self._open(in_memory=attempt >= _ATTEMPTS // 2)
+                # Another index may know less than was looked at before.
+                if index.end < self.end:
+                    self._take_in(index, size)
+                return work(index)
+            except _FAULTS as error:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                self._discard_index(error)
+        raise AssertionError("unreachable")
+
+    def is_untouched(self) -> bool:
+        """Whether there is neither a line nor an index: nothing was ever recorded here."""
+        return self.size == 0 and not (self._folder / INDEX_NAME).exists()
+
+    def record_checkpoint_evidence(self, byte_offset: int, snapshot_id: str) -> None:
+        """Let the index remember a checkpoint that was made; raises nothing."""
+
+        def remember(index: Index) -> None:
+            index.database.wait_up_to(READ_WAIT_MS)
+            record_checkpoint(index.connection, byte_offset, snapshot_id)
+
+        try:
+            self.with_index(remember)
+        except (*_FAULTS, OSError, MuseError) as error:
+            _log.warning("%s: the index could not note the checkpoint (%s)", self._folder, error)
+
+    # -- the index's life -----------------------------------------------------------------------------
+
+    def rebuild(self, progress: Progress | None = None, workers: int = 1) -> None:
+        """Make the index anew from the log and put it into place.
+
+        Raises:
+            sqlite3.Error, OSError: it could not be made; the old one is as it was.
+        """
+        self._close_index()
+        self._make_on_disk(progress, workers)
+        self._memory_until = 0.0
+        self._refresh()
+
+    def close(self) -> None:
+        """Close the index, after a last try to write what is only in memory; what is missing is found in the log."""
+        index = self._index
+        if index is not None and (index.unwritten_lines or index.database.path is None):
+            try:
+                if index.database.path is None:
+                    self._close_index()
+                    self._index = index = self._open_ours()
+                if index is not None:
+                    self._take_in(index, self.size)
+                    index.write(CLOSE_WAIT_MS)
+            except (*_FAULTS, OSError, MuseError) as error:
+                _log.info("%s: closed with an index that is behind (%s)", self._folder, error)
+        self._close_index()
+        self.size = self.end = 0
+
+    def suspend(self) -> None:
+        """Close the index; it is opened again when it is needed."""
+        self._close_index()
+
+    def _refresh(self) -> None:
+        """Have an index, and the one that lies beside the log now."""
+        if (index := self._index) is not None:
+            retry = index.database.path is None and time.monotonic() >= self._memory_until
+            if index.database.is_usable and index.database.is_current() and not retry:
+                return
+            self._close_index()
+        self._attempt(lambda _index: None)
+
+    def _open(self, *, in_memory: bool) -> Index:
+        index = None
+        if not in_memory and time.monotonic() >= self._memory_until:
+            index = self._open_on_disk()
+        if index is None:
+            began = time.monotonic()
+            index = _filled(new_in_memory(), self._log)
+            # Scanning a large log again and again would be worse than a late return to the disk.
+            now = time.monotonic()
+            self._memory_until = now + max(RETRY_SECONDS, 20 * (now - began))
+        self._observe(index.highest_lamport_ts)
+        self._index = index
+        return index
+
+    def _open_on_disk(self) -> Index | None:
+        try:
+            index = None if self._rebuild_next else self._open_ours()
+            if index is None:
+                self._make_on_disk(None, 1)
+                database = open_database(self._folder)
+                index = None if database is None else _attached(database)
+            self._rebuild_next = False
+        except (*_FAULTS, OSError) as error:
+            _log.warning("%s: no index on disk (%s); one in memory serves instead", self._folder, error)
+            return None
+        return index
+
+    def _open_ours(self) -> Index | None:
+        """The index on disk, if there is one and it is this log's."""
+        database = open_database(self._folder)
+        if database is None:
+            return None
+        try:
+            database.wait_up_to(READ_WAIT_MS)
+            index = Index(database)
+            if fits(index, self._log):
+                return index
+        except DamagedIndexError as error:
+            _log.warning("%s: the index is not right (%s); it will be rebuilt from the log", self._folder, error)
+        except BaseException:
+            database.close()
+            raise
+        database.close()
+        return None
+
+    def _make_on_disk(self, progress: Progress | None, workers: int) -> None:
+        """Make an index of the whole log, and put it in the place of what is there, whose evidence it inherits."""
+        with replacing(self._folder) as (database, old_files):
+            index = fill(database, self._log, self._log.size(), progress, workers)
+            for path in old_files:
+                self._inherit(index, path)
+
+    def _inherit(self, index: Index, path: Path) -> None:
+        connection = sqlite3.connect(path, isolation_level=None, timeout=READ_WAIT_MS / 1000)
+        old = Database(connection, None)
+        try:
+            inherit_checkpoint(index.connection, connection)
+            known = Index(old)
+            if fits(known, self._log):
+                inherit_changed_lines(index, known)
+        except _FAULTS as error:
+            _log.warning("%s: what this index had seen could not be carried over (%s)", path, error)
+        finally:
+            connection.close()
+
+    def _discard_index(self, error: Exception) -> None:
+        """Stop using the index at hand. A bad moment is waited out in memory; a bad file is rebuilt."""
+        if isinstance(error, OSError) or (isinstance(error, sqlite3.Error) and is_transient(error)):
+            self._memory_until = time.monotonic() + RETRY_SECONDS
+            _log.warning("%s: the index can't be used now (%s)", self._folder, error)
+        else:
+            self._rebuild_next = True
+            _log.warning("%s: the index is not right (%s); it will be rebuilt from the log", self._folder, error)
+        self._close_index()
+
+    def _close_index(self) -> None:
+        if self._index is not None:
+            self._index.database.close()
+            self._index = None
+
+
+def fits(index: Index, log: LogFile) -> bool:
+    """Whether the index is this log's: its first lines and its last ones lie where it says.
+
+    Of two neighbours one is enough: a flipped bit in the other must not look like another log, or what the index
+    knows of that line would be forgotten with it.
+    """
+    ends = index.ends()
+    for first, second in (ends[:2], ends[:1:-1]) if ends else ():
+        # Asked after the index was read: others may append and index in between.
+        size = log.size()
+        end = first[0] + first[1]
+        lies_outside = end > size or log.read(end - 1, end) != b"\n"
+        if lies_outside or not (_is_there(first, log) or _is_there(second, log)):
+            _log.warning(
+                "%s: the index is of another log, or the log was cut: its line at byte %d is not there; the "
+                "index will be rebuilt from the log",
+                log.path.parent,
+                first[0],
+            )
+            return False
+    return True
+
+
+def _is_there(line: Sequence[Any], log: LogFile) -> bool:
+    """Whether a line lies where the index says, unchanged or at least with its op_id.
+
+    The checksum alone would take one flipped bit for another log: a damaged line is still this log's, and stays for
+    `verify` to report.
+    """
+    at, length, expected, op_id = line
+    found = log.read(max(at - 1, 0), at + length)
+    text = found[1:] if at else found
+    if not text.endswith(b"\n") or (at and not found.startswith(b"\n")):
+        return False
+    return checksum(text) == expected or bool(op_id and str(uuid.UUID(hex=op_id)).encode() in text)
+
+
+def _attached(database: Database) -> Index:
+    try:
+        return Index(database)
+    except BaseException:
+        database.close()
+        raise
+
+
+def _filled(database: Database, log: LogFile) -> Index:
+    try:
+        return fill(database, log, log.size(), None, 1)
+    except BaseException:
+        database.close()
+        raise

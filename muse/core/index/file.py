@@ -1,0 +1,344 @@
+"""`index.db` as a file: opened, transactions on it, closed, and a new one put in its place.
+
+A new index is built as `index.db.new`, under the lock file `index.db.building`, and takes the old one's place under
+the folder's lock. Opening or closing `index.db` takes the folder's lock as well, so nobody meets the moments between.
+Connections that still have the old file open go on with it, harmlessly: it covers what it covers, and SQLite leaves
+the new one's write-ahead log alone when it closes a database that is no longer at its place (`databaseIsUnmoved` in
+SQLite's pager.c). They notice by the file's inode, and open the new one.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import importlib.util
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import ModuleType
+
+from muse.core.index.blocks.segment import DamagedIndexError
+from muse.core.options import WAL_CHECKPOINT_BYTES
+from muse.core.storage import durable
+from muse.core.storage.session_dir import INDEX_NAME
+
+KNOWN_MIGRATIONS = ["m0001_tail_segments_runs_evidence"]
+"""The names in migrations/migrations.py; repeated here because importing sqlite-utils takes longer
+than anything else this library does, and only a new index needs it."""
+
+INDEX_FAULTS = (sqlite3.Error, DamagedIndexError, UnicodeDecodeError)
+"""What a damaged index file raises; the last if even SQLite's message quotes damaged text."""
+
+_CACHE_KIB = 6000  # SQLite's own default is 2000: too small to hold the pages of a busy tail and of a fold
+_PAGE_BYTES = 1024  # an append rewrites a page of the tail: the smaller the page, the less is written
+
+_log = logging.getLogger(__name__)
+
+
+class Database:
+    """One connection to one index file, or to one in memory (`path` None)."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path | None) -> None:
+        """Take over an open connection whose schema is known to be right."""
+        self.connection = connection
+        self.path = path
+        self._inode = path.stat().st_ino if path else 0
+        self._wait_ms = -1
+        self.is_usable = True
+        """False after a transaction has failed half-way: what was read through it may be ahead of the file."""
+
+    def is_current(self) -> bool:
+        """Whether the file that this connection has open is still the one beside the log."""
+        if self.path is None:
+            return True
+        try:
+            return self.path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            return False
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A write transaction: all of it or nothing."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.connection.execute("COMMIT")
+        except BaseException:
+            self.is_usable = False
+            # On a full disk SQLite has rolled back by itself.
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """A read transaction: every statement in it sees the same moment. One may stand in another."""
+        if self.connection.in_transaction:
+            yield
+            return
+        self.connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._end_snapshot()
+
+    def _end_snapshot(self) -> None:
+        # After some errors SQLite has ended it by itself.
+        if self.connection.in_transaction:
+            self.connection.execute("COMMIT")
+
+    def wait_up_to(self, milliseconds: int) -> None:
+        """How long the next statements wait while another connection writes, before they fail."""
+        if milliseconds != self._wait_ms:
+            self.connection.execute(f"PRAGMA busy_timeout = {milliseconds}").fetchall()
+            self._wait_ms = milliseconds
+
+    def maybe_wal_checkpoint(self) -> None:
+        """Copy SQLite's write-ahead log into the database when it has grown large.
+
+        SQLite 3.7.0 to 3.51.2 can corrupt a database in which two connections do this at the same moment, so it is
+        done under the folder's lock, and not at all while somebody else holds it.
+        """
+        if self.path is None:
+            return
+        try:
+            if self.path.with_name(self.path.name + "-wal").stat().st_size < WAL_CHECKPOINT_BYTES:
+                return
+        except FileNotFoundError:
+            return
+        with durable.try_exclusive_lock(self.path.parent) as mine:
+            if mine:
+                self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                _log.debug("%s: WAL checkpoint done", self.path)
+
+    def close(self) -> None:
+        """Close the connection; the last one to close copies SQLite's write-ahead log into the file.
+
+        SQLite does that after it has looked if the file is still at its place, and then removes the write-ahead log
+        by name. Under the folder's lock nobody swaps in a new index in between.
+        """
+        if self.path is not None:
+            with suppress(OSError), durable.exclusive_lock(self.path.parent):
+                self.connection.close()
+        # If the folder is gone there is nothing to keep apart.
+        self.connection.close()
+
+
+# -- opening --------------------------------------------------------------------------------------------------
+
+
+def open_database(folder: Path) -> Database | None:
+    """Open the session's `index.db`; None if there is none, or it is not an index of this schema.
+
+    Raises:
+        sqlite3.OperationalError, OSError: it is there but can't be opened now (locked, read-only, …).
+    """
+    path = folder / INDEX_NAME
+    with durable.exclusive_lock(folder):
+        if path.is_symlink() or not path.is_file() or path.stat().st_size == 0:
+            return None
+        connection = _connect(path)
+        try:
+            # Reading opens SQLite's -wal and -shm by name: it has to happen while the names are ours.
+            if not _has_our_schema(connection):
+                _log.warning("%s: its schema is not the one of this version; it will be rebuilt", path)
+                connection.close()
+                return None
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(f"PRAGMA cache_size = {-_CACHE_KIB}")
+            return Database(connection, path)
+        except INDEX_FAULTS as error:
+            connection.close()
+            if isinstance(error, sqlite3.Error) and is_transient(error):
+                raise
+            _log.warning("%s: not a usable index (%s); it will be rebuilt", path, error)
+            return None
+        except BaseException:
+            connection.close()
+            raise
+
+
+def _connect(path: Path | None) -> sqlite3.Connection:
+    return sqlite3.connect(
+        ":memory:" if path is None else path,
+        timeout=0.1,
+        isolation_level=None,
+        check_same_thread=False,  # the owner's lock keeps the threads apart
+    )
+
+
+def _has_our_schema(connection: sqlite3.Connection) -> bool:
+    applied = connection.execute("SELECT name FROM _sqlite_migrations ORDER BY id").fetchall()
+    return [name for (name,) in applied] == KNOWN_MIGRATIONS
+
+
+def is_transient(error: sqlite3.Error) -> bool:
+    """Whether the file may be fine, and it is only a bad moment: locked, read-only, full, no access."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    if code == sqlite3.SQLITE_IOERR_SHORT_READ:  # the file was cut
+        return False
+    return code & 0xFF in (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_PERM,
+    )
+
+
+# -- making ---------------------------------------------------------------------------------------------------
+
+
+def new_in_memory() -> Database:
+    """An empty index that lives as long as its handle, for a log beside which none can lie."""
+    connection = _connect(None)
+    # What is put aside while it is built must not need a place on disk either.
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return _with_schema(connection, None)
+
+
+def new_temporary() -> Database:
+    """An empty index in a file that has no name: it is gone with its connection, even if the process is killed."""
+    return _unprotected(sqlite3.connect("", isolation_level=None, check_same_thread=False))
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[tuple[Database, list[Path]]]:
+    """An empty index to fill, which takes the place of the session's when the block ends well.
+
+    Several processes may try at once: they take turns, and each puts a whole one into place. Given with it are the
+    files in which older indexes may lie, for what they have seen; the first is left of a process that was killed
+    while it did this.
+
+    Raises:
+        sqlite3.Error, OSError: it could not be built, and the old one is as it was; or it could not be put into
+            place, and there is none.
+    """
+    path, new, old = (folder / (INDEX_NAME + end) for end in ("", ".new", ".old"))
+    if path.is_dir() and not path.is_symlink():
+        # It was not made by us, and is not ours to move away.
+        raise IsADirectoryError(errno.EISDIR, "a folder is in the index's place", str(path))
+    with _building_alone(folder):
+        for file in _with_sides(new):
+            file.unlink(missing_ok=True)
+        try:
+            # SQLite would create it readable for others at most; with the user's umask a group can share it.
+            os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+            database = _unprotected(_connect(new))
+            try:
+                yield database, [file for file in (old, path) if file.is_file() and not file.is_symlink()]
+                database.connection.execute("PRAGMA journal_mode = WAL").fetchall()
+            finally:
+                database.connection.close()
+            _sync(new)
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
+        with durable.exclusive_lock(folder):
+            _swap_in(new, path, old)
+
+
+def _unprotected(connection: sqlite3.Connection) -> Database:
+    try:
+        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+        # A half-built file is thrown away, so nothing has to be able to roll it back.
+        connection.execute("PRAGMA journal_mode = OFF").fetchall()
+        connection.execute("PRAGMA synchronous = OFF")
+    except BaseException:
+        connection.close()
+        raise
+    return _with_schema(connection, None)
+
+
+def _with_schema(connection: sqlite3.Connection, path: Path | None) -> Database:
+    from sqlite_utils import Database as SqliteUtilsDatabase  # noqa: PLC0415 - see KNOWN_MIGRATIONS
+
+    try:
+        _migrations().migrations.apply(SqliteUtilsDatabase(connection))
+    except BaseException:
+        connection.close()
+        raise
+    return Database(connection, path)
+
+
+def _migrations() -> ModuleType:
+    """The migrations module: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[2]
+    for path in (package / "_migrations" / "migrations.py", package.parent / "migrations" / "migrations.py"):
+        spec = importlib.util.spec_from_file_location("muse_index_migrations", path)
+        if path.is_file() and spec and spec.loader:
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            return module
+    raise FileNotFoundError(f"no migrations/migrations.py beside {package}: the installation is incomplete")
+
+
+def _swap_in(new: Path, path: Path, old: Path) -> None:
+    """Put `new` in the place of `path`; a crash in between leaves no index, and `old` as evidence.
+
+    The write-ahead log must be out of the way first, or SQLite would replay it into the new file; and
+    it goes with its database, as a pair that can still be read.
+    """
+    _rename_if_there(path, old)
+    _rename_if_there(path.with_name(path.name + "-wal"), old.with_name(old.name + "-wal"))
+    path.with_name(path.name + "-shm").unlink(missing_ok=True)
+    os.rename(new, path)
+    durable.sync_folder(path.parent)
+    for file in _with_sides(old):
+        file.unlink(missing_ok=True)
+
+
+def _rename_if_there(path: Path, to: Path) -> None:
+    with suppress(FileNotFoundError):
+        os.rename(path, to)
+
+
+def _with_sides(path: Path) -> list[Path]:
+    return [path, *(path.with_name(path.name + side) for side in ("-journal", "-wal", "-shm"))]
+
+
+@contextmanager
+def _building_alone(folder: Path) -> Iterator[None]:
+    """Keep other builders of this session's index waiting.
+
+    The lock is on a file of its own: closing any descriptor of a database drops the POSIX locks that
+    SQLite holds on it in this process.
+    """
+    path = folder / (INDEX_NAME + ".building")
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            # While this one waited, the one before has removed the file: the lock is on nothing.
+            if _is_at(path, fd):
+                try:
+                    yield
+                finally:
+                    path.unlink(missing_ok=True)
+                return
+        finally:
+            os.close(fd)
+
+
+def _is_at(path: Path, fd: int) -> bool:
+    try:
+        at_path = os.stat(path)
+    except FileNotFoundError:
+        return False
+    mine = os.fstat(fd)
+    return (at_path.st_dev, at_path.st_ino) == (mine.st_dev, mine.st_ino)
+
+
+def _sync(path: Path) -> None:
+    # No connection of this process is on the file yet, so closing a descriptor of it does no harm.
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        durable.sync_file(fd, path)
+    finally:
+        os.close(fd)

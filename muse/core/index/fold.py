@@ -1,0 +1,116 @@
+"""Folding: consecutive lines become a segment with a run of its own, and runs of one size become a larger one."""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from muse.core.index.blocks.links import PackedLinks
+from muse.core.index.blocks.op_id_runs import Run, block_of, keys_of, merged_keys, merged_summary, runs_to_merge
+from muse.core.index.blocks.segment import MAX_SEGMENT_BYTES, SUMMARY_COLUMNS, PackedLines, Summary, row_checksum
+from muse.core.options import LONG_BATCH_LINES, SEGMENT_LINES
+from muse.core.storage.lines import Lines, split_op_ids
+
+NewRun = Callable[[int, Summary, bytes, int], Run]
+"""Makes a run of (its first segment, summary, directory, checksum of its block)."""
+
+SUMMARY_WIDTH = SUMMARY_COLUMNS.count(",") + 1
+SEGMENT_COLUMNS = f"number, {SUMMARY_COLUMNS}, columns_checksum, op_ids_checksum, links_checksum"
+"""What the checksum of a segment's row covers."""
+RUN_COLUMNS = f"first_segment, {SUMMARY_COLUMNS}, directory_checksum, block_checksum"
+"""What the checksum of a run's row covers."""
+
+
+def _insert_into(table: str, columns: str) -> str:
+    return f"INSERT INTO {table} ({columns}) VALUES ({', '.join('?' * (columns.count(',') + 1))})"
+
+
+_INSERT_SEGMENT = _insert_into("segment", f"{SEGMENT_COLUMNS}, row_checksum, columns, op_ids, links")
+_INSERT_RUN = _insert_into("run", f"{RUN_COLUMNS}, row_checksum, directory, block")
+_INSERT_PAGE = _insert_into("run_page", "first_segment, end_segment, page, row_checksum, keys")
+
+
+def end_of_segment(lines: Lines, low: int) -> int:
+    """Up to which line the next segment reaches that begins with line `low`; `low` itself if it would be too short."""
+    high = min(low + SEGMENT_LINES, len(lines))
+    if high - low < LONG_BATCH_LINES:
+        return low
+    return max(min(high, bisect_left(lines.offsets, lines.offsets[low] + MAX_SEGMENT_BYTES)), low + 1)
+
+
+def write_segment(
+    connection: sqlite3.Connection, runs: Sequence[Run], new_run: NewRun, packed: PackedLines, links: PackedLinks
+) -> list[Run]:
+    """Write a segment that follows the last of `runs`, and a run of its own; gives all runs that there are then.
+
+    Call inside a transaction.
+    """
+    last = runs[-1] if runs else None
+    number = last.end_segment if last else 1
+    summary = replace(
+        packed.summary,
+        entries_before=last.summary.entries_before + last.summary.entries if last else 0,
+        parent_segments=links.parent_segments,
+        unresolved_links=links.unresolved,
+    )
+    blocks = (packed.columns, packed.op_ids, links.block)
+    row = (number, *summary.values(), *map(zlib.crc32, blocks))
+    checksum = row_checksum(row)
+    connection.execute(_INSERT_SEGMENT, (*row, checksum, *blocks))
+    op_ids = packed.op_ids if summary.entries == summary.lines else _of_entries(packed)
+    new = _write_run(
+        connection, new_run, number, summary, _directory([summary.first_offset], [checksum]), keys_of(op_ids, number)
+    )
+    runs = [*runs, new]
+    while count := runs_to_merge([run.segments for run in runs]):
+        runs = [*runs[:-count], _merge(connection, new_run, runs[-count:])]
+    return runs
+
+
+def _of_entries(packed: PackedLines) -> bytes:
+    return b"".join(
+        op_id for number, op_id in enumerate(split_op_ids(packed.op_ids)) if number not in packed.problem_numbers
+    )
+
+
+def _directory(first_offsets: Sequence[int], checksums: Sequence[int]) -> bytes:
+    return array("Q", first_offsets).tobytes() + array("I", checksums).tobytes()
+
+
+def _write_run(
+    connection: sqlite3.Connection,
+    new_run: NewRun,
+    first: int,
+    summary: Summary,
+    directory: bytes,
+    keys: array[int],
+) -> Run:
+    segments = len(directory) // 12
+    block, pages = block_of(keys, segments)
+    block_checksum = zlib.crc32(block)
+    row = (first, *summary.values(), zlib.crc32(directory), block_checksum)
+    connection.execute(_INSERT_RUN, (*row, row_checksum(row), directory, block))
+    located = (((first, first + segments, page), packed) for page, packed in enumerate(pages))
+    connection.executemany(_INSERT_PAGE, ((*key, page_checksum(key, packed), packed) for key, packed in located))
+    return new_run(first, summary, directory, block_checksum)
+
+
+def page_checksum(key: tuple[int, int, int], packed: bytes) -> int:
+    """CRC-32 of (first segment, end segment, page) as a JSON array, and of the page's keys behind it."""
+    return zlib.crc32(packed, row_checksum(key))
+
+
+def _merge(connection: sqlite3.Connection, new_run: NewRun, runs: Sequence[Run]) -> Run:
+    first, end = runs[0].first_segment, runs[-1].end_segment
+    keys = merged_keys(runs)
+    summary = merged_summary([run.summary for run in runs])
+    directory = _directory(
+        [at for run in runs for at in run.first_offsets], [each for run in runs for each in run.segment_checksums]
+    )
+    for table in ("run", "run_page"):
+        connection.execute(f"DELETE FROM {table} WHERE first_segment >= ? AND first_segment < ?", (first, end))
+    return _write_run(connection, new_run, first, summary, directory, keys)

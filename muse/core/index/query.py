@@ -1,0 +1,291 @@
+"""Questions to the index: which entries match, how many, by whom. Long answers come page by page.
+
+A unit is a segment or the tail. A question goes through the runs, the segments of those in which something may match,
+and the lines of those; at each step the summaries tell what can be passed over.
+"""
+
+from __future__ import annotations
+
+import heapq
+import uuid
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+from muse.core.entry.filter import END, Filter
+from muse.core.index.blocks.op_id_runs import Run
+from muse.core.index.blocks.segment import Segment, Summary, locations
+from muse.core.index.store import Index
+from muse.core.storage.lines import ROLES, Lines, Location, Span, split_op_ids
+
+Unit = Segment | Lines
+
+_UNITS_OF_A_PAGE = 64
+"""How many units are looked at for one page, so that a handle is not locked for long while nothing is found."""
+
+
+class Page(NamedTuple):
+    """Where entries lie, in arrival order, and the byte offset at which to go on; None at the end."""
+
+    places: list[Location] | Span
+    resume_at: int | None
+
+
+class _Plan:
+    """A filter, ready to be held against summaries."""
+
+    def __init__(self, wanted: Filter) -> None:
+        self.wanted = wanted
+        self.names = [(ROLES.index(role), name) for role, name in wanted.names.items()]
+        # What a summary counts: all entries, or those with one name.
+        self.is_counted = wanted.takes_every_timestamp and len(self.names) <= 1
+
+    def may_match(self, summary: Summary) -> bool:
+        """Whether one of the entries summed up may match."""
+        return self.wanted.takes_every_entry or summary.may_match(self.names, self.wanted.lowest, self.wanted.highest)
+
+    def counted(self, summary: Summary) -> int | None:
+        """How many entries match, if the summary tells."""
+        wanted = self.wanted
+        if not self.is_counted or summary.first_offset < wanted.start or summary.end_offset > wanted.stop:
+            return None
+        if not self.names:
+            return summary.entries
+        ((role, name),) = self.names
+        listed = summary.names[role]
+        if listed is None:
+            return None
+        return listed.get(name, 0) if name else summary.entries - sum(listed.values())
+
+
+def matching(unit: Unit, wanted: Filter) -> Sequence[int]:
+    """The numbers of the lines of a unit that match, ascending; entries only."""
+    low, high = unit.number_at(wanted.start), unit.number_at(wanted.stop)
+    found: Sequence[int] = range(low, high)
+    if wanted.names:
+        numbers = [unit.with_name(role, name) for role, name in wanted.names.items()]
+        found = numbers[0] if len(numbers) == 1 else sorted(set(numbers[0]).intersection(*numbers[1:]))
+        if found and (found[0] < low or found[-1] >= high):
+            found = [number for number in found if low <= number < high]
+    elif unit.problems:
+        problems = set(unit.numbers_with_problems())
+        found = [number for number in found if number not in problems]
+    if wanted.takes_every_timestamp:
+        return found
+    timestamps, lowest, highest = unit.lamport_ts, wanted.lowest, wanted.highest
+    return [number for number in found if lowest <= timestamps[number] <= highest]
+
+
+def _runs(index: Index, plan: _Plan) -> list[Run]:
+    start, stop = plan.wanted.start, plan.wanted.stop
+    return [run for run in index.runs if run.summary.first_offset < stop and run.summary.end_offset > start]
+
+
+def _segments(run: Run, plan: _Plan) -> range:
+    """The numbers of the segments of a run that reach into the range of the log asked for."""
+    start, stop = plan.wanted.start, plan.wanted.stop
+    first = run.first_segment if start <= run.summary.first_offset else run.segment_at(start)
+    return range(first, run.segment_at(min(stop, run.summary.end_offset) - 1) + 1)
+
+
+def _units(index: Index, plan: _Plan) -> Iterator[Unit]:
+    """The units in which something may match, in arrival order."""
+    tail = index.tail
+    for run in _runs(index, plan):
+        if plan.may_match(run.summary):
+            for number in _segments(run, plan):
+                if plan.wanted.takes_every_entry or plan.may_match(index.summary(number)):
+                    yield index.segment(number)
+    yield tail
+
+
+def _units_from_the_end(index: Index, plan: _Plan) -> Iterator[Unit]:
+    yield index.tail
+    for run in reversed(_runs(index, plan)):
+        if plan.may_match(run.summary):
+            for number in reversed(_segments(run, plan)):
+                if plan.wanted.takes_every_entry or plan.may_match(index.summary(number)):
+                    yield index.segment(number)
+
+
+# -- pages ----------------------------------------------------------------------------------------------------
+
+
+def next_page(index: Index, wanted: Filter, limit: int, size_bytes: int) -> Page:
+    """The first entries that match: at most `limit`, and `size_bytes` (but one at least)."""
+    found: list[Location] = []
+    size = 0
+    for count, unit in enumerate(_units(index, _Plan(wanted)), start=1):
+        if wanted.takes_every_entry and not found and (span := _span(unit, wanted, limit, size_bytes)):
+            return Page(span, span.stop if span.stop < wanted.stop else None)
+        for location in locations(unit, matching(unit, wanted)[: limit - len(found)]):
+            size += location.length
+            if found and size > size_bytes:
+                return Page(found, found[-1].end)
+            found.append(location)
+        if len(found) == limit:
+            return Page(found, found[-1].end)
+        if count == _UNITS_OF_A_PAGE:
+            return Page(found, unit.end)
+    return Page(found, None)
+
+
+def _span(unit: Unit, wanted: Filter, limit: int, size_bytes: int) -> Span | None:
+    """The first lines of a unit, if all of them are entries."""
+    low, high = unit.number_at(wanted.start), unit.number_at(wanted.stop)
+    if low >= high or unit.problems:
+        return None
+    start = unit.first_offset + unit.offsets[low]
+    high = min(high, low + limit)
+    if _end_of(unit, high - 1) - start > size_bytes:
+        # The first line that begins past the limit, and the one before, which ends past it.
+        high = min(high, max(unit.number_at(start + size_bytes + 1) - 1, low + 1))
+    return Span(start, _end_of(unit, high - 1), high - low, sum(unit.checksums[low:high]))
+
+
+def _end_of(unit: Unit, number: int) -> int:
+    return unit.first_offset + unit.offsets[number] + unit.length(number)
+
+
+def previous_page(index: Index, wanted: Filter, limit: int, size_bytes: int) -> Page:
+    """The last entries that match: at most `limit`, and `size_bytes` (but one at least), in arrival order.
+
+    The byte offset given with them is where the next page, which lies before, has to stop.
+    """
+    found: list[Location] = []
+    size = 0
+    for count, unit in enumerate(_units_from_the_end(index, _Plan(wanted)), start=1):
+        numbers = matching(unit, wanted)
+        for location in reversed(locations(unit, numbers[max(len(numbers) - limit + len(found), 0) :])):
+            size += location.length
+            if found and size > size_bytes:
+                return Page(found[::-1], found[-1].byte_offset)
+            found.append(location)
+        if len(found) == limit:
+            return Page(found[::-1], found[-1].byte_offset)
+        if count == _UNITS_OF_A_PAGE:
+            return Page(found[::-1], unit.start if isinstance(unit, Lines) else unit.first_offset)
+    return Page(found[::-1], None)
+
+
+# -- numbers --------------------------------------------------------------------------------------------------
+
+
+def count(index: Index, wanted: Filter) -> int:
+    """How many entries match. Summaries are added up if they tell."""
+    plan = _Plan(wanted)
+    found = len(matching(index.tail, wanted))
+    for run in _runs(index, plan):
+        if not plan.may_match(run.summary):
+            continue
+        counted = plan.counted(run.summary)
+        if counted is None:
+            counted = sum(_count_in_segment(index, number, plan) for number in _segments(run, plan))
+        found += counted
+    return found
+
+
+def _count_in_segment(index: Index, number: int, plan: _Plan) -> int:
+    summary = index.summary(number)
+    if not plan.may_match(summary):
+        return 0
+    counted = plan.counted(summary)
+    return len(matching(index.segment(number), plan.wanted)) if counted is None else counted
+
+
+def totals(index: Index, role: str) -> dict[str, int]:
+    """Name and number of entries of every actor or domain, most first, then by name."""
+    which = ROLES.index(role)
+    found: Counter[str] = Counter(getattr(index.tail, role))
+    del found[""]
+    for run in index.runs:
+        listed = run.summary.names[which]
+        if listed is not None:
+            found.update(listed)
+        else:
+            for number in range(run.first_segment, run.end_segment):
+                found.update(index.summary(number).names[which] or {})
+    return dict(sorted(found.items(), key=lambda total: (-total[1], total[0])))
+
+
+def highest_lamport_ts(index: Index, stop: int = END) -> int:
+    """The highest timestamp of the entries before byte `stop`; 0 if there is none."""
+    tail = index.tail
+    highest = max(tail.lamport_ts[: tail.number_at(stop)], default=0)
+    for run in index.runs:
+        if run.summary.end_offset <= stop:
+            highest = max(highest, run.summary.highest or 0)
+        elif run.summary.first_offset < stop:
+            last = run.segment_at(stop - 1)
+            for number in range(run.first_segment, last):
+                highest = max(highest, index.summary(number).highest or 0)
+            segment = index.segment(last)
+            highest = max(highest, *(segment.lamport_ts[number] for number in matching(segment, Filter(stop=stop))), 0)
+    return highest
+
+
+def end_of_entry(index: Index, number: int) -> int | None:
+    """The byte offset after the `number`-th entry in arrival order (from 1); None if there are fewer."""
+    if number == 0:
+        return 0
+    unit, before = _unit_of_entry(index, number)
+    entries = matching(unit, Filter())
+    if number - before > len(entries):
+        return None
+    return _end_of(unit, entries[number - before - 1])
+
+
+def _unit_of_entry(index: Index, number: int) -> tuple[Unit, int]:
+    """The unit in which the `number`-th entry lies, and how many entries lie before it."""
+    for run in index.runs:
+        if run.summary.entries_before + run.summary.entries >= number:
+            each = range(run.first_segment, run.end_segment)
+            at = bisect_right(each, number - 1, key=lambda segment: index.summary(segment).entries_before) - 1
+            return index.segment(each[at]), index.summary(each[at]).entries_before
+    return index.tail, index.entries - len(index.tail) + len(index.tail.problems)
+
+
+def last_op_id(index: Index, stop: int = END) -> bytes | None:
+    """The op_id of the last entry that begins before byte `stop`."""
+    wanted = Filter(stop=stop)
+    for unit in _units_from_the_end(index, _Plan(wanted)):
+        if numbers := matching(unit, wanted):
+            last = numbers[-1]
+            return unit.op_id(last) if isinstance(unit, Segment) else unit.op_ids[last]
+    return None
+
+
+def op_ids_beginning(index: Index, digits: str, limit: int) -> list[str]:
+    """At most `limit` op_ids that begin with these hexadecimal digits (without dashes), sorted.
+
+    All op_ids are walked, about 30 ms for each million: they are sorted by another order than their text's.
+    """
+    blocks = chain(
+        (b"".join(index.tail.op_ids),),
+        (_entry_op_ids(index.segment(number)) for number in index.segment_numbers()),
+    )
+    found = (op_id for block in blocks for op_id in _beginning(block, digits))
+    return [str(uuid.UUID(bytes=op_id)) for op_id in heapq.nsmallest(limit, found)]
+
+
+def _entry_op_ids(segment: Segment) -> bytes:
+    if not segment.problems:
+        return segment.op_ids
+    return b"".join(segment.op_id(number) for number in matching(segment, Filter()))
+
+
+def _beginning(block: bytes, digits: str) -> list[bytes]:
+    # Few op_ids begin with the right byte, so that only few have to be looked at one by one.
+    low, high = (int(digits[:2].ljust(2, filler), 16) for filler in "0f")
+    firsts = block[::16]
+    if not any(first in firsts for first in range(low, high + 1)):
+        return []
+    return [op_id for op_id in split_op_ids(block) if low <= op_id[0] <= high and op_id.hex().startswith(digits)]
+
+
+def last_locations(index: Index, number: int) -> list[Location]:
+    """Where the last entries lie, at most so many, in arrival order."""
+    places = previous_page(index, Filter(), number, END).places
+    return places if isinstance(places, list) else []

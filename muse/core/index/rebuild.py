@@ -1,0 +1,239 @@
+"""A whole log becomes an index: packed piece by piece, in worker processes where asked to, and written in order.
+
+A piece is sixteen segments' worth of lines, wherever it begins. So an index is the same however many processes made it.
+A worker is this module started by itself, `python -c "…work()"`: it depends on no state of the process that starts it.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+from muse.core.index.blocks.links import (
+    NO_LINKS,
+    Link,
+    PackedLinks,
+    UnresolvedLink,
+    links_named_in,
+    pack,
+    resolve_links,
+)
+from muse.core.index.blocks.op_id_runs import hash_of
+from muse.core.index.blocks.segment import PackedLines, pack_lines
+from muse.core.index.file import Database
+from muse.core.index.fold import end_of_segment
+from muse.core.index.store import Index
+from muse.core.options import SEGMENT_LINES
+from muse.core.storage.lines import Lines, duplicate_of, split_op_ids
+from muse.core.storage.log_file import CHUNK_BYTES, LogFile
+from muse.core.storage.scanner import scan
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) while a long piece of work goes on."""
+
+PIECE_LINES = 16 * SEGMENT_LINES
+_PIECES_AHEAD = 2
+"""How many pieces a worker is given before it has given back the first: it need not wait, and memory stays bounded."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackedPart:
+    """Some lines of a piece, as a segment that was not held against the rest of the log yet."""
+
+    packed: PackedLines
+    links: list[Link]
+    """The links within these lines."""
+    unresolved: list[UnresolvedLink]
+
+
+def fill(database: Database, log: LogFile, size: int, progress: Progress | None, workers: int) -> Index:
+    """Fill an empty index with the lines in the first `size` bytes of a log. Memory stays constant.
+
+    Raises:
+        OSError: the log could not be read, or a worker could not be started.
+    """
+    index = Index(database)
+    with ExitStack() as stack:
+        if workers > 1:
+            pack_all = stack.enter_context(_with_workers(log.path, workers))
+        else:
+            pack_all = partial(map, partial(_pack_piece, log))
+        with database.transaction():
+            for parts in pack_all(_pieces(log, size)):
+                for part in parts:
+                    _add(index, log, part)
+                if progress:
+                    progress(index.end, size)
+            index.write_rows()
+    if progress:
+        progress(size, size)
+    return index
+
+
+def _pieces(log: LogFile, size: int) -> Iterator[tuple[int, int]]:
+    """The byte ranges of the log's pieces: each of `PIECE_LINES` lines, but for the last."""
+    start = at = lines = 0
+    while at < size:
+        chunk = log.read(at, min(at + CHUNK_BYTES, size))
+        if not chunk:
+            break
+        count = chunk.count(b"\n")
+        while lines + count >= PIECE_LINES:
+            end = _after_newlines(chunk, PIECE_LINES - lines)
+            at += end
+            yield start, at
+            chunk = chunk[end:]
+            start, lines = at, 0
+            count = chunk.count(b"\n")
+        lines += count
+        at += len(chunk)
+    if start < size:
+        yield start, size
+
+
+def _after_newlines(chunk: bytes, number: int) -> int:
+    at = 0
+    for _ in range(number):
+        at = chunk.index(b"\n", at) + 1
+    return at
+
+
+# -- packing, in any process ------------------------------------------------------------------------------------
+
+
+def _pack_piece(log: LogFile, piece: tuple[int, int]) -> list[PackedPart | Lines]:
+    parts: list[PackedPart | Lines] = []
+    pending: Lines | None = None
+    for lines in scan(log, *piece):
+        if pending is None:
+            pending = lines
+        else:
+            pending.extend(lines)
+        while len(pending) >= SEGMENT_LINES:
+            high = end_of_segment(pending, 0)
+            parts.append(_pack(pending.part(0, high)))
+            pending = pending.part(high, len(pending))
+    while pending:
+        high = end_of_segment(pending, 0)
+        parts.append(_pack(pending.part(0, high)) if high else pending)
+        pending = pending.part(high, len(pending)) if high else None
+    return parts
+
+
+def _pack(lines: Lines) -> PackedPart:
+    here = dict(zip(lines.op_ids, lines.offsets, strict=True))
+    links, unresolved, _ = resolve_links(links_named_in(lines), here, 0, lambda _op_id: None)
+    return PackedPart(pack_lines(lines), links, unresolved)
+
+
+# -- writing, in order ------------------------------------------------------------------------------------------
+
+
+def _add(index: Index, log: LogFile, part: PackedPart | Lines) -> None:
+    if isinstance(part, Lines):
+        # Too few for a segment: the end of the log.
+        _demote_duplicates(index, part)
+        index.add(part)
+        return
+    op_ids = split_op_ids(part.packed.op_ids)
+    hashes = set(map(hash_of, op_ids))
+    # Two hashes may be alike without two op_ids being so; then it costs a second look and nothing else.
+    if len(hashes) < len(op_ids) or index.lookup.those_there(hashes):
+        summary = part.packed.summary
+        lines = Lines(summary.first_offset)
+        for some in scan(log, summary.first_offset, summary.end_offset):
+            lines.extend(some)
+        _demote_duplicates(index, lines)
+        part = _pack(lines)
+    index.add_segment(part.packed, _with_links_to_earlier(index, part))
+
+
+def _demote_duplicates(index: Index, lines: Lines) -> None:
+    """Of several lines with one op_id only the first stays an entry."""
+    there = index.offsets_of(set(filter(None, lines.op_ids)))
+    for number, op_id in enumerate(lines.op_ids):
+        first = there.setdefault(op_id, lines.offsets[number])
+        if op_id and first != lines.offsets[number]:
+            lines.demote(number, duplicate_of(op_id, first))
+
+
+def _with_links_to_earlier(index: Index, part: PackedPart) -> PackedLinks:
+    if not (part.links or part.unresolved):
+        return NO_LINKS
+    links, unresolved, segments = resolve_links(part.unresolved, {}, 0, index.find_folded)
+    if part.links:
+        segments.add(index.runs[-1].end_segment if index.runs else 1)
+    block = pack(part.packed.summary.first_offset, sorted([*part.links, *links]), unresolved)
+    return PackedLinks(block, tuple(sorted(segments)), len(unresolved))
+
+
+# -- worker processes -------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _with_workers(
+    path: Path, workers: int
+) -> Iterator[Callable[[Iterator[tuple[int, int]]], Iterator[list[PackedPart | Lines]]]]:
+    """Worker processes that pack pieces of the log at `path`; they end with the block."""
+    with ExitStack() as stack:
+        started = [_start_worker(path, stack) for _ in range(workers)]
+
+        def pack_all(pieces: Iterator[tuple[int, int]]) -> Iterator[list[PackedPart | Lines]]:
+            waiting: deque[subprocess.Popen[bytes]] = deque()
+            for number, piece in enumerate(pieces):
+                worker = started[number % workers]
+                pickle.dump(piece, _pipe(worker.stdin))
+                _pipe(worker.stdin).flush()
+                waiting.append(worker)
+                if len(waiting) == _PIECES_AHEAD * workers:
+                    yield _received(waiting.popleft())
+            while waiting:
+                yield _received(waiting.popleft())
+
+        yield pack_all
+
+
+def _start_worker(path: Path, stack: ExitStack) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", "from muse.core.index.rebuild import work; work()", os.fspath(path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    worker = stack.enter_context(
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)  # noqa: S603 - ours
+    )
+    stack.callback(worker.kill)
+    return worker
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    if stream is None:
+        raise AssertionError("a worker is started with pipes")
+    return stream
+
+
+def _received(worker: subprocess.Popen[bytes]) -> list[PackedPart | Lines]:
+    try:
+        parts: list[PackedPart | Lines] = pickle.load(_pipe(worker.stdout))  # noqa: S301 - a process started here
+    except EOFError:
+        raise ChildProcessError(f"a worker of the rebuild died, exit status {worker.wait()}") from None
+    return parts
+
+
+def work() -> None:
+    """Pack the pieces that come over standard input, until it ends; the log's path is the last argument."""
+    log = LogFile(Path(sys.argv[-1]), durable_names=False)
+    log.size()
+    while True:
+        try:
+            piece = pickle.load(sys.stdin.buffer)  # noqa: S301 - the process that started this one
+        except EOFError:
+            return
+        pickle.dump(_pack_piece(log, piece), sys.stdout.buffer, protocol=pickle.HIGHEST_PROTOCOL)
+        sys.stdout.buffer.flush()

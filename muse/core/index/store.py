@@ -1,0 +1,378 @@
+"""The index of one log: what `index.db` holds, and the newest lines in memory.
+
+The index is fed lines and never opens the log, so it can't become a second truth. Its invariants:
+
+1. Segments tile the bytes [0, n) of the log, runs tile the segments, and the tail goes on at n without a gap.
+2. Each row and each block has a checksum, which covers where it belongs as well. It is checked when it is first read.
+   A run knows the checksums of its segments' rows, so that an old row in a new one's place is noticed too.
+3. Segments and runs are immutable: what was read of them is kept, and never has to be read again.
+4. Each op_id is in the tail or in exactly one run.
+5. A fold reads n again inside its transaction; if another process has folded, it starts from there.
+6. The index never decides. If it fails, it is fed, or made anew from the log (catch_up).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Collection, Iterable
+from functools import partial
+from typing import Any
+
+from muse.core.index.blocks.links import FoundEntry, PackedLinks, pack_links
+from muse.core.index.blocks.op_id_runs import Lookup, Run, hash_of
+from muse.core.index.blocks.segment import (
+    DamagedIndexError,
+    PackedLines,
+    Segment,
+    Summary,
+    checked,
+    locations,
+    pack_lines,
+    row_checksum,
+)
+from muse.core.index.file import Database
+from muse.core.index.fold import (
+    RUN_COLUMNS,
+    SEGMENT_COLUMNS,
+    SUMMARY_WIDTH,
+    end_of_segment,
+    page_checksum,
+    write_segment,
+)
+from muse.core.index.tail import COVERED, delete_rows_below, insert_next, insert_rows, read_tail
+from muse.core.options import LONG_BATCH_LINES, MAX_CACHED_SEGMENTS, MAX_CACHED_SUMMARIES, SEGMENT_LINES
+from muse.core.storage.lines import Lines, Location
+
+_SUMMARIES_AT_ONCE = 64
+
+
+class Index:
+    """What one handle knows of an index, and the connection through which it learns the rest.
+
+    Not safe for several threads at once: its owner locks. Several processes may each have one on the same file.
+    Methods let `sqlite3.Error` and `DamagedIndexError` through; the owner decides what they mean.
+    """
+
+    def __init__(self, database: Database) -> None:
+        """Read what leads to everything else: the runs and the tail."""
+        self.database = database
+        self.connection = database.connection
+        self._segments: OrderedDict[int, Segment] = OrderedDict()
+        self._summaries: dict[int, Summary] = {}
+        self.runs: list[Run] = []
+        self.tail = Lines(0)
+        self.tail_op_ids: dict[bytes, int] = {}
+        """The byte offsets of the tail's entries."""
+        self.written_end = 0
+        """How far `index.db` is known to reach; the lines of the tail from there on are only in memory."""
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the runs and the tail anew."""
+        with self.database.snapshot():
+            self._read_runs()
+            self._use_tail(read_tail(self.connection, self.folded_end))
+        self.written_end = self.tail.end
+
+    def _use_tail(self, tail: Lines) -> None:
+        self.tail = tail
+        self.tail_op_ids = dict(zip(tail.op_ids, tail.offsets, strict=True))
+        self.tail_op_ids.pop(b"", None)
+
+    # -- what it covers -------------------------------------------------------------------------------
+
+    @property
+    def end(self) -> int:
+        """n, if it knows the bytes [0, n) of the log, on disk or in memory."""
+        return self.tail.end
+
+    @property
+    def folded_end(self) -> int:
+        """The byte offset at which the tail begins."""
+        return self.runs[-1].summary.end_offset if self.runs else 0
+
+    @property
+    def entries(self) -> int:
+        """How many entries it knows."""
+        return self._folded_entries() + len(self.tail) - len(self.tail.problems)
+
+    def _folded_entries(self) -> int:
+        return self.runs[-1].summary.entries_before + self.runs[-1].summary.entries if self.runs else 0
+
+    @property
+    def highest_lamport_ts(self) -> int:
+        """The highest timestamp it knows; 0 if there is none."""
+        return max(max(self.tail.lamport_ts, default=0), *(run.summary.highest or 0 for run in self.runs), 0)
+
+    def ends(self) -> list[tuple[int, int, int, str]]:
+        """(byte offset, length, checksum, op_id in hexadecimal) of the first two lines and of the last two."""
+        found = [*self.runs[0].summary.ends[:2], *self.runs[-1].summary.ends[2:]] if self.runs else []
+        tail = self.tail
+        last = len(tail) - 1
+        of_tail = [
+            (tail.offsets[number], tail.length(number), tail.checksums[number], tail.op_ids[number].hex())
+            for number in (0, min(1, last), max(last - 1, 0), last)
+            if last >= 0
+        ]
+        if not found:
+            return of_tail
+        return [*found[:2], *of_tail[2:]] if len(of_tail) > 2 else found
+
+    # -- runs and segments ----------------------------------------------------------------------------
+
+    def _read_runs(self) -> None:
+        rows = self.connection.execute(
+            f"SELECT {RUN_COLUMNS}, row_checksum, directory FROM run ORDER BY first_segment"
+        ).fetchall()
+        runs: list[Run] = []
+        segments, end, entries = 1, 0, 0
+        known = {(run.first_segment, run.segments): run for run in self.runs}
+        for *row, found, directory in rows:
+            if row_checksum(row) != found:
+                raise DamagedIndexError(f"the run from segment {segments} on is altered")
+            summary = Summary.of_values(row[1 : 1 + SUMMARY_WIDTH])
+            checked(directory, row[-2], f"the directory of the run from segment {segments} on")
+            run = self.new_run(row[0], summary, directory, row[-1])
+            if (run.first_segment, summary.first_offset, summary.entries_before) != (segments, end, entries):
+                raise DamagedIndexError(f"the run from segment {segments} on is missing")
+            segments, end = run.end_segment, summary.end_offset
+            entries += summary.entries
+            runs.append(known.get((run.first_segment, run.segments), run))
+        self._use_runs(runs)
+
+    def _use_runs(self, runs: list[Run]) -> None:
+        self.runs = runs
+        self._lookup: Lookup | None = None
+        self._first_segments = [run.first_segment for run in runs]
+
+    def new_run(self, first_segment: int, summary: Summary, directory: bytes, block_checksum: int) -> Run:
+        """A run of this index, its keys not loaded yet."""
+        return Run(first_segment, summary, directory, partial(self._load_block, block_checksum), self._load_page)
+
+    def _load_block(self, expected: int, run: Run) -> bytes:
+        found = self.connection.execute(
+            "SELECT block FROM run WHERE first_segment = ?", (run.first_segment,)
+        ).fetchone()
+        return checked(found and found[0], expected, f"the block of the run from segment {run.first_segment} on")
+
+    def _load_page(self, run: Run, page: int) -> bytes:
+        key = (run.first_segment, run.end_segment, page)
+        found = self.connection.execute(
+            "SELECT row_checksum, keys FROM run_page WHERE first_segment = ? AND end_segment = ? AND page = ?", key
+        ).fetchone()
+        if found is None or type(found[1]) is not bytes or page_checksum(key, found[1]) != found[0]:
+            raise DamagedIndexError(f"page {page} of the run from segment {run.first_segment} on is missing or altered")
+        return found[1]
+
+    def run_of(self, number: int) -> Run:
+        """The run that covers segment `number`."""
+        return self.runs[bisect_right(self._first_segments, number) - 1]
+
+    def number_at(self, byte_offset: int) -> int:
+        """The number of the segment in which a byte below the tail lies."""
+        at = bisect_right(self.runs, byte_offset, key=lambda run: run.summary.first_offset) - 1
+        return self.runs[at].segment_at(byte_offset)
+
+    def segment_numbers(self) -> range:
+        """The numbers of all segments."""
+        return range(1, self.runs[-1].end_segment if self.runs else 1)
+
+    def segment(self, number: int) -> Segment:
+        """Segment `number`."""
+        if segment := self._segments.get(number):
+            self._segments.move_to_end(number)
+            return segment
+        (row,) = self._segment_rows(number, number + 1, ", columns")
+        columns = checked(row[-1], row[-5], f"segment {number}")
+        expected = {"op_ids": row[-4], "links": row[-3]}
+        segment = Segment(number, self._summary_of(row), columns, partial(self._load_segment_block, number, expected))
+        self._segments[number] = segment
+        if len(self._segments) > MAX_CACHED_SEGMENTS:
+            self._segments.popitem(last=False)
+        return segment
+
+    def _load_segment_block(self, number: int, expected: dict[str, int], name: str) -> bytes:
+        found = self.connection.execute(f"SELECT {name} FROM segment WHERE number = ?", (number,)).fetchone()
+        return checked(found and found[0], expected[name], f"the {name} of segment {number}")
+
+    def summary(self, number: int) -> Summary:
+        """The summary of segment `number`."""
+        if number not in self._summaries:
+            if len(self._summaries) >= MAX_CACHED_SUMMARIES:
+                self._summaries.clear()
+            # Whoever asks for one asks for its neighbours next.
+            low = number - (number - 1) % _SUMMARIES_AT_ONCE
+            for row in self._segment_rows(low, min(low + _SUMMARIES_AT_ONCE, self.runs[-1].end_segment), ""):
+                self._summaries[row[0]] = self._summary_of(row)
+        return self._summaries[number]
+
+    def _segment_rows(self, low: int, high: int, more: str) -> list[tuple[Any, ...]]:
+        """The rows of the segments [low, high), checked, each with the `more` columns."""
+        rows = self.connection.execute(
+            f"SELECT {SEGMENT_COLUMNS}, row_checksum{more} FROM segment WHERE number >= ? AND number < ?", (low, high)
+        ).fetchall()
+        width = SUMMARY_WIDTH + 4
+        if len(rows) != high - low:
+            raise DamagedIndexError(f"of the segments {low} to {high - 1} it has {len(rows)}")
+        for number, row in enumerate(rows, start=low):
+            run = self.run_of(number)
+            if (
+                row[width] != run.segment_checksums[number - run.first_segment]
+                or row_checksum(row[:width]) != row[width]
+            ):
+                raise DamagedIndexError(f"segment {number} is altered, or an old one in its place")
+        return rows
+
+    def _summary_of(self, row: tuple[Any, ...]) -> Summary:
+        return Summary.of_values(row[1 : 1 + SUMMARY_WIDTH])
+
+    # -- finding by op_id -----------------------------------------------------------------------------
+
+    @property
+    def lookup(self) -> Lookup:
+        """Finds op_ids in the runs."""
+        if self._lookup is None:
+            self._lookup = Lookup(self.runs)
+        return self._lookup
+
+    def offset_of(self, op_id: bytes) -> int | None:
+        """The byte offset of the entry with this op_id; None if there is none."""
+        at = self.tail_op_ids.get(op_id)
+        if at is None and self.runs:
+            found = self.find_folded(op_id)
+            return found and found[1]
+        return at
+
+    def offsets_of(self, op_ids: Collection[bytes]) -> dict[bytes, int]:
+        """Those of some op_ids whose entries are there, with their byte offsets."""
+        found = {op_id: self.tail_op_ids[op_id] for op_id in self.tail_op_ids.keys() & op_ids}
+        if self.runs:
+            hashes = {hash_of(op_id): op_id for op_id in op_ids if op_id not in found}
+            if len(hashes) + len(found) < len(op_ids):
+                # Two of them have the same hash, so each has to be asked for by itself.
+                wanted: Iterable[bytes] = [op_id for op_id in op_ids if op_id not in found]
+            else:
+                wanted = [hashes[hashed] for hashed in self.lookup.those_there(hashes.keys())]
+            found |= {op_id: there[1] for op_id in wanted if (there := self.find_folded(op_id))}
+        return found
+
+    def find_folded(self, op_id: bytes) -> FoundEntry | None:
+        """(number of its segment, byte offset) of the entry with this op_id, unless it is in the tail."""
+        try:
+            numbers = self.lookup.segments_with(hash_of(op_id))
+        except DamagedIndexError:
+            # Another process may have merged these runs.
+            self.adopt_folds_of_others()
+            numbers = self.lookup.segments_with(hash_of(op_id))
+        for number in numbers:
+            segment = self.segment(number)
+            line = segment.find(op_id)
+            if line is not None:
+                return number, segment.first_offset + segment.offsets[line]
+        return None
+
+    def adopt_folds_of_others(self) -> None:
+        """Take over what other processes have folded and merged since the runs were read."""
+        with self.database.snapshot():
+            self._read_runs()
+        start = self.folded_end
+        if start > self.tail.start:
+            inside = self.tail.number_at(start)
+            self._use_tail(self.tail.part(inside, len(self.tail)) if start < self.tail.end else Lines(start))
+
+    def location_of(self, op_id: bytes) -> Location | None:
+        """Where the entry with this op_id lies; None if there is none."""
+        if (at := self.tail_op_ids.get(op_id)) is not None:
+            return locations(self.tail, [self.tail.number_at(at)])[0]
+        if not self.runs or (found := self.find_folded(op_id)) is None:
+            return None
+        segment = self.segment(found[0])
+        return locations(segment, [segment.number_at(found[1])])[0]
+
+    # -- feeding --------------------------------------------------------------------------------------
+
+    def add_entry(self, entry: Any, op_id: bytes, length: int, checksum: int) -> None:
+        """Take in the line of one entry, which follows the last: in memory, until `write_next` or `write`."""
+        self.tail_op_ids[op_id] = self.tail.end
+        self.tail.add_entry(entry, op_id, length, checksum)
+
+    def add(self, lines: Lines) -> None:
+        """Take in lines that follow the last: in memory, until `write`."""
+        self.tail_op_ids.update(zip(lines.op_ids, lines.offsets, strict=True))
+        self.tail_op_ids.pop(b"", None)
+        self.tail.extend(lines)
+
+    def add_segment(self, packed: PackedLines, links: PackedLinks) -> None:
+        """Write lines that follow the last as a segment, while there is no tail. Call inside a transaction."""
+        self._use_runs(write_segment(self.connection, self.runs, self.new_run, packed, links))
+        self._use_tail(Lines(self.folded_end))
+        self.written_end = self.folded_end
+
+    def write_rows(self) -> None:
+        """Write the lines that are only in memory as rows of the tail. Call inside a transaction."""
+        insert_rows(self.connection, self.tail.part(self.tail.number_at(self.written_end), len(self.tail)))
+        self.written_end = self.tail.end
+
+    @property
+    def unwritten_lines(self) -> int:
+        """How many lines are only in memory."""
+        return len(self.tail) - self.tail.number_at(self.written_end)
+
+    def write_next(self, entry: Any, length: int, checksum: int) -> bool:
+        """Write the row of the entry that was added last, the usual case; False if it takes more than that."""
+        byte_offset = self.tail.end - length
+        if len(self.tail) >= SEGMENT_LINES or self.written_end != byte_offset:
+            return False
+        if not insert_next(self.connection, byte_offset, length, checksum, entry):
+            return False
+        self.written_end = byte_offset + length
+        return True
+
+    def write(self, wait_ms: int) -> None:
+        """Write the lines that are only in memory: as rows of the tail or, if it gets long, as segments.
+
+        Raises:
+            sqlite3.OperationalError: another connection is writing, for longer than `wait_ms`.
+            DamagedIndexError: the index was made anew or set back by somebody.
+        """
+        if self.written_end >= self.tail.end and len(self.tail) < SEGMENT_LINES:
+            return
+        self.database.wait_up_to(wait_ms)
+        with self.database.transaction():
+            self._look_at_others()
+            pending = self.tail.part(self.tail.number_at(self.written_end), len(self.tail))
+            if len(self.tail) >= SEGMENT_LINES or len(pending) >= LONG_BATCH_LINES:
+                self._fold()
+            else:
+                insert_rows(self.connection, pending)
+        self.written_end = max(self.written_end, self.tail.end)
+
+    def _look_at_others(self) -> None:
+        """Find out, inside the transaction, how far other processes have written and folded."""
+        covered, folded_end = self.connection.execute(
+            f"SELECT {COVERED}, coalesce((SELECT end_offset FROM run ORDER BY first_segment DESC LIMIT 1), 0)"
+        ).fetchone()
+        if type(covered) is not int or type(folded_end) is not int:
+            raise DamagedIndexError(f"its end is not a number: {str(covered)[:60]}, {str(folded_end)[:60]}")
+        if covered < self.written_end or folded_end < self.folded_end:
+            raise DamagedIndexError(f"it went back from byte {self.written_end} to {covered}: somebody made it anew")
+        if covered < self.tail.end and self.tail.offsets[self.tail.number_at(covered)] != covered:
+            raise DamagedIndexError(f"it ends at byte {covered}, inside a line of the log")
+        if folded_end > self.folded_end:
+            self.adopt_folds_of_others()
+        self.written_end = covered
+
+    def _fold(self) -> None:
+        """Make segments of the tail, all but a short rest. Call inside the transaction."""
+        tail, low = self.tail, 0
+        while (high := end_of_segment(tail, low)) > low:
+            part = tail.part(low, high)
+            number = self.runs[-1].end_segment if self.runs else 1
+            links = pack_links(part, number, self.find_folded)
+            self._use_runs(write_segment(self.connection, self.runs, self.new_run, pack_lines(part), links))
+            low = high
+        rest = tail.part(low, len(tail))
+        delete_rows_below(self.connection, rest.start)
+        insert_rows(self.connection, rest.part(rest.number_at(self.written_end), len(rest)))
+        self._use_tail(rest)

@@ -1,1 +1,0 @@
-"""The index that is being replaced."""

@@ -1,0 +1,210 @@
+"""Lines of the log, column by column: what a scan gives, what the index is fed with, and where a line lies.
+
+A line is either an entry or it has a problem: blank, damaged, or a duplicate of an earlier line.
+"""
+
+from __future__ import annotations
+
+import uuid
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, chain, pairwise
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from muse.core.entry.model import OpEntry, op_ids_bytes
+
+ROLES = ("actor", "domain", "intent", "reservation")
+"""What a name can be to an entry."""
+
+OP_ID_BYTES = 16
+
+Problem = tuple[str, str]
+"""(kind, reason), kind being "blank", "damaged" or "duplicate"."""
+
+
+class Location(NamedTuple):
+    """Where the line of one entry lies, and how it is known to be that line."""
+
+    byte_offset: int
+    length: int
+    """Bytes, newline included."""
+    checksum: int
+    """CRC-32 of the line, newline included."""
+    lamport_ts: int
+
+    @property
+    def end(self) -> int:
+        """The byte offset after the line."""
+        return self.byte_offset + self.length
+
+
+class Span(NamedTuple):
+    """Consecutive lines, each of them an entry; the sum of their checksums tells if they still are."""
+
+    start: int
+    stop: int
+    lines: int
+    checksums: int
+
+
+class Lines:
+    """Consecutive lines of one log, from `start` to `end`.
+
+    The columns are parallel: `offsets[i]`, `checksums[i]`, … belong to one line. A line with a problem has 0 as its
+    timestamp, no op_id and no names.
+    """
+
+    __slots__ = (
+        "actor",
+        "checksums",
+        "domain",
+        "end",
+        "intent",
+        "lamport_ts",
+        "offsets",
+        "op_ids",
+        "parents",
+        "problems",
+        "reservation",
+        "start",
+    )
+
+    first_offset = 0
+    """What to add to `offsets` to get byte offsets of the log; a segment counts from its own start."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.end = start
+        self.offsets: list[int] = []
+        self.checksums: list[int] = []
+        """CRC-32 of each line, newline included."""
+        self.lamport_ts: list[int] = []
+        self.op_ids: list[bytes] = []
+        """The 16 bytes of each UUID; empty for a line with a problem."""
+        self.actor: list[str] = []
+        self.domain: list[str] = []
+        self.intent: list[str] = []
+        self.reservation: list[str] = []
+        self.parents: dict[int, bytes] = {}
+        """The parents' op_ids, 16 bytes each, by the byte offset of the child; only of entries that name some."""
+        self.problems: dict[int, Problem] = {}
+        """By byte offset."""
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def _columns(self) -> tuple[list[Any], ...]:
+        return (
+            self.offsets,
+            self.checksums,
+            self.lamport_ts,
+            self.op_ids,
+            self.actor,
+            self.domain,
+            self.intent,
+            self.reservation,
+        )
+
+    # -- building -------------------------------------------------------------------------------------
+
+    def add_entry(self, entry: Any, op_id: bytes, length: int, checksum: int) -> None:
+        """Add the line of a valid entry at the end."""
+        byte_offset = self.end
+        self.offsets.append(byte_offset)
+        self.checksums.append(checksum)
+        self.lamport_ts.append(entry["lamport_ts"])
+        self.op_ids.append(op_id)
+        self.actor.append(entry["actor_id"])
+        self.domain.append(entry["domain"])
+        self.intent.append(entry["intent_id"])
+        self.reservation.append(entry["reservation_id"])
+        if parents := entry["parent_op_ids"]:
+            self.parents[byte_offset] = op_ids_bytes(parents)
+        self.end = byte_offset + length
+
+    def add_entries(self, entries: Sequence[OpEntry], lengths: Sequence[int], checksums: Iterable[int]) -> None:
+        """Add the lines of valid entries at the end."""
+        offsets = list(accumulate(lengths, initial=self.end))
+        self.end = offsets.pop()
+        self.offsets += offsets
+        self.checksums += checksums
+        self.lamport_ts += map(itemgetter("lamport_ts"), entries)
+        self.op_ids += split_op_ids(op_ids_bytes(map(itemgetter("op_id"), entries)))
+        self.actor += map(itemgetter("actor_id"), entries)
+        self.domain += map(itemgetter("domain"), entries)
+        self.intent += map(itemgetter("intent_id"), entries)
+        self.reservation += map(itemgetter("reservation_id"), entries)
+        parents = list(map(itemgetter("parent_op_ids"), entries))
+        if any(parents):
+            packed = op_ids_bytes(chain.from_iterable(parents))
+            ends = accumulate((OP_ID_BYTES * len(each) for each in parents), initial=0)
+            self.parents.update(
+                (at, packed[low:high]) for at, (low, high) in zip(offsets, pairwise(ends), strict=True) if low < high
+            )
+
+    def add_problem(self, length: int, checksum: int, problem: Problem) -> None:
+        """Add a line that is not an entry at the end."""
+        self.problems[self.end] = problem
+        for column, value in zip(self._columns(), (self.end, checksum, 0, b"", "", "", "", ""), strict=True):
+            column.append(value)
+        self.end += length
+
+    def extend(self, other: Lines) -> None:
+        """Add lines that follow the last."""
+        for mine, others in zip(self._columns(), other._columns(), strict=True):
+            mine.extend(others)
+        self.parents |= other.parents
+        self.problems |= other.problems
+        self.end = other.end
+
+    def demote(self, number: int, problem: Problem) -> None:
+        """An entry turns out not to count."""
+        byte_offset = self.offsets[number]
+        self.problems[byte_offset] = problem
+        self.parents.pop(byte_offset, None)
+        for column, value in zip(self._columns()[2:], (0, b"", "", "", "", ""), strict=True):
+            column[number] = value
+
+    def part(self, low: int, high: int) -> Lines:
+        """The lines numbered [low, high) by themselves."""
+        if low == 0 and high == len(self):
+            return self
+        part = Lines(self.offsets[low] if low < len(self) else self.end)
+        for source, target in zip(self._columns(), part._columns(), strict=True):
+            target.extend(source[low:high])
+        part.end = self.offsets[high] if high < len(self) else self.end
+        part.parents = {at: packed for at, packed in self.parents.items() if part.start <= at < part.end}
+        part.problems = {at: problem for at, problem in self.problems.items() if part.start <= at < part.end}
+        return part
+
+    # -- looking --------------------------------------------------------------------------------------
+
+    def number_at(self, byte_offset: int) -> int:
+        """The number of the first line that does not begin before `byte_offset`."""
+        return bisect_left(self.offsets, byte_offset)
+
+    def length(self, number: int) -> int:
+        """Bytes of a line, newline included."""
+        return (self.offsets[number + 1] if number + 1 < len(self.offsets) else self.end) - self.offsets[number]
+
+    def with_name(self, role: str, name: str) -> list[int]:
+        """The numbers of the entries whose `role` is `name`, ascending."""
+        found = [number for number, each in enumerate(getattr(self, role)) if each == name]
+        if not name and self.problems:
+            return [number for number in found if self.op_ids[number]]
+        return found
+
+    def numbers_with_problems(self) -> list[int]:
+        """The numbers of the lines that are not entries, ascending."""
+        return [self.number_at(at) for at in sorted(self.problems)]
+
+
+def split_op_ids(packed: bytes) -> list[bytes]:
+    """The op_ids, 16 bytes each, that stand one after the other in `packed`."""
+    return [packed[at : at + OP_ID_BYTES] for at in range(0, len(packed), OP_ID_BYTES)]
+
+
+def duplicate_of(op_id: bytes, first: int) -> Problem:
+    """The problem of a line whose op_id stands already in the line at byte `first`."""
+    return ("duplicate", f"the op_id {uuid.UUID(bytes=op_id)} stands already at byte {first}")
