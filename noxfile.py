@@ -18,9 +18,10 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 
 @nox.session
 def quick(session: nox.Session) -> None:
-    """Run the tests that are not marked slow, on this Python."""
+    """Run the tests that start no process, open no browser and are not slow, on this Python: under a minute."""
     session.install("-e", ".", *DEV)
-    session.run("python", "-m", "pytest", "-q", "-m", "not slow", *session.posargs)
+    chosen = ("-m", "not (process or browser or slow)", "--hypothesis-profile=quick")
+    session.run("python", "-m", "pytest", "-q", *chosen, *session.posargs)
 
 
 @nox.session(python=PYTHONS)

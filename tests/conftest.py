@@ -6,7 +6,8 @@ import os
 import random
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,19 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     print_blob=True,
 )
+settings.register_profile(
+    "quick",
+    settings.get_profile("muse"),
+    # A quarter of the examples, see `samples.examples`; another seed each time, so that all are tried in the end.
+    max_examples=25,
+)
 settings.load_profile("muse")
+
+_STARTS_A_PROCESS = frozenset(
+    {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.exec", "os.system"}
+)
+_running: list[str] = []
+"""The test at work, if it must not start a process."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -34,6 +47,24 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--hypothesis-seed") is None:
         config.option.hypothesis_seed = str(random.randrange(2**32))
     children.let_children_have_default_signals()
+    sys.addaudithook(_refuse_unmarked_processes)
+
+
+def _refuse_unmarked_processes(event: str, _arguments: object) -> None:
+    """Keep the quick tests quick: what starts a process says so by its marker."""
+    if event in _STARTS_A_PROCESS and _running:
+        raise AssertionError(f"{_running[0]} starts a process ({event}) and is not marked with pytest.mark.process")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Know which test is at work."""
+    if not (item.get_closest_marker("process") or item.get_closest_marker("browser")):
+        _running.append(item.nodeid)
+    try:
+        return (yield)
+    finally:
+        _running.clear()
 
 
 def pytest_report_header(config: pytest.Config) -> str:

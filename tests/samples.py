@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from tests.making import entry, line, op_id
+
+
+def examples(count: int) -> settings:
+    """So many examples of a test, or as large a part of them as the profile at work takes of the usual hundred."""
+    return settings(max_examples=max(1, count * settings().max_examples // 100))
+
 
 BOM = b"\xef\xbb\xbf"
 NULS = b"\x00" * 4096

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from muse.core.op_log import MuseError, OpLog
 from tests import making, plain_scan
 from tests.making import entry
 from tests.plain_scan import exact
+from tests.samples import examples
 
 
 def test_the_summary_counts_the_kinds_in_sorted_order(log: OpLog) -> None:
@@ -53,7 +54,7 @@ STAMPED = st.tuples(
 
 
 @given(st.lists(STAMPED, max_size=30), st.integers(0, 30), st.integers(0, 30))
-@settings(max_examples=60)
+@examples(60)
 def test_guarantee_6_a_delta_is_the_slice_in_total_order(
     stamped: list[tuple[int, str, str, str]], one: int, two: int
 ) -> None:

@@ -14,6 +14,8 @@ import pytest
 from examples.outline_domain import Outline
 from tests import children, making, plain_scan
 
+pytestmark = pytest.mark.process
+
 EXAMPLES = making.PROJECT / "examples"
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from muse.core.op_log import MuseError, OpIdConflictError, OpLog
 from tests import making, plain_scan
 from tests.making import entries, entry, op_id
 from tests.plain_scan import exact, exact_list
+from tests.samples import examples
 
 UNIVERSE: list[dict[str, Any]] = [
     dict(
@@ -46,7 +47,7 @@ def state(log: OpLog) -> tuple[list[str], list[str]]:
 
 
 @given(REPLICA, REPLICA)
-@settings(max_examples=50)
+@examples(50)
 def test_guarantee_9_merge_adds_what_lacks_in_the_others_order(
     mine: list[dict[str, Any]], theirs: list[dict[str, Any]]
 ) -> None:
@@ -65,7 +66,7 @@ def test_guarantee_9_merge_adds_what_lacks_in_the_others_order(
 
 
 @given(REPLICA, REPLICA)
-@settings(max_examples=30)
+@examples(30)
 def test_guarantee_9_merge_is_commutative(mine: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> None:
     """a+b and b+a are the same set, total order and deltas."""
     with (
@@ -81,7 +82,7 @@ def test_guarantee_9_merge_is_commutative(mine: list[dict[str, Any]], theirs: li
 
 
 @given(REPLICA, REPLICA, REPLICA)
-@settings(max_examples=30)
+@examples(30)
 def test_guarantee_9_merge_is_associative_and_order_free(
     mine: list[dict[str, Any]], theirs: list[dict[str, Any]], third: list[dict[str, Any]]
 ) -> None:

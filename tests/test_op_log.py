@@ -742,6 +742,7 @@ def test_threads_on_one_handle_lose_nothing_and_share_one_clock(repo: Path, log:
         assert own == sorted(own)
 
 
+@pytest.mark.process
 def test_a_log_goes_on_in_both_processes_after_a_fork(repo: Path, log: OpLog) -> None:
     """Parent and child use the same object after a fork: nothing lost, nothing twice, no clash of timestamps."""
     log.append_many(entries(5))
@@ -776,6 +777,7 @@ def test_a_log_goes_on_in_both_processes_after_a_fork(repo: Path, log: OpLog) ->
     assert making.answers(log) == before
 
 
+@pytest.mark.process
 def test_a_fork_in_the_middle_of_another_threads_append_does_not_block_the_child(repo: Path, log: OpLog) -> None:
     """A child forked while threads hold the handle's locks can append and read at once."""
     stop = threading.Event()

@@ -12,6 +12,8 @@ import pytest
 from muse.core.op_log import AppendError, OpLog
 from tests import children, making, plain_scan
 
+pytestmark = pytest.mark.process
+
 
 def start_together(repo: Path, count: int, each: int, actor: str = "actor-{}") -> list[list[list[str | int]]]:
     """Let `count` processes record `each` operations at once; what each of them was acknowledged."""

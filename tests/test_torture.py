@@ -5,10 +5,13 @@ from __future__ import annotations
 import random
 import sys
 
+import pytest
+
 from tests import children
 from tests.torture import schedule
 
 
+@pytest.mark.process
 def test_twenty_rounds_of_torture_break_no_promise() -> None:
     """Two sessions of ten rounds, their processes killed at any moment: nothing is lost, doubled or wrongly indexed."""
     seed = random.SystemRandom().randrange(2**32)

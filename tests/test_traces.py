@@ -301,6 +301,7 @@ def test_a_reopened_big_session_answers_without_reading_the_log(big: Recorded) -
     assert read < size // 10, f"{read:,} bytes were read of a log of {size:,}"
 
 
+@pytest.mark.process
 def test_a_reopened_big_session_seeks_in_the_log_by_stracing(big: Recorded, tmp_path: Path) -> None:
     """By strace of a fresh process: the bytes read or mapped from ops.jsonl are about those of the last 1,000 lines."""
     strace = shutil.which("strace")

@@ -7,12 +7,13 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from muse.core.op_log import LimitExceededError, OpLog
 from tests import making, plain_scan
 from tests.making import entries, entry
+from tests.samples import examples
 
 
 def test_the_next_timestamp_is_above_every_one_given_out(log: OpLog) -> None:
@@ -61,7 +62,7 @@ def test_a_reopened_log_goes_on_above_its_highest_timestamp(repo: Path) -> None:
     st.lists(st.integers(0, 2**53 - 2), min_size=1, max_size=12),
     st.lists(st.integers(0, 2**53 - 2), min_size=1, max_size=12),
 )
-@settings(max_examples=30)
+@examples(30)
 def test_guarantee_8_after_a_merge_the_clock_continues_from_the_higher_of_both(
     mine: list[int], theirs: list[int]
 ) -> None:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from muse.core.op_log import CheckpointBackwardsError, Cut, InvalidCutError, InvalidEntryError, OpLog
 from tests import making, plain_scan
 from tests.making import entries, entry, op_id
 from tests.plain_scan import exact, exact_list
+from tests.samples import examples
 
 
 def test_guarantee_7_an_older_cut_may_still_be_checkpointed_when_nothing_newer_is(log: OpLog) -> None:
@@ -109,7 +110,7 @@ def test_a_cut_that_is_none_of_this_log_is_refused(log: OpLog, name: str) -> Non
         max_size=25,
     )
 )
-@settings(max_examples=40)
+@examples(40)
 def test_guarantee_7_any_course_of_appends_cuts_and_checkpoints_keeps_to_the_plain_slice(
     steps: list[tuple[str, int]],
 ) -> None:

@@ -334,6 +334,7 @@ def test_threads_that_checkpoint_at_once_never_move_it_backwards(repo: Path) -> 
     assert read_record(repo)["op_count"] == max(granted) == 40
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_processes_that_checkpoint_at_once_never_lose_one(repo: Path) -> None:
     """Three processes append and checkpoint in turn: each one's checkpoints rise and the last one stands."""
@@ -352,6 +353,7 @@ def test_processes_that_checkpoint_at_once_never_lose_one(repo: Path) -> None:
         assert log.verify().ok
 
 
+@pytest.mark.process
 def test_no_half_written_record_is_left_when_the_disk_refuses(repo: Path, log: OpLog) -> None:
     """A checkpoint that can't be written leaves the old one, raises, and leaves no stray file."""
     log.append_many(entries(2))

@@ -130,6 +130,7 @@ def test_person_is_told_the_counts(repo: Path) -> None:
     assert re.search(r"^s +2 +2 +0\s*$", result.stdout, re.MULTILINE)
 
 
+@pytest.mark.process
 def test_slow_input_is_appended_as_it_comes(repo: Path) -> None:
     """A line sent through a pipe is in the log although the pipe stays open."""
     with children.started(command_line("append", "s", "--repo", repo, "--json")) as process:

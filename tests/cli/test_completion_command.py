@@ -14,6 +14,8 @@ from muse.core.op_log import OpLog
 from tests import children, making
 from tests.cli.running import filled, muse
 
+pytestmark = pytest.mark.process
+
 SESSIONS = ["friday/jam", "friday-2", "monday"]
 
 

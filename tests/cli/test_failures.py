@@ -159,6 +159,7 @@ def test_repo_given_wins_over_the_one_found(repo: Path, tmp_path: Path, monkeypa
     assert muse("query", "s", "--repo", repo).exit_code == 2
 
 
+@pytest.mark.process
 def test_data_and_commentary_go_different_ways(repo: Path) -> None:
     """Standard output of a real process holds data only, standard error the rest."""
     filled(repo, making.entries(3))
@@ -170,6 +171,7 @@ def test_data_and_commentary_go_different_ways(repo: Path) -> None:
     assert done.stderr == b"3 entries pending (no checkpoint yet)\n"
 
 
+@pytest.mark.process
 def test_what_the_engine_logs_is_shown_on_standard_error(repo: Path) -> None:
     """A broken index is rebuilt, which is said, and changes neither answer nor exit code."""
     filled(repo, making.entries(3))

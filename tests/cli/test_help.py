@@ -36,6 +36,7 @@ def test_group_names_the_exit_codes() -> None:
         assert line in text
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("arguments", [["op-log", "--help"], ["op-log", "query", "--help"], ["--version"]])
 def test_help_imports_neither_the_engine_nor_rich(arguments: list[str]) -> None:
     """A help text must not wait for what only the work needs."""
@@ -62,6 +63,7 @@ def test_version_is_that_of_the_distribution() -> None:
     assert result.stdout.startswith("muse, version ")
 
 
+@pytest.mark.process
 def test_package_can_be_run_as_a_module() -> None:
     """`python -m muse` is the same command."""
     done = muse_process("--help")

@@ -53,6 +53,7 @@ def test_path_leads_to_what_stands_there(path: str, expected: Any) -> None:
     assert pick(value, path) == expected
 
 
+@pytest.mark.process
 def test_csv_gives_back_every_text(repo: Path, nasty: list[Any]) -> None:
     """A CSV reader finds the nine fields in the format's order, texts verbatim, all else as JSON."""
     done = muse_process("query", "s", "--repo", repo, "--format", "csv")

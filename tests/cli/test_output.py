@@ -79,6 +79,7 @@ def test_markup_in_data_is_text(hostile: Path) -> None:
     assert "[red]eve" in muse("sessions", "--repo", hostile).stdout
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", [("query", "s", "--json"), ("sessions", "--json"), ("query", "s")])
 def test_terminal_gets_no_control_character_of_the_data(hostile: Path, command: tuple[str, ...]) -> None:
     """Not in JSON either, which has an escape for each, and stays equal in value."""
@@ -91,6 +92,7 @@ def test_terminal_gets_no_control_character_of_the_data(hostile: Path, command: 
         assert first["actor_id"] == "[red]eve" + ESCAPE
 
 
+@pytest.mark.process
 def test_terminal_gets_colour_unless_it_is_not_wanted(repo: Path) -> None:
     """NO_COLOR is respected."""
     filled(repo, making.entries(3))
@@ -99,6 +101,7 @@ def test_terminal_gets_colour_unless_it_is_not_wanted(repo: Path) -> None:
     assert "\x1b" not in on_a_terminal("sessions", "--repo", repo, NO_COLOR="1")
 
 
+@pytest.mark.process
 def test_pipe_gets_no_colour(repo: Path) -> None:
     """Not even where another program's setting would force it."""
     filled(repo, making.entries(3))
@@ -108,6 +111,7 @@ def test_pipe_gets_no_colour(repo: Path) -> None:
     assert b"\x1b" not in done.stdout + done.stderr
 
 
+@pytest.mark.process
 def test_row_is_whole_in_a_pipe_and_ends_at_the_margin_of_a_terminal(repo: Path) -> None:
     """A pipe has no width; a terminal has."""
     filled(repo, [making.entry(1, domain_op={"op": "x", "address": "a" * 200})])
@@ -118,6 +122,7 @@ def test_row_is_whole_in_a_pipe_and_ends_at_the_margin_of_a_terminal(repo: Path)
     assert row.endswith("…")
 
 
+@pytest.mark.process
 def test_reader_may_leave_early(repo: Path) -> None:
     """`muse … | head -n 1` ends quietly, with exit code 0."""
     filled(repo, making.entries(3000))
@@ -136,6 +141,7 @@ def test_reader_may_leave_early(repo: Path) -> None:
     assert code == 0
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", ["query", "sessions"])
 def test_reader_may_be_gone_from_the_start(repo: Path, command: str) -> None:
     """Output that only the end of the program flushes fails quietly as well."""
@@ -152,6 +158,7 @@ def test_reader_may_be_gone_from_the_start(repo: Path, command: str) -> None:
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.process
 def test_narrow_encoding_is_no_failure(repo: Path) -> None:
     """A letter that the terminal's encoding lacks is shown as an escape."""
     filled(repo, [making.entry(1, actor_id="zoë \N{MUSICAL SYMBOL G CLEF}")])

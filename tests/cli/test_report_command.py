@@ -76,6 +76,7 @@ def test_output_has_to_be_named(repo: Path) -> None:
     assert "--output" in result.stderr
 
 
+@pytest.mark.process
 def test_output_that_can_not_be_written_is_said(repo: Path, tmp_path: Path) -> None:
     """A folder that is not there ends with 3 and one line that names it, no traceback."""
     filled(repo, making.entries(1))

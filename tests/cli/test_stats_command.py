@@ -53,6 +53,7 @@ def test_json_is_what_the_library_says(crowd: Path) -> None:
     assert json_lines(muse("stats", "s", "--repo", crowd, "--json").stdout) == json_lines(making.line(expected))
 
 
+@pytest.mark.process
 def test_encoding_without_blocks_gets_ascii(crowd: Path) -> None:
     """A sparkline is drawn in what the reader can show."""
     for encoding, sign in (("utf-8", "\u2588"), ("latin-1", "@")):

@@ -42,6 +42,7 @@ def test_last_entries_come_in_arrival_order(repo: Path, number: int) -> None:
     assert plain_scan.exact_list(found) == plain_scan.exact_list(fitting[max(0, len(fitting) - number) :])
 
 
+@pytest.mark.process
 def test_every_entry_is_shown_once_while_writers_are_at_work(repo: Path) -> None:
     """From before the last ten to the end: 20,000 of four writers, the index rebuilt twice and deleted once."""
     filled(repo, making.entries(30))
@@ -66,6 +67,7 @@ def test_every_entry_is_shown_once_while_writers_are_at_work(repo: Path) -> None
     assert len(arrived) == 20_030
 
 
+@pytest.mark.process
 def test_filters_and_fields_hold_for_what_arrives(repo: Path) -> None:
     """As they do for what was there; a table has its heading before the first entry comes."""
     with OpLog(repo, "s") as log:
@@ -81,6 +83,7 @@ def test_filters_and_fields_hold_for_what_arrives(repo: Path) -> None:
             assert [children.pipe_of(table).readline().split()[0] for _ in range(4)] == [b"2", b"4", b"6", b"8"]
 
 
+@pytest.mark.process
 def test_interrupt_ends_it_with_130(repo: Path) -> None:
     """What was printed is there, and nothing but a word about it is said."""
     filled(repo, making.entries(3))
@@ -92,6 +95,7 @@ def test_interrupt_ends_it_with_130(repo: Path) -> None:
     assert (process.returncode, rest, said) == (130, b"", b"stopped\n")
 
 
+@pytest.mark.process
 def test_reader_that_goes_away_ends_it_though_nothing_arrives(repo: Path) -> None:
     """`muse op-log tail -f | head -n 1` comes to its end, quietly."""
     filled(repo, making.entries(3))

@@ -14,6 +14,7 @@ NAMES = [str(path.relative_to(ROOT)) for path in (DOCS / "tutorial.md", *sorted(
 TOOLS = ("jq", "sqlite3")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", NAMES)
 def test_page_does_what_it_shows(name: str, tmp_path: Path) -> None:
     """Every block runs without failing, and prints what the page shows below it."""

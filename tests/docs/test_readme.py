@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests import children
 from tests.docs.pages import fences, page
 
@@ -32,6 +34,7 @@ def test_example_has_at_most_twenty_lines() -> None:
     assert len(fences(README, "python")[0].splitlines()) <= 20
 
 
+@pytest.mark.process
 def test_example_runs_and_prints_what_the_readme_says(tmp_path: Path) -> None:
     """The example, run alone with warnings as errors, prints the block that follows it."""
     script = tmp_path / "example.py"

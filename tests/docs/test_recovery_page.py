@@ -270,6 +270,7 @@ def test_warnings_about_the_index_are_those_shown(
     assert [text for text in caplog.messages if not shown_under("The index can't be used", text)] == []
 
 
+@pytest.mark.process
 def test_missing_session_is_told_as_shown(tmp_path: Path) -> None:
     """A command for a session that does not exist ends with 2 and the message of its section."""
     done = children.run(

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from muse.core.entry.codec import decode_plain_lines, parse_object
@@ -15,7 +15,7 @@ from muse.core.op_log import InvalidEntryError, OpLog
 from tests import making, plain_scan
 from tests.making import entry, op_id
 from tests.plain_scan import exact, exact_list
-from tests.samples import JSON
+from tests.samples import JSON, examples
 
 DAMAGE: dict[str, bytes] = {
     "a duplicate key": b'{"a":1,"a":1}',
@@ -135,14 +135,14 @@ def test_one_damaged_line_is_not_lost_among_plain_ones(name: str, number: int) -
 
 @given(st.binary(max_size=60) | st.text(max_size=40).map(lambda text: text.encode("utf-8", "surrogatepass")))
 @example(b'{"a":1e400}')
-@settings(max_examples=300)
+@examples(300)
 def test_the_decoder_agrees_with_a_strict_plain_reading_on_any_bytes(data: bytes) -> None:
     """For any bytes at all the decoder gives the plain reading's object or InvalidEntryError, nothing else."""
     agree(data)
 
 
 @given(JSON, st.integers(0, 10**6), st.integers(0, 255), st.booleans(), st.booleans())
-@settings(max_examples=300)
+@examples(300)
 def test_the_decoder_agrees_with_a_strict_plain_reading_on_spoiled_json(
     value: Any,
     position: int,
@@ -177,7 +177,7 @@ def agree(data: bytes) -> None:
     st.booleans(),
     st.booleans(),
 )
-@settings(max_examples=100)
+@examples(100)
 def test_a_foreign_line_is_read_exactly(domain_op: dict[str, Any], ascii_only: bool, spaced: bool) -> None:
     """A line that json.dumps wrote, with any separators and escapes, in any key order, is read as it is."""
     made = dict(reversed(entry(1, domain_op=domain_op, further={"key": [1]}).items()))

@@ -15,14 +15,14 @@ from typing import Any
 
 import pydantic
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from muse.core.op_log import InvalidEntryError, LimitExceededError, OpLog, make_op_entry
 from tests import making, plain_scan
 from tests.making import entry, fresh_repo, op_id
 from tests.plain_scan import exact, exact_list
-from tests.samples import JSON
+from tests.samples import JSON, examples
 
 # A version 1 UUID; fixed, since the workers of a test run must collect the same tests.
 UUID1 = "2d58b822-e701-11f1-aacf-02fc00000001"
@@ -362,7 +362,7 @@ def test_a_hidden_second_reference_is_written_in_full(log: OpLog) -> None:
         max_size=5,
     )
 )
-@settings(max_examples=150)
+@examples(150)
 def test_guarantee_1_any_json_object_comes_back_exactly(domain_ops: list[dict[str, Any]]) -> None:
     """Whatever JSON can carry is read back equal, by the engine and by plain json, also after reopening."""
     with fresh_repo() as repo:
@@ -382,7 +382,7 @@ def test_guarantee_1_any_json_object_comes_back_exactly(domain_ops: list[dict[st
     ),
     st.sampled_from(plain_scan.FIELDS),
 )
-@settings(max_examples=150)
+@examples(150)
 def test_guarantee_1_any_value_in_any_field_is_exact_or_refused(value: object, name: str) -> None:
     """A field given any value at all is either read back exactly or refused with nothing written."""
     with fresh_repo() as repo, OpLog(repo, "s") as log:
@@ -402,7 +402,7 @@ def test_guarantee_1_any_value_in_any_field_is_exact_or_refused(value: object, n
     intent_id=st.text(st.characters(exclude_categories=["Cs"])),
     reservation_id=st.text(st.characters(exclude_categories=["Cs"])),
 )
-@settings(max_examples=60)
+@examples(60)
 def test_any_text_in_a_tag_is_stored_and_found(actor_id: str, domain: str, intent_id: str, reservation_id: str) -> None:
     """Actors, domains, intents and reservations may hold any text and are found by exactly that text."""
     with fresh_repo() as repo, OpLog(repo, "s") as log:

@@ -21,6 +21,7 @@ from tests.making import entries, entry, op_id
 from tests.plain_scan import exact_list
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_every_op_of_four_writers_is_followed_once_while_the_index_is_rebuilt(repo: Path) -> None:
     """20,000 ops of four processes, two rebuilds: a process, a thread and an event loop each see the plain scan."""

@@ -247,6 +247,7 @@ def test_an_older_index_catches_up(repo: Path) -> None:
             assert len(making.assert_same_as_scan(log, log.path).entries) == 35
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("how", ["begin exclusive", "locking mode"])
 @pytest.mark.parametrize("opened", ["before", "after"])
 def test_guarantee_3_a_locked_index_stops_neither_appends_nor_reads(repo: Path, how: str, opened: str) -> None:
@@ -344,6 +345,7 @@ def test_guarantee_3_trouble_with_the_index_is_logged(repo: Path, caplog: pytest
     assert any("index" in message for message in told), told
 
 
+@pytest.mark.process
 def test_a_read_only_place_is_read_without_an_index_and_appends_say_so(repo: Path, tmp_path: Path) -> None:
     """On a read-only file system every read works, an append raises an OSError, and no file is left."""
     with OpLog(repo, "s") as log:

@@ -101,6 +101,7 @@ def test_a_rebuild_that_is_broken_off_harms_nothing(repo: Path, log: OpLog) -> N
     }
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_guarantee_11_rebuilds_while_processes_write_lose_nothing(repo: Path, log: OpLog) -> None:
     """Three processes record while this one rebuilds all the time: every answer is the plain scan's."""

@@ -107,6 +107,7 @@ def test_record_can_not_be_used(repo: Path, fault: Callable[[Path], None]) -> No
             assert not log.verify().ok
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("how", ["rename", "fsync", "write"])
 @pytest.mark.parametrize("when", [1, 2])
 def test_crash_on_replacing_the_record(repo: Path, strace: str, how: str, when: int) -> None:
@@ -123,6 +124,7 @@ def test_crash_on_replacing_the_record(repo: Path, strace: str, how: str, when: 
     assert faults.names_in(record_path(repo).parent) == {"ops.jsonl", "index.db", "checkpoint.json"}
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("error", ["EIO", "EACCES", "ENOSPC", "EXDEV"])
 def test_rename_of_the_record_fails(repo: Path, strace: str, error: str) -> None:
     """Row 17: the old record stands, the error says why, nothing is left aside, and the next attempt is granted."""
@@ -141,6 +143,7 @@ def test_rename_of_the_record_fails(repo: Path, strace: str, error: str) -> None
     assert faults.names_in(record_path(repo).parent) == {"ops.jsonl", "index.db", "checkpoint.json"}
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("error", ["EIO", "EACCES", "EMFILE"])
 def test_record_can_not_be_opened_or_read(repo: Path, strace: str, error: str) -> None:
     """Row 17: an error on reading it is raised, not taken for a missing record."""
@@ -155,6 +158,7 @@ def test_record_can_not_be_opened_or_read(repo: Path, strace: str, error: str) -
         assert len(log.replay_since_checkpoint()) == 6
 
 
+@pytest.mark.process
 def test_two_checkpointers_at_once(repo: Path) -> None:
     """Row 17: whichever comes later, the record never moves backwards, and no op is pending or covered twice."""
     workers = [children.start_worker("checkpoint_often", repo, f"w{number}", 40) for number in range(2)]

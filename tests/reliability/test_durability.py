@@ -50,6 +50,7 @@ def calls_of(repo: Path, strace: str, output: Path, *steps: str, durability: str
     return found
 
 
+@pytest.mark.process
 def test_append_is_synced_before_it_is_acknowledged(repo: Path, strace: str, tmp_path: Path) -> None:
     """Each write to the log is followed by a sync of the log, and only then by the answer; a batch costs one."""
     calls = calls_of(repo, strace, tmp_path / "trace", "append:1", "batch:2-40", "append:41", durability="fsync")
@@ -57,6 +58,7 @@ def test_append_is_synced_before_it_is_acknowledged(repo: Path, strace: str, tmp
     assert on_log == ["write ops.jsonl", "sync ops.jsonl", "told"] * 3
 
 
+@pytest.mark.process
 def test_names_of_new_folders_and_file_are_synced_before_the_first_acknowledgement(
     repo: Path, strace: str, tmp_path: Path
 ) -> None:
@@ -72,12 +74,14 @@ def test_names_of_new_folders_and_file_are_synced_before_the_first_acknowledgeme
     assert not [call for call in later if call.startswith("sync .muse")], "names that are not new are synced again"
 
 
+@pytest.mark.process
 def test_os_durability_syncs_nothing_of_the_log(repo: Path, strace: str, tmp_path: Path) -> None:
     """One write each, no sync: the promise is the death of the process."""
     calls = calls_of(repo, strace, tmp_path / "trace", "append:1", "batch:2-5", durability="os")
     assert [call for call in calls if "ops.jsonl" in call or call == "told"] == ["write ops.jsonl", "told"] * 2
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("durability", ["os", "fsync"])
 def test_checkpoint_is_safe_in_every_durability(repo: Path, strace: str, tmp_path: Path, durability: str) -> None:
     """In this order: the log synced, the record written aside, synced, renamed, the folder synced, and then told."""
@@ -95,6 +99,7 @@ def test_checkpoint_is_safe_in_every_durability(repo: Path, strace: str, tmp_pat
     ]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("when", [1, 2, 3])
 def test_nth_sync_of_the_log_fails(repo: Path, strace: str, tmp_path: Path, when: int) -> None:
     """Row 7: that append raises SyncError, later ones are refused without another sync, a fresh handle takes all."""
@@ -116,6 +121,7 @@ def test_nth_sync_of_the_log_fails(repo: Path, strace: str, tmp_path: Path, when
     faults.assert_recovered(repo, told)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("when", range(1, 8))
 def test_nth_sync_of_anything_fails(repo: Path, strace: str, when: int) -> None:
     """Row 7: new folders, log, record aside, folder of the record: never acknowledged wrongly, always recoverable."""
@@ -166,6 +172,7 @@ def test_sync_of_the_new_files_name_fails(repo: Path, monkeypatch: pytest.Monkey
     assert str(folder.resolve()) in synced
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("durability", ["os", "fsync"])
 def test_sync_fails_before_a_checkpoint(repo: Path, strace: str, durability: str) -> None:
     """Row 7: the old record stands, and this handle neither appends nor checkpoints any more."""

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import muse.core.old_index.index
 import pytest
 
-import muse.core.old_index.index
 from muse.core.op_log import DamagedCheckpointError, OpLog
 from muse.core.storage import durable
 from tests import children, making, plain_scan
@@ -202,6 +202,7 @@ def test_index_is_changed_under_an_open_handle(repo: Path, tmp_path: Path, fault
             assert len(three.replay_since_checkpoint()) == 26
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("call", ["openat", "pwrite64", "ftruncate", "fdatasync", "mmap", "unlink", "fcntl"])
 @pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
 def test_system_call_on_the_index_fails(repo: Path, strace: str, call: str, error: str) -> None:
@@ -217,6 +218,7 @@ def test_system_call_on_the_index_fails(repo: Path, strace: str, call: str, erro
     faults.assert_recovered(repo, told)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("how", ["begin exclusive", "locking mode"])
 def test_index_is_locked_by_another_program(repo: Path, how: str) -> None:
     """Row 18: while somebody holds it, appends and reads go on; afterwards the index on disk has it all."""
@@ -259,6 +261,7 @@ def test_writers_write_while_the_index_is_rebuilt(repo: Path, monkeypatch: pytes
         assert log.verify().findings == ()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("call", ["rename", "unlink", "fsync", "pwrite64", "ftruncate"])
 @pytest.mark.parametrize("when", [1, 3])
 def test_crash_in_a_rebuild(repo: Path, strace: str, call: str, when: int) -> None:
@@ -278,6 +281,7 @@ def test_crash_in_a_rebuild(repo: Path, strace: str, call: str, when: int) -> No
     assert faults.names_in(faults.folder_of(repo)) == {"ops.jsonl", "index.db", "checkpoint.json"}
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("call", ["rename", "fsync", "openat"])
 def test_rebuild_that_fails_loses_nothing_that_the_old_index_knew(repo: Path, strace: str, call: str) -> None:
     """Row 19: the error is raised, reads go on, no half-made index is left, and the checkpoint is still known."""

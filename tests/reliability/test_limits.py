@@ -70,6 +70,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="
 HALF_OF_IT_KIB = 150 * 1024
 
 
+@pytest.mark.process
 @needs_proc
 @pytest.mark.parametrize("ended", [True, False])
 def test_line_beyond_the_limit_takes_bounded_memory(repo: Path, ended: bool) -> None:
@@ -140,6 +141,7 @@ def test_hundred_thousand_nested_values_are_damage(repo: Path, opening: bytes, c
             deep = deep.pop()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("place", ["first", "last", "nested", "everywhere"])
 def test_line_of_very_many_keys_takes_time_in_proportion(place: str) -> None:
     """Row 13: 200,000 keys, one of them twice, are refused at once: a CPU limit of 60 s would end the child."""

@@ -108,6 +108,7 @@ def test_file_of_a_session_is_a_link(repo: Path, tmp_path: Path, name: str, targ
     assert {path.name for path in tmp_path.iterdir()} <= {"outside", "repo"}
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("umask", [0o022, 0o027, 0o077, 0o002])
 def test_files_are_created_with_the_users_umask(repo: Path, umask: int) -> None:
     """No file or folder of a session allows more than the umask does, and each of them all that it does."""
@@ -195,6 +196,7 @@ def test_session_id_with_a_meaning_in_sql_or_a_shell_is_an_id(repo: Path, sessio
     assert (summary.session_id, summary.ops, summary.pending) == (session, 1, 0)
 
 
+@pytest.mark.process
 def test_escape_sequences_in_every_text_are_shown_and_not_sent(repo: Path) -> None:
     """Names, operations, reasons of damage, checkpoint and session id: no control character leaves a command raw."""
     session = f"s{ESCAPE}"

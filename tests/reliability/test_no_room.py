@@ -17,6 +17,7 @@ from tests.reliability.faults import acknowledged, errors, failing, filled, run_
 STEPS = ("append:11", "append:12", "batch:13-16", "read", "append:17", "checkpoint:two", "append:18", "read")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("error", ["ENOSPC", "EDQUOT", "EFBIG"])
 @pytest.mark.parametrize("when", ["1", "3", "2+"])
 def test_nth_write_of_the_log_fails(repo: Path, strace: str, error: str, when: str) -> None:
@@ -34,6 +35,7 @@ def test_nth_write_of_the_log_fails(repo: Path, strace: str, error: str, when: s
     faults.retry(repo, [entry(number) for number in range(11, 19)])
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("room", [0, 1, 300, 900])
 @pytest.mark.parametrize("step", ["append:21", "batch:21-25"])
 def test_write_is_short_at_the_file_size_limit(repo: Path, room: int, step: str) -> None:
@@ -74,6 +76,7 @@ def test_short_write_is_closed_so_that_nobody_is_glued_to_it(
         assert log.append(entry(4)) is True
 
 
+@pytest.mark.process
 def test_device_behind_the_log_is_full(repo: Path) -> None:
     """Row 5: with /dev/full in the place of the log each append says so, none is acknowledged, and nothing hangs."""
     filled(repo, 3)
@@ -84,6 +87,7 @@ def test_device_behind_the_log_is_full(repo: Path) -> None:
     faults.assert_recovered(repo, told)
 
 
+@pytest.mark.process
 def test_tiny_file_system_is_filled_by_others_and_emptied_again(tmp_path: Path) -> None:
     """Row 5: on a tmpfs of 192 KiB, log, index and checkpoint on it, all that was acknowledged is there afterwards."""
     small, copy = tmp_path / "small", tmp_path / "copy"
@@ -103,6 +107,7 @@ def test_tiny_file_system_is_filled_by_others_and_emptied_again(tmp_path: Path) 
     faults.assert_recovered(copy, told)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("call", ["write", "fsync", "rename"])
 @pytest.mark.parametrize("error", ["ENOSPC", "EDQUOT"])
 def test_no_room_for_a_checkpoint_record(repo: Path, strace: str, call: str, error: str) -> None:
@@ -124,6 +129,7 @@ def test_no_room_for_a_checkpoint_record(repo: Path, strace: str, call: str, err
         assert log.checkpoint("two")["op_count"] == 10
 
 
+@pytest.mark.process
 def test_batch_that_is_refused_for_its_size_can_be_appended_in_parts(repo: Path) -> None:
     """Row 5: after an AppendError the same entries, one by one or all, are appended once."""
     told = children.in_forked_child(lambda: _append_beyond_the_limit(repo))

@@ -55,6 +55,7 @@ def use_as_nobody(repo: Path) -> object:
     return children.in_forked_child(work)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("index", ["with an index", "without one"])
 def test_no_permission_to_write_anything(open_repo: Path, index: str) -> None:
     """Row 8: every read works without an index on disk, an append says EACCES and the path, no file is made."""
@@ -78,6 +79,7 @@ def test_no_permission_to_write_anything(open_repo: Path, index: str) -> None:
     assert making.tree(open_repo) == before
 
 
+@pytest.mark.process
 def test_log_is_writable_and_its_folder_is_not(open_repo: Path) -> None:
     """Row 8: appends go on although no index can be kept; a checkpoint says why it can't be made."""
     filled(open_repo, 6)
@@ -97,6 +99,7 @@ def test_log_is_writable_and_its_folder_is_not(open_repo: Path) -> None:
         making.assert_same_as_scan(log, log.path)
 
 
+@pytest.mark.process
 def test_no_permission_to_read_is_an_error_and_no_empty_log(open_repo: Path) -> None:
     """Row 8: a log that may not be read is never taken for one that holds nothing."""
     filled(open_repo, 3)
@@ -114,6 +117,7 @@ def test_no_permission_to_read_is_an_error_and_no_empty_log(open_repo: Path) -> 
     assert children.in_forked_child(work) == errno.EACCES
 
 
+@pytest.mark.process
 def test_repository_on_a_read_only_file_system(repo: Path) -> None:
     """Row 8: each step that reads answers, each that writes raises EROFS, and nothing is left."""
     filled(repo, 9, checkpoint_after=4)
@@ -128,6 +132,7 @@ def test_repository_on_a_read_only_file_system(repo: Path) -> None:
     assert making.tree(repo) == before
 
 
+@pytest.mark.process
 def test_repository_that_can_not_be_made(repo: Path) -> None:
     """Row 8: the first append where no folder can be made says so; reading finds nothing and makes nothing."""
     told = run_child(repo, "read", "append:1", "count", before=read_only(repo))

@@ -21,6 +21,8 @@ from tests.making import entries, entry, op_id
 from tests.reliability import faults
 from tests.reliability.faults import acknowledged, filled, killed_at, run_child
 
+pytestmark = pytest.mark.process
+
 
 @pytest.mark.parametrize("when", [1, 2, 4])
 def test_kill_on_entering_a_write_of_the_log(repo: Path, strace: str, when: int) -> None:

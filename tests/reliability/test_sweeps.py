@@ -11,6 +11,8 @@ import muse.core.maintenance.verify
 from tests.reliability import sweeps
 from tests.reliability.sweeps import SWEEPS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -52,6 +54,7 @@ def test_index_overwritten_cut_and_flipped_everywhere(name: str) -> None:
     assert_all_right(name)
 
 
+@pytest.mark.process
 @pytest.mark.usefixtures("strace")
 def test_killed_on_entering_each_system_call() -> None:
     """Rows 10 and 19: acknowledged ⊆ recovered, each once; no checkpoint that was granted is gone."""

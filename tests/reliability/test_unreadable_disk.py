@@ -13,6 +13,8 @@ from tests.making import add_bytes, entries, line, op_id
 from tests.reliability import faults
 from tests.reliability.faults import failing, filled, run_child
 
+pytestmark = pytest.mark.process
+
 READS = "pread64,read,readv,preadv"
 
 

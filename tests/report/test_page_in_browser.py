@@ -21,6 +21,8 @@ from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 
 from tests.report.browser import Page, chromium
 
+pytestmark = [pytest.mark.browser, pytest.mark.process]
+
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 

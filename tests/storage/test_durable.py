@@ -27,6 +27,7 @@ def calls_in(output: Path, pattern: str) -> list[str]:
     return [line for line in lines if re.search(pattern, line)]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("durability", ["os", "fsync"])
 def test_guarantee_2_an_append_is_one_write_that_takes_it_all(
     repo: Path, tmp_path: Path, strace: str, durability: str
@@ -46,6 +47,7 @@ def test_guarantee_2_an_append_is_one_write_that_takes_it_all(
     assert not calls_in(output, r"(flock|F_SETLK|F_OFD_SETLK).*ops\.jsonl"), "the log was locked for appending"
 
 
+@pytest.mark.process
 def test_guarantee_2_fsync_syncs_the_file_after_its_write_and_the_new_folders(
     repo: Path, tmp_path: Path, strace: str
 ) -> None:
@@ -67,6 +69,7 @@ def test_guarantee_2_fsync_syncs_the_file_after_its_write_and_the_new_folders(
         assert str(parent.resolve()) in synced, f"{parent} holds a new name that a power loss could take away"
 
 
+@pytest.mark.process
 def test_the_os_mode_does_not_sync_the_log(repo: Path, tmp_path: Path, strace: str) -> None:
     """The promise of "os" is the death of the process: no append waits for the disk."""
     output = tmp_path / "trace"
@@ -74,6 +77,7 @@ def test_the_os_mode_does_not_sync_the_log(repo: Path, tmp_path: Path, strace: s
     assert calls_in(output, r"ops\.jsonl") == []
 
 
+@pytest.mark.process
 def test_guarantee_2_a_checkpoint_syncs_the_log_before_it_replaces_the_record(
     repo: Path, tmp_path: Path, strace: str
 ) -> None:
@@ -112,6 +116,7 @@ def assert_refused_and_recovered(repo: Path, told: dict[str, Any]) -> None:
         assert [each["op_id"] for each in log].count(refused) == 1
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("limit_bytes", [1_000, 5_000, 100_000])
 def test_a_short_write_at_the_file_size_limit_is_an_error_that_can_be_retried(repo: Path, limit_bytes: int) -> None:
     """EFBIG, and the short write before it: not acknowledged, reads go on, later appends and the retry work."""
@@ -121,6 +126,7 @@ def test_a_short_write_at_the_file_size_limit_is_an_error_that_can_be_retried(re
     assert_refused_and_recovered(repo, told)
 
 
+@pytest.mark.process
 def test_a_full_disk_is_an_error_that_can_be_retried(tmp_path: Path) -> None:
     """ENOSPC on a 64 KiB file system, the index on it, too: acknowledged entries are all there and work goes on."""
     small = tmp_path / "small"
@@ -144,6 +150,7 @@ def test_a_full_device_in_place_of_the_log_is_refused(repo: Path) -> None:
         log.append(entry(1))
 
 
+@pytest.mark.process
 def test_a_failed_fsync_poisons_the_handle_and_the_retry_is_safe(repo: Path, tmp_path: Path, strace: str) -> None:
     """SyncError says that durability is unknown, the handle takes no more, no sync of the log is tried again."""
     output = tmp_path / "trace"
@@ -162,6 +169,7 @@ def test_a_failed_fsync_poisons_the_handle_and_the_retry_is_safe(repo: Path, tmp
     assert plain_scan.scan(making.log_bytes(repo)).duplicates == []
 
 
+@pytest.mark.process
 def test_an_error_on_read_is_raised_and_not_taken_for_damage(repo: Path, tmp_path: Path, strace: str) -> None:
     """EIO while reading the log comes out as EIO; no entry is declared lost, and afterwards all are read."""
     with OpLog(repo, "s") as log:
@@ -180,6 +188,7 @@ def test_an_error_on_read_is_raised_and_not_taken_for_damage(repo: Path, tmp_pat
         assert log.verify().ok
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("call", ["pwrite64", "fdatasync,fsync", "ftruncate", "unlink", "mmap"])
 def test_guarantee_3_a_system_call_that_fails_for_the_index_alone_stops_no_append(
     repo: Path, tmp_path: Path, strace: str, call: str

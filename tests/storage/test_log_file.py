@@ -7,13 +7,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from muse.core.op_log import LogReplacedError, MuseError, OpLog, VerifyReport
 from tests import making, plain_scan
 from tests.making import add_bytes, entries, entry, line, op_id
 from tests.plain_scan import exact_list
-from tests.samples import FOREIGN, NULS, PIECES
+from tests.samples import FOREIGN, NULS, PIECES, examples
 
 
 def assert_reported(report: VerifyReport, scanned: plain_scan.PlainScan) -> None:
@@ -175,7 +175,7 @@ def test_the_foreign_examples_hold_what_their_names_say() -> None:
 
 
 @given(PIECES, PIECES)
-@settings(max_examples=120)
+@examples(120)
 def test_guarantee_5_any_bytes_at_all_are_read_as_a_plain_scan_reads_them(
     before: list[bytes], after: list[bytes]
 ) -> None:

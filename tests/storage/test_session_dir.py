@@ -6,12 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from muse.core.op_log import InvalidSessionIdError, MuseError, OpLog, list_sessions
 from tests import making
 from tests.making import entry
+from tests.samples import examples
 
 SAFE = ["s", "session-1", "2026-01-02", "a.b", "a_b", "A", "x" * 100]
 STRANGE = [
@@ -135,7 +136,7 @@ def test_all_strange_ids_live_side_by_side(repo: Path) -> None:
 
 @given(st.lists(st.text(max_size=12) | st.text("./%aA~-_2fF\\\x00", max_size=12), min_size=1, max_size=8, unique=True))
 @example(["a/b", "a%2Fb", "a%2fb", "a%252Fb", "A%2FB"])
-@settings(max_examples=60)
+@examples(60)
 def test_the_encoding_of_ids_is_injective_and_reversible(names: list[str]) -> None:
     """Any set of ids that is taken is listed exactly, one folder for each."""
     with making.fresh_repo() as repo:

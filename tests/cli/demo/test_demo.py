@@ -21,6 +21,8 @@ from tests import children, making, plain_scan
 from tests.cli.demo.test_plan import some_edits
 from tests.cli.running import filled, logged, muse, muse_process
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(autouse=True)
 def _temporary_folders_go_away(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:

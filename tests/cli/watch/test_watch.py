@@ -13,6 +13,8 @@ from tests import making
 from tests.cli.running import ESCAPE, filled, muse, muse_process
 from tests.cli.watch.terminal import Watching, watching
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def session(repo: Path) -> Path:
