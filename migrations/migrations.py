@@ -44,7 +44,9 @@ def _name(role: int, column: str, names: str) -> str:
     """SQL for the name that line `i` has in a role, whose column begins behind byte `column`."""
     one, two = _number("columns", f"{column} + i", 1), _number("columns", f"{column} + 2 * i", 2)
     number = f"CASE width_{role} WHEN 0 THEN 0 WHEN 1 THEN {one} ELSE {two} END"
-    return f"(SELECT key FROM json_each({names}) WHERE id IS NOT NULL LIMIT 1 OFFSET nullif({number}, 0) - 1)"
+    # Not by OFFSET: there SQLite allows no column of the outer query.
+    placed = f"SELECT key, row_number() OVER (ORDER BY id) AS place FROM json_each({names})"
+    return f"(SELECT key FROM ({placed}) WHERE place = {number})"
 
 
 # Each line of each segment, its columns taken out of the blocks digit by digit: slow, but it needs nothing but SQL.
