@@ -134,6 +134,7 @@ def test_export_with_writers_at_work_is_a_prefix_of_the_log(repo: Path) -> None:
     assert archives[-1][0].op_count > archives[0][0].op_count
 
 
+@pytest.mark.slow
 def test_flipped_bit_is_refused_or_changes_nothing(repo: Path, tmp_path: Path, packed: bytes) -> None:
     """One bit of each byte: what is imported all the same is byte for byte the session."""
     whole = unpacked(packed)

@@ -9,6 +9,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,8 +58,13 @@ class Test(NamedTuple):
         return f"tests/reliability/{self.module}.py::{self.name}"
 
 
-def tests() -> Iterator[Test]:
+@cache
+def tests() -> tuple[Test, ...]:
     """Every test of this folder, in the order of the files."""
+    return tuple(_read_tests())
+
+
+def _read_tests() -> Iterator[Test]:
     for path in sorted(HERE.glob("test_*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):

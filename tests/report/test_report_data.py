@@ -182,6 +182,7 @@ def worst_entries() -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 def test_page_stays_below_its_limit_whatever_it_is_made_of(repo: Path, tmp_path: Path) -> None:
     """The worst session there is, damage and all, gives a page below 3 MB; so does its picture."""
     path = sessions.recorded(repo, worst_entries())
@@ -205,6 +206,7 @@ def test_most_cells_of_the_density_still_fit(repo: Path) -> None:
     assert len(json.dumps(_density(density), separators=(",", ":"))) < limits.MAX_PAGE_BYTES / 3
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_session(repo: Path) -> None:
     """More than twice as many ops are gathered in much the same memory."""
     peaks = []
