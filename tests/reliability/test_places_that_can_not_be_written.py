@@ -24,11 +24,15 @@ NOBODY = 65_534
 @pytest.fixture
 def open_repo() -> Iterator[Path]:
     """A repository that another user can reach; pytest's own folders are closed to them."""
-    with tempfile.TemporaryDirectory(prefix="muse-test-") as name:
-        os.chmod(name, 0o755)
-        repo = Path(name) / "repo"
-        repo.mkdir()
-        yield repo
+    umask = os.umask(0o022)
+    try:
+        with tempfile.TemporaryDirectory(prefix="muse-test-") as name:
+            os.chmod(name, 0o755)
+            repo = Path(name) / "repo"
+            repo.mkdir()
+            yield repo
+    finally:
+        os.umask(umask)
 
 
 def use_as_nobody(repo: Path) -> object:
