@@ -12,9 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import muse.core.old_index.index
 from muse.core.op_log import OpEntry, OpLog
-from tests import making, plain_scan
+from tests import making, plain_scan, small_index
 from tests.making import entry, op_id
 from tests.test_traces import trace_entries
 
@@ -34,6 +33,8 @@ class Material:
     index: bytes
     older_index: bytes
     """The index as it was some entries before."""
+    other_index: bytes
+    """An index of the same log whose segments have other boundaries."""
     checkpoint: bytes
     covered: int
     """Entries below the checkpoint."""
@@ -105,36 +106,49 @@ def _foreign(entries: list[OpEntry]) -> bytes:
 
 
 @cache
-def make(lines: int, segment_lines: int) -> Material:
-    """A session of so many entries, indexed in segments of so many lines, a tail after them.
+def make(lines: int, segment_lines: int, *, tail: int = 5, changed_line: bool = False) -> Material:
+    """A session of so many entries, indexed in segments of so many lines, a tail of some after them.
 
-    The checkpoint covers two thirds; foreign lines lie in each part.
+    The checkpoint covers two thirds; foreign lines lie in each part. With `changed_line`, the time in one line was
+    changed after it was indexed, and the index has seen that.
     """
     entries, real = some_entries(lines)
     covered = lines * 2 // 3
-    before: Any = (muse.core.old_index.index.SEGMENT_LINES,)
-    try:
-        muse.core.old_index.index.SEGMENT_LINES = segment_lines
-        with quick_folder() as name:
-            repo = Path(name)
-            with OpLog(repo, "s") as log:
-                _append(log, entries[: covered // 2], segment_lines)
-                making.add_bytes(log.path, _foreign(entries))
-                _append(log, entries[covered // 2 : covered], segment_lines)
-                log.checkpoint("one")
-                _append(log, entries[covered:-5], segment_lines)
-            older = log.path.with_name("index.db").read_bytes()
-            with OpLog(repo, "s") as log:
-                making.add_bytes(log.path, _foreign(entries))
-                _append(log, entries[-5:], 1)
-                len(log)
-            files = {path.name: path.read_bytes() for path in log.folder.iterdir()}
-    finally:
-        (muse.core.old_index.index.SEGMENT_LINES,) = before
+    with quick_folder() as name, small_index.segments_of(segment_lines):
+        repo = Path(name)
+        with OpLog(repo, "s") as log:
+            _append(log, entries[: covered // 2], segment_lines)
+            if changed_line:
+                _change(log.path, making.line(entries[2]))
+                log.rebuild_index()
+            making.add_bytes(log.path, _foreign(entries))
+            _append(log, entries[covered // 2 : covered], segment_lines)
+            log.checkpoint("one")
+            _append(log, entries[covered : (covered + lines) // 2], segment_lines)
+        older = log.path.with_name("index.db").read_bytes()
+        with OpLog(repo, "s") as log:
+            _append(log, entries[(covered + lines) // 2 : -tail], segment_lines)
+            making.add_bytes(log.path, _foreign(entries))
+            _append(log, entries[-tail:-2], 1)
+            making.add_bytes(log.path, making.line(entries[-3]))
+            _append(log, entries[-2:], 1)
+            len(log)
+        files = {path.name: path.read_bytes() for path in log.folder.iterdir()}
+        with small_index.segments_of(segment_lines * 3 // 2), OpLog(repo, "s") as log:
+            log.rebuild_index()
+        other = log.path.with_name("index.db").read_bytes()
     record = _at_a_fixed_time(files["checkpoint.json"])
     assert set(files) == {"ops.jsonl", "index.db", "checkpoint.json"}
     assert len(plain_scan.scan(files["ops.jsonl"]).entries) == lines
-    return Material(files["ops.jsonl"], files["index.db"], older, record, covered, real)
+    return Material(files["ops.jsonl"], files["index.db"], older, other, record, covered, real)
+
+
+def _change(path: Path, line: bytes) -> None:
+    """Change the year in one line of a log."""
+    data = path.read_bytes()
+    start = data.index(json.loads(line)["op_id"].encode())
+    year = data.index(b'"created_at":"', start) + len(b'"created_at":"')
+    path.write_bytes(data[:year] + b"1999" + data[year + 4 :])
 
 
 def _append(log: OpLog, entries: list[OpEntry], batch: int) -> None:

@@ -1,4 +1,4 @@
-"""The byte sweeps: each byte cut, each bit flipped, each page overwritten, and the plain scan asked every time.
+"""The sweeps: each byte cut, each bit flipped, each page and row replaced, and the plain scan asked every time.
 
     python -m tests.reliability.sweeps            # a sample, as in the default suite
     python -m tests.reliability.sweeps --full     # all of it, on every core
@@ -13,57 +13,28 @@ import json
 import logging
 import multiprocessing
 import os
-import random
 import shutil
-import sqlite3
 import sys
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from functools import cache
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import cast
 
 import muse.core.maintenance.verify
-from muse.core.op_log import CheckpointError, DamagedCheckpointError, OpLog, VerifyReport
+from muse.core.op_log import DamagedCheckpointError, OpLog, VerifyReport
 from tests import making, plain_scan
 from tests.plain_scan import exact, exact_list
-from tests.reliability import faults, questions
-from tests.reliability.material import Material, make, quick_folder
+from tests.reliability import faults
+from tests.reliability.index_sweeps import IndexBits, IndexInnerPages, IndexPages, IndexRows, IndexTruncations
+from tests.reliability.material import make, quick_folder
+from tests.reliability.sweeping import FINE, REFUSED, Sweep, Wrong, must
 
 LAST_LINES = 20
-FINE = ""
-"""What a case says when all is as it should be."""
-REFUSED = "(refused)"
-"""What a case says when the damage was answered with the library's own error, and nothing wrong was said."""
 
 _NEW = making.entry(123_456)
-
-
-class Wrong(AssertionError):  # noqa: N818 - a verdict on the engine
-    """The engine gave a wrong answer."""
-
-
-def must(holds: object, what: str) -> None:
-    """Raise `Wrong` where the claim does not hold."""
-    if not holds:
-        raise Wrong(what)
-
-
-class Sweep:
-    """Numbered cases over one kind of damage; `attempt` tries one in a folder of its own."""
-
-    stride: ClassVar[int] = 1
-    """Every how manyeth case the default suite tries."""
-
-    def __len__(self) -> int:
-        raise NotImplementedError
-
-    def attempt(self, number: int, repo: Path) -> str:
-        """Try one case; FINE or REFUSED, else raises."""
-        raise NotImplementedError
 
 
 class _LogSweep(Sweep):
@@ -233,151 +204,6 @@ class LogBitsByDigest(LogBits):
         return {"index_db": None}
 
 
-class _IndexSweep(Sweep):
-    """Damage by question: each question is the first one that a handle asks of the damaged index."""
-
-    def __init__(self, lines: int = 300, segment_lines: int = 64) -> None:
-        self.material = make(lines, segment_lines)
-        scanned = plain_scan.scan(self.material.log)
-        self.situation = questions.Situation(
-            scanned.entries, self.material.covered, len(self.material.log) - len(scanned.tail)
-        )
-        self.page_bytes = int.from_bytes(self.material.index[16:18], "big")
-        self.pages = len(self.material.index) // self.page_bytes
-        self.expected = {name: expected(self.situation) for name, (_, expected) in questions.QUESTIONS.items()}
-
-    def page(self, number: int, data: bytes | None = None) -> bytes:
-        """The bytes of a page (from 0)."""
-        data = self.material.index if data is None else data
-        return data[number * self.page_bytes : (number + 1) * self.page_bytes]
-
-    def with_page(self, number: int, content: bytes) -> bytes:
-        """The index with one page overwritten."""
-        before, after = self.material.index[: number * self.page_bytes], (number + 1) * self.page_bytes
-        return before + content[: self.page_bytes].ljust(self.page_bytes, b"\0") + self.material.index[after:]
-
-    def ask(self, repo: Path, index: bytes, name: str, where: str) -> str:
-        """Ask one question, and then another few that meet what the first one left behind."""
-        self.material.put(repo, index_db=index)
-        with OpLog(repo, "s") as log:
-            try:
-                answer = questions.QUESTIONS[name][0](log, self.situation)
-            except CheckpointError:
-                # The evidence of a checkpoint was damaged: said, and by no wrong answer.
-                return REFUSED
-            must(answer == self.expected[name], f"{where}: the answer to {name!r} is not the plain scan's")
-        return FINE
-
-    def ask_flipped(self, repo: Path, byte: int, bit: int, name: str) -> str:
-        """Ask one question of the index with one bit flipped."""
-        index = bytearray(self.material.index)
-        index[byte] ^= 1 << bit
-        page = byte // self.page_bytes
-        where = f"bit {bit} of byte {byte}, page {page} ({table_of_page(self.material).get(page, '?')})"
-        return self.ask(repo, bytes(index), name, where)
-
-
-@cache
-def table_of_page(material: Material) -> dict[int, str]:
-    """Which table or index each page (from 0) belongs to, where SQLite can tell."""
-    with quick_folder() as name:
-        path = material.put(Path(name)).with_name("index.db")
-        with closing(sqlite3.connect(path)) as connection:
-            try:
-                found = connection.execute("SELECT pageno, name FROM dbstat").fetchall()
-            except sqlite3.OperationalError:
-                return {}
-    return {number - 1: table for number, table in found}
-
-
-class IndexPages(_IndexSweep):
-    """Every page of index.db overwritten: random, zeros, ones, each other page, an older version of itself."""
-
-    stride = 97
-
-    def __init__(self, lines: int = 300, segment_lines: int = 64) -> None:
-        super().__init__(lines, segment_lines)
-        self.contents = ["random", "zeros", "ones", "older", "half", *(f"page {n}" for n in range(self.pages))]
-        self.names = list(questions.QUESTIONS)
-
-    def __len__(self) -> int:
-        return self.pages * len(self.contents) * len(self.names)
-
-    def attempt(self, number: int, repo: Path) -> str:
-        """Overwrite one page and ask one question."""
-        rest, name = divmod(number, len(self.names))
-        page, content = divmod(rest, len(self.contents))
-        index = self.with_page(page, self._content(page, self.contents[content]))
-        table = table_of_page(self.material).get(page, "?")
-        return self.ask(repo, index, self.names[name], f"page {page} ({table}) <- {self.contents[content]}")
-
-    def _content(self, page: int, what: str) -> bytes:
-        own = self.page(page)
-        if what == "random":
-            return random.Random(page).randbytes(self.page_bytes)
-        if what == "older":
-            return self.page(page, self.material.older_index)
-        if what == "half":
-            return own[: self.page_bytes // 2]
-        if what.startswith("page "):
-            return self.page(int(what.removeprefix("page ")))
-        return (b"\0" if what == "zeros" else b"\xff") * self.page_bytes
-
-
-class IndexTruncations(_IndexSweep):
-    """index.db cut at every page, and in the middle of every page."""
-
-    stride = 29
-
-    def __len__(self) -> int:
-        return 2 * self.pages * len(questions.QUESTIONS)
-
-    def attempt(self, number: int, repo: Path) -> str:
-        """Cut and ask one question."""
-        half_pages, name = divmod(number, len(questions.QUESTIONS))
-        size = half_pages * self.page_bytes // 2
-        return self.ask(repo, self.material.index[:size], list(questions.QUESTIONS)[name], f"cut to {size} bytes")
-
-
-class IndexBits(_IndexSweep):
-    """A bit of every byte of index.db flipped, another question for each."""
-
-    stride = 311
-
-    def __len__(self) -> int:
-        return len(self.material.index)
-
-    def attempt(self, number: int, repo: Path) -> str:
-        """Flip one bit and ask one question."""
-        chosen = random.Random(number)
-        bit = chosen.randrange(8)
-        return self.ask_flipped(repo, number, bit, chosen.choice(list(questions.QUESTIONS)))
-
-
-class IndexHeaders(_IndexSweep):
-    """Every bit of the header that SQLite keeps on each page of index.db, each with every question.
-
-    Twelve bytes on an inner page; on a leaf eight, and the places of its first two cells.
-
-    A page that says it has more cells than it has, or fewer, or begins them elsewhere, is not always one that
-    SQLite takes for broken.
-    """
-
-    stride = 211
-    HEADER_BITS = 12 * 8
-
-    def __len__(self) -> int:
-        return self.pages * self.HEADER_BITS * len(questions.QUESTIONS)
-
-    def attempt(self, number: int, repo: Path) -> str:
-        """Flip one bit and ask one question."""
-        rest, name = divmod(number, len(questions.QUESTIONS))
-        page, bit = divmod(rest, self.HEADER_BITS)
-        # The first page begins with the header of the file.
-        header = page * self.page_bytes + (100 if page == 0 else 0)
-        return self.ask_flipped(repo, header + bit // 8, bit % 8, list(questions.QUESTIONS)[name])
-
-
 class _RecordSweep(Sweep):
     """A damaged checkpoint.json is refused, or means exactly what it meant."""
 
@@ -499,7 +325,8 @@ SWEEPS: dict[str, Callable[[], Sweep]] = {
     "index-pages": IndexPages,
     "index-truncations": IndexTruncations,
     "index-bits": IndexBits,
-    "index-headers": IndexHeaders,
+    "index-inner-pages": IndexInnerPages,
+    "index-rows": IndexRows,
     "checkpoint-truncations": CheckpointTruncations,
     "checkpoint-bits": CheckpointBits,
     "crash-points": CrashPoints,

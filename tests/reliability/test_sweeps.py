@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 import muse.core.maintenance.verify
-from tests.reliability import sweeps
+from tests.reliability import index_sweeps, sweeps
+from tests.reliability.inner_pages import inner_pages
+from tests.reliability.material import quick_folder
 from tests.reliability.sweeps import SWEEPS
 
 pytestmark = pytest.mark.slow
@@ -48,8 +53,8 @@ def test_record_cut_and_flipped_everywhere(name: str) -> None:
     assert_all_right(name)
 
 
-@pytest.mark.parametrize("name", ["index-pages", "index-truncations", "index-bits", "index-headers"])
-def test_index_overwritten_cut_and_flipped_everywhere(name: str) -> None:
+@pytest.mark.parametrize("name", ["index-bits", "index-pages", "index-truncations", "index-inner-pages", "index-rows"])
+def test_index_flipped_overwritten_cut_and_its_rows_replaced_everywhere(name: str) -> None:
     """Rows 18 and 20: every answer to every question is the plain scan's, whichever is asked first."""
     assert_all_right(name)
 
@@ -59,6 +64,21 @@ def test_index_overwritten_cut_and_flipped_everywhere(name: str) -> None:
 def test_killed_on_entering_each_system_call() -> None:
     """Rows 10 and 19: acknowledged ⊆ recovered, each once; no checkpoint that was granted is gone."""
     assert_all_right("crash-points")
+
+
+def test_swept_index_has_everything() -> None:
+    """Each table has rows, each large one an inner page, and there are runs of three sizes."""
+    material = index_sweeps.material()
+    with quick_folder() as name, closing(sqlite3.connect(material.put(Path(name)).with_name("index.db"))) as connection:
+        for table in ("segment", "run", "run_page", "tail", "seen_checkpoint", "changed_line"):
+            assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() > (0,), table
+        lengths = connection.execute("SELECT length(directory) / 12 FROM run ORDER BY first_segment").fetchall()
+        problems = connection.execute("SELECT problem FROM tail WHERE problem IS NOT NULL").fetchall()
+        unresolved = connection.execute("SELECT sum(unresolved_links) FROM segment").fetchone()
+    assert [length for (length,) in lengths][:3] == [16, 4, 1]
+    assert "duplicate" in str(problems)
+    assert unresolved > (0,)
+    assert {page.table for page in inner_pages(material.index)} >= {"segment", "run", "run_page", "tail"}
 
 
 def test_sweeps_are_repeatable() -> None:

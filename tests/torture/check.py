@@ -191,7 +191,7 @@ def _middle(entries: list[plain_scan.Entry]) -> int:
 
 
 def _check_prefix(folder: Path, copy: Path, scan: plain_scan.PlainScan) -> None:
-    """Read the rows of the index without the engine: every line of a prefix of the log, and each entry once.
+    """Read the index without the engine: its parts tile a prefix of the log, and each entry is there once.
 
     A file that is no database any more may be there after kills (the engine makes it anew); rows that
     leave a hole, or speak of another line, may not.
@@ -205,18 +205,21 @@ def _check_prefix(folder: Path, copy: Path, scan: plain_scan.PlainScan) -> None:
         return
     connection = sqlite3.connect(aside)
     try:
-        rows = connection.execute(
-            "SELECT byte_offset, length FROM line UNION ALL SELECT byte_offset, length FROM tail ORDER BY byte_offset"
-        ).fetchall()
+        tail = connection.execute("SELECT byte_offset, byte_offset + length FROM tail ORDER BY byte_offset").fetchall()
+        tilings = [
+            connection.execute(f"SELECT first_offset, end_offset FROM {table} ORDER BY {order}").fetchall() + tail
+            for table, order in (("segment", "number"), ("run", "first_segment"))
+        ]
         known = connection.execute("SELECT byte_offset, op_id FROM entries ORDER BY byte_offset").fetchall()
     except sqlite3.DatabaseError as error:
         raise Violation("index", f"the index can't be read after the round: {error}") from error
     finally:
         connection.close()
-    covered = 0
-    for byte_offset, length in rows:
-        demand(byte_offset == covered, "index", f"its rows leave a hole or overlap at byte {covered}: {byte_offset}")
-        covered = byte_offset + length
+    for rows in tilings:
+        covered = 0
+        for start, end in rows:
+            demand(start == covered, "index", f"its rows leave a hole or overlap at byte {covered}: {start}")
+            covered = end
     below = [
         (span.byte_offset, op_id)
         for span, op_id in zip(scan.spans, scan.op_ids, strict=True)

@@ -1,43 +1,43 @@
 """Sessions with small limits, so that what is rare in a short session happens in every round.
 
-An index folds its tail every few thousand lines and copies SQLite's write-ahead log every 16 MiB. With
-the limits of a narrow session it does so every few dozen lines, with all the processes at work.
+An index folds its tail every few thousand lines, merges runs every few folds, and copies SQLite's write-ahead log
+every 32 MiB. With the limits of a narrow session it does all of that every few dozen lines, with all the processes at
+work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import ModuleType
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
 
-from muse.core import paging
-from muse.core.history import causal as history
-from muse.core.old_index import index, index_build, sidecar
-
-_NARROW: tuple[tuple[ModuleType, str, Any], ...] = (
-    (index, "SEGMENT_LINES", 64),
-    (index, "WAL_CHECKPOINT_BYTES", 32 << 10),
-    (index, "MAX_REMEMBERED_NAMES", 4),
-    (index_build, "SEGMENT_LINES", 64),
-    (sidecar, "SEGMENT_LINES", 64),
-    (sidecar, "MAX_UNINDEXED", 128),
-    (sidecar, "RETRY_SECONDS", 0.05),
-    (sidecar, "_CHECK_EVERY", 8),
-    (history, "WHOLE_PAGE", paging.PageSize(32, 16 << 10)),
-    (paging, "WHOLE_PAGE", paging.PageSize(32, 16 << 10)),
-)
+from muse.core.paging import PageSize
+from tests import small_index
 
 
-@contextmanager
-def limits(*, narrow: bool) -> Iterator[None]:
-    """Give the engine small limits in this process and those forked from it, where `narrow`."""
-    before = [getattr(module, name) for module, name, _ in _NARROW]
-    try:
-        if narrow:
-            for module, name, value in _NARROW:
-                setattr(module, name, value)
-        yield
-    finally:
-        for (module, name, _), value in zip(_NARROW, before, strict=True):
-            setattr(module, name, value)
+def limits(*, narrow: bool) -> AbstractContextManager[None]:
+    """Give the engine small limits in this process and those forked from it, if `narrow`."""
+    if not narrow:
+        return nullcontext()
+    return small_index.limits(
+        # When lines are folded, and when an append waits for it.
+        SEGMENT_LINES=64,
+        LONG_BATCH_LINES=16,
+        MAX_UNWRITTEN_LINES=128,
+        PIECE_LINES=256,
+        # When runs are merged, and get a filter and pages.
+        FAN_OUT=2,
+        FILTERED_SEGMENTS=4,
+        MAX_RUN_SEGMENTS=16,
+        PAGE_KEYS=16,
+        # When names are too many to list.
+        MAX_RUN_NAMES=4,
+        # What a handle remembers, and when it looks again.
+        MAX_CACHED_SEGMENTS=2,
+        MAX_CACHED_SUMMARIES=4,
+        _SUMMARIES_AT_ONCE=4,
+        RETRY_SECONDS=0.05,
+        _CHECK_EVERY=8,
+        WAL_CHECKPOINT_BYTES=32 << 10,
+        # How much a page of an answer holds.
+        WHOLE_PAGE=PageSize(32, 16 << 10),
+        _UNITS_OF_A_PAGE=3,
+    )

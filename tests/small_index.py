@@ -1,0 +1,63 @@
+"""Small limits for the engine, so that a short log has many segments, and what is rare happens often.
+
+The only place where tests change the engine's constants. A constant is imported by name into the modules that use it,
+so it is changed in each of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import muse.core
+
+
+@cache
+def _modules() -> list[ModuleType]:
+    """All modules of the engine, imported."""
+    (root,) = map(Path, muse.core.__path__)
+    found = sorted(path.relative_to(root).with_suffix("").parts for path in root.rglob("*.py"))
+    return [importlib.import_module(".".join(("muse.core", *parts))) for parts in found if parts[-1] != "__init__"]
+
+
+@contextmanager
+def limits(**values: Any) -> Iterator[None]:
+    """Give constants of the engine other values, in this process and in those that are forked from it meanwhile.
+
+    Raises:
+        LookupError: no module has a constant of this name.
+    """
+    before: list[tuple[ModuleType, str, Any]] = []
+    modules = _modules()
+    for name in values:
+        holders = [module for module in modules if name in vars(module)]
+        if not holders:
+            raise LookupError(f"no module of the engine has a constant {name}")
+        before += [(module, name, vars(module)[name]) for module in holders]
+    try:
+        for module, name, _ in before:
+            setattr(module, name, values[name])
+        yield
+    finally:
+        for module, name, value in before:
+            setattr(module, name, value)
+
+
+def segments_of(lines: int, **more: Any) -> Any:
+    """`limits` under which so many lines become a segment, and a batch of a quarter as many is folded at once.
+
+    Nothing is changed that decides how an index is read: any handle may open it.
+    """
+    return limits(
+        SEGMENT_LINES=lines,
+        LONG_BATCH_LINES=max(lines // 4, 1),
+        MAX_UNWRITTEN_LINES=4 * lines,
+        PIECE_LINES=16 * lines,
+        PAGE_KEYS=max(lines, 4),
+        **more,
+    )
