@@ -29,54 +29,42 @@ _SUMMARY = """
 """
 
 
-def _number(blob: str, at: str, width: int) -> str:
-    """SQL for the number of `width` bytes, the lowest first, that begins behind byte `at` of a blob."""
-    digits = f"hex(substr({blob}, 1 + {at}, {width}))"
-    parts = []
-    for byte in range(width):
-        for digit in range(2):
-            value = f"(instr('0123456789ABCDEF', substr({digits}, {2 * byte + digit + 1}, 1)) - 1)"
-            parts.append(f"({value} << {8 * byte + 4 * (1 - digit)})")
-    return f"({' + '.join(parts)})"
-
-
-def _name(role: int, column: str, names: str) -> str:
-    """SQL for the name that line `i` has in a role, whose column begins behind byte `column`."""
-    one, two = _number("columns", f"{column} + i", 1), _number("columns", f"{column} + 2 * i", 2)
-    number = f"CASE width_{role} WHEN 0 THEN 0 WHEN 1 THEN {one} ELSE {two} END"
-    # Not by OFFSET: there SQLite allows no column of the outer query.
-    placed = f"SELECT key, row_number() OVER (ORDER BY id) AS place FROM json_each({names})"
-    return f"(SELECT key FROM ({placed}) WHERE place = {number})"
-
-
-# Each line of each segment, its columns taken out of the blocks digit by digit: slow, but it needs nothing but SQL.
-_VIEW = f"""
-CREATE VIEW entries AS
-WITH RECURSIVE line (number, i) AS (
-    SELECT number, 0 FROM segment
-    UNION ALL SELECT number, i + 1 FROM line JOIN segment USING (number) WHERE i + 1 < lines
+# Each line of each segment, its columns taken out of the blocks byte by byte: slow, but it needs nothing but SQL. It has
+# few words, since SQLite parses it whenever an index is opened. Fields are 0: offset, 1: timestamp, 2: actor, 3: domain;
+# t, a and d are the bytes that the last three take for a line.
+_VIEW = """
+CREATE VIEW entries AS WITH RECURSIVE
+line (number, i) AS (
+    SELECT number, 0 FROM segment UNION ALL SELECT number, i + 1 FROM line JOIN segment USING (number) WHERE i + 1 < lines
 ),
 wide AS (
-    SELECT *, {_number("columns", "12", 1)} AS width,
-        {_number("columns", "13", 1)} AS width_0, {_number("columns", "14", 1)} AS width_1,
-        {_number("columns", "15", 1)} AS width_2, {_number("columns", "16", 1)} AS width_3
-    FROM segment
+    SELECT *, unicode(substr(columns, 13)) t, unicode(substr(columns, 14)) a, unicode(substr(columns, 15)) d FROM segment
+),
+field (number, i, name, at, width) AS (
+    SELECT number, i, 0, 20 + 4 * i, 4 FROM line
+    UNION ALL SELECT number, i, 1, 20 + 8 * lines + t * i, t FROM line JOIN wide USING (number)
+    UNION ALL SELECT number, i, 2, 20 + (8 + t) * lines + a * i, a FROM line JOIN wide USING (number)
+    UNION ALL SELECT number, i, 3, 20 + (8 + t + a) * lines + d * i, d FROM line JOIN wide USING (number)
+),
+byte (number, i, name, k, h) AS (
+    SELECT number, i, name, value, hex(substr(columns, at + value + 1, 1))
+    FROM field JOIN segment USING (number) JOIN json_each('[0,1,2,3,4,5,6,7]') ON value < width
+),
+entry (number, i, name, x) AS (
+    SELECT number, i, name, sum(instr('123456789ABCDEF', substr(h, 1, 1)) * 16 + instr('123456789ABCDEF', substr(h, 2))
+        << 8 * k) FROM byte GROUP BY 1, 2, 3
+),
+row AS (
+    SELECT number, i, lower(hex(substr(op_ids, 1 + 16 * i, 16))) h, max(x) FILTER (WHERE name = 0) o,
+        max(x) FILTER (WHERE name = 1) ts, max(x) FILTER (WHERE name = 2) - 1 actor, max(x) FILTER (WHERE name = 3) - 1 n
+    FROM entry JOIN segment USING (number) GROUP BY 1, 2
 )
-SELECT
-    first_offset + {_number("columns", "20 + 4 * i", 4)} AS byte_offset,
-    CASE width
-        WHEN 4 THEN lowest_lamport_ts + {_number("columns", "20 + 8 * lines + 4 * i", 4)}
-        ELSE {_number("columns", "20 + 8 * lines + 8 * i", 8)}
-    END AS lamport_ts,
-    lower(hex(substr(op_ids, 1 + 16 * i, 4)) || '-' || hex(substr(op_ids, 5 + 16 * i, 2)) || '-'
-        || hex(substr(op_ids, 7 + 16 * i, 2)) || '-' || hex(substr(op_ids, 9 + 16 * i, 2)) || '-'
-        || hex(substr(op_ids, 11 + 16 * i, 6))) AS op_id,
-    {_name(0, "20 + (8 + width) * lines", "actors")} AS actor_id,
-    {_name(1, "20 + (8 + width + width_0) * lines", "domains")} AS domain
-FROM line CROSS JOIN wide USING (number)
-WHERE actor_id IS NOT NULL
-UNION ALL
-SELECT byte_offset, lamport_ts, op_id, actor_id, domain FROM tail WHERE problem IS NULL
+SELECT first_offset + o AS byte_offset, iif(t = 4, lowest_lamport_ts, 0) + ts AS lamport_ts,
+    substr(h, 1, 8) || '-' || substr(h, 9, 4) || '-' || substr(h, 13, 4) || '-' || substr(h, 17, 4) || '-' || substr(h, 21)
+    AS op_id, json_extract((SELECT json_group_array(key) FROM json_each(actors)), '$[' || actor || ']') AS actor_id,
+    json_extract((SELECT json_group_array(key) FROM json_each(domains)), '$[' || n || ']') AS domain
+FROM row JOIN wide USING (number) WHERE actor >= 0
+UNION ALL SELECT byte_offset, lamport_ts, op_id, actor_id, domain FROM tail WHERE problem IS NULL
 """
 
 

@@ -35,12 +35,10 @@ class HandleLock:
 
     def __enter__(self) -> None:
         self.of_threads.acquire()
-        try:
-            # Asked inside: who waited here while another thread closed the handle would open its files again.
-            self.check_open()
-        except ClosedLogError:
+        # Asked inside: who waited here while another thread closed the handle would open its files again.
+        if self.is_closed:
             self.of_threads.release()
-            raise
+            self.check_open()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

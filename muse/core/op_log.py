@@ -28,8 +28,9 @@ from typing import Any, Literal, Self, TypeVar, Unpack
 from muse.core.checkpoint.cut import Cut, check_cut, current_checkpoint, cut_at, extend_record
 from muse.core.checkpoint.record import OpLogCheckpoint, write_record
 from muse.core.collapse import collapse
+from muse.core.entry.codec import encode_entry
 from muse.core.entry.filter import END, EntryFilters, Filter, wanted_by
-from muse.core.entry.model import OpEntry, make_op_entry, parse_op_id
+from muse.core.entry.model import OpEntry, make_op_entry, op_id_bytes, parse_op_id
 from muse.core.entry.row import EntryRow, entry_row
 from muse.core.entry.validation import check_name, check_number, check_seconds
 from muse.core.errors import (
@@ -71,7 +72,7 @@ from muse.core.storage.durable import exclusive_lock
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_entries, read_lines
 from muse.core.storage.session_dir import CHECKPOINT_NAME, LOG_NAME, list_sessions, session_folder
-from muse.core.writer import LamportClock, Writer, encode, encoded_as_it_is
+from muse.core.writer import Batch, LamportClock, Writer
 from muse.domain import StructuredDelta
 
 # Not public names of the log: the commands and the statistics use them, and import nothing else of the engine.
@@ -240,7 +241,9 @@ class OpLog:
             SyncError: written, but the flush failed; see `durability`.
             LogReplacedError: the file was deleted, replaced or cut since it was opened.
         """
-        return self.append_many((entry,)) == 1
+        line = encode_entry(entry, self._max_line_bytes)
+        with self._lock:
+            return self._writer.append_entry(entry, line)
 
     def append_many(self, entries: Iterable[OpEntry]) -> int:
         """Append a batch with one write and one index transaction.
@@ -257,7 +260,7 @@ class OpLog:
         Raises:
             MuseError: whatever `append` raises.
         """
-        batch = [encode(entry, self._max_line_bytes) for entry in entries]
+        batch = Batch(self._max_line_bytes).encode(entries)
         with self._lock:
             return self._writer.append(batch)
 
@@ -300,7 +303,7 @@ class OpLog:
                 reservation_id=reservation_id,
             )
             # A fresh op_id can't be there yet, so nothing is looked up.
-            self._writer.write([encode(entry, self._max_line_bytes)], self._catch_up.end)
+            self._writer.write_entry(entry, op_id_bytes(entry["op_id"]), encode_entry(entry, self._max_line_bytes))
             return entry
 
     # -- reading --------------------------------------------------------------------------------------
@@ -636,7 +639,7 @@ class OpLog:
         total = len(other)
         done = added = 0
         for lines in other._pager.pages(Filter(), read_lines):
-            batch = [encoded_as_it_is(line, self._max_line_bytes) for line in lines]
+            batch = Batch(self._max_line_bytes).take_lines(lines)
             with self._lock:
                 added += self._writer.append(batch)
             done += len(batch)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
+from io import BytesIO
 
 import orjson
 
@@ -15,7 +16,7 @@ from muse.core.errors import AppendError, LimitExceededError, OpIdConflictError,
 from muse.core.index.catch_up import CatchUp
 from muse.core.index.store import Index
 from muse.core.options import MAX_LAMPORT_TS
-from muse.core.storage.lines import Lines
+from muse.core.storage.lines import Lines, op_ids_of
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_lines
 
@@ -53,26 +54,59 @@ class LamportClock:
         return self._now
 
 
-class EncodedEntry(NamedTuple):
-    """An entry that may be written: checked, with the line it becomes."""
+class Batch:
+    """Entries that may be written: checked, with the lines they become one after the other.
 
-    entry: OpEntry
-    op_id: bytes
-    line: bytes
+    Each line is copied as it is made. To keep the encoder's own bytes would cost a page fault for each.
+    """
 
+    def __init__(self, max_line_bytes: int) -> None:
+        self._max_line_bytes = max_line_bytes
+        self.entries: list[OpEntry] = []
+        self.lengths: list[int] = []
+        self.checksums: list[int] = []
+        self.data = bytearray()
 
-def encode(entry: OpEntry, max_line_bytes: int) -> EncodedEntry:
-    """Check an entry and make its line; raises as `encode_entry`."""
-    line = encode_entry(entry, max_line_bytes)
-    return EncodedEntry(entry, op_id_bytes(entry["op_id"]), line)
+    def encode(self, entries: Iterable[OpEntry]) -> Batch:
+        """Add entries; raises as `encode_entry`."""
+        limit = self._max_line_bytes
+        add_entry, add_length, add_checksum = self.entries.append, self.lengths.append, self.checksums.append
+        data = self.data
+        for entry in entries:
+            line = encode_entry(entry, limit)
+            add_entry(entry)
+            add_length(len(line))
+            add_checksum(checksum(line))
+            data += line
+        return self
 
+    def take_lines(self, lines: Iterable[bytes]) -> Batch:
+        """Add valid lines of another log: the same bytes, but for what surrounds the object."""
+        for line in map(strip_padding, lines):
+            check_length(line, self._max_line_bytes)
+            self._add(orjson.loads(line), line)
+        return self
 
-def encoded_as_it_is(line: bytes, max_line_bytes: int) -> EncodedEntry:
-    """A valid line of another log: the same bytes, but for what surrounds the object."""
-    line = strip_padding(line)
-    check_length(line, max_line_bytes)
-    entry = orjson.loads(line)
-    return EncodedEntry(entry, op_id_bytes(entry["op_id"]), line)
+    def _add(self, entry: OpEntry, line: bytes) -> None:
+        self.entries.append(entry)
+        self.lengths.append(len(line))
+        self.checksums.append(checksum(line))
+        self.data += line
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def line(self, number: int) -> bytes:
+        """The line of an entry."""
+        start = sum(self.lengths[:number])
+        return bytes(self.data[start : start + self.lengths[number]])
+
+    def only(self, numbers: Iterable[int]) -> Batch:
+        """Some of the entries."""
+        part = Batch(self._max_line_bytes)
+        for number in numbers:
+            part._add(self.entries[number], self.line(number))
+        return part
 
 
 class Writer:
@@ -124,7 +158,38 @@ class Writer:
             self._sync_error = error
             raise
 
-    def append(self, batch: Sequence[EncodedEntry]) -> int:
+    def append_entry(self, entry: OpEntry, line: bytes) -> bool:
+        """Write one entry, if the log does not hold it yet.
+
+        Raises:
+            OpIdConflictError: its op_id is there with other content; nothing was written.
+            AppendError: the system refused the write; it is not acknowledged.
+        """
+        catch_up = self._catch_up
+        if self._sync_error is not None:
+            self.check_usable()
+        catch_up.catch_up()
+        op_id = op_id_bytes(entry["op_id"])
+        if catch_up.find(op_id) is not None:
+            self._refuse_other_content({op_id: line})
+            return False
+        self.write_entry(entry, op_id, line)
+        return True
+
+    def write_entry(self, entry: OpEntry, op_id: bytes, line: bytes) -> None:
+        """Write one entry that the log is known not to hold; it was just caught up with."""
+        catch_up = self._catch_up
+        if catch_up.size > catch_up.end:
+            # Somebody is writing, or died in the middle: the way for what is not usual.
+            self.write(Batch(len(line)).take_lines((line,)), [op_id])
+            return
+        begin = self._append(line)
+        if not catch_up.index_entry(entry, op_id, begin, len(line), checksum(line)):
+            self._look_for([op_id], line)
+        if self._sync_each:
+            self.sync()
+
+    def append(self, batch: Batch) -> int:
         """Write what the log does not hold yet; returns how many that were.
 
         Raises:
@@ -133,40 +198,37 @@ class Writer:
         """
         self.check_usable()
         self._catch_up.catch_up()
-        looked_to = self._catch_up.end
-        if len(batch) > 1 or (batch and self._catch_up.find(batch[0].op_id) is not None):
-            batch = self._not_there_yet(batch)
+        op_ids = op_ids_of(batch.entries)
+        distinct = set(op_ids)
+        there = self._catch_up.find_all(distinct)
+        if there or len(distinct) < len(op_ids):
+            batch = self._not_there_yet(batch, op_ids, there)
+            op_ids = op_ids_of(batch.entries)
         if batch:
-            self.write(batch, looked_to)
+            self.write(batch, op_ids)
         return len(batch)
 
-    def write(self, fresh: Sequence[EncodedEntry], looked_to: int) -> None:
-        """Write entries that the log below `looked_to` is known not to hold; it was just caught up with."""
+    def write(self, batch: Batch, op_ids: list[bytes]) -> None:
+        """Write entries that the log is known not to hold; it was just caught up with."""
         catch_up = self._catch_up
+        looked_to = catch_up.end
         # A fragment without its newline ends here: ours starts on a line of its own.
         ending = b"\n" if catch_up.tail_is_torn and self._tail_stays_torn() else b""
-        self.create()
-        if len(fresh) == 1 and not ending and catch_up.end == looked_to:
-            entry, op_id, line = fresh[0]
-            begin = self._log.append(line)
-            line_checksum = checksum(line)
-            noted = catch_up.note_appended(entry, op_id, begin, len(line), line_checksum)
-            if noted and not self._sync_each:
-                catch_up.flush_entry(entry, len(line), line_checksum)
-                return
-        else:
-            begin = self._log.append(ending + b"".join([new.line for new in fresh])) + len(ending)
-            lines = Lines(begin)
-            plain = [new.line for new in fresh]
-            lines.add_entries([new.entry for new in fresh], list(map(len, plain)), map(checksum, plain))
-            # What was looked at in between, while a writer finished its line, may hold the same entries.
-            noted = catch_up.end == looked_to and catch_up.note_appended_lines(lines)
-        if not noted:
-            catch_up.catch_up()
-            self._write_again_what_was_glued(fresh)
+        begin = self._append(ending + batch.data if ending else batch.data) + len(ending)
+        lines = Lines(begin)
+        lines.add_entries(batch.entries, op_ids, batch.lengths, batch.checksums)
+        # What was looked at in between, while a writer finished its line, may hold the same entries.
+        if catch_up.end != looked_to or not catch_up.index_lines(lines):
+            self._look_for(op_ids, bytes(batch.data))
         if self._sync_each:
             self.sync()
-        catch_up.flush_pending()
+
+    def _append(self, data: bytes | bytearray) -> int:
+        try:
+            return self._log.append(data)
+        except SyncError as error:
+            self._sync_error = error
+            raise
 
     def _tail_stays_torn(self) -> bool:
         """Whether the last line's writer is dead. A living one's write(2) can be seen half done, but only
@@ -178,55 +240,57 @@ class Writer:
             self._catch_up.catch_up()
         return self._catch_up.tail_is_torn
 
-    def _write_again_what_was_glued(self, fresh: Sequence[EncodedEntry]) -> None:
-        """A writer that died between our look and our write leaves a fragment in front of our line."""
+    def _look_for(self, op_ids: Sequence[bytes], data: bytes) -> None:
+        """Make sure that what was written is there, and index it.
+
+        A writer that died between our look and our write leaves a fragment in front of our first line: then that line
+        is written again.
+        """
+        lines = dict(zip(op_ids, BytesIO(data).readlines(), strict=True))
         for _ in range(_MAX_WRITES):
-            there = self._catch_up.find_all({new.op_id for new in fresh})
-            glued = [new for new in fresh if new.op_id not in there]
-            if not glued:
-                return
-            self._log.append(b"\n" + b"".join([new.line for new in glued]))
             self._catch_up.catch_up()
+            there = self._catch_up.find_all(lines.keys())
+            glued = [op_id for op_id in lines if op_id not in there]
+            if not glued:
+                self._catch_up.flush_pending()
+                return
+            self._log.append(b"\n" + b"".join([lines[op_id] for op_id in glued]))
         raise AppendError(
             errno.EIO, f"{len(glued)} entries were written {_MAX_WRITES} times and are not there", str(self._log.path)
         )
 
-    def _not_there_yet(self, batch: Sequence[EncodedEntry]) -> Sequence[EncodedEntry]:
-        op_ids = {new.op_id for new in batch}
-        there = self._catch_up.find_all(op_ids)
-        if not there and len(op_ids) == len(batch):
-            return batch
-        fresh: dict[bytes, EncodedEntry] = {}
-        known = []
-        for new in batch:
-            if new.op_id in fresh:
-                _refuse_conflict(new, fresh[new.op_id].line, "earlier in the same batch")
-            elif new.op_id in there:
-                known.append(new)
+    def _not_there_yet(self, batch: Batch, op_ids: Sequence[bytes], there: Collection[bytes]) -> Batch:
+        fresh: dict[bytes, int] = {}
+        known: dict[bytes, bytes] = {}
+        for number, op_id in enumerate(op_ids):
+            if op_id in fresh:
+                _refuse_conflict(batch.line(number), batch.line(fresh[op_id]), "earlier in the same batch")
+            elif op_id in there:
+                known[op_id] = batch.line(number)
             else:
-                fresh[new.op_id] = new
-        if known:
-            for new, byte_offset, line in self._catch_up.with_index(
-                lambda index: self._spelled_differently(index, known)
-            ):
-                _refuse_conflict(new, line, f"at byte {byte_offset} of {self._log.path}")
-        return list(fresh.values())
+                fresh[op_id] = number
+        self._refuse_other_content(known)
+        return batch.only(fresh.values())
 
-    def _spelled_differently(
-        self, index: Index, known: Sequence[EncodedEntry]
-    ) -> list[tuple[EncodedEntry, int, bytes]]:
-        """Those whose line in the log is another than their own; if the checksums agree none is read."""
+    def _refuse_other_content(self, known: Mapping[bytes, bytes]) -> None:
+        """Refuse lines whose op_ids are there with other content; if the checksums agree none is read."""
+        for line, byte_offset, there in self._catch_up.with_index(partial(self._spelled_differently, known)):
+            _refuse_conflict(line, there, f"at byte {byte_offset} of {self._log.path}")
+
+    def _spelled_differently(self, known: Mapping[bytes, bytes], index: Index) -> list[tuple[bytes, int, bytes]]:
+        """(line, byte offset of the line that is there, that line) of those that are spelled differently."""
         found = []
-        for new in known:
-            place = index.location_of(new.op_id)
-            if place is not None and (place.length, place.checksum) != (len(new.line), checksum(new.line)):
-                found.append((new, place.byte_offset, read_lines(self._log, [place])[0]))
+        for op_id, line in known.items():
+            place = index.location_of(op_id)
+            if place is not None and (place.length, place.checksum) != (len(line), checksum(line)):
+                found.append((line, place.byte_offset, read_lines(self._log, [place])[0]))
         return found
 
 
-def _refuse_conflict(new: EncodedEntry, there: bytes, where: str) -> None:
-    if not same_content(new.line, there):
+def _refuse_conflict(line: bytes, there: bytes, where: str) -> None:
+    if not same_content(line, there):
+        op_id = orjson.loads(line)["op_id"]
         raise OpIdConflictError(
-            f"op_id: {new.entry['op_id']} is there already, {where}, with other content: an operation never "
+            f"op_id: {op_id} is there already, {where}, with other content: an operation never "
             "changes; give the new one its own op_id"
         )

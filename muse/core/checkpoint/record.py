@@ -50,7 +50,7 @@ class OpLogCheckpoint(TypedDict):
 _EXTENSION = ("byte_offset", "last_op_id", "log_digest", "record_digest")
 _text = core_schema.str_schema()
 _count = core_schema.int_schema(ge=0, le=2**62)
-_validate = dict_validator(
+_validator = dict_validator(
     {
         "session_id": _text,
         "snapshot_id": _text,
@@ -149,7 +149,7 @@ def read_record(path: Path, session_id: str) -> OpLogCheckpoint | None:
         raise damaged(path, "is empty")
     try:
         record = parse_object(data.strip(JSON_SPACES))
-        _validate(record)
+        _validator.validate_python(record)
     except InvalidEntryError as error:
         raise damaged(path, str(error)) from None
     except ValidationError as error:

@@ -16,7 +16,7 @@ from typing import Any, cast
 import orjson
 
 from muse.core.entry.model import OpEntry
-from muse.core.entry.validation import check_exact, check_fields, find_unencodable, is_plain
+from muse.core.entry.validation import check_exact, check_fields, find_unencodable, has_valid_fields, is_plain
 from muse.core.errors import DamagedLineError, InvalidEntryError, LimitExceededError
 from muse.core.options import MAX_NESTING
 
@@ -39,7 +39,8 @@ def encode_entry(entry: OpEntry, max_line_bytes: int) -> bytes:
         InvalidEntryError: a field is wrong, or JSON can't carry a value exactly; names the place.
         LimitExceededError: nested too deep, or the line is longer than `max_line_bytes`.
     """
-    check_fields(entry)
+    if not has_valid_fields(entry):
+        check_fields(entry)
     if not is_plain(entry):
         check_exact(entry)
     try:
@@ -47,7 +48,8 @@ def encode_entry(entry: OpEntry, max_line_bytes: int) -> bytes:
     except TypeError as error:
         check_exact(entry)
         raise InvalidEntryError(find_unencodable(entry) or f"entry: {error}") from None
-    check_length(line, max_line_bytes)
+    if len(line) > max_line_bytes:
+        check_length(line, max_line_bytes)
     return line
 
 
@@ -117,8 +119,8 @@ def decode_plain_lines(lines: Sequence[bytes]) -> list[OpEntry] | None:
         # As in `parse_object`: a text that comes back is exact. Line by line it differs by the newlines.
         if orjson.dumps(values) != body.replace(b"\n", b""):
             return None
-        for entry in entries:
-            check_fields(entry)
+        if not all(map(has_valid_fields, entries)):
+            return None
     except (orjson.JSONDecodeError, InvalidEntryError):
         return None
     return cast(list[OpEntry], entries)

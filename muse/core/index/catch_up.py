@@ -15,7 +15,7 @@ import logging
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,7 +26,7 @@ from muse.core.index.evidence import inherit_changed_lines, inherit_checkpoint, 
 from muse.core.index.file import INDEX_FAULTS, Database, is_transient, new_in_memory, open_database, replacing
 from muse.core.index.rebuild import Progress, fill
 from muse.core.index.store import Index
-from muse.core.options import MAX_UNWRITTEN_LINES, RETRY_SECONDS
+from muse.core.options import LONG_BATCH_LINES, MAX_UNWRITTEN_LINES, RETRY_SECONDS
 from muse.core.storage.lines import Lines, duplicate_of
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import StaleLocationError
@@ -66,7 +66,7 @@ class CatchUp:
         self._index: Index | None = None
         self._memory_until = 0.0
         self._rebuild_next = False
-        self._flushed = 0
+        self._appended = 0
         self.size = 0
         """How many bytes of the log were looked at."""
         self.end = 0
@@ -102,8 +102,9 @@ class CatchUp:
 
     def _demote_duplicates(self, index: Index, lines: Lines) -> None:
         op_ids = set(lines.op_ids)
+        op_ids.discard(b"")
         there = index.offsets_of(op_ids)
-        if not there and len(op_ids) == len(lines):
+        if not there and len(op_ids) == len(lines) - len(lines.problems):
             return
         for number, op_id in enumerate(lines.op_ids):
             if op_id:
@@ -115,19 +116,21 @@ class CatchUp:
 
     def find(self, op_id: bytes) -> int | None:
         """The byte offset of the entry with this op_id, as far as has been caught up."""
-        if self._index is not None:
-            try:
-                return self._index.offset_of(op_id)
-            except _FAULTS as error:
-                self._discard_index(error)
-        return self._attempt(lambda index: index.offset_of(op_id)) if self.size else None
+        index = self._index
+        if index is None:
+            return self._attempt(lambda index: index.offset_of(op_id)) if self.size else None
+        try:
+            return index.offset_of(op_id)
+        except INDEX_FAULTS as error:
+            self._discard_index(error)
+            return self._attempt(lambda index: index.offset_of(op_id))
 
-    def find_all(self, op_ids: set[bytes]) -> dict[bytes, int]:
+    def find_all(self, op_ids: Collection[bytes]) -> dict[bytes, int]:
         """Those of some op_ids whose entries are there, as far as has been caught up, with their byte offsets."""
         return self._attempt(lambda index: index.offsets_of(op_ids)) if self.size else {}
 
-    def note_appended(self, entry: Any, op_id: bytes, byte_offset: int, length: int, checksum: int) -> bool:
-        """Take in the line of one entry that this handle has just appended, and index it if that works at once.
+    def index_entry(self, entry: Any, op_id: bytes, byte_offset: int, length: int, checksum: int) -> bool:
+        """Take in the line of one entry that this handle has just appended; raises nothing if the index fails.
 
         False if it does not follow what has been caught up: somebody else wrote in between.
         """
@@ -137,31 +140,29 @@ class CatchUp:
         index.add_entry(entry, op_id, length, checksum)
         self.end = self.size = byte_offset + length
         self._observe(entry["lamport_ts"])
+        self._appended += 1
+        if not self._appended % _CHECK_EVERY or not self._write_next(index, entry, length, checksum):
+            self.flush_pending()
         return True
 
-    def note_appended_lines(self, lines: Lines) -> bool:
-        """`note_appended` for several lines."""
+    def _write_next(self, index: Index, entry: Any, length: int, checksum: int) -> bool:
+        try:
+            return index.write_next(entry, length, checksum)
+        except INDEX_FAULTS as error:
+            self._cannot_write(error)
+            return True
+
+    def index_lines(self, lines: Lines) -> bool:
+        """`index_entry` for the lines of several entries."""
         index = self._index
         if index is None or self.end != lines.start or self.size != lines.start:
             return False
         index.add(lines)
         self.end = self.size = lines.end
         self._observe(max(lines.lamport_ts))
-        return True
-
-    def flush_entry(self, entry: Any, length: int, checksum: int) -> None:
-        """Write the row of the entry that was noted last, the usual case; raises nothing if the index fails."""
-        self._flushed += 1
-        index = self._index
-        if index is not None and self._flushed % _CHECK_EVERY:
-            try:
-                index.database.wait_up_to(0)
-                if index.write_next(entry, length, checksum):
-                    return
-            except _FAULTS as error:
-                self._cannot_write(error)
-                return
+        self._appended += len(lines)
         self.flush_pending()
+        return True
 
     def flush_pending(self) -> None:
         """Try to write what is only in memory; raises nothing if the index fails.
@@ -240,18 +241,22 @@ class CatchUp:
     def close(self) -> None:
         """Close the index, after a last try to write what is only in memory; what is missing is found in the log."""
         index = self._index
-        if index is not None and (index.unwritten_lines or index.database.path is None):
+        if index is not None and (index.unwritten_lines or index.database.path is None or self._has_long_tail(index)):
             try:
                 if index.database.path is None:
                     self._close_index()
                     self._index = index = self._open_ours()
                 if index is not None:
                     self._take_in(index, self.size)
-                    index.write(CLOSE_WAIT_MS)
+                    index.write(CLOSE_WAIT_MS, fold_from=LONG_BATCH_LINES)
             except (*_FAULTS, OSError, MuseError) as error:
                 _log.info("%s: closed with an index that is behind (%s)", self._folder, error)
         self._close_index()
         self.size = self.end = 0
+
+    def _has_long_tail(self, index: Index) -> bool:
+        """Whether this handle has made a tail that is worth folding: the next one to open it has less to read then."""
+        return self._appended > 0 and len(index.tail) >= LONG_BATCH_LINES
 
     def suspend(self) -> None:
         """Close the index; it is opened again when it is needed."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from itertools import pairwise
 
 from muse.core.index.blocks.segment import DamagedIndexError, row_checksum
+from muse.core.index.query import units_between
 from muse.core.index.store import Index
 
 
@@ -50,35 +52,44 @@ def inherit_checkpoint(new: sqlite3.Connection, old: sqlite3.Connection) -> None
 def inherit_changed_lines(new: Index, old: Index) -> None:
     """Take over the lines that `old` knows to have changed, and those that are not what they were for it."""
     changed = changed_lines(old.connection)
-    for (at, length, was), (_, _, now) in lines_in_both(old, new):
-        if was != now and length:
-            changed.setdefault(at, was)
+    for part in _parts(old):
+        here = _lines_between(new, part[0][0], part[0][-1] + 1)
+        # Mostly nothing has changed, and lists are compared quickly.
+        if part != here:
+            for at, was in _changed(part, here):
+                changed.setdefault(at, was)
     new.connection.executemany(
         "INSERT OR IGNORE INTO changed_line VALUES (?, ?, ?)",
         ((*row, row_checksum(row)) for row in changed.items()),
     )
 
 
-_PlainLine = tuple[int, int, int]
-"""(byte offset, length, checksum)"""
+_Part = tuple[list[int], list[int]]
+"""Byte offsets and checksums of consecutive lines."""
 
 
-def lines_in_both(one: Index, other: Index) -> Iterator[tuple[_PlainLine, _PlainLine]]:
-    """The lines that begin at the same byte and are of the same length in two indexes."""
-    others = _lines_of(other)
-    theirs = next(others, None)
-    for mine in _lines_of(one):
-        while theirs is not None and theirs[0] < mine[0]:
-            theirs = next(others, None)
-        if theirs is not None and theirs[:2] == mine[:2]:
-            yield mine, theirs
+def _parts(index: Index) -> Iterator[_Part]:
+    for unit in units_between(index, 0, index.end):
+        if len(unit):
+            yield [unit.first_offset + at for at in unit.offsets], list(unit.checksums)
 
 
-def _lines_of(index: Index) -> Iterator[_PlainLine]:
-    for segment in map(index.segment, index.segment_numbers()):
-        offsets = [segment.first_offset + at for at in segment.offsets]
-        ends = [*offsets[1:], segment.end]
-        yield from ((at, end - at, was) for at, end, was in zip(offsets, ends, segment.checksums, strict=True))
-    tail = index.tail
-    for number, at in enumerate(tail.offsets):
-        yield at, tail.length(number), tail.checksums[number]
+def _lines_between(index: Index, start: int, stop: int) -> _Part:
+    """The lines of an index that begin at the bytes [start, stop)."""
+    offsets: list[int] = []
+    checksums: list[int] = []
+    for unit in units_between(index, start, stop):
+        low, high = unit.number_at(start), unit.number_at(stop)
+        offsets += [unit.first_offset + at for at in unit.offsets[low:high]]
+        checksums += unit.checksums[low:high]
+    return offsets, checksums
+
+
+def _changed(before: _Part, now: _Part) -> Iterator[tuple[int, int]]:
+    """Byte offset and old checksum of the lines that are as long as they were, and other lines."""
+    lengths = {at: end - at for at, end in pairwise(now[0])}
+    checksums = dict(zip(*now, strict=True))
+    following = [*before[0][1:], None]
+    for at, was, end in zip(*before, following, strict=True):
+        if at in checksums and checksums[at] != was and (end is None or lengths.get(at, end - at) == end - at):
+            yield at, was

@@ -110,6 +110,11 @@ def _units_from_the_end(index: Index, plan: _Plan) -> Iterator[Unit]:
                     yield index.segment(number)
 
 
+def units_between(index: Index, start: int, stop: int) -> Iterator[Unit]:
+    """The units that reach into the bytes [start, stop) of the log, in arrival order."""
+    return _units(index, _Plan(Filter(start=start, stop=stop)))
+
+
 # -- pages ----------------------------------------------------------------------------------------------------
 
 

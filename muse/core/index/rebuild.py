@@ -27,13 +27,13 @@ from muse.core.index.blocks.links import (
     pack,
     resolve_links,
 )
-from muse.core.index.blocks.op_id_runs import hash_of
+from muse.core.index.blocks.op_id_runs import hashes_of
 from muse.core.index.blocks.segment import PackedLines, pack_lines
 from muse.core.index.file import Database
 from muse.core.index.fold import end_of_segment
 from muse.core.index.store import Index
 from muse.core.options import SEGMENT_LINES
-from muse.core.storage.lines import Lines, duplicate_of, split_op_ids
+from muse.core.storage.lines import Lines, duplicate_of
 from muse.core.storage.log_file import CHUNK_BYTES, LogFile
 from muse.core.storage.scanner import scan
 
@@ -144,10 +144,9 @@ def _add(index: Index, log: LogFile, part: PackedPart | Lines) -> None:
         _demote_duplicates(index, part)
         index.add(part)
         return
-    op_ids = split_op_ids(part.packed.op_ids)
-    hashes = set(map(hash_of, op_ids))
+    hashes = set(hashes_of(part.packed.op_ids))
     # Two hashes may be alike without two op_ids being so; then it costs a second look and nothing else.
-    if len(hashes) < len(op_ids) or index.lookup.those_there(hashes):
+    if len(hashes) < part.packed.summary.lines or index.lookup().those_there(hashes):
         summary = part.packed.summary
         lines = Lines(summary.first_offset)
         for some in scan(log, summary.first_offset, summary.end_offset):

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
 from muse.core.index.blocks.links import FoundEntry, PackedLinks, pack_links
-from muse.core.index.blocks.op_id_runs import Lookup, Run, hash_of
+from muse.core.index.blocks.op_id_runs import Lookup, Run, hash_of, hashes_of
 from muse.core.index.blocks.segment import (
     DamagedIndexError,
     PackedLines,
@@ -61,6 +61,7 @@ class Index:
         self._segments: OrderedDict[int, Segment] = OrderedDict()
         self._summaries: dict[int, Summary] = {}
         self.runs: list[Run] = []
+        self._lookup: Lookup | None = None
         self.tail = Lines(0)
         self.tail_op_ids: dict[bytes, int] = {}
         """The byte offsets of the tail's entries."""
@@ -143,7 +144,7 @@ class Index:
 
     def _use_runs(self, runs: list[Run]) -> None:
         self.runs = runs
-        self._lookup: Lookup | None = None
+        self._lookup = None
         self._first_segments = [run.first_segment for run in runs]
 
     def new_run(self, first_segment: int, summary: Summary, directory: bytes, block_checksum: int) -> Run:
@@ -229,42 +230,45 @@ class Index:
 
     # -- finding by op_id -----------------------------------------------------------------------------
 
-    @property
-    def lookup(self) -> Lookup:
-        """Finds op_ids in the runs."""
-        if self._lookup is None:
-            self._lookup = Lookup(self.runs)
-        return self._lookup
-
     def offset_of(self, op_id: bytes) -> int | None:
         """The byte offset of the entry with this op_id; None if there is none."""
         at = self.tail_op_ids.get(op_id)
-        if at is None and self.runs:
-            found = self.find_folded(op_id)
-            return found and found[1]
+        if at is None and self.runs and (found := self.find_folded(op_id)):
+            return found[1]
         return at
 
     def offsets_of(self, op_ids: Collection[bytes]) -> dict[bytes, int]:
         """Those of some op_ids whose entries are there, with their byte offsets."""
         found = {op_id: self.tail_op_ids[op_id] for op_id in self.tail_op_ids.keys() & op_ids}
         if self.runs:
-            hashes = {hash_of(op_id): op_id for op_id in op_ids if op_id not in found}
-            if len(hashes) + len(found) < len(op_ids):
-                # Two of them have the same hash, so each has to be asked for by itself.
-                wanted: Iterable[bytes] = [op_id for op_id in op_ids if op_id not in found]
-            else:
-                wanted = [hashes[hashed] for hashed in self.lookup.those_there(hashes.keys())]
-            found |= {op_id: there[1] for op_id in wanted if (there := self.find_folded(op_id))}
+            wanted = [op_id for op_id in op_ids if op_id not in found] if found else list(op_ids)
+            hashes = hashes_of(b"".join(wanted))
+            if there := self.lookup().those_there(set(hashes)):
+                candidates = [op_id for op_id, hashed in zip(wanted, hashes, strict=True) if hashed in there]
+                found |= {op_id: place[1] for op_id in candidates if (place := self.find_folded(op_id))}
         return found
+
+    def lookup(self) -> Lookup:
+        """What finds op_ids in the runs."""
+        if self._lookup is None:
+            try:
+                self._lookup = Lookup(self.runs)
+            except DamagedIndexError:
+                # Another process may have merged these runs.
+                self.adopt_folds_of_others()
+                self._lookup = Lookup(self.runs)
+        return self._lookup
 
     def find_folded(self, op_id: bytes) -> FoundEntry | None:
         """(number of its segment, byte offset) of the entry with this op_id, unless it is in the tail."""
+        lookup = self._lookup or self.lookup()
+        hashed = hash_of(op_id)
         try:
-            numbers = self.lookup.segments_with(hash_of(op_id))
+            numbers = lookup.segments_with(hashed)
         except DamagedIndexError:
             # Another process may have merged these runs.
             self.adopt_folds_of_others()
-            numbers = self.lookup.segments_with(hash_of(op_id))
+            numbers = self.lookup().segments_with(hashed)
         for number in numbers:
             segment = self.segment(number)
             line = segment.find(op_id)
@@ -322,27 +326,35 @@ class Index:
     def write_next(self, entry: Any, length: int, checksum: int) -> bool:
         """Write the row of the entry that was added last, the usual case; False if it takes more than that."""
         byte_offset = self.tail.end - length
-        if len(self.tail) >= SEGMENT_LINES or self.written_end != byte_offset:
+        if len(self.tail.offsets) >= SEGMENT_LINES or self.written_end != byte_offset:
             return False
+        database = self.database
+        if database.wait_ms or not database.has_wal:
+            database.wait_up_to(0)
+            database.use_wal()
         if not insert_next(self.connection, byte_offset, length, checksum, entry):
             return False
         self.written_end = byte_offset + length
         return True
 
-    def write(self, wait_ms: int) -> None:
+    def write(self, wait_ms: int, fold_from: int = SEGMENT_LINES) -> None:
         """Write the lines that are only in memory: as rows of the tail or, if it gets long, as segments.
+
+        Args:
+            wait_ms: how long to wait while another connection is writing.
+            fold_from: how many lines of the tail are folded.
 
         Raises:
             sqlite3.OperationalError: another connection is writing, for longer than `wait_ms`.
             DamagedIndexError: the index was made anew or set back by somebody.
         """
-        if self.written_end >= self.tail.end and len(self.tail) < SEGMENT_LINES:
+        if self.written_end >= self.tail.end and len(self.tail) < fold_from:
             return
         self.database.wait_up_to(wait_ms)
         with self.database.transaction():
             self._look_at_others()
             pending = self.tail.part(self.tail.number_at(self.written_end), len(self.tail))
-            if len(self.tail) >= SEGMENT_LINES or len(pending) >= LONG_BATCH_LINES:
+            if len(self.tail) >= fold_from or len(pending) >= LONG_BATCH_LINES:
                 self._fold()
             else:
                 insert_rows(self.connection, pending)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Any
 
 import orjson
 
-from muse.core.entry.model import op_id_bytes, op_ids_bytes
+from muse.core.entry.model import op_ids_bytes
 from muse.core.index.blocks.segment import DamagedIndexError, row_checksum
 from muse.core.storage.lines import Lines, split_op_ids
 
@@ -21,16 +22,12 @@ _COLUMNS = (
 )
 _INSERT = f"INSERT INTO tail ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 COVERED = """
-    coalesce((SELECT byte_offset + length FROM tail ORDER BY byte_offset DESC LIMIT 1),
-             (SELECT end_offset FROM run ORDER BY first_segment DESC LIMIT 1), 0)
+    max(coalesce((SELECT byte_offset + length FROM tail ORDER BY byte_offset DESC LIMIT 1), 0),
+        coalesce((SELECT end_offset FROM run ORDER BY first_segment DESC LIMIT 1), 0))
 """
 """SQL for n, if the index knows the bytes [0, n) of the log."""
-# The condition keeps the prefix whole without a transaction of several statements: a row that does not follow the
-# last one has no length, and is ignored.
-_INSERT_NEXT = (
-    f"INSERT OR IGNORE INTO tail ({_COLUMNS}) "
-    f"VALUES (?1, iif(?1 = {COVERED}, ?2, NULL), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
-)
+# A row that another process has written already is passed over.
+_INSERT_NEXT = _INSERT.replace("INSERT", "INSERT OR IGNORE", 1)
 
 _Row = tuple[
     int, int, int, int | None, str | None, str | None, str | None, str | None, str | None, str | None, str | None
@@ -38,7 +35,11 @@ _Row = tuple[
 
 
 def insert_next(connection: sqlite3.Connection, byte_offset: int, length: int, checksum: int, entry: Any) -> bool:
-    """Insert the row of one entry by one statement; False if it does not follow the last row, and nothing was done."""
+    """Insert the row of one entry; False if its line has a row already, and nothing was done.
+
+    The caller knows that the lines before it were written. If another process has folded it meanwhile, the row is one
+    too many below the tail: nobody reads it, and the next fold removes it.
+    """
     parents = entry["parent_op_ids"]
     row = (
         byte_offset,
@@ -95,33 +96,45 @@ def read_tail(connection: sqlite3.Connection, start: int) -> Lines:
     Raises:
         DamagedIndexError: a row is altered, or a line is missing.
     """
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM tail WHERE byte_offset >= ? ORDER BY byte_offset", (start,)
+    ).fetchall()
     lines = Lines(start)
-    for *row, found in connection.execute(f"SELECT {_COLUMNS} FROM tail ORDER BY byte_offset"):
-        if row_checksum(row) != found:
-            raise DamagedIndexError(f"a row of the tail after byte {lines.end} is altered")
-        if row[0] != lines.end:
-            raise DamagedIndexError(f"the line at byte {lines.end} is missing from the tail")
-        _add(lines, row)
+    if not rows:
+        return lines
+    if any(row_checksum(row[:-1]) != row[-1] for row in rows):
+        raise DamagedIndexError(f"a row of the tail from byte {start} on is altered")
+    columns = list(zip(*rows, strict=True))
+    lengths = columns[1]
+    if list(columns[0]) != list(accumulate(lengths, initial=start))[:-1]:
+        raise DamagedIndexError(f"a line is missing from the tail from byte {start} on")
+    if not any(columns[10]):
+        _add_entries(lines, columns)
+        return lines
+    for row in rows:
+        if row[10] is None:
+            _add_entries(lines, [(value,) for value in row])
+        else:
+            kind, reason = orjson.loads(row[10])
+            lines.add_problem(row[1], row[2], (kind, reason))
     return lines
 
 
-def _add(lines: Lines, row: Sequence[Any]) -> None:
-    _, length, checksum, lamport_ts, op_id, actor, domain, intent, reservation, parents, problem = row
-    if problem is not None:
-        kind, reason = orjson.loads(problem)
-        lines.add_problem(length, checksum, (kind, reason))
-        return
-    lines.offsets.append(lines.end)
-    lines.checksums.append(checksum)
-    lines.lamport_ts.append(lamport_ts)
-    lines.op_ids.append(op_id_bytes(op_id))
-    lines.actor.append(actor)
-    lines.domain.append(domain)
-    lines.intent.append(intent)
-    lines.reservation.append(reservation)
-    if parents is not None:
-        lines.parents[lines.end] = op_ids_bytes(parents.split())
-    lines.end += length
+def _add_entries(lines: Lines, columns: Sequence[Sequence[Any]]) -> None:
+    """Add rows that are all entries; column by column, which takes a third of the time."""
+    offsets, lengths, checksums, lamport_ts, op_ids, actors, domains, intents, reservations, parents = columns[:10]
+    lines.offsets += offsets
+    lines.checksums += checksums
+    lines.lamport_ts += lamport_ts
+    lines.op_ids += split_op_ids(op_ids_bytes(op_ids))
+    lines.actor += actors
+    lines.domain += domains
+    lines.intent += intents
+    lines.reservation += reservations
+    lines.parents.update(
+        (at, op_ids_bytes(named.split())) for at, named in zip(offsets, parents, strict=True) if named is not None
+    )
+    lines.end = offsets[-1] + lengths[-1]
 
 
 def delete_rows_below(connection: sqlite3.Connection, byte_offset: int) -> None:

@@ -91,7 +91,7 @@ _member = core_schema.typed_dict_schema(
     },
     extra_behavior="forbid",
 )
-_validate = dict_validator(
+_validator = dict_validator(
     {
         "format": core_schema.literal_schema([_FORMAT]),
         "session_id": core_schema.str_schema(),
@@ -320,7 +320,7 @@ def _read_manifest(member: tarfile.TarInfo | None, content: IO[bytes] | None) ->
                 f"{MANIFEST_NAME}: format version {found.get('format_version')!r}, this program knows "
                 f"{_FORMAT_VERSION}: update it"
             )
-        _validate(found)
+        _validator.validate_python(found)
     except InvalidEntryError as error:
         raise ArchiveError(f"{MANIFEST_NAME}: {error}") from None
     except ValidationError as error:

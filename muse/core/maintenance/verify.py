@@ -177,8 +177,8 @@ class _Check:
             self._found("missing-parent", "note", place.byte_offset, place.length, reason)
         elif parent.lamport_ts >= entry["lamport_ts"]:
             reason = (
-                f"the timestamp {entry['lamport_ts']} of {entry['op_id']} is not above {parent.lamport_ts}, that of its "
-                f"parent {parent_op_id}"
+                f"the timestamp {entry['lamport_ts']} of {entry['op_id']} is not above {parent.lamport_ts}, that of "
+                f"its parent {parent_op_id}"
             )
             self._found("timestamp-not-above-parent", "note", place.byte_offset, place.length, reason)
 

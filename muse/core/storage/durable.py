@@ -37,7 +37,7 @@ from muse.core.errors import AppendError, SyncError
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def append_bytes(fd: int, data: bytes, path: Path) -> None:
+def append_bytes(fd: int, data: bytes | bytearray, path: Path) -> None:
     """Append `data` with one `write(2)`; all of it is in the kernel when this returns.
 
     A short write (disk or quota full, file size limit) leaves a fragment. Writing "the rest" could

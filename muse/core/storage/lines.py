@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, chain, pairwise
+from itertools import accumulate, chain, islice
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -123,25 +123,29 @@ class Lines:
             self.parents[byte_offset] = op_ids_bytes(parents)
         self.end = byte_offset + length
 
-    def add_entries(self, entries: Sequence[OpEntry], lengths: Sequence[int], checksums: Iterable[int]) -> None:
+    def add_entries(
+        self, entries: Sequence[OpEntry], op_ids: Sequence[bytes], lengths: Sequence[int], checksums: Iterable[int]
+    ) -> None:
         """Add the lines of valid entries at the end."""
         offsets = list(accumulate(lengths, initial=self.end))
         self.end = offsets.pop()
         self.offsets += offsets
         self.checksums += checksums
         self.lamport_ts += map(itemgetter("lamport_ts"), entries)
-        self.op_ids += split_op_ids(op_ids_bytes(map(itemgetter("op_id"), entries)))
+        self.op_ids += op_ids
         self.actor += map(itemgetter("actor_id"), entries)
         self.domain += map(itemgetter("domain"), entries)
         self.intent += map(itemgetter("intent_id"), entries)
         self.reservation += map(itemgetter("reservation_id"), entries)
         parents = list(map(itemgetter("parent_op_ids"), entries))
         if any(parents):
-            packed = op_ids_bytes(chain.from_iterable(parents))
-            ends = accumulate((OP_ID_BYTES * len(each) for each in parents), initial=0)
-            self.parents.update(
-                (at, packed[low:high]) for at, (low, high) in zip(offsets, pairwise(ends), strict=True) if low < high
-            )
+            packed = split_op_ids(op_ids_bytes(chain.from_iterable(parents)))
+            if len(packed) == len(parents) and all(parents):
+                self.parents.update(zip(offsets, packed, strict=True))
+            else:
+                each = iter(packed)
+                named = ((at, b"".join(islice(each, len(op_ids)))) for at, op_ids in zip(offsets, parents, strict=True))
+                self.parents.update((at, op_ids) for at, op_ids in named if op_ids)
 
     def add_problem(self, length: int, checksum: int, problem: Problem) -> None:
         """Add a line that is not an entry at the end."""
@@ -198,6 +202,11 @@ class Lines:
     def numbers_with_problems(self) -> list[int]:
         """The numbers of the lines that are not entries, ascending."""
         return [self.number_at(at) for at in sorted(self.problems)]
+
+
+def op_ids_of(entries: Iterable[OpEntry]) -> list[bytes]:
+    """The 16 bytes of each entry's op_id."""
+    return split_op_ids(op_ids_bytes(map(itemgetter("op_id"), entries)))
 
 
 def split_op_ids(packed: bytes) -> list[bytes]:

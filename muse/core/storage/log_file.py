@@ -62,12 +62,15 @@ class LogFile:
         self._known_bytes = now.st_size
         return now.st_size
 
-    def append(self, data: bytes) -> int:
-        """Append `data` with one write; returns the byte offset at which it begins. `create` comes first.
+    def append(self, data: bytes | bytearray) -> int:
+        """Append `data` with one write; returns the byte offset at which it begins.
 
         Raises:
             AppendError: not all of it was written; see `durable.append_bytes`.
+            SyncError: the file was created, but its name may not survive power loss; nothing was written.
         """
+        if not self._appendable:
+            self._open_for_appending()
         durable.append_bytes(self._fd, data, self.path)
         # With O_APPEND the position after a write is the end of one's own bytes, whoever else writes.
         end = os.lseek(self._fd, 0, os.SEEK_CUR)

@@ -12,7 +12,7 @@ from muse.core.entry.codec import checksum, decode_line, decode_plain_lines
 from muse.core.entry.model import op_id_bytes
 from muse.core.errors import DamagedLineError
 from muse.core.options import MAX_LINE_BYTES
-from muse.core.storage.lines import Lines
+from muse.core.storage.lines import Lines, op_ids_of
 from muse.core.storage.log_file import LogFile, split_lines
 
 _CHUNK_BYTES = 256 << 10
@@ -28,7 +28,7 @@ def scan(log: LogFile, start: int, stop: int) -> Iterator[Lines]:
         entries = decode_plain_lines(plain) if plain else None
         lines = Lines(start)
         if entries is not None:
-            lines.add_entries(entries, list(map(len, plain)), map(checksum, plain))
+            lines.add_entries(entries, op_ids_of(entries), list(map(len, plain)), map(checksum, plain))
         elif plain:
             # One of them is damaged, or spelled by another program.
             for _, length, line in split_lines(log, start, end):

@@ -12,7 +12,9 @@ import struct
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate
+from operator import sub
+from typing import cast
 
 from muse.core.storage.lines import OP_ID_BYTES, Lines, split_op_ids
 
@@ -43,7 +45,7 @@ NO_LINKS = PackedLinks(b"", (), 0)
 
 
 def resolve_links(
-    parents: Iterable[UnresolvedLink], here: dict[bytes, int], number: int, find: Callable[[bytes], FoundEntry | None]
+    parents: Sequence[UnresolvedLink], here: dict[bytes, int], number: int, find: Callable[[bytes], FoundEntry | None]
 ) -> tuple[list[Link], list[UnresolvedLink], set[int]]:
     """What some entries of segment `number` depend on.
 
@@ -56,12 +58,17 @@ def resolve_links(
     Returns:
         The links, those whose parents were not found, and the numbers of the segments in which parents lie.
     """
+    children = [child for child, _ in parents]
+    there = list(map(here.get, [op_id for _, op_id in parents]))
+    segments = set()
+    if None not in there:
+        # The usual case: most parents stand shortly before their children.
+        segments.add(number)
+        return list(zip(children, cast(list[int], there), strict=True)), [], segments
     links: list[Link] = []
     unresolved: list[UnresolvedLink] = []
-    segments = set()
-    # A parent that is named twice is one parent.
-    for child, op_id in dict.fromkeys(parents):
-        if (parent := here.get(op_id)) is not None:
+    for (child, op_id), parent in zip(parents, there, strict=True):
+        if parent is not None:
             links.append((child, parent))
             segments.add(number)
         elif (found := find(op_id)) is not None:
@@ -82,8 +89,11 @@ def pack_links(lines: Lines, number: int, find: Callable[[bytes], FoundEntry | N
 
 
 def links_named_in(lines: Lines) -> list[UnresolvedLink]:
-    """What each entry names as its parents, in the order of the lines."""
-    return [(child, op_id) for child, packed in lines.parents.items() for op_id in split_op_ids(packed)]
+    """What each entry names as its parents, each parent once, in the order of the lines."""
+    if all(len(packed) == OP_ID_BYTES for packed in lines.parents.values()):
+        return list(lines.parents.items())
+    named = ((child, op_id) for child, packed in lines.parents.items() for op_id in split_op_ids(packed))
+    return list(dict.fromkeys(named))
 
 
 def pack(first: int, links: Sequence[Link], unresolved: Sequence[UnresolvedLink]) -> bytes:
@@ -92,16 +102,17 @@ def pack(first: int, links: Sequence[Link], unresolved: Sequence[UnresolvedLink]
     Of each link how far the child lies behind the child before, then of each how far it lies behind its parent: small
     numbers, much alike, which zlib makes smaller still.
     """
-    distances = [child - parent for child, parent in links]
-    numbers = [*_steps(first, links), *distances]
+    children, parents = [child for child, _ in links], [parent for _, parent in links]
+    numbers = [*_steps(first, children), *map(sub, children, parents)]
     resolved = zlib.compress(struct.pack(f"<{len(numbers)}q", *numbers), 1)
-    steps = struct.pack(f"<{len(unresolved)}q", *_steps(first, unresolved))
-    rest = zlib.compress(steps + b"".join(op_id for _, op_id in unresolved), 1) if unresolved else b""
+    steps = struct.pack(f"<{len(unresolved)}q", *_steps(first, [child for child, _ in unresolved]))
+    rest = zlib.compress(steps + b"".join([op_id for _, op_id in unresolved]), 1) if unresolved else b""
     return _LENGTH.pack(len(resolved)) + resolved + rest
 
 
-def _steps(first: int, links: Sequence[tuple[int, object]]) -> list[int]:
-    return [after - before for before, after in pairwise([first, *(child for child, _ in links)])]
+def _steps(first: int, children: Sequence[int]) -> Iterable[int]:
+    """How far each child lies behind the one before, the first one behind `first`."""
+    return map(sub, children, [first, *children[:-1]])
 
 
 def unpack_links(first: int, block: bytes) -> list[Link]:

@@ -53,14 +53,23 @@ def hash_of(op_id: bytes) -> int:
     return ((number ^ number >> 64) & 0xFFFFFFFFFFFFFFFF) >> _SEGMENT_BITS
 
 
+def hashes_of(op_ids: bytes) -> list[int]:
+    """`hash_of` each of some op_ids, 16 bytes each."""
+    return [each >> _SEGMENT_BITS for each in _combined(op_ids)]
+
+
 def keys_of(op_ids: bytes, number: int) -> array[int]:
     """The keys of segment `number`, sorted; `op_ids` are 16 bytes each."""
+    # Twice the same key says no more than once.
+    return array("Q", sorted({each & ~_SEGMENT_MASK | number for each in _combined(op_ids)}))
+
+
+def _combined(op_ids: bytes) -> array[int]:
+    """The two halves of each op_id, combined by XOR: of all at once, as two long numbers."""
     halves = array("Q", op_ids)
     low, high = halves[::2].tobytes(), halves[1::2].tobytes()
     both = int.from_bytes(low, "little") ^ int.from_bytes(high, "little")
-    hashes = array("Q", both.to_bytes(len(low), "little"))
-    # Twice the same key says no more than once.
-    return array("Q", sorted({each & ~_SEGMENT_MASK | number for each in hashes}))
+    return array("Q", both.to_bytes(len(low), "little"))
 
 
 class Run:
