@@ -5,37 +5,27 @@ from __future__ import annotations
 import os
 import random
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muse.core.history import causal as history
-from muse.core.old_index import index, index_build, sidecar
 from muse.core.op_log import CausalEntry, CausalHistory, OpEntry, OpLog, UnknownOpError
 from muse.core.paging import PageSize
 from tests import making, plain_scan
 from tests.making import entry, op_id
 from tests.plain_graph import PlainGraph
+from tests.small_index import segments_of
 
 
-@contextmanager
-def short_segments(lines: int) -> Iterator[None]:
-    """Let an index fold every few lines, so that a handful of entries lie in many segments."""
-    narrow: list[tuple[ModuleType, str, Any]] = [
-        (index, "LONG_BATCH_LINES", max(lines // 4, 1)),
-        (history, "WHOLE_PAGE", PageSize(3, 2000)),
-        *((module, "SEGMENT_LINES", lines) for module in (index, index_build, sidecar)),
-    ]
-    with pytest.MonkeyPatch.context() as patch:
-        for module, name, value in narrow:
-            patch.setattr(module, name, value)
-        yield
+def short_segments(lines: int) -> AbstractContextManager[None]:
+    """Let an index fold every few lines and give pages of three, so that a handful of entries lie in many of both."""
+    limits: AbstractContextManager[None] = segments_of(lines, WHOLE_PAGE=PageSize(3, 2000))
+    return limits
 
 
 def ids(entries: Iterable[OpEntry]) -> list[str]:
