@@ -303,6 +303,11 @@ class Index:
 
     def add(self, lines: Lines) -> None:
         """Take in lines that follow the last: in memory, until `write`."""
+        if lines.start < self.tail.end:
+            # Since they were read, it was found that another process has folded some of them.
+            if lines.end <= self.tail.end:
+                return
+            lines = lines.part(lines.number_at(self.tail.end), len(lines))
         self.tail_op_ids.update(zip(lines.op_ids, lines.offsets, strict=True))
         self.tail_op_ids.pop(b"", None)
         self.tail.extend(lines)
@@ -337,17 +342,18 @@ class Index:
         self.written_end = byte_offset + length
         return True
 
-    def write(self, wait_ms: int, fold_from: int = SEGMENT_LINES) -> None:
+    def write(self, wait_ms: int, fold_from: int | None = None) -> None:
         """Write the lines that are only in memory: as rows of the tail or, if it gets long, as segments.
 
         Args:
             wait_ms: how long to wait while another connection is writing.
-            fold_from: how many lines of the tail are folded.
+            fold_from: how many lines of the tail are folded; `SEGMENT_LINES` if it is not given.
 
         Raises:
             sqlite3.OperationalError: another connection is writing, for longer than `wait_ms`.
             DamagedIndexError: the index was made anew or set back by somebody.
         """
+        fold_from = fold_from or SEGMENT_LINES
         if self.written_end >= self.tail.end and len(self.tail) < fold_from:
             return
         self.database.wait_up_to(wait_ms)
@@ -369,7 +375,8 @@ class Index:
             raise DamagedIndexError(f"its end is not a number: {str(covered)[:60]}, {str(folded_end)[:60]}")
         if covered < self.written_end or folded_end < self.folded_end:
             raise DamagedIndexError(f"it went back from byte {self.written_end} to {covered}: somebody made it anew")
-        if covered < self.tail.end and self.tail.offsets[self.tail.number_at(covered)] != covered:
+        at = self.tail.number_at(covered)
+        if covered < self.tail.end and self.tail.offsets[at : at + 1] != [covered]:
             raise DamagedIndexError(f"it ends at byte {covered}, inside a line of the log")
         if folded_end > self.folded_end:
             self.adopt_folds_of_others()
