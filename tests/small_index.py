@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -48,14 +48,14 @@ def limits(**values: Any) -> Iterator[None]:
             setattr(module, name, value)
 
 
-def segments_of(lines: int, **more: Any) -> Any:
-    """`limits` under which so many lines become a segment, and a batch of a quarter as many is folded at once.
+def segments_of(lines: int, *, long_batch: int = 0, **more: Any) -> AbstractContextManager[None]:
+    """`limits` under which so many lines become a segment, and a batch of a quarter as many (or `long_batch`) does.
 
     Nothing is changed that decides how an index is read: any handle may open it.
     """
     return limits(
         SEGMENT_LINES=lines,
-        LONG_BATCH_LINES=max(lines // 4, 1),
+        LONG_BATCH_LINES=long_batch or max(lines // 4, 1),
         MAX_UNWRITTEN_LINES=4 * lines,
         PIECE_LINES=16 * lines,
         PAGE_KEYS=max(lines, 4),

@@ -22,13 +22,14 @@ from tests.reliability.material import Material, make, quick_folder
 from tests.reliability.sweeping import FINE, Sweep, must
 
 SEGMENT_LINES = 16
+LONG_BATCH = 12
 _EVERY_BIT_OF_EACH = 13
 
 
 @cache
 def material() -> Material:
     """The session whose index is damaged."""
-    return make(330, SEGMENT_LINES, tail=12, changed_line=True)
+    return make(334, SEGMENT_LINES, long_batch=LONG_BATCH, tail=9, changed_line=True)
 
 
 class _IndexSweep(Sweep):
@@ -58,7 +59,7 @@ class _IndexSweep(Sweep):
         index, where = self.damage(number)
         name = self.question(number)
         path = self.material.put(repo, index_db=index)
-        with small_index.segments_of(SEGMENT_LINES):
+        with small_index.segments_of(SEGMENT_LINES, long_batch=LONG_BATCH):
             with OpLog(repo, "s") as log:
                 answer = questions.QUESTIONS[name][0](log, self.situation)
                 must(answer == self.expected[name], f"{where}: the answer to {name!r} is not the plain scan's")

@@ -106,15 +106,15 @@ def _foreign(entries: list[OpEntry]) -> bytes:
 
 
 @cache
-def make(lines: int, segment_lines: int, *, tail: int = 5, changed_line: bool = False) -> Material:
-    """A session of so many entries, indexed in segments of so many lines, a tail of some after them.
+def make(lines: int, segment_lines: int, *, long_batch: int = 0, tail: int = 5, changed_line: bool = False) -> Material:
+    """A session of so many entries, indexed with `segments_of` these limits, the last `tail` appended one by one.
 
     The checkpoint covers two thirds; foreign lines lie in each part. With `changed_line`, the time in one line was
     changed after it was indexed, and the index has seen that.
     """
     entries, real = some_entries(lines)
     covered = lines * 2 // 3
-    with quick_folder() as name, small_index.segments_of(segment_lines):
+    with quick_folder() as name, small_index.segments_of(segment_lines, long_batch=long_batch):
         repo = Path(name)
         with OpLog(repo, "s") as log:
             _append(log, entries[: covered // 2], segment_lines)

@@ -273,6 +273,25 @@ def test_writers_write_while_the_index_is_rebuilt(repo: Path) -> None:
         assert log.verify().findings == ()
 
 
+@pytest.mark.parametrize("step", [1, 7, 300])
+def test_handle_lags_behind_what_another_has_folded_and_merged(repo: Path, step: int) -> None:
+    """Row 19: it takes over the other's segments, even in the middle of catching up, and no line counts twice."""
+    with small_index.segments_of(8), OpLog(repo, "s") as one, OpLog(repo, "s") as two, OpLog(repo, "s") as three:
+        for start in (1, 9):
+            one.append_many(entries(8, start=start))
+        # They know two runs and, until they look for an op_id, not their keys.
+        assert len(two) == len(three) == 16
+        for start in range(200, 500, step):
+            for number in range(start, min(start + step, 500)):
+                one.append(entry(number))
+            assert len(two) == two.count() == len(making.assert_same_as_scan(two, one.path).entries)
+        assert three.append(entry(300)) is False
+        assert three.append(entry(900)) is True
+        for handle in (three, two, one):
+            assert len(making.assert_same_as_scan(handle, one.path).entries) == 317
+            assert handle.count() == 317
+
+
 @pytest.mark.process
 @pytest.mark.parametrize("call", ["rename", "unlink", "fsync", "pwrite64", "ftruncate"])
 @pytest.mark.parametrize("when", [1, 3])
