@@ -29,16 +29,18 @@ _SUMMARY = """
 """
 
 
-# Each line of each segment, its columns taken out of the blocks byte by byte: slow, but it needs nothing but SQL. It has
-# few words, since SQLite parses it whenever an index is opened. Fields are 0: offset, 1: timestamp, 2: actor, 3: domain;
-# t, a and d are the bytes that the last three take for a line.
+# Each line of each segment, its columns taken out of the blocks byte by byte: slow, but it needs nothing but SQL. It
+# has few words, since SQLite parses it whenever an index is opened. Fields are 0: offset, 1: timestamp, 2: actor,
+# 3: domain; t, a and d are the bytes that the last three take for a line.
 _VIEW = """
 CREATE VIEW entries AS WITH RECURSIVE
 line (number, i) AS (
-    SELECT number, 0 FROM segment UNION ALL SELECT number, i + 1 FROM line JOIN segment USING (number) WHERE i + 1 < lines
+    SELECT number, 0 FROM segment
+    UNION ALL SELECT number, i + 1 FROM line JOIN segment USING (number) WHERE i + 1 < lines
 ),
 wide AS (
-    SELECT *, unicode(substr(columns, 13)) t, unicode(substr(columns, 14)) a, unicode(substr(columns, 15)) d FROM segment
+    SELECT *, unicode(substr(columns, 13)) t, unicode(substr(columns, 14)) a, unicode(substr(columns, 15)) d
+    FROM segment
 ),
 field (number, i, name, at, width) AS (
     SELECT number, i, 0, 20 + 4 * i, 4 FROM line
@@ -51,20 +53,24 @@ byte (number, i, name, k, h) AS (
     FROM field JOIN segment USING (number) JOIN json_each('[0,1,2,3,4,5,6,7]') ON value < width
 ),
 entry (number, i, name, x) AS (
-    SELECT number, i, name, sum(instr('123456789ABCDEF', substr(h, 1, 1)) * 16 + instr('123456789ABCDEF', substr(h, 2))
-        << 8 * k) FROM byte GROUP BY 1, 2, 3
+    SELECT number, i, name,
+        sum(instr('123456789ABCDEF', substr(h, 1, 1)) * 16 + instr('123456789ABCDEF', substr(h, 2)) << 8 * k)
+    FROM byte GROUP BY 1, 2, 3
 ),
 row AS (
     SELECT number, i, lower(hex(substr(op_ids, 1 + 16 * i, 16))) h, max(x) FILTER (WHERE name = 0) o,
-        max(x) FILTER (WHERE name = 1) ts, max(x) FILTER (WHERE name = 2) - 1 actor, max(x) FILTER (WHERE name = 3) - 1 n
+        max(x) FILTER (WHERE name = 1) ts,
+        max(x) FILTER (WHERE name = 2) - 1 actor, max(x) FILTER (WHERE name = 3) - 1 n
     FROM entry JOIN segment USING (number) GROUP BY 1, 2
 )
 SELECT first_offset + o AS byte_offset, iif(t = 4, lowest_lamport_ts, 0) + ts AS lamport_ts,
-    substr(h, 1, 8) || '-' || substr(h, 9, 4) || '-' || substr(h, 13, 4) || '-' || substr(h, 17, 4) || '-' || substr(h, 21)
-    AS op_id, json_extract((SELECT json_group_array(key) FROM json_each(actors)), '$[' || actor || ']') AS actor_id,
+    substr(h, 1, 8) || '-' || substr(h, 9, 4) || '-' || substr(h, 13, 4) || '-' || substr(h, 17, 4) || '-'
+        || substr(h, 21) AS op_id,
+    json_extract((SELECT json_group_array(key) FROM json_each(actors)), '$[' || actor || ']') AS actor_id,
     json_extract((SELECT json_group_array(key) FROM json_each(domains)), '$[' || n || ']') AS domain
 FROM row JOIN wide USING (number) WHERE actor >= 0
-UNION ALL SELECT byte_offset, lamport_ts, op_id, actor_id, domain FROM tail WHERE problem IS NULL
+UNION ALL SELECT byte_offset, lamport_ts, op_id, actor_id, domain FROM tail
+WHERE problem IS NULL AND byte_offset >= (SELECT coalesce(max(end_offset), 0) FROM run)
 """
 
 

@@ -135,7 +135,7 @@ class CatchUp:
         False if it does not follow what has been caught up: somebody else wrote in between.
         """
         index = self._index
-        if index is None or self.end != byte_offset or self.size != byte_offset:
+        if index is None or index.end != byte_offset or self.size != byte_offset:
             return False
         index.add_entry(entry, op_id, length, checksum)
         self.end = self.size = byte_offset + length
@@ -155,7 +155,7 @@ class CatchUp:
     def index_lines(self, lines: Lines) -> bool:
         """`index_entry` for the lines of several entries."""
         index = self._index
-        if index is None or self.end != lines.start or self.size != lines.start:
+        if index is None or index.end != lines.start or self.size != lines.start:
             return False
         index.add(lines)
         self.end = self.size = lines.end

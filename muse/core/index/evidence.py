@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from itertools import pairwise
 
 from muse.core.index.blocks.segment import DamagedIndexError, row_checksum
 from muse.core.index.query import units_between
@@ -52,11 +51,11 @@ def inherit_checkpoint(new: sqlite3.Connection, old: sqlite3.Connection) -> None
 def inherit_changed_lines(new: Index, old: Index) -> None:
     """Take over the lines that `old` knows to have changed, and those that are not what they were for it."""
     changed = changed_lines(old.connection)
-    for part in _parts(old):
-        here = _lines_between(new, part[0][0], part[0][-1] + 1)
+    for part, end in _parts(old):
+        here = _lines_between(new, part[0][0], end)
         # Mostly nothing has changed, and lists are compared quickly.
         if part != here:
-            for at, was in _changed(part, here):
+            for at, was in _changed(part, end, here):
                 changed.setdefault(at, was)
     new.connection.executemany(
         "INSERT OR IGNORE INTO changed_line VALUES (?, ?, ?)",
@@ -68,10 +67,11 @@ _Part = tuple[list[int], list[int]]
 """Byte offsets and checksums of consecutive lines."""
 
 
-def _parts(index: Index) -> Iterator[_Part]:
+def _parts(index: Index) -> Iterator[tuple[_Part, int]]:
+    """The lines of each unit, and the byte offset after them."""
     for unit in units_between(index, 0, index.end):
         if len(unit):
-            yield [unit.first_offset + at for at in unit.offsets], list(unit.checksums)
+            yield ([unit.first_offset + at for at in unit.offsets], list(unit.checksums)), unit.end
 
 
 def _lines_between(index: Index, start: int, stop: int) -> _Part:
@@ -85,11 +85,10 @@ def _lines_between(index: Index, start: int, stop: int) -> _Part:
     return offsets, checksums
 
 
-def _changed(before: _Part, now: _Part) -> Iterator[tuple[int, int]]:
+def _changed(before: _Part, end: int, now: _Part) -> Iterator[tuple[int, int]]:
     """Byte offset and old checksum of the lines that are as long as they were, and other lines."""
-    lengths = {at: end - at for at, end in pairwise(now[0])}
-    checksums = dict(zip(*now, strict=True))
-    following = [*before[0][1:], None]
-    for at, was, end in zip(*before, following, strict=True):
-        if at in checksums and checksums[at] != was and (end is None or lengths.get(at, end - at) == end - at):
+    there = {at: (stop, checksum) for at, stop, checksum in zip(now[0], [*now[0][1:], end], now[1], strict=True)}
+    for at, stop, was in zip(before[0], [*before[0][1:], end], before[1], strict=True):
+        found = there.get(at)
+        if found is not None and found[0] == stop and found[1] != was:
             yield at, was

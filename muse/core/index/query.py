@@ -290,7 +290,21 @@ def _beginning(block: bytes, digits: str) -> list[bytes]:
     return [op_id for op_id in split_op_ids(block) if low <= op_id[0] <= high and op_id.hex().startswith(digits)]
 
 
-def last_locations(index: Index, number: int) -> list[Location]:
-    """Where the last entries lie, at most so many, in arrival order."""
-    places = previous_page(index, Filter(), number, END).places
-    return places if isinstance(places, list) else []
+def last_and_earlier(index: Index, before: int) -> list[Location]:
+    """Where the last entry lies, and the one that comes so many entries `before` it, or the first; at most these two.
+
+    The earlier one comes first.
+    """
+    wanted = Filter()
+    last: list[Location] = []
+    earlier: list[Location] = []
+    left = before + 1
+    for unit in _units_from_the_end(index, _Plan(wanted)):
+        numbers = matching(unit, wanted)
+        if numbers:
+            last = last or locations(unit, numbers[-1:])
+            earlier = locations(unit, numbers[-left:][:1])
+            left -= len(numbers)
+        if left <= 0:
+            break
+    return [*earlier, *last]

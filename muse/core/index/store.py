@@ -199,6 +199,9 @@ class Index:
 
     def summary(self, number: int) -> Summary:
         """The summary of segment `number`."""
+        run = self.run_of(number)
+        if run.segments == 1:
+            return run.summary
         if number not in self._summaries:
             if len(self._summaries) >= MAX_CACHED_SUMMARIES:
                 self._summaries.clear()

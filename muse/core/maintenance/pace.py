@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from muse.core.entry.model import parse_time
-from muse.core.index.query import last_locations
+from muse.core.index.query import last_and_earlier
 from muse.core.index.store import Index
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_entries
@@ -20,10 +20,11 @@ def ops_per_minute(index: Index, log: LogFile) -> float | None:
     Raises:
         DamagedIndexError, StaleLocationError: the index has to be rebuilt.
     """
-    places = last_locations(index, PACE_OPS)
-    if len(places) < 2:
+    entries = min(index.entries, PACE_OPS)
+    if entries < 2:
         return None
-    first, last = (parse_time(entry["created_at"]) for entry in read_entries(log, [places[0], places[-1]]))
+    places = last_and_earlier(index, entries - 1)
+    first, last = (parse_time(entry["created_at"]) for entry in read_entries(log, places))
     if first is None or last is None or last <= first:
         return None
-    return (len(places) - 1) * 60 / (last - first).total_seconds()
+    return (entries - 1) * 60 / (last - first).total_seconds()

@@ -60,7 +60,9 @@ def resolve_links(
     """
     children = [child for child, _ in parents]
     there = list(map(here.get, [op_id for _, op_id in parents]))
-    segments = set()
+    segments: set[int] = set()
+    if not there:
+        return [], [], segments
     if None not in there:
         # The usual case: most parents stand shortly before their children.
         segments.add(number)

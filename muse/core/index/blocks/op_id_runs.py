@@ -222,7 +222,7 @@ def block_of(keys: array[int], segments: int) -> tuple[bytes, list[bytes]]:
 
 def _filter_of(keys: array[int]) -> bytes:
     """A bit for the highest bits of each hash and one for its lowest, the first bit of a byte being its highest."""
-    size = 1 << (_FILTER_BITS_PER_KEY * len(keys)).bit_length()
+    size = max(1 << (_FILTER_BITS_PER_KEY * len(keys)).bit_length(), 8)
     top, mask = _SEGMENT_BITS + _HASH_BITS - _log2(size), size - 1
     # As digits, since Python makes a number of them, and bytes of that, faster than it sets a bit.
     digits = bytearray(b"0") * size
