@@ -1,0 +1,366 @@
+"""Questions: every filter, page and number equals a plain look at each line, over segments, runs and the tail."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from muse.core.entry.filter import END, Filter
+from muse.core.index import query
+from muse.core.index.store import Index
+from muse.core.op_log import InvalidArgumentError, OpLog
+from muse.core.options import SEGMENT_LINES
+from muse.core.storage.lines import Location, Span
+from muse.core.storage.log_file import LogFile
+from tests import making, plain_scan
+from tests.index.plain_lines import (
+    NAMES,
+    ROLES,
+    PlainLine,
+    fed_with,
+    index_in_memory,
+    offsets_of,
+    plain_lines,
+    segments_of_four,
+    some_lines,
+)
+from tests.making import entries, entry
+from tests.plain_scan import exact_list
+from tests.small_index import limits
+
+Place = tuple[int, int, int, int]
+"""(byte offset, length, checksum, timestamp) of an entry."""
+
+
+class Model:
+    """An index, and the answers of a plain look at each of its lines."""
+
+    def __init__(self, lines: Sequence[PlainLine], portions: Sequence[int]) -> None:
+        """The index is fed with portions of so many lines, and with the rest at once."""
+        self.lines = lines
+        self.offsets = offsets_of(lines)
+        self.index = index_in_memory()
+        low = 0
+        for portion in (*portions, len(lines)):
+            high = min(low + portion, len(lines))
+            self.index.add(fed_with(lines[low:high], self.index.end))
+            self.index.write(0)
+            low = high
+
+    def entries(self, wanted: Filter) -> list[tuple[int, PlainLine]]:
+        """Byte offset and line of each entry that matches."""
+        return [
+            (at, each)
+            for at, each in zip(self.offsets, self.lines, strict=False)
+            if not each.problem
+            and wanted.start <= at < wanted.stop
+            and all(getattr(wanted, role) in {None, getattr(each, role)} for role in ROLES)
+            and (wanted.min_lamport_ts is None or wanted.min_lamport_ts <= each.lamport_ts)
+            and (wanted.max_lamport_ts is None or each.lamport_ts <= wanted.max_lamport_ts)
+        ]
+
+    def places(self, wanted: Filter) -> list[Place]:
+        """Where the entries that match lie."""
+        return [(at, each.length, each.checksum, each.lamport_ts) for at, each in self.entries(wanted)]
+
+    def of_span(self, span: Span) -> list[Place]:
+        """What a span of consecutive entries stands for; it must be told by its ends, its number and its checksums."""
+        covered = [each for each in self.places(Filter()) if span.start <= each[0] < span.stop]
+        assert (span.start, span.stop) == (covered[0][0], covered[-1][0] + covered[-1][1])
+        assert sum(each[1] for each in covered) == span.stop - span.start
+        assert (span.lines, span.checksums) == (len(covered), sum(each[2] for each in covered))
+        return covered
+
+
+@st.composite
+def models(draw: st.DrawFn) -> Model:
+    """Any lines in segments of four or so, runs of them, and a tail."""
+    lines = draw(plain_lines(max_size=40))
+    portions = draw(st.lists(st.sampled_from([1, 2, 3, 4, 8, 40]), max_size=12))
+    with segments_of_four(), limits(MAX_RUN_NAMES=draw(st.sampled_from([1, 4096]))):
+        return Model(lines, portions)
+
+
+@st.composite
+def filters(draw: st.DrawFn, offsets: list[int]) -> Filter:
+    """Any filter, over the whole log or a range of it that begins and ends at or inside lines."""
+    at = st.one_of(st.sampled_from(offsets), st.integers(0, offsets[-1] + 5))
+    name: st.SearchStrategy[str | None] = st.one_of(st.none(), NAMES)
+    timestamp = st.one_of(st.none(), st.none(), st.integers(0, 20), st.integers(0, 2**53 - 1))
+    rare = draw(st.integers(0, 3)) == 0
+    return Filter(
+        actor=draw(name),
+        domain=draw(name) if rare else None,
+        intent=draw(name) if rare else None,
+        reservation=draw(name) if draw(st.booleans()) else None,
+        min_lamport_ts=draw(timestamp),
+        max_lamport_ts=draw(timestamp),
+        start=draw(st.one_of(st.just(0), at)),
+        stop=draw(st.one_of(st.just(END), at)),
+    )
+
+
+def pages_forward(model: Model, wanted: Filter, limit: int, size_bytes: int) -> Iterator[list[Place]]:
+    """Page after page, each begun where the one before says."""
+    wanted = replace(wanted, stop=min(wanted.stop, model.offsets[-1]))
+    while wanted.start < wanted.stop:
+        places, resume_at = query.next_page(model.index, wanted, limit, size_bytes)
+        yield model.of_span(places) if isinstance(places, Span) else list(map(place, places))
+        if resume_at is None:
+            return
+        assert resume_at > wanted.start
+        wanted = replace(wanted, start=resume_at)
+
+
+def pages_backward(model: Model, wanted: Filter, limit: int, size_bytes: int) -> Iterator[list[Place]]:
+    """Page before page, each ended where the one after it says."""
+    wanted = replace(wanted, stop=min(wanted.stop, model.offsets[-1]))
+    while wanted.start < wanted.stop:
+        places, resume_at = query.previous_page(model.index, wanted, limit, size_bytes)
+        assert isinstance(places, list)
+        yield list(map(place, places))
+        if resume_at is None:
+            return
+        assert resume_at <= wanted.stop
+        wanted = replace(wanted, stop=resume_at)
+
+
+def place(location: Location) -> Place:
+    """A location as a plain tuple."""
+    return location.byte_offset, location.length, location.checksum, location.lamport_ts
+
+
+@given(
+    models(),
+    st.data(),
+    st.sampled_from([1, 2, 5, 100]),
+    st.sampled_from([1, 250, 600, 10**9]),
+    st.sampled_from([2, 3, 64]),
+)
+def test_pages_in_both_directions_are_a_plain_look_at_each_line(
+    model: Model, data: st.DataObject, limit: int, size_bytes: int, units: int
+) -> None:
+    """With any filter: pages together are what matches, none is too long, and the order is that of arrival."""
+    wanted = data.draw(filters(model.offsets))
+    expected = model.places(wanted)
+    with limits(_UNITS_OF_A_PAGE=units):
+        forward = list(pages_forward(model, wanted, limit, size_bytes))
+        backward = list(pages_backward(model, wanted, limit, size_bytes))
+    assert [place for page in forward for place in page] == expected
+    assert [place for page in reversed(backward) for place in page] == expected
+    for page in forward + backward:
+        assert len(page) <= limit
+        assert len(page) <= 1 or sum(length for _, length, _, _ in page) <= size_bytes
+    model.index.database.close()
+
+
+@given(models(), st.data())
+def test_counts_are_those_of_a_plain_look_at_each_line(model: Model, data: st.DataObject) -> None:
+    """With any filter, whether or not the summaries tell; and the totals of each name, most first."""
+    wanted = data.draw(filters(model.offsets))
+    assert query.count(model.index, wanted) == len(model.entries(wanted))
+    for role in ROLES:
+        every = [name for _, each in model.entries(Filter()) if (name := getattr(each, role))]
+        for name in {*every, "", "absent"}:
+            only = replace(Filter(start=wanted.start, stop=wanted.stop), **{role: name})
+            assert query.count(model.index, only) == len(model.entries(only))
+        expected = sorted(Counter(every).items(), key=lambda total: (-total[1], total[0]))
+        assert list(query.totals(model.index, role).items()) == expected
+    model.index.database.close()
+
+
+@given(models(), st.data())
+def test_what_is_asked_up_to_a_byte_is_of_the_lines_before_it(model: Model, data: st.DataObject) -> None:
+    """The highest timestamp and the last op_id, wherever the byte lies: in a run, a segment, a line, the tail."""
+    for stop in {*model.offsets, data.draw(st.integers(0, model.offsets[-1] + 5)), END}:
+        before = model.entries(Filter(stop=stop))
+        assert query.highest_lamport_ts(model.index, stop) == max((each.lamport_ts for _, each in before), default=0)
+        assert query.last_op_id(model.index, stop) == (before[-1][1].op_id if before else None)
+    assert query.highest_lamport_ts(model.index) == query.highest_lamport_ts(model.index, END)
+    model.index.database.close()
+
+
+@given(models())
+def test_the_end_of_the_nth_entry_is_found(model: Model) -> None:
+    """For each number of entries, none and too many included."""
+    ends = [0, *(at + each.length for at, each in model.entries(Filter()))]
+    for number in range(len(ends) + 3):
+        assert query.end_of_entry(model.index, number) == (ends[number] if number < len(ends) else None)
+    model.index.database.close()
+
+
+@given(models(), st.data())
+def test_op_ids_are_completed(model: Model, data: st.DataObject) -> None:
+    """Those that begin with some digits, sorted as text, so many at most; a line with a problem has none."""
+    op_ids = sorted(str(uuid.UUID(bytes=each.op_id)) for _, each in model.entries(Filter()))
+    some = data.draw(st.sampled_from([*op_ids, "00000000-0000", "f"])).replace("-", "")
+    digits = some[: data.draw(st.integers(0, 32))]
+    matching = [op_id for op_id in op_ids if op_id.replace("-", "").startswith(digits)]
+    for limit in (1, 3, 100):
+        assert query.op_ids_beginning(model.index, digits, limit) == matching[:limit]
+    model.index.database.close()
+
+
+def test_a_question_for_a_rare_name_looks_into_few_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs and segments whose summaries do not list the name are passed over."""
+    lines = [replace(each, intent="rare" if number == 700 else "often") for number, each in enumerate(some_lines(990))]
+    with segments_of_four():
+        model = Model([each for each in lines if not each.problem], [])
+    seen: list[int] = []
+    segment = Index.segment
+
+    def noting(index: Index, number: int) -> Any:
+        seen.append(number)
+        return segment(index, number)
+
+    monkeypatch.setattr(Index, "segment", noting)
+    for ask in (
+        partial(query.next_page, limit=5, size_bytes=10**9),
+        partial(query.previous_page, limit=5, size_bytes=10**9),
+    ):
+        places, _ = ask(model.index, Filter(intent="rare"))
+        assert [each.byte_offset for each in places if isinstance(each, Location)] == [
+            at for at, _, _, _ in model.places(Filter(intent="rare"))
+        ]
+    assert query.count(model.index, Filter(intent="rare")) == 1
+    assert query.count(model.index, Filter(intent="often")) == len(model.lines) - 1
+    assert len(seen) == 2
+    model.index.database.close()
+
+
+# -- by the public class, over segments of the usual size -----------------------------------------------------
+
+MADE = 5 * SEGMENT_LINES // 2
+FILTERS: list[dict[str, Any]] = [
+    {},
+    {"domain": "music"},
+    {"domain": "absent"},
+    {"actor_id": "rare"},
+    {"actor_id": "bob", "domain": "code"},
+    {"intent_id": "i1"},
+    {"intent_id": ""},
+    {"reservation_id": "r2", "intent_id": "i1"},
+    {"min_lamport_ts": 100, "max_lamport_ts": 140},
+    {"max_lamport_ts": 3},
+    {"min_lamport_ts": MADE - 5, "actor_id": "ada"},
+]
+
+
+def fill(log: OpLog) -> None:
+    """Folded segments of entries, damaged lines and duplicates, a checkpoint in the second, and a tail of each."""
+    made = [
+        entry(number, **{**each, "intent_id": ("", "i1", "i2")[number % 3], "reservation_id": f"r{number % 5}"})
+        for number, each in enumerate(map(dict, entries(MADE)), 1)
+    ]
+    made[1500]["actor_id"] = made[40]["actor_id"] = "rare"
+    log.append_many(made[:2500])
+    making.add_bytes(log.path, b"no entry\n" + making.line(made[7]) + b"\n")
+    log.append_many(made[2500:3000])
+    log.checkpoint("one")
+    log.append_many(made[3000:-60])
+    making.add_bytes(log.path, b"no entry\n" + making.line(made[-70]) + b"\n")
+    for each in made[-60:]:
+        log.append(each)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpLog]:
+    """One log for all questions of this file; nobody writes to it."""
+    with OpLog(tmp_path_factory.mktemp("reverse"), "s") as log:
+        fill(log)
+        yield log
+
+
+@pytest.mark.parametrize("filters", FILTERS, ids=str)
+def test_reverse_is_the_plain_scan_backwards(filled: OpLog, filters: dict[str, Any]) -> None:
+    """With any filter, limit and checkpoint the answer is the end of the plain scan's, newest first."""
+    scanned = plain_scan.scan_file(filled.path).entries
+    expected = plain_scan.select(scanned, **filters)[::-1]
+    pending = plain_scan.select(scanned[3000:], **filters)[::-1]
+    assert exact_list(filled.query(reverse=True, **filters)) == exact_list(expected)
+    assert exact_list(filled.query(reverse=True, since_checkpoint=True, **filters)) == exact_list(pending)
+    for limit in (0, 1, 20, 61, SEGMENT_LINES + 1):
+        assert exact_list(filled.query(reverse=True, limit=limit, **filters)) == exact_list(expected[:limit])
+
+
+def test_reverse_of_a_rebuilt_index_is_the_same(repo: Path) -> None:
+    """Where nothing is in the tail the answers are as before, and so are they when the next entries arrive."""
+    with OpLog(repo, "s") as log:
+        fill(log)
+        log.rebuild_index()
+        assert exact_list(log.query(reverse=True)) == exact_list(plain_scan.scan_file(log.path).entries[::-1])
+        log.append(entry(99_999))
+        assert exact_list(log.query(reverse=True)) == exact_list(plain_scan.scan_file(log.path).entries[::-1])
+
+
+def test_a_torn_tail_is_not_given(repo: Path, log: OpLog) -> None:
+    """What has no newline yet is no entry, from the end neither; an empty log has no last entry."""
+    assert list(log.query(reverse=True)) == []
+    log.append_many(entries(3))
+    making.add_bytes(log.path, making.line(entry(4))[:-1])
+    assert exact_list(log.query(reverse=True, limit=1)) == exact_list([entries(3)[-1]])
+
+
+def test_what_arrives_and_folds_meanwhile_changes_no_answer(repo: Path, log: OpLog) -> None:
+    """A query that is under way gives what had arrived when it began, however the index is moved about."""
+    log.append_many(entries(SEGMENT_LINES + 300))
+    for each in entries(1500, start=SEGMENT_LINES + 301):
+        log.append(each)
+    before = plain_scan.scan_file(log.path).entries[::-1]
+    some: list[dict[str, Any]] = [{}, {"domain": "music"}]
+    for filters in some:
+        running = log.query(reverse=True, **filters)
+        taken = list(islice(running, 100))
+        with OpLog(repo, "s") as other:
+            other.append_many(entries(700, start=10_000 + 1000 * len(filters)))
+            other.rebuild_index()
+        assert exact_list([*taken, *running]) == exact_list(plain_scan.select(before, **filters))
+        before = plain_scan.scan_file(log.path).entries[::-1]
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The ranges of bytes that are read from any log."""
+    seen: list[tuple[int, int]] = []
+    read = LogFile.read
+
+    def noting(file: LogFile, start: int, stop: int) -> bytes:
+        seen.append((start, stop))
+        return read(file, start, stop)
+
+    monkeypatch.setattr(LogFile, "read", noting)
+    return seen
+
+
+@pytest.mark.parametrize("filters", [{}, {"domain": "music"}, {"min_lamport_ts": 5}], ids=str)
+def test_the_last_entries_are_sought(filled: OpLog, reads: list[tuple[int, int]], filters: dict[str, Any]) -> None:
+    """Of the log no more is read than the lines that are given."""
+    wanted = plain_scan.exact_list(plain_scan.select(plain_scan.scan_file(filled.path).entries, **filters)[-20:])
+    assert exact_list(filled.query(reverse=True, limit=20, **filters)) == wanted[::-1]
+    assert min(start for start, _ in reads) > filled.path.stat().st_size - 2 * 20 * 500
+
+
+def test_long_lines_are_read_in_bounded_pieces(repo: Path, log: OpLog, reads: list[tuple[int, int]]) -> None:
+    """A page is bounded in bytes too: long lines come a few at a time."""
+    made = [entry(number, domain_op={"op": "x", "text": "x" * 400_000}) for number in range(1, 12)]
+    log.append_many(made)
+    reads.clear()
+    assert exact_list(log.query(reverse=True)) == exact_list(made[::-1])
+    assert max(stop - start for start, stop in reads) < 1_300_000
+
+
+@pytest.mark.parametrize("filters", [{"limit": -1}, {"domain": 5}], ids=str)
+def test_bad_arguments_are_refused(log: OpLog, filters: dict[str, Any]) -> None:
+    """The same arguments are refused as forward."""
+    with pytest.raises(InvalidArgumentError):
+        log.query(reverse=True, **filters)
