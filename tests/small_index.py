@@ -1,7 +1,7 @@
 """Small limits for the engine, so that a short log has many segments, and what is rare happens often.
 
-The only place where tests change the engine's constants. A constant is imported by name into the modules that use it,
-so it is changed in each of them.
+The only place where tests change the engine's options for every handle, also those that commands open. A constant that
+is not an option is imported by name into the modules that use it, so it is changed in each of them.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import muse.core
+from muse.core import options
+from muse.core.options import Options
 
 
 @cache
@@ -27,21 +30,23 @@ def _modules() -> list[ModuleType]:
 
 @contextmanager
 def limits(**values: Any) -> Iterator[None]:
-    """Give constants of the engine other values, in this process and in those that are forked from it meanwhile.
+    """Give options and constants of the engine other values, in this process and in those forked from it meanwhile.
 
     Raises:
         LookupError: no module has a constant of this name.
     """
-    before: list[tuple[ModuleType, str, Any]] = []
-    modules = _modules()
-    for name in values:
-        holders = [module for module in modules if name in vars(module)]
+    before: list[tuple[ModuleType, str, Any]] = [(options, "DEFAULT", options.DEFAULT)]
+    tuned = {name.lower(): value for name, value in values.items() if name.lower() in Options.__dataclass_fields__}
+    constants = {name: value for name, value in values.items() if name.lower() not in tuned}
+    for name in constants:
+        holders = [module for module in _modules() if name in vars(module)]
         if not holders:
             raise LookupError(f"no module of the engine has a constant {name}")
         before += [(module, name, vars(module)[name]) for module in holders]
     try:
-        for module, name, _ in before:
-            setattr(module, name, values[name])
+        options.DEFAULT = replace(options.DEFAULT, **tuned)
+        for module, name, _ in before[1:]:
+            setattr(module, name, constants[name])
         yield
     finally:
         for module, name, value in before:
@@ -57,7 +62,6 @@ def segments_of(lines: int, *, long_batch: int = 0, **more: Any) -> AbstractCont
         SEGMENT_LINES=lines,
         LONG_BATCH_LINES=long_batch or max(lines // 4, 1),
         MAX_UNWRITTEN_LINES=4 * lines,
-        PIECE_LINES=16 * lines,
         PAGE_KEYS=max(lines, 4),
         **more,
     )

@@ -1,18 +1,39 @@
-"""Collapsing a domain's slice of the log into the delta that a commit takes."""
+"""Collapsing a domain's slice of the log into the delta that a commit takes.
+
+The engine gives an operation no meaning but its kind: domains interpret the delta.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
 
-from muse.core.entry.model import OpEntry, kind_of, total_order
+from muse.core.entry.model import OpEntry, kind_of
 from muse.domain import StructuredDelta
 
 
+def total_order(entry: OpEntry) -> tuple[int, str, str]:
+    """The sort key that puts entries in the same order on every replica."""
+    return (entry["lamport_ts"], entry["actor_id"], entry["op_id"])
+
+
 def collapse(domain: str, entries: Iterable[OpEntry]) -> StructuredDelta:
-    """The delta of `entries`, all of one domain: their operations in total order, counted by kind."""
-    # mypy can't know that a domain logs only its own DomainOps; the engine stores any JSON object.
+    """The delta of `entries`: their operations in total order, and a summary that counts them by kind.
+
+    Args:
+        domain: the domain that all of them are of.
+        entries: in any order; they are held in memory.
+
+    Returns:
+        The same on every replica that holds the same entries. `ops` are the operations as they were appended.
+    """
     ops = [entry["domain_op"] for entry in sorted(entries, key=total_order)]
-    kinds = Counter(map(kind_of, ops))
-    summary = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
-    return {"domain": domain, "ops": ops, "summary": summary or "no ops"}  # type: ignore[typeddict-item]  # see above
+    summary = summary_of(map(kind_of, ops))
+    # mypy can't know that a domain logs only its own DomainOps; the engine stores any JSON object.
+    return {"domain": domain, "ops": ops, "summary": summary}  # type: ignore[typeddict-item]  # see above
+
+
+def summary_of(kinds: Iterable[str]) -> str:
+    """How many operations there are of each kind, sorted: "3 delete, 12 insert"; "no ops" if there are none."""
+    counts = sorted(Counter(kinds).items())
+    return ", ".join(f"{number} {kind}" for kind, number in counts) or "no ops"

@@ -66,7 +66,7 @@ from muse.core.maintenance.archive import ArchivedFile, ArchiveManifest, export_
 from muse.core.maintenance.findings import Finding, VerifyReport
 from muse.core.maintenance.summary import SessionSummary, describe_sessions
 from muse.core.maintenance.verify import verify
-from muse.core.options import DEFAULT_MAX_APPEND_BYTES, MAX_LINE_BYTES, MAX_SNAPSHOT_ID_BYTES, MAX_WORKERS
+from muse.core.options import DEFAULT_MAX_APPEND_BYTES, MAX_LINE_BYTES, MAX_SNAPSHOT_ID_BYTES, MAX_WORKERS, Options
 from muse.core.paging import SMALL_PAGE, WHOLE_PAGE, Pager, PageSize
 from muse.core.storage.durable import exclusive_lock
 from muse.core.storage.log_file import LogFile
@@ -109,6 +109,7 @@ __all__ = [
     "OpIdConflictError",
     "OpLog",
     "OpLogCheckpoint",
+    "Options",
     "SessionExistsError",
     "SessionSummary",
     "SyncError",
@@ -146,6 +147,7 @@ class OpLog:
         *,
         durability: Literal["os", "fsync"] = "os",
         max_line_bytes: int = DEFAULT_MAX_APPEND_BYTES,
+        options: Options | None = None,
     ) -> None:
         """Open the log of `session_id` in the repository at `repo_root`.
 
@@ -156,6 +158,7 @@ class OpLog:
                 loss too, at the cost of a disk flush for each append or batch.
             max_line_bytes: longest line to append, newline included, in bytes: 16 MiB, at most 64 MiB. Lines of
                 up to 64 MiB are read, whatever this says.
+            options: what can be tuned, each with its price; None for the usual.
 
         Raises:
             InvalidSessionIdError: the id can't be a folder, or its folder leads out of `op_log/`.
@@ -175,7 +178,7 @@ class OpLog:
         self._max_line_bytes = max_line_bytes
         self._file = LogFile(self.path, durable_names=durability == "fsync")
         self._clock = LamportClock()
-        self._catch_up = CatchUp(self.folder, self._file, self._clock.observe)
+        self._catch_up = CatchUp(self.folder, self._file, self._clock.observe, options)
         self._lock = HandleLock(self.path)
         self._pager = Pager(self._lock, self._catch_up, self._file)
         self._fork_guard = ForkGuard(

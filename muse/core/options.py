@@ -1,6 +1,8 @@
-"""The limits of the format, in one place (docs/format.md, "Limits")."""
+"""Limits of the format, and what can be tuned in the engine, each with its price (docs/format.md, "Limits")."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 MAX_LAMPORT_TS = 2**53 - 1
 """Largest timestamp that every JSON reader (JavaScript's too) holds exactly."""
@@ -21,29 +23,32 @@ MAX_NESTING = 200
 MAX_SESSION_FOLDER_BYTES = 255
 """Longest encoded session id: NAME_MAX of the usual file systems."""
 
-SEGMENT_LINES = 2048
-"""How long the tail of the index grows before it is folded. Longer: fewer segments to look at; shorter: less to unpack
-for one line, and a shorter pause of the append that folds (2,048 lines: about 2 ms)."""
-
-LONG_BATCH_LINES = 512
-"""How many lines, appended at once, are folded right away with the tail before them. A row costs some 3 µs more than a
-line of a segment; a segment costs some 100 µs by itself."""
-
-MAX_UNWRITTEN_LINES = 4 * SEGMENT_LINES
-"""How many lines may wait for an index that another process has locked, before an append waits with them."""
-
-RETRY_SECONDS = 1.0
-"""How long an index in memory is used, at least, before the one on disk is tried again."""
-
-MAX_CACHED_SEGMENTS = 64
-"""How many unpacked segments an index keeps: up to 60 kB each."""
-
-MAX_CACHED_SUMMARIES = 16_384
-"""How many summaries of segments an index keeps: some kB each if a segment has many names."""
-
-WAL_CHECKPOINT_BYTES = 32 << 20
-"""How large SQLite's write-ahead log grows before its pages are copied into the database: the larger, the less often
-an append waits for it, and the more disk it takes."""
-
 MAX_WORKERS = 64
 """How many processes a rebuild may be given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What can be tuned without changing an answer or a file that others must read."""
+
+    segment_lines: int = 2048
+    """How long the tail of the index grows before it is folded. Longer: fewer segments to look at; shorter: less to
+    unpack for one line, and a shorter pause of the append that folds (2,048 lines: about 2 ms)."""
+    long_batch_lines: int = 512
+    """How many lines, appended at once, are folded right away with the tail before them. A row costs some 3 µs more
+    than a line of a segment; a segment costs some 100 µs by itself."""
+    max_unwritten_lines: int = 8192
+    """How many lines may wait for an index that another process has locked, before an append waits with them."""
+    retry_seconds: float = 1.0
+    """How long an index in memory is used, at least, before the one on disk is tried again."""
+    max_cached_segments: int = 64
+    """How many unpacked segments an index keeps: up to 60 kB each."""
+    max_cached_summaries: int = 16_384
+    """How many summaries of segments an index keeps: some kB each if a segment has many names."""
+    wal_checkpoint_bytes: int = 32 << 20
+    """How large SQLite's write-ahead log grows before its pages are copied into the database: the larger, the less
+    often an append waits for it, and the more disk it takes."""
+
+
+DEFAULT = Options()
+"""What a handle is opened with."""

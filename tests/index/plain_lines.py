@@ -151,7 +151,7 @@ def plain_lines(draw: st.DrawFn, min_size: int = 0, max_size: int = 40) -> list[
 
 def segments_of_four() -> AbstractContextManager[None]:
     """Limits under which four lines become a segment, and one or two stay in the tail."""
-    return limits(SEGMENT_LINES=4, LONG_BATCH_LINES=3, PIECE_LINES=64, PAGE_KEYS=5)
+    return limits(SEGMENT_LINES=4, LONG_BATCH_LINES=3, PAGE_KEYS=5)
 
 
 def index_in_memory() -> Index:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from muse.core import options
 from muse.core.index.blocks.links import NO_LINKS
 from muse.core.index.blocks.op_id_runs import FAN_OUT, FILTERED_SEGMENTS, Run
 from muse.core.index.blocks.segment import pack_lines
@@ -32,7 +33,7 @@ def test_a_segment_ends_where_it_is_full(lengths: list[int], data: st.DataObject
     lines = fed_with([PlainLine(length, 0, problem=("blank", "")) for length in lengths])
     low = data.draw(st.integers(0, len(lengths)))
     with limits(SEGMENT_LINES=8, LONG_BATCH_LINES=3):
-        high = end_of_segment(lines, low)
+        high = end_of_segment(lines, low, options.DEFAULT)
     rest = lengths[low:]
     if len(rest) < 3:
         assert high == low

@@ -19,7 +19,7 @@ from muse.core.entry.filter import END, Filter
 from muse.core.index import query
 from muse.core.index.store import Index
 from muse.core.op_log import InvalidArgumentError, OpLog
-from muse.core.options import SEGMENT_LINES
+from muse.core.options import DEFAULT
 from muse.core.storage.lines import Location, Span
 from muse.core.storage.log_file import LogFile
 from tests import making, plain_scan
@@ -240,7 +240,7 @@ def test_a_question_for_a_rare_name_looks_into_few_segments(monkeypatch: pytest.
 
 # -- by the public class, over segments of the usual size -----------------------------------------------------
 
-MADE = 5 * SEGMENT_LINES // 2
+MADE = 5 * DEFAULT.segment_lines // 2
 FILTERS: list[dict[str, Any]] = [
     {},
     {"domain": "music"},
@@ -289,7 +289,7 @@ def test_reverse_is_the_plain_scan_backwards(filled: OpLog, filters: dict[str, A
     pending = plain_scan.select(scanned[3000:], **filters)[::-1]
     assert exact_list(filled.query(reverse=True, **filters)) == exact_list(expected)
     assert exact_list(filled.query(reverse=True, since_checkpoint=True, **filters)) == exact_list(pending)
-    for limit in (0, 1, 20, 61, SEGMENT_LINES + 1):
+    for limit in (0, 1, 20, 61, DEFAULT.segment_lines + 1):
         assert exact_list(filled.query(reverse=True, limit=limit, **filters)) == exact_list(expected[:limit])
 
 
@@ -313,8 +313,8 @@ def test_a_torn_tail_is_not_given(repo: Path, log: OpLog) -> None:
 
 def test_what_arrives_and_folds_meanwhile_changes_no_answer(repo: Path, log: OpLog) -> None:
     """A query that is under way gives what had arrived when it began, however the index is moved about."""
-    log.append_many(entries(SEGMENT_LINES + 300))
-    for each in entries(1500, start=SEGMENT_LINES + 301):
+    log.append_many(entries(DEFAULT.segment_lines + 300))
+    for each in entries(1500, start=DEFAULT.segment_lines + 301):
         log.append(each)
     before = plain_scan.scan_file(log.path).entries[::-1]
     some: list[dict[str, Any]] = [{}, {"domain": "music"}]

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import json
+import random
+import sys
+import uuid
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import strategies as st
 
+from muse.core.index.blocks.links import unpack_links, unpack_unresolved
+from muse.core.index.file import new_in_memory
+from muse.core.index.rebuild import fill
+from muse.core.index.store import Index
 from muse.core.op_log import OpLog
+from muse.core.options import DEFAULT
+from muse.core.storage.log_file import LogFile
 from tests import children, making, plain_scan
 from tests.making import entries, entry
-from tests.samples import PIECES
+from tests.samples import PIECES, examples
+from tests.small_index import limits, segments_of
 
 
 @given(PIECES)
-@settings(max_examples=50)
+@examples(50)
 def test_guarantee_11_rebuilding_changes_no_answer_whatever_the_bytes(pieces: list[bytes]) -> None:
     """An index grown line by line and one made anew from any bytes answer alike, and as the plain scan."""
     with making.fresh_repo() as repo, OpLog(repo, "s") as log:
@@ -99,6 +112,179 @@ def test_a_rebuild_that_is_broken_off_harms_nothing(repo: Path, log: OpLog) -> N
         "index.db-wal",
         "index.db-shm",
     }
+
+
+# -- in pieces, by worker processes ----------------------------------------------------------------------------
+
+PIECE = 2 * DEFAULT.segment_lines
+
+
+def awkward_log() -> bytes:
+    """Lines of several pieces: duplicates within a piece and across, damage, links back and forth, an end too short."""
+    chance = random.Random(5)
+    text = making.line(entry(1, parent_op_ids=["PARENTS"], actor_id="ACTOR", intent_id="INTENT")).decode()
+    ids = [str(uuid.UUID(int=chance.getrandbits(128), version=4)) for _ in range(5 * PIECE + 700)]
+    made = []
+    for number, op_id in enumerate(ids):
+        # Mostly the line before, now and then one far before or after it, or one that is not there.
+        named = [ids[max(number - 1, 0)], *chance.choices([*ids, making.op_id(7)], k=number % 50 == 0)]
+        parents = ", ".join(f'"{parent}"' for parent in named) if number % 3 else ""
+        words = {
+            entry(1)["op_id"]: op_id,
+            '"PARENTS"': parents,
+            "ACTOR": f"actor {number % 4}",
+            "INTENT": f"intent {number // 300}",
+            '"lamport_ts": 1': f'"lamport_ts": {number}',
+        }
+        made.append(text)
+        for word, value in words.items():
+            made[-1] = made[-1].replace(word, value)
+    for copy, at in ((3, 10), (5, PIECE + 9), (PIECE + 1, 3 * PIECE), (4 * PIECE, 4 * PIECE + 1), (2, len(made) - 5)):
+        made.insert(at, made[copy])
+    made[100:100] = ["{torn\n", "\n"]
+    return "".join(made).encode() + b"{no newline"
+
+
+@pytest.fixture(scope="module")
+def awkward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogFile]:
+    """A log of several pieces, which nobody writes to."""
+    path = tmp_path_factory.mktemp("awkward") / "ops.jsonl"
+    path.write_bytes(awkward_log())
+    log = LogFile(path, durable_names=False)
+    log.size()
+    yield log
+    log.close()
+
+
+def tables(index: Index) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table of an index."""
+    names = index.connection.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\'"
+    )
+    return {name: index.connection.execute(f'SELECT * FROM "{name}"').fetchall() for (name,) in names.fetchall()}
+
+
+def rebuilt(log: LogFile, workers: int) -> Index:
+    """An index made of a whole log in memory, in pieces that are shorter than usual."""
+    with limits(PIECE_LINES=PIECE):
+        return fill(new_in_memory(), log, workers=workers)
+
+
+@pytest.fixture(scope="module")
+def by_one(awkward: LogFile) -> Iterator[Index]:
+    """The index that one process makes of the log."""
+    index = rebuilt(awkward, 1)
+    yield index
+    index.database.close()
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("workers", [2, 3])
+def test_workers_make_the_same_index_row_by_row(awkward: LogFile, by_one: Index, workers: int) -> None:
+    """Each table has the same rows, bytes and checksums included, however many processes made them."""
+    index = rebuilt(awkward, workers)
+    found, expected = tables(index), tables(by_one)
+    assert expected["segment"]
+    assert expected["run"]
+    assert expected["tail"]
+    for name, rows in expected.items():
+        assert found[name] == rows, name
+    index.database.close()
+
+
+def test_a_rebuilt_index_has_the_entries_of_a_plain_scan(awkward: LogFile, by_one: Index) -> None:
+    """Of the lines with one op_id the first is the entry, across pieces and within one; links lead to its line."""
+    scanned = plain_scan.scan_file(awkward.path)
+    assert len(scanned.duplicates) == 5
+    places = {each["op_id"]: span.byte_offset for each, span in zip(scanned.entries, scanned.spans, strict=True)}
+    assert by_one.entries == len(places)
+    assert by_one.offsets_of([uuid.UUID(op_id).bytes for op_id in places]) == {
+        uuid.UUID(op_id).bytes: at for op_id, at in places.items()
+    }
+    units = [by_one.segment(number) for number in by_one.segment_numbers()]
+    problems = {at: kind for unit in [*units, by_one.tail] for at, (kind, _) in unit.problems.items()}
+    assert {at for at, kind in problems.items() if kind == "duplicate"} == {e.byte_offset for e in scanned.duplicates}
+    assert {at for at, kind in problems.items() if kind == "damaged"} == {e.byte_offset for e, _ in scanned.damaged}
+
+
+def test_a_rebuilt_index_has_the_links_of_a_plain_scan(awkward: LogFile, by_one: Index) -> None:
+    """Each link leads to the parent's line if it stands before the segment's end, and to its op_id otherwise."""
+    scanned = plain_scan.scan_file(awkward.path)
+    places = {each["op_id"]: span.byte_offset for each, span in zip(scanned.entries, scanned.spans, strict=True)}
+    resolved, unresolved = set(), set()
+    for number in by_one.segment_numbers():
+        segment = by_one.segment(number)
+        links = unpack_links(segment.first_offset, segment.links)
+        assert by_one.summary(number).parent_segments == tuple(sorted({by_one.number_at(at) for _, at in links}))
+        assert by_one.summary(number).unresolved_links == len(unpack_unresolved(segment.first_offset, segment.links))
+        resolved |= set(links)
+        unresolved |= set(unpack_unresolved(segment.first_offset, segment.links))
+    expected, expected_unresolved = set(), set()
+    for each in scanned.entries:
+        child = places[each["op_id"]]
+        if child >= by_one.folded_end:
+            continue
+        end = by_one.segment(by_one.number_at(child)).end
+        for parent in each["parent_op_ids"]:
+            if places.get(parent, end) < end:
+                expected.add((child, places[parent]))
+            else:
+                expected_unresolved.add((child, uuid.UUID(parent).bytes))
+    assert resolved == expected
+    assert unresolved == expected_unresolved
+
+
+@given(PIECES, st.integers(1, 3), st.integers(1, 5))
+@examples(50)
+def test_pieces_of_any_size_have_every_line_once(pieces: list[bytes], segment_lines: int, piece_lines: int) -> None:
+    """Any bytes, in pieces of a few lines: the entries are those of a plain scan."""
+    with making.fresh_repo() as repo, segments_of(segment_lines):
+        making.add_bytes(making.log_path(repo), b"".join(pieces))
+        log = LogFile(making.log_path(repo), durable_names=False)
+        with limits(PIECE_LINES=piece_lines):
+            index = fill(new_in_memory(), log)
+        scanned = plain_scan.scan_file(log.path)
+        assert index.entries == len(scanned.entries)
+        assert index.end == len(making.log_bytes(repo)) - len(scanned.tail)
+        for each, span in zip(scanned.entries, scanned.spans, strict=True):
+            assert index.offset_of(uuid.UUID(each["op_id"]).bytes) == span.byte_offset
+        index.database.close()
+        log.close()
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    "dying",
+    [
+        pytest.param("exit 3", id="before it reads"),
+        pytest.param("head -c 1 > /dev/null; kill -9 $$", id="while it reads"),
+        pytest.param("head -c 1 > /dev/null; printf '\\200\\004\\225\\000'; kill -9 $$", id="while it writes"),
+        pytest.param("cat > /dev/null", id="without an answer"),
+        pytest.param("exec /nonexistent/python", id="as it starts"),
+    ],
+)
+def test_a_worker_that_dies_is_a_clear_error_and_the_old_index_stays(
+    repo: Path, log: OpLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dying: str
+) -> None:
+    """An OSError that says so, whenever it dies; the index and its answers are what they were; no file is left."""
+    log.append_many(entries(50))
+    assert len(log) == 50
+    index = log.path.with_name("index.db")
+    before = (index.stat().st_ino, making.answers(log))
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\nexec 2> /dev/null\n{dying}\n")
+    program.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", str(program))
+        with pytest.raises(OSError, match="worker"):
+            log.rebuild_index(workers=2)
+    assert (index.stat().st_ino, making.answers(log)) == before
+    assert {path.name for path in log.folder.iterdir()} <= {"ops.jsonl", "index.db", "index.db-wal", "index.db-shm"}
+    log.rebuild_index(workers=2)
+    assert making.answers(log) == before[1]
+
+
+# -- while others write ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.process

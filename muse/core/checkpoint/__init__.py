@@ -1,1 +1,5 @@
-"""Cuts of a log, and the record that says which cut was committed."""
+"""Which part of a session has been committed.
+
+record       `checkpoint.json`: read, checked, written
+cut          a prefix of the log; the cut that a record stands for
+"""

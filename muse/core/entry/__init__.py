@@ -1,1 +1,8 @@
-"""What an entry is: its fields, what is refused, and the line it becomes."""
+"""An entry by itself: knows no file and no index.
+
+model        its fields, how a fresh one is made, its op_id as text and as 16 bytes, its place in the total order
+validation   what is refused: fields, values, arguments
+codec        the line it becomes, and back
+filter       which entries are wanted
+row          an entry as a flat row, for tables
+"""

@@ -93,11 +93,6 @@ def op_ids_bytes(op_ids: Iterable[str]) -> bytes:
     return bytes.fromhex("".join(op_ids).replace("-", ""))
 
 
-def total_order(entry: OpEntry) -> tuple[int, str, str]:
-    """The sort key that puts entries in the same order on every replica."""
-    return (entry["lamport_ts"], entry["actor_id"], entry["op_id"])
-
-
 def kind_of(domain_op: Mapping[str, Any]) -> str:
     """The value of `op`; "untyped" where that is no text: the engine gives an operation no other meaning."""
     kind = domain_op.get("op")

@@ -1,1 +1,6 @@
-"""What depends on what."""
+"""Causal history: an operation names its parents, and everything here follows from those links.
+
+graph        the links in the index as a graph: neighbours, walks, heads, roots
+order        parents before children, ties in total order
+causal       what `OpLog.history` hands out
+"""

@@ -6,7 +6,7 @@ reaches the caller. A handle is always in one of three states:
 
     no index    before the first use, after a fork, and after an index failed; the next use opens or makes one
     on disk     `index.db` beside the log
-    in memory   no index can be opened or made on disk now; tried again after `RETRY_SECONDS`
+    in memory   no index can be opened or made on disk now; tried again after `retry_seconds`
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from muse.core import options as tuning
 from muse.core.entry.codec import checksum
 from muse.core.errors import MuseError
-from muse.core.index.blocks.segment import DamagedIndexError
 from muse.core.index.evidence import inherit_changed_lines, inherit_checkpoint, record_checkpoint
 from muse.core.index.file import INDEX_FAULTS, Database, is_transient, new_in_memory, open_database, replacing
 from muse.core.index.rebuild import Progress, fill
 from muse.core.index.store import Index
-from muse.core.options import LONG_BATCH_LINES, MAX_UNWRITTEN_LINES, RETRY_SECONDS
-from muse.core.storage.lines import Lines, duplicate_of
+from muse.core.options import Options
+from muse.core.storage.lines import Lines
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import StaleLocationError
 from muse.core.storage.scanner import scan
@@ -58,11 +58,14 @@ class CatchUp:
     Invariant: the index knows every terminated line below `end`, in memory at least.
     """
 
-    def __init__(self, folder: Path, log: LogFile, observe: Callable[[int], None]) -> None:
+    def __init__(
+        self, folder: Path, log: LogFile, observe: Callable[[int], None], options: Options | None = None
+    ) -> None:
         """`observe` is told the highest timestamp that the index knows, and those of lines that arrive."""
         self._folder = folder
         self._log = log
         self._observe = observe
+        self._options = options or tuning.DEFAULT
         self._index: Index | None = None
         self._memory_until = 0.0
         self._rebuild_next = False
@@ -91,26 +94,14 @@ class CatchUp:
 
     def _take_in(self, index: Index, size: int) -> None:
         for lines in scan(self._log, index.end, size):
-            self._demote_duplicates(index, lines)
+            index.demote_duplicates(lines)
             self._observe(max(lines.lamport_ts))
             index.add(lines)
-            if index.unwritten_lines >= MAX_UNWRITTEN_LINES:
+            if index.unwritten_lines >= self._options.max_unwritten_lines:
                 index.write(READ_WAIT_MS)
         self.end = index.end
         # An index that others have fed may be ahead of the size that was measured before.
         self.size = max(size, index.end)
-
-    def _demote_duplicates(self, index: Index, lines: Lines) -> None:
-        op_ids = set(lines.op_ids)
-        op_ids.discard(b"")
-        there = index.offsets_of(op_ids)
-        if not there and len(op_ids) == len(lines) - len(lines.problems):
-            return
-        for number, op_id in enumerate(lines.op_ids):
-            if op_id:
-                first = there.setdefault(op_id, lines.offsets[number])
-                if first != lines.offsets[number]:
-                    lines.demote(number, duplicate_of(op_id, first))
 
     # -- appending ------------------------------------------------------------------------------------
 
@@ -173,15 +164,20 @@ class CatchUp:
         try:
             self._refresh()
             if (index := self._index) is not None:
-                index.write(READ_WAIT_MS if index.unwritten_lines >= MAX_UNWRITTEN_LINES else 0)
-                index.database.maybe_wal_checkpoint()
+                index.write(READ_WAIT_MS if index.unwritten_lines >= self._options.max_unwritten_lines else 0)
+                index.database.maybe_wal_checkpoint(self._options.wal_checkpoint_bytes)
         except (*_FAULTS, OSError, MuseError) as error:
             self._cannot_write(error)
 
     def _cannot_write(self, error: Exception) -> None:
         busy = isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
         index = self._index
-        if busy and index is not None and index.database.is_usable and index.unwritten_lines < MAX_UNWRITTEN_LINES:
+        if (
+            busy
+            and index is not None
+            and index.database.is_usable
+            and index.unwritten_lines < self._options.max_unwritten_lines
+        ):
             _log.debug("%s: busy, %d lines wait to be indexed", self._folder, index.unwritten_lines)
         else:
             self._discard_index(error)
@@ -248,7 +244,7 @@ class CatchUp:
                     self._index = index = self._open_ours()
                 if index is not None:
                     self._take_in(index, self.size)
-                    index.write(CLOSE_WAIT_MS, fold_from=LONG_BATCH_LINES)
+                    index.write(CLOSE_WAIT_MS, fold_from=self._options.long_batch_lines)
             except (*_FAULTS, OSError, MuseError) as error:
                 _log.info("%s: closed with an index that is behind (%s)", self._folder, error)
         self._close_index()
@@ -256,7 +252,7 @@ class CatchUp:
 
     def _has_long_tail(self, index: Index) -> bool:
         """Whether this handle has made a tail that is worth folding: the next one to open it has less to read then."""
-        return self._appended > 0 and len(index.tail) >= LONG_BATCH_LINES
+        return self._appended > 0 and len(index.tail) >= self._options.long_batch_lines
 
     def suspend(self) -> None:
         """Close the index; it is opened again when it is needed."""
@@ -277,10 +273,10 @@ class CatchUp:
             index = self._open_on_disk()
         if index is None:
             began = time.monotonic()
-            index = _filled(new_in_memory(), self._log)
+            index = fill(new_in_memory(), self._log, self._options)
             # Scanning a large log again and again would be worse than a late return to the disk.
             now = time.monotonic()
-            self._memory_until = now + max(RETRY_SECONDS, 20 * (now - began))
+            self._memory_until = now + max(self._options.retry_seconds, 20 * (now - began))
         self._observe(index.highest_lamport_ts)
         self._index = index
         return index
@@ -289,9 +285,8 @@ class CatchUp:
         try:
             index = None if self._rebuild_next else self._open_ours()
             if index is None:
-                self._make_on_disk(None, 1)
-                database = open_database(self._folder)
-                index = None if database is None else _attached(database)
+                self._make_on_disk()
+                index = self._open_ours()
             self._rebuild_next = False
         except (*_FAULTS, OSError) as error:
             _log.warning("%s: no index on disk (%s); one in memory serves instead", self._folder, error)
@@ -299,16 +294,23 @@ class CatchUp:
         return index
 
     def _open_ours(self) -> Index | None:
-        """The index on disk, if there is one and it is this log's."""
+        """The index on disk, if there is one and it is sound and this log's.
+
+        Raises:
+            sqlite3.OperationalError, OSError: it is there but can't be opened now.
+        """
         database = open_database(self._folder)
         if database is None:
             return None
         try:
             database.wait_up_to(READ_WAIT_MS)
-            index = Index(database)
+            index = Index(database, self._options)
             if fits(index, self._log):
                 return index
-        except DamagedIndexError as error:
+        except INDEX_FAULTS as error:
+            if isinstance(error, sqlite3.Error) and is_transient(error):
+                database.close()
+                raise
             _log.warning("%s: the index is not right (%s); it will be rebuilt from the log", self._folder, error)
         except BaseException:
             database.close()
@@ -316,10 +318,10 @@ class CatchUp:
         database.close()
         return None
 
-    def _make_on_disk(self, progress: Progress | None, workers: int) -> None:
+    def _make_on_disk(self, progress: Progress | None = None, workers: int = 1) -> None:
         """Make an index of the whole log, and put it in the place of what is there, whose evidence it inherits."""
         with replacing(self._folder) as (database, old_files):
-            index = fill(database, self._log, self._log.size(), progress, workers)
+            index = fill(database, self._log, self._options, progress, workers)
             for path in old_files:
                 self._inherit(index, path)
 
@@ -328,7 +330,7 @@ class CatchUp:
         old = Database(connection, None)
         try:
             inherit_checkpoint(index.connection, connection)
-            known = Index(old)
+            known = Index(old, self._options)
             if fits(known, self._log):
                 inherit_changed_lines(index, known)
         except _FAULTS as error:
@@ -339,7 +341,7 @@ class CatchUp:
     def _discard_index(self, error: Exception) -> None:
         """Stop using the index at hand. A bad moment is waited out in memory; a bad file is rebuilt."""
         if isinstance(error, OSError) or (isinstance(error, sqlite3.Error) and is_transient(error)):
-            self._memory_until = time.monotonic() + RETRY_SECONDS
+            self._memory_until = time.monotonic() + self._options.retry_seconds
             _log.warning("%s: the index can't be used now (%s)", self._folder, error)
         else:
             self._rebuild_next = True
@@ -387,19 +389,3 @@ def _is_there(line: Sequence[Any], log: LogFile) -> bool:
     if not text.endswith(b"\n") or (at and not found.startswith(b"\n")):
         return False
     return checksum(text) == expected or bool(op_id and str(uuid.UUID(hex=op_id)).encode() in text)
-
-
-def _attached(database: Database) -> Index:
-    try:
-        return Index(database)
-    except BaseException:
-        database.close()
-        raise
-
-
-def _filled(database: Database, log: LogFile) -> Index:
-    try:
-        return fill(database, log, log.size(), None, 1)
-    except BaseException:
-        database.close()
-        raise

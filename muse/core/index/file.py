@@ -21,7 +21,6 @@ from pathlib import Path
 from types import ModuleType
 
 from muse.core.index.blocks.segment import DamagedIndexError
-from muse.core.options import WAL_CHECKPOINT_BYTES
 from muse.core.storage import durable
 from muse.core.storage.session_dir import INDEX_NAME
 
@@ -108,8 +107,8 @@ class Database:
             self.connection.execute(f"PRAGMA busy_timeout = {milliseconds}").fetchall()
             self.wait_ms = milliseconds
 
-    def maybe_wal_checkpoint(self) -> None:
-        """Copy SQLite's write-ahead log into the database when it has grown large.
+    def maybe_wal_checkpoint(self, size_bytes: int) -> None:
+        """Copy SQLite's write-ahead log into the database when it has grown to `size_bytes`.
 
         SQLite 3.7.0 to 3.51.2 can corrupt a database in which two connections do this at the same moment, so it is
         done under the folder's lock, and not at all while somebody else holds it.
@@ -117,7 +116,7 @@ class Database:
         if self.path is None:
             return
         try:
-            if self.path.with_name(self.path.name + "-wal").stat().st_size < WAL_CHECKPOINT_BYTES:
+            if self.path.with_name(self.path.name + "-wal").stat().st_size < size_bytes:
                 return
         except FileNotFoundError:
             return

@@ -12,7 +12,7 @@ from dataclasses import replace
 from muse.core.index.blocks.links import PackedLinks
 from muse.core.index.blocks.op_id_runs import Run, block_of, keys_of, merged_keys, merged_summary, runs_to_merge
 from muse.core.index.blocks.segment import MAX_SEGMENT_BYTES, SUMMARY_COLUMNS, PackedLines, Summary, row_checksum
-from muse.core.options import LONG_BATCH_LINES, SEGMENT_LINES
+from muse.core.options import Options
 from muse.core.storage.lines import Lines, split_op_ids
 
 NewRun = Callable[[int, Summary, bytes, int], Run]
@@ -34,10 +34,10 @@ _INSERT_RUN = _insert_into("run", f"{RUN_COLUMNS}, row_checksum, directory, bloc
 _INSERT_PAGE = _insert_into("run_page", "first_segment, end_segment, page, row_checksum, keys")
 
 
-def end_of_segment(lines: Lines, low: int) -> int:
+def end_of_segment(lines: Lines, low: int, options: Options) -> int:
     """Up to which line the next segment reaches that begins with line `low`; `low` itself if it would be too short."""
-    high = min(low + SEGMENT_LINES, len(lines))
-    if high - low < LONG_BATCH_LINES:
+    high = min(low + options.segment_lines, len(lines))
+    if high - low < options.long_batch_lines:
         return low
     return max(min(high, bisect_left(lines.offsets, lines.offsets[low] + MAX_SEGMENT_BYTES)), low + 1)
 

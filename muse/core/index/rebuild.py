@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
+from muse.core import options as tuning
 from muse.core.index.blocks.links import (
     NO_LINKS,
     Link,
@@ -32,17 +33,20 @@ from muse.core.index.blocks.segment import PackedLines, pack_lines
 from muse.core.index.file import Database
 from muse.core.index.fold import end_of_segment
 from muse.core.index.store import Index
-from muse.core.options import SEGMENT_LINES
-from muse.core.storage.lines import Lines, duplicate_of
+from muse.core.options import Options
+from muse.core.storage.lines import Lines
 from muse.core.storage.log_file import CHUNK_BYTES, LogFile
 from muse.core.storage.scanner import scan
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) while a long piece of work goes on."""
 
-PIECE_LINES = 16 * SEGMENT_LINES
+_PIECE_SEGMENTS = 16
 _PIECES_AHEAD = 2
 """How many pieces a worker is given before it has given back the first: it need not wait, and memory stays bounded."""
+
+
+_PackAll = Callable[[Iterator[tuple[int, int]]], Iterator[list["PackedPart | Lines"]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,40 +59,46 @@ class PackedPart:
     unresolved: list[UnresolvedLink]
 
 
-def fill(database: Database, log: LogFile, size: int, progress: Progress | None, workers: int) -> Index:
-    """Fill an empty index with the lines in the first `size` bytes of a log. Memory stays constant.
+def fill(
+    database: Database, log: LogFile, options: Options | None = None, progress: Progress | None = None, workers: int = 1
+) -> Index:
+    """Fill an empty index with all lines of a log; if that fails it is closed. Memory stays constant.
 
     Raises:
         OSError: the log could not be read, or a worker could not be started.
     """
-    index = Index(database)
+    options = options or tuning.DEFAULT
+    size = log.size()
     with ExitStack() as stack:
+        undo = stack.enter_context(ExitStack())
+        undo.callback(database.close)
+        index = Index(database, options)
+        pack_all: _PackAll = partial(map, partial(_pack_piece, log, options))
         if workers > 1:
-            pack_all = stack.enter_context(_with_workers(log.path, workers))
-        else:
-            pack_all = partial(map, partial(_pack_piece, log))
+            pack_all = stack.enter_context(_with_workers(log.path, options, workers))
         with database.transaction():
-            for parts in pack_all(_pieces(log, size)):
+            for parts in pack_all(_pieces(log, size, _PIECE_SEGMENTS * options.segment_lines)):
                 for part in parts:
                     _add(index, log, part)
                 if progress:
                     progress(index.end, size)
             index.write_rows()
+        undo.pop_all()
     if progress:
         progress(size, size)
     return index
 
 
-def _pieces(log: LogFile, size: int) -> Iterator[tuple[int, int]]:
-    """The byte ranges of the log's pieces: each of `PIECE_LINES` lines, but for the last."""
+def _pieces(log: LogFile, size: int, piece_lines: int) -> Iterator[tuple[int, int]]:
+    """The byte ranges of the log's pieces: each of so many lines, but for the last."""
     start = at = lines = 0
     while at < size:
         chunk = log.read(at, min(at + CHUNK_BYTES, size))
         if not chunk:
             break
         count = chunk.count(b"\n")
-        while lines + count >= PIECE_LINES:
-            end = _after_newlines(chunk, PIECE_LINES - lines)
+        while lines + count >= piece_lines:
+            end = _after_newlines(chunk, piece_lines - lines)
             at += end
             yield start, at
             chunk = chunk[end:]
@@ -110,7 +120,7 @@ def _after_newlines(chunk: bytes, number: int) -> int:
 # -- packing, in any process ------------------------------------------------------------------------------------
 
 
-def _pack_piece(log: LogFile, piece: tuple[int, int]) -> list[PackedPart | Lines]:
+def _pack_piece(log: LogFile, options: Options, piece: tuple[int, int]) -> list[PackedPart | Lines]:
     parts: list[PackedPart | Lines] = []
     pending: Lines | None = None
     for lines in scan(log, *piece):
@@ -118,12 +128,12 @@ def _pack_piece(log: LogFile, piece: tuple[int, int]) -> list[PackedPart | Lines
             pending = lines
         else:
             pending.extend(lines)
-        while len(pending) >= SEGMENT_LINES:
-            high = end_of_segment(pending, 0)
+        while len(pending) >= options.segment_lines:
+            high = end_of_segment(pending, 0, options)
             parts.append(_pack(pending.part(0, high)))
             pending = pending.part(high, len(pending))
     while pending:
-        high = end_of_segment(pending, 0)
+        high = end_of_segment(pending, 0, options)
         parts.append(_pack(pending.part(0, high)) if high else pending)
         pending = pending.part(high, len(pending)) if high else None
     return parts
@@ -141,7 +151,7 @@ def _pack(lines: Lines) -> PackedPart:
 def _add(index: Index, log: LogFile, part: PackedPart | Lines) -> None:
     if isinstance(part, Lines):
         # Too few for a segment: the end of the log.
-        _demote_duplicates(index, part)
+        index.demote_duplicates(part)
         index.add(part)
         return
     hashes = set(hashes_of(part.packed.op_ids))
@@ -151,18 +161,9 @@ def _add(index: Index, log: LogFile, part: PackedPart | Lines) -> None:
         lines = Lines(summary.first_offset)
         for some in scan(log, summary.first_offset, summary.end_offset):
             lines.extend(some)
-        _demote_duplicates(index, lines)
+        index.demote_duplicates(lines)
         part = _pack(lines)
     index.add_segment(part.packed, _with_links_to_earlier(index, part))
-
-
-def _demote_duplicates(index: Index, lines: Lines) -> None:
-    """Of several lines with one op_id only the first stays an entry."""
-    there = index.offsets_of(set(filter(None, lines.op_ids)))
-    for number, op_id in enumerate(lines.op_ids):
-        first = there.setdefault(op_id, lines.offsets[number])
-        if op_id and first != lines.offsets[number]:
-            lines.demote(number, duplicate_of(op_id, first))
 
 
 def _with_links_to_earlier(index: Index, part: PackedPart) -> PackedLinks:
@@ -179,12 +180,10 @@ def _with_links_to_earlier(index: Index, part: PackedPart) -> PackedLinks:
 
 
 @contextmanager
-def _with_workers(
-    path: Path, workers: int
-) -> Iterator[Callable[[Iterator[tuple[int, int]]], Iterator[list[PackedPart | Lines]]]]:
+def _with_workers(path: Path, options: Options, workers: int) -> Iterator[_PackAll]:
     """Worker processes that pack pieces of the log at `path`; they end with the block."""
     with ExitStack() as stack:
-        started = [_start_worker(path, stack) for _ in range(workers)]
+        started = [_start_worker(path, options, stack) for _ in range(workers)]
 
         def pack_all(pieces: Iterator[tuple[int, int]]) -> Iterator[list[PackedPart | Lines]]:
             waiting: deque[subprocess.Popen[bytes]] = deque()
@@ -201,13 +200,14 @@ def _with_workers(
         yield pack_all
 
 
-def _start_worker(path: Path, stack: ExitStack) -> subprocess.Popen[bytes]:
+def _start_worker(path: Path, options: Options, stack: ExitStack) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", "from muse.core.index.rebuild import work; work()", os.fspath(path)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     worker = stack.enter_context(
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)  # noqa: S603 - ours
     )
     stack.callback(worker.kill)
+    pickle.dump(options, _pipe(worker.stdin))
     return worker
 
 
@@ -229,10 +229,11 @@ def work() -> None:
     """Pack the pieces that come over standard input, until it ends; the log's path is the last argument."""
     log = LogFile(Path(sys.argv[-1]), durable_names=False)
     log.size()
+    options = pickle.load(sys.stdin.buffer)  # noqa: S301 - the process that started this one
     while True:
         try:
             piece = pickle.load(sys.stdin.buffer)  # noqa: S301 - the process that started this one
         except EOFError:
             return
-        pickle.dump(_pack_piece(log, piece), sys.stdout.buffer, protocol=pickle.HIGHEST_PROTOCOL)
+        pickle.dump(_pack_piece(log, options, piece), sys.stdout.buffer, protocol=pickle.HIGHEST_PROTOCOL)
         sys.stdout.buffer.flush()

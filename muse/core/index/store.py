@@ -19,6 +19,7 @@ from collections.abc import Collection
 from functools import partial
 from typing import Any
 
+from muse.core import options as tuning
 from muse.core.index.blocks.links import FoundEntry, PackedLinks, pack_links
 from muse.core.index.blocks.op_id_runs import Lookup, Run, hash_of, hashes_of
 from muse.core.index.blocks.segment import (
@@ -41,8 +42,8 @@ from muse.core.index.fold import (
     write_segment,
 )
 from muse.core.index.tail import COVERED, delete_rows_below, insert_next, insert_rows, read_tail
-from muse.core.options import LONG_BATCH_LINES, MAX_CACHED_SEGMENTS, MAX_CACHED_SUMMARIES, SEGMENT_LINES
-from muse.core.storage.lines import Lines, Location
+from muse.core.options import Options
+from muse.core.storage.lines import Lines, Location, duplicate_of
 
 _SUMMARIES_AT_ONCE = 64
 
@@ -54,9 +55,10 @@ class Index:
     Methods let `sqlite3.Error` and `DamagedIndexError` through; the owner decides what they mean.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, options: Options | None = None) -> None:
         """Read what leads to everything else: the runs and the tail."""
         self.database = database
+        self._options = options or tuning.DEFAULT
         self.connection = database.connection
         self._segments: OrderedDict[int, Segment] = OrderedDict()
         self._summaries: dict[int, Summary] = {}
@@ -189,7 +191,7 @@ class Index:
         expected = {"op_ids": row[-4], "links": row[-3]}
         segment = Segment(number, self._summary_of(row), columns, partial(self._load_segment_block, number, expected))
         self._segments[number] = segment
-        if len(self._segments) > MAX_CACHED_SEGMENTS:
+        if len(self._segments) > self._options.max_cached_segments:
             self._segments.popitem(last=False)
         return segment
 
@@ -203,7 +205,7 @@ class Index:
         if run.segments == 1:
             return run.summary
         if number not in self._summaries:
-            if len(self._summaries) >= MAX_CACHED_SUMMARIES:
+            if len(self._summaries) >= self._options.max_cached_summaries:
                 self._summaries.clear()
             # Whoever asks for one asks for its neighbours next.
             low = number - (number - 1) % _SUMMARIES_AT_ONCE
@@ -297,6 +299,18 @@ class Index:
         segment = self.segment(found[0])
         return locations(segment, [segment.number_at(found[1])])[0]
 
+    def demote_duplicates(self, lines: Lines) -> None:
+        """Of several lines with one op_id only the first stays an entry; `lines` are not in the index yet."""
+        op_ids = set(lines.op_ids)
+        op_ids.discard(b"")
+        there = self.offsets_of(op_ids)
+        if not there and len(op_ids) == len(lines) - len(lines.problems):
+            return
+        for number, op_id in enumerate(lines.op_ids):
+            first = there.setdefault(op_id, lines.offsets[number])
+            if op_id and first != lines.offsets[number]:
+                lines.demote(number, duplicate_of(op_id, first))
+
     # -- feeding --------------------------------------------------------------------------------------
 
     def add_entry(self, entry: Any, op_id: bytes, length: int, checksum: int) -> None:
@@ -334,7 +348,7 @@ class Index:
     def write_next(self, entry: Any, length: int, checksum: int) -> bool:
         """Write the row of the entry that was added last, the usual case; False if it takes more than that."""
         byte_offset = self.tail.end - length
-        if len(self.tail.offsets) >= SEGMENT_LINES or self.written_end != byte_offset:
+        if len(self.tail.offsets) >= self._options.segment_lines or self.written_end != byte_offset:
             return False
         database = self.database
         if database.wait_ms or not database.has_wal:
@@ -350,20 +364,20 @@ class Index:
 
         Args:
             wait_ms: how long to wait while another connection is writing.
-            fold_from: how many lines of the tail are folded; `SEGMENT_LINES` if it is not given.
+            fold_from: how many lines of the tail are folded; `segment_lines` if it is not given.
 
         Raises:
             sqlite3.OperationalError: another connection is writing, for longer than `wait_ms`.
             DamagedIndexError: the index was made anew or set back by somebody.
         """
-        fold_from = fold_from or SEGMENT_LINES
+        fold_from = fold_from or self._options.segment_lines
         if self.written_end >= self.tail.end and len(self.tail) < fold_from:
             return
         self.database.wait_up_to(wait_ms)
         with self.database.transaction():
             self._look_at_others()
             pending = self.tail.part(self.tail.number_at(self.written_end), len(self.tail))
-            if len(self.tail) >= fold_from or len(pending) >= LONG_BATCH_LINES:
+            if len(self.tail) >= fold_from or len(pending) >= self._options.long_batch_lines:
                 self._fold()
             else:
                 insert_rows(self.connection, pending)
@@ -388,7 +402,7 @@ class Index:
     def _fold(self) -> None:
         """Make segments of the tail, all but a short rest. Call inside the transaction."""
         tail, low = self.tail, 0
-        while (high := end_of_segment(tail, low)) > low:
+        while (high := end_of_segment(tail, low, self._options)) > low:
             part = tail.part(low, high)
             number = self.runs[-1].end_segment if self.runs else 1
             links = pack_links(part, number, self.find_folded)

@@ -19,12 +19,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from io import BytesIO, RawIOBase
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, Any, Protocol, cast
 
 import orjson
 from pydantic_core import ValidationError, core_schema
 
-from muse.core.checkpoint.record import read_record, renamed_record
+from muse.core.checkpoint.cut import Cut
+from muse.core.checkpoint.record import OpLogCheckpoint, read_record, renamed_record
 from muse.core.entry.codec import JSON_SPACES, parse_object
 from muse.core.entry.validation import dict_validator
 from muse.core.errors import (
@@ -39,10 +40,6 @@ from muse.core.storage import durable
 from muse.core.storage.log_file import CHUNK_BYTES, LogFile
 from muse.core.storage.session_dir import CHECKPOINT_NAME, LOG_NAME, list_sessions, session_folder
 
-if TYPE_CHECKING:
-    from muse.core.checkpoint.cut import Cut
-    from muse.core.op_log import OpLog
-
 Progress = Callable[[int, int], None]
 
 MANIFEST_NAME = "manifest.json"
@@ -53,6 +50,20 @@ _FORMAT = "muse-op-log-archive"
 _FORMAT_VERSION = 1
 _MAX_SMALL_MEMBER_BYTES = 1 << 20
 _GZIP_LEVEL = 6
+
+
+class ExportedLog(Protocol):
+    """What an export needs of an `OpLog`."""
+
+    session_id: str
+    folder: Path
+    path: Path
+
+    def cut(self) -> Cut:
+        """See `OpLog.cut`."""
+
+    def read_checkpoint(self) -> OpLogCheckpoint | None:
+        """See `OpLog.read_checkpoint`."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +122,7 @@ _validator = dict_validator(
 # -- out ------------------------------------------------------------------------------------------------------
 
 
-def export_session(log: OpLog, file: IO[bytes], *, progress: Progress | None = None) -> ArchiveManifest:
+def export_session(log: ExportedLog, file: IO[bytes], *, progress: Progress | None = None) -> ArchiveManifest:
     """Write the session, up to what has arrived by now, into `file`; writers may go on meanwhile.
 
     Args:
@@ -148,7 +159,7 @@ def export_session(log: OpLog, file: IO[bytes], *, progress: Progress | None = N
     return manifest
 
 
-def _checkpoint_bytes(log: OpLog) -> bytes | None:
+def _checkpoint_bytes(log: ExportedLog) -> bytes | None:
     """The bytes of a checkpoint record that was found to fit its log; None where there is none."""
     path = log.folder / CHECKPOINT_NAME
     while True:

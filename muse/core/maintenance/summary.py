@@ -11,13 +11,17 @@ from typing import Any
 from muse.core.checkpoint.cut import Cut, current_checkpoint
 from muse.core.checkpoint.record import OpLogCheckpoint
 from muse.core.entry.filter import Filter
+from muse.core.entry.model import parse_time
 from muse.core.errors import CheckpointError
 from muse.core.index.catch_up import CatchUp
-from muse.core.index.query import count, totals
+from muse.core.index.query import count, last_and_earlier, totals
 from muse.core.index.store import Index
-from muse.core.maintenance.pace import ops_per_minute
 from muse.core.storage.log_file import LogFile
+from muse.core.storage.reader import read_entries
 from muse.core.storage.session_dir import CHECKPOINT_NAME, LOG_NAME, list_sessions, session_folder
+
+PACE_OPS = 100
+"""How many of the last entries the pace is taken from."""
 
 
 @dataclass(frozen=True)
@@ -121,3 +125,21 @@ def _modified_at(log: LogFile) -> str | None:
     except FileNotFoundError:
         return None
     return datetime.fromtimestamp(modified_s, UTC).isoformat()
+
+
+def ops_per_minute(index: Index, log: LogFile) -> float | None:
+    """Entries a minute over the last `PACE_OPS` of them, by `created_at`.
+
+    None if there are fewer than two, or the times of the first and last of these tell no span.
+
+    Raises:
+        DamagedIndexError, StaleLocationError: the index has to be rebuilt.
+    """
+    entries = min(index.entries, PACE_OPS)
+    if entries < 2:
+        return None
+    places = last_and_earlier(index, entries - 1)
+    first, last = (parse_time(entry["created_at"]) for entry in read_entries(log, places))
+    if first is None or last is None or last <= first:
+        return None
+    return (entries - 1) * 60 / (last - first).total_seconds()

@@ -82,7 +82,7 @@ class _Check:
         else:
             database = new_temporary()
             with closing(database.connection):
-                fresh = fill(database, self.log, size, self.progress, 1)
+                fresh = fill(database, self.log, progress=self.progress)
                 self.end = fresh.end
                 self._against(fresh, checkpoint)
         torn = 0 if size == self.end else self._torn_bytes(size)

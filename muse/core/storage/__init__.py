@@ -1,1 +1,9 @@
-"""The log as bytes: files, folders, lines. Knows nothing of the index."""
+"""The log as bytes. Knows nothing of the index.
+
+durable      every system call that makes bytes durable, and what each does not promise
+session_dir  session ids and their folders
+log_file     `ops.jsonl`: measured, read by range, appended to
+scanner      from bytes to judged lines: where it is decided what an entry is
+lines        lines column by column, and where a line lies
+reader       from locations back to entries, held against their checksums
+"""
