@@ -475,6 +475,7 @@ def test_log_that_is_altered_meanwhile_leaves_no_file(log: OpLog, tmp_path: Path
     assert making.tree(out) == {}
 
 
+@pytest.mark.process
 def test_export_without_room_leaves_nothing(repo: Path, tmp_path: Path) -> None:
     """A limit on the size of files stands for a full disk: exit code 3, the file is named, and none remains."""
     with OpLog(repo, "s") as log:
@@ -495,6 +496,7 @@ def test_export_without_room_leaves_nothing(repo: Path, tmp_path: Path) -> None:
         assert making.tree(out) == {}
 
 
+@pytest.mark.process
 def test_export_that_is_killed_leaves_no_file_of_that_name(repo: Path, tmp_path: Path) -> None:
     """What it had written lies aside under a name with a dot, and is in nobody's way."""
     with OpLog(repo, "s") as log:
@@ -548,6 +550,7 @@ def test_memory_does_not_grow_with_the_log(log: OpLog, tmp_path: Path) -> None:
     assert peak < 12_000_000
 
 
+@pytest.mark.process
 def test_sqlite_utils_is_imported_when_it_is_needed(tmp_path: Path) -> None:
     """Not by the module alone: its import takes longer than most commands."""
     told = "import muse.analysis_db, muse.cli, sys; print('sqlite_utils' in sys.modules)"
@@ -556,6 +559,7 @@ def test_sqlite_utils_is_imported_when_it_is_needed(tmp_path: Path) -> None:
     assert done.stdout == b"False\n"
 
 
+@pytest.mark.process
 def test_sqlite_shell_opens_it(log: OpLog, tmp_path: Path) -> None:
     """The program that comes with SQLite reads tables, views and the search."""
     shell = shutil.which("sqlite3")
@@ -569,6 +573,7 @@ def test_sqlite_shell_opens_it(log: OpLog, tmp_path: Path) -> None:
     assert done.stdout.split() == ["4", "2"]
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_recipes_of_the_page_do_what_they_show(tmp_path: Path) -> None:
     """docs/notebooks.md, from top to end; its blocks of SQL run on the database that it makes."""
