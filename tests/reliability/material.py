@@ -51,7 +51,7 @@ class Material:
         }
         path = making.log_path(repo)
         path.parent.mkdir(parents=True, exist_ok=True)
-        for name in ("index.db-wal", "index.db-shm", "index.db.new"):
+        for name in ("index.db-wal", "index.db-shm", "index.db-journal", "index.db.new"):
             with suppress(FileNotFoundError):
                 path.with_name(name).unlink()
         for name, data in files.items():

@@ -69,6 +69,43 @@ def wal_cut(repo: Path, tmp_path: Path) -> None:
     os.truncate(wal, wal.stat().st_size * 2 // 3)
 
 
+def with_hot_journal(index: Path, folder: Path) -> Path:
+    """A copy of an index as a process leaves it that was killed in a transaction without write-ahead log."""
+    folder.mkdir()
+    with closing(sqlite3.connect(shutil.copy(index, folder / "working"), isolation_level=None)) as connection:
+        assert connection.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",)
+        # So that pages of the transaction are written into the file before its end.
+        connection.execute("PRAGMA cache_size = 1")
+        connection.execute("BEGIN")
+        for table in ("tail", "segment", "run"):
+            connection.execute(f"UPDATE {table} SET row_checksum = row_checksum + 1")
+        for side in ("", "-journal"):
+            shutil.copy(folder / f"working{side}", folder / f"index.db{side}")
+        connection.execute("ROLLBACK")
+    assert (folder / "index.db").read_bytes() != index.read_bytes()
+    return folder
+
+
+def hot_journal(repo: Path, tmp_path: Path) -> None:
+    """Its own, which SQLite rolls back."""
+    copy = with_hot_journal(index_path(repo), tmp_path / "copy")
+    for name in ("index.db", "index.db-journal"):
+        shutil.copy(copy / name, index_path(repo).with_name(name))
+
+
+def hot_journal_of_another_index(repo: Path, tmp_path: Path) -> None:
+    """The one of another index, left over beside this one: SQLite rolls it back into this one."""
+    filled(tmp_path / "other", 90)
+    copy = with_hot_journal(index_path(tmp_path / "other"), tmp_path / "copy")
+    shutil.copy(copy / "index.db-journal", index_path(repo).with_name("index.db-journal"))
+
+
+def hot_journal_without_database(repo: Path, tmp_path: Path) -> None:
+    """The database was moved away, as by a rebuild that was killed, and its journal left."""
+    hot_journal(repo, tmp_path)
+    index_path(repo).unlink()
+
+
 def from_another_log(repo: Path, tmp_path: Path) -> None:
     """A sound index of another log."""
     filled(tmp_path / "other", 50, checkpoint_after=20)
@@ -145,6 +182,9 @@ INDEX_FAULTS = [
     wal_newer_than_its_database,
     wal_without_database,
     wal_cut,
+    hot_journal,
+    hot_journal_of_another_index,
+    hot_journal_without_database,
     from_another_log,
     ahead_of_the_log,
     older_schema,

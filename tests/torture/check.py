@@ -197,7 +197,7 @@ def _check_prefix(folder: Path, copy: Path, scan: plain_scan.PlainScan) -> None:
     leave a hole, or speak of another line, may not.
     """
     aside = copy / "index.db"
-    for end in ("", "-wal"):
+    for end in ("", "-wal", "-journal"):
         source = folder / f"index.db{end}"
         if source.exists():
             shutil.copy(source, copy / f"index.db{end}")
