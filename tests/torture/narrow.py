@@ -22,7 +22,6 @@ def limits(*, narrow: bool) -> AbstractContextManager[None]:
         SEGMENT_LINES=64,
         LONG_BATCH_LINES=16,
         MAX_UNWRITTEN_LINES=128,
-        PIECE_LINES=256,
         # When runs are merged, and get a filter and pages.
         FAN_OUT=2,
         FILTERED_SEGMENTS=4,
