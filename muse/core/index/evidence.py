@@ -87,7 +87,9 @@ def _lines_between(index: Index, start: int, stop: int) -> _Part:
 
 def _changed(before: _Part, end: int, now: _Part) -> Iterator[tuple[int, int]]:
     """Byte offset and old checksum of the lines that are as long as they were, and other lines."""
-    there = {at: (stop, checksum) for at, stop, checksum in zip(now[0], [*now[0][1:], end], now[1], strict=True)}
+    # There may be none: an old index that others feed can know more of the log than the new one.
+    stops = [*now[0][1:], end][: len(now[0])]
+    there = {at: (stop, checksum) for at, stop, checksum in zip(now[0], stops, now[1], strict=True)}
     for at, stop, was in zip(before[0], [*before[0][1:], end], before[1], strict=True):
         found = there.get(at)
         if found is not None and found[0] == stop and found[1] != was:
