@@ -59,7 +59,7 @@ def delta(path: Path, domain: str, covered: int) -> dict[str, Any]:
 
 def describe(log_root: Path) -> dict[str, dict[str, Any]]:
     """Entries, highest timestamp, actors and domains of every session."""
-    return {folder.name: _describe(folder / "ops.jsonl") for folder in sorted(log_root.iterdir())}
+    return {folder.name: _describe(folder / "ops.jsonl") for folder in sorted(log_root.iterdir()) if folder.is_dir()}
 
 
 def _describe(path: Path) -> dict[str, Any]:

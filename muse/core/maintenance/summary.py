@@ -16,9 +16,10 @@ from muse.core.errors import CheckpointError
 from muse.core.index.catch_up import CatchUp
 from muse.core.index.query import count, last_and_earlier, totals
 from muse.core.index.store import Index
+from muse.core.maintenance.summary_cache import SummaryCache, stamp_of
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_entries
-from muse.core.storage.session_dir import CHECKPOINT_NAME, LOG_NAME, list_sessions, session_folder
+from muse.core.storage.session_dir import CHECKPOINT_NAME, LOG_NAME, list_sessions, op_log_root, session_folder
 
 PACE_OPS = 100
 """How many of the last entries the pace is taken from."""
@@ -67,11 +68,27 @@ def describe_sessions(repo_root: Path | str) -> list[SessionSummary]:
     Raises:
         OSError: a log or index can't be read.
     """
-    return [_describe(Path(repo_root), session_id) for session_id in list_sessions(repo_root)]
+    root = Path(repo_root).absolute()
+    cache = SummaryCache(op_log_root(root))
+    found = [_known_or_made(cache, root, session_id) for session_id in list_sessions(root)]
+    cache.save()
+    return found
 
 
-def _describe(repo_root: Path, session_id: str) -> SessionSummary:
-    folder = session_folder(repo_root, session_id)
+def _known_or_made(cache: SummaryCache, root: Path, session_id: str) -> SessionSummary:
+    folder = session_folder(root, session_id)
+    stamp = stamp_of(folder)
+    known = cache.get(folder.name, stamp)
+    if known is not None:
+        return SessionSummary(**known)
+    summary = _describe(folder, session_id)
+    # Looking at it may have fed its index; then the next look is the one that is kept.
+    if summary.problem is None and stamp_of(folder) == stamp:
+        cache.keep(folder.name, stamp, summary.to_dict())
+    return summary
+
+
+def _describe(folder: Path, session_id: str) -> SessionSummary:
     log = LogFile(folder / LOG_NAME, durable_names=False)
     catch_up = CatchUp(folder, log, lambda _lamport_ts: None)
     try:
