@@ -296,15 +296,16 @@ def test_writers_write_while_the_index_is_rebuilt(repo: Path) -> None:
 
         def meanwhile(done: int, total: int) -> None:
             nonlocal made
-            made += 2
             writer.append(entry(20_000 + made))
-            writer.append_many([entry(20_001 + made)])
+            # More than a segment: the old index goes on where the new one ends.
+            writer.append_many(entries(100, start=20_001 + made))
+            made += 101
             assert len(reader) == 5_000 + made
-            assert reader.get(op_id(20_000 + made)) is not None
+            assert reader.get(op_id(20_000 + made - 1)) is not None
             assert reader.get(op_id(4_000)) is not None
 
         log.rebuild_index(progress=meanwhile)
-        assert made >= 4
+        assert made >= 4 * 101
         for handle in (log, writer, reader):
             making.assert_same_as_scan(handle, log.path)
         before = making.answers(writer)
