@@ -14,7 +14,7 @@ from tests.golden.make import CHECKPOINTED, SESSION, make
 from tests.plain_scan import exact, exact_list
 
 GOLDEN = Path(__file__).parent / "golden"
-VERSIONS = sorted(path.name for path in GOLDEN.iterdir() if (path / "ops.jsonl").exists())
+VERSIONS = sorted(path.name for path in GOLDEN.iterdir() if (path / "checkpoint.json").exists())
 
 
 def test_the_first_version_left_its_golden_session() -> None:

@@ -1,6 +1,9 @@
-"""Write the golden session of the current version: `python -m tests.golden.make FOLDER`.
+"""Write golden files.
 
-It was run once, by the first version, into tests/golden/first-version. Later versions must read what it wrote
+    python -m tests.golden.make           # tests/golden/index: a log, and its index as text
+    python -m tests.golden.make FOLDER    # a golden session of the current version
+
+The second was run once, by the first version, into tests/golden/first-version. Later versions must read what it wrote
 (tests/test_golden.py); when the format changes, add a folder, never rewrite one.
 """
 
@@ -13,9 +16,17 @@ from pathlib import Path
 
 from muse.core.op_log import OpLog
 from tests import making
+from tests.golden.index_dump import dump
+from tests.making import entry, line, op_id
+from tests.small_index import limits
 
 SESSION = "golden"
 CHECKPOINTED = 14
+
+INDEX = Path(__file__).parent / "index"
+LARGE_RUN_SEGMENTS = 4
+CHANGED = (b'"content_summary": "C4"', b'"content_summary": "D4"')
+"""What the first line holds now, and what it held when it was indexed first."""
 
 
 def make(target: Path) -> None:
@@ -56,5 +67,81 @@ def make(target: Path) -> None:
             shutil.copyfile(making.log_path(Path(name), SESSION).with_name(file), target / file)
 
 
+# -- an index as text ---------------------------------------------------------------------------------------------
+
+
+def index_log() -> bytes:
+    """A log of 39 lines, of which five make a segment: each segment shows something else."""
+    segments = [
+        [  # Links within the segment, intents, a line separator that does not separate lines.
+            line(entry(1, intent_id="verse")),
+            line(entry(2, actor_id="bob", parent_op_ids=[op_id(1)])),
+            line(entry(3, domain="code", parent_op_ids=[op_id(1), op_id(2)])),
+            line(entry(4, actor_id="zo\u00eb\u2028", intent_id="verse", reservation_id="bar:1")).replace(
+                b"\\u2028", "\u2028".encode()
+            ),
+            line(entry(5, actor_id="bob", intent_id="chorus")),
+        ],
+        [  # Lines that are not entries, a link to another segment, a parent that never arrives.
+            line(entry(6, parent_op_ids=[op_id(2), op_id(999)])),
+            b"\n",
+            b"null\n",
+            line(entry(2, actor_id="bob", parent_op_ids=[op_id(1)])),
+            line(entry(7, domain="code")),
+        ],
+        [  # Timestamps that are too far apart for four bytes.
+            line(entry(8)),
+            line(entry(9, lamport_ts=2**53 - 1)),
+            *(line(entry(number, domain="code", reservation_id="bar:2")) for number in (10, 11, 12)),
+        ],
+        [  # A parent behind its child, and one two segments before.
+            line(entry(13, parent_op_ids=[op_id(15)])),
+            line(entry(14, actor_id="eve", parent_op_ids=[op_id(7)])),
+            *(line(entry(number, actor_id="eve")) for number in (15, 16, 17)),
+        ],
+        [  # A parent that arrives when these lines are folded already.
+            line(entry(18, parent_op_ids=[op_id(23)])),
+            *(line(entry(number)) for number in (19, 20, 21, 22)),
+        ],
+        [b"\n", b"\r\n", b" \n", b"\t\n", b"\n"],  # Not one entry.
+        [line(entry(number, intent_id="coda", parent_op_ids=[op_id(number - 1)])) for number in range(23, 28)],
+    ]
+    tail = [
+        line(entry(28, actor_id="bob", parent_op_ids=[op_id(1), op_id(27)], intent_id="coda", reservation_id="bar:3")),
+        line(entry(29))[:40] + b"\x00\n",
+        line(entry(28, actor_id="mallory")),
+        line(entry(30, domain="code")),
+    ]
+    return b"".join(each for lines in (*segments, tail) for each in lines)
+
+
+def index_in(repo: Path) -> Path:
+    """Make an index of that log in an empty repository, with small limits and with evidence; where it lies."""
+    data = index_log()
+    path = making.log_path(repo, SESSION)
+    # Two runs become one, and four segments are a large run: so seven of them show runs of every kind.
+    with limits(SEGMENT_LINES=5, LONG_BATCH_LINES=5, PAGE_KEYS=8, FAN_OUT=2, FILTERED_SEGMENTS=LARGE_RUN_SEGMENTS):
+        making.add_bytes(path, data.replace(*CHANGED, 1))
+        with OpLog(repo, SESSION) as log:
+            len(log)
+        path.write_bytes(data)
+        with OpLog(repo, SESSION) as log:
+            log.rebuild_index()
+            log.checkpoint("snapshot-1")
+    return path.with_name("index.db")
+
+
+def make_index(target: Path) -> None:
+    """Write that log to `target`, and its index as text."""
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "ops.jsonl").write_bytes(index_log())
+    with tempfile.TemporaryDirectory() as name:
+        text = dump(index_in(Path(name)), LARGE_RUN_SEGMENTS)
+    (target / "dump.txt").write_text(text, encoding="utf-8")
+
+
 if __name__ == "__main__":
-    make(Path(sys.argv[1]))
+    if len(sys.argv) > 1:
+        make(Path(sys.argv[1]))
+    else:
+        make_index(INDEX)

@@ -1,0 +1,156 @@
+"""The layout of the index: a golden dump of one, and docs/format.md held against a plain scan of its log."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+import zlib
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import plain_scan
+from tests.golden import index_dump
+from tests.golden.make import CHANGED, INDEX, LARGE_RUN_SEGMENTS, index_in, make_index
+
+LOG = (INDEX / "ops.jsonl").read_bytes()
+SCANNED = plain_scan.scan(LOG)
+LINES = LOG.split(b"\n")[:-1]
+Tables = dict[str, list[sqlite3.Row]]
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    """The rows of the index that the dump shows."""
+    return index_dump.tables(index_in(tmp_path_factory.mktemp("repo")))
+
+
+def test_index_made_today_is_the_golden_one(tmp_path: Path) -> None:
+    """The layout is that of the dump in the tree, to the byte; `python -m tests.golden.make` writes it anew."""
+    make_index(tmp_path)
+
+    assert (tmp_path / "ops.jsonl").read_bytes() == LOG
+    assert (tmp_path / "dump.txt").read_text("utf-8") == (INDEX / "dump.txt").read_text("utf-8")
+
+
+def test_golden_index_shows_everything() -> None:
+    """Each table has rows, with runs of three sizes and lines of every kind, and each checksum is right."""
+    text = (INDEX / "dump.txt").read_text("utf-8")
+    titles = [line.split(" ")[0] for line in text.splitlines() if line and not line.startswith(" ")]
+
+    assert set(titles) == {"segment", "run", "run_page", "tail", "seen_checkpoint", "changed_line", "view"}
+    assert (titles.count("segment"), titles.count("run"), titles.count("run_page")) == (7, 3, 3)
+    assert all(f": {kind}" in text for kind in ("blank", "damaged", "duplicate"))
+    assert "t 8," in text
+    assert "1 unresolved" in text
+    assert " right\n" in text
+    assert "WRONG" not in text
+
+
+def test_lines_decoded_by_the_page_tile_the_log(tables: Tables) -> None:
+    """Offset and checksum of each line are those of its bytes, first in the segments, then in the tail."""
+    found = []
+    for row in tables["segment"]:
+        columns = index_dump.columns_of(row)
+        found += [(row["first_offset"] + at, crc) for at, crc in zip(columns.offsets, columns.checksums, strict=True)]
+    found += [(row["byte_offset"], row["checksum"]) for row in tables["tail"]]
+    expected, at = [], 0
+    for line in LINES:
+        expected.append((at, zlib.crc32(line + b"\n")))
+        at += len(line) + 1
+
+    assert found == expected
+
+
+def entries_in(tables: Tables) -> list[tuple[Any, ...]]:
+    """Every entry of an index, decoded by the page: all that it knows but for its parents."""
+    found: list[tuple[Any, ...]] = []
+    for row in tables["segment"]:
+        columns = index_dump.columns_of(row)
+        base = row["lowest_lamport_ts"] if columns.widths[0] == 4 else 0
+        listed = [["", *json.loads(row[f"{role}s"])] for role in index_dump.ROLES]
+        problems = {number for number, _, _ in columns.problems}
+        for number, op_id in enumerate(index_dump.op_ids_of(row)):
+            if number not in problems:
+                names = [
+                    all_names[columns.roles[role][number]]
+                    for role, all_names in zip(index_dump.ROLES, listed, strict=True)
+                ]
+                timestamp = base + columns.timestamps[number]
+                found.append((row["first_offset"] + columns.offsets[number], timestamp, op_id, *names))
+    return found + [tuple(row)[:1] + tuple(row)[3:9] for row in tables["tail"] if row["problem"] is None]
+
+
+def test_entries_decoded_by_the_page_are_those_of_a_plain_scan(tables: Tables) -> None:
+    """Timestamps, op_ids and names come out of the blocks as they stand in the log, and the view gives the same."""
+    fields = ("lamport_ts", "op_id", "actor_id", "domain", "intent_id", "reservation_id")
+    expected = [
+        (span.byte_offset, *(entry[field] for field in fields))
+        for span, entry in zip(SCANNED.spans, SCANNED.entries, strict=True)
+    ]
+
+    assert entries_in(tables) == expected
+    assert [tuple(row) for row in tables["entries"]] == [entry[:5] for entry in expected]
+
+
+def test_links_decoded_by_the_page_are_those_of_a_plain_scan(tables: Tables) -> None:
+    """Each parent that an entry names is in a link, by its place or by its op_id, or in the row of the tail."""
+    op_ids = {span.byte_offset: entry["op_id"] for span, entry in zip(SCANNED.spans, SCANNED.entries, strict=True)}
+    found = []
+    for row in tables["segment"]:
+        links = index_dump.links_of(row)
+        found += [(child, op_ids[parent]) for child, parent in links.resolved]
+        found += links.unresolved
+    for row in tables["tail"]:
+        found += [(row["byte_offset"], op_id) for op_id in (row["parents"] or "").split()]
+
+    assert sorted(found) == sorted(
+        (span.byte_offset, parent)
+        for span, entry in zip(SCANNED.spans, SCANNED.entries, strict=True)
+        for parent in entry["parent_op_ids"]
+    )
+
+
+def test_keys_and_filter_follow_from_the_op_ids_as_the_page_says(tables: Tables) -> None:
+    """A run has the keys of all entries of its segments, sorted, and in a filter the two bits of each."""
+    pages = {(row["first_segment"], row["page"]): index_dump.keys_in(row["keys"]) for row in tables["run_page"]}
+    places = {at: op_id for at, _, op_id, *_ in entries_in(tables)}
+    for row in tables["run"]:
+        first, segments = row["first_segment"], len(index_dump.directory_of(row))
+        expected = sorted(
+            hash_of(op_id) << 24 | segment["number"]
+            for segment in tables["segment"][first - 1 : first - 1 + segments]
+            for at, op_id in places.items()
+            if segment["first_offset"] <= at < segment["end_offset"]
+        )
+        block = index_dump.block_of(row, is_large=segments >= LARGE_RUN_SEGMENTS)
+        if block.filter is None:
+            assert block.keys == expected
+            continue
+        of_run = [pages[first, page] for page in range(len(block.keys))]
+        assert list(chain.from_iterable(of_run)) == expected
+        assert block.keys == [keys[0] for keys in of_run]
+        k = next(k for k in range(3, 64) if 2**k > 12 * len(expected))
+        assert 8 * len(block.filter) == 2**k
+        hashes = [key >> 24 for key in expected]
+        assert index_dump.bits_of(block.filter) == sorted(
+            {each >> (40 - k) for each in hashes} | {each % 2**k for each in hashes}
+        )
+
+
+def hash_of(op_id: str) -> int:
+    """The upper 40 bits of the two halves of an op_id, combined by XOR, on a little-endian machine."""
+    packed = uuid.UUID(op_id).bytes
+    return (int.from_bytes(packed[:8], "little") ^ int.from_bytes(packed[8:], "little")) >> 24
+
+
+def test_evidence_is_what_happened_to_the_log(tables: Tables) -> None:
+    """The first line has changed since it was indexed first, and a checkpoint covers the whole log."""
+    before = (LINES[0] + b"\n").replace(*CHANGED)
+
+    assert before not in LOG
+    assert [tuple(row)[:2] for row in tables["changed_line"]] == [(0, zlib.crc32(before))]
+    assert [tuple(row)[1:3] for row in tables["seen_checkpoint"]] == [(len(LOG), "snapshot-1")]
