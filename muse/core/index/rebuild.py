@@ -65,7 +65,7 @@ def fill(
     """Fill an empty index with all lines of a log; if that fails it is closed. Memory stays constant.
 
     Raises:
-        OSError: the log could not be read, or a worker could not be started.
+        OSError: the log could not be read, or a worker could not be started or has died.
     """
     options = options or tuning.DEFAULT
     size = log.size()
@@ -189,8 +189,7 @@ def _with_workers(path: Path, options: Options, workers: int) -> Iterator[_PackA
             waiting: deque[subprocess.Popen[bytes]] = deque()
             for number, piece in enumerate(pieces):
                 worker = started[number % workers]
-                pickle.dump(piece, _pipe(worker.stdin))
-                _pipe(worker.stdin).flush()
+                _send(worker, piece)
                 waiting.append(worker)
                 if len(waiting) == _PIECES_AHEAD * workers:
                     yield _received(waiting.popleft())
@@ -207,7 +206,7 @@ def _start_worker(path: Path, options: Options, stack: ExitStack) -> subprocess.
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)  # noqa: S603 - ours
     )
     stack.callback(worker.kill)
-    pickle.dump(options, _pipe(worker.stdin))
+    _send(worker, options)
     return worker
 
 
@@ -217,12 +216,25 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
     return stream
 
 
+def _send(worker: subprocess.Popen[bytes], value: object) -> None:
+    try:
+        # Few bytes, which a pipe takes at once; through the buffer of the pipe they would be written again on closing.
+        os.write(_pipe(worker.stdin).fileno(), pickle.dumps(value))
+    except BrokenPipeError:
+        raise _death_of(worker) from None
+
+
 def _received(worker: subprocess.Popen[bytes]) -> list[PackedPart | Lines]:
     try:
         parts: list[PackedPart | Lines] = pickle.load(_pipe(worker.stdout))  # noqa: S301 - a process started here
-    except EOFError:
-        raise ChildProcessError(f"a worker of the rebuild died, exit status {worker.wait()}") from None
+    except (EOFError, pickle.UnpicklingError):
+        raise _death_of(worker) from None
     return parts
+
+
+def _death_of(worker: subprocess.Popen[bytes]) -> ChildProcessError:
+    worker.kill()
+    return ChildProcessError(f"a worker of the rebuild died, exit status {worker.wait()}")
 
 
 def work() -> None:
