@@ -51,11 +51,12 @@ def inherit_checkpoint(new: sqlite3.Connection, old: sqlite3.Connection) -> None
 def inherit_changed_lines(new: Index, old: Index) -> None:
     """Take over the lines that `old` knows to have changed, and those that are not what they were for it."""
     changed = changed_lines(old.connection)
-    for part, end in _parts(old):
-        here = _lines_between(new, part[0][0], end)
+    for part in _parts(old):
+        offsets, _, end = part
+        here = _lines_between(new, offsets[0], end)
         # Mostly nothing has changed, and lists are compared quickly.
         if part != here:
-            for at, was in _changed(part, end, here):
+            for at, was in _changed(part, here):
                 changed.setdefault(at, was)
     new.connection.executemany(
         "INSERT OR IGNORE INTO changed_line VALUES (?, ?, ?)",
@@ -63,34 +64,42 @@ def inherit_changed_lines(new: Index, old: Index) -> None:
     )
 
 
-_Part = tuple[list[int], list[int]]
-"""Byte offsets and checksums of consecutive lines."""
+_Part = tuple[list[int], list[int], int]
+"""Byte offsets and checksums of consecutive lines, and the byte offset after them."""
 
 
-def _parts(index: Index) -> Iterator[tuple[_Part, int]]:
-    """The lines of each unit, and the byte offset after them."""
+def _parts(index: Index) -> Iterator[_Part]:
+    """The lines of each unit."""
     for unit in units_between(index, 0, index.end):
         if len(unit):
-            yield ([unit.first_offset + at for at in unit.offsets], list(unit.checksums)), unit.end
+            yield [unit.first_offset + at for at in unit.offsets], list(unit.checksums), unit.end
 
 
 def _lines_between(index: Index, start: int, stop: int) -> _Part:
     """The lines of an index that begin at the bytes [start, stop)."""
     offsets: list[int] = []
     checksums: list[int] = []
+    end = start
     for unit in units_between(index, start, stop):
         low, high = unit.number_at(start), unit.number_at(stop)
-        offsets += [unit.first_offset + at for at in unit.offsets[low:high]]
-        checksums += unit.checksums[low:high]
-    return offsets, checksums
+        if low < high:
+            offsets += [unit.first_offset + at for at in unit.offsets[low:high]]
+            checksums += unit.checksums[low:high]
+            end = offsets[-1] + unit.length(high - 1)
+    return offsets, checksums, end
 
 
-def _changed(before: _Part, end: int, now: _Part) -> Iterator[tuple[int, int]]:
+def _changed(before: _Part, now: _Part) -> Iterator[tuple[int, int]]:
     """Byte offset and old checksum of the lines that are as long as they were, and other lines."""
-    # There may be none: an old index that others feed can know more of the log than the new one.
-    stops = [*now[0][1:], end][: len(now[0])]
-    there = {at: (stop, checksum) for at, stop, checksum in zip(now[0], stops, now[1], strict=True)}
-    for at, stop, was in zip(before[0], [*before[0][1:], end], before[1], strict=True):
+    there = {at: (stop, checksum) for at, checksum, stop in _each(now)}
+    for at, was, stop in _each(before):
         found = there.get(at)
         if found is not None and found[0] == stop and found[1] != was:
             yield at, was
+
+
+def _each(part: _Part) -> Iterator[tuple[int, int, int]]:
+    """Byte offset, checksum and end of each line."""
+    offsets, checksums, end = part
+    # There may be none: an old index that others feed can know more of the log than the new one.
+    return zip(offsets, checksums, [*offsets[1:], end][: len(offsets)], strict=True)
