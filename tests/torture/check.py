@@ -205,7 +205,11 @@ def _check_prefix(folder: Path, copy: Path, scan: plain_scan.PlainScan) -> None:
         return
     connection = sqlite3.connect(aside)
     try:
-        tail = connection.execute("SELECT byte_offset, byte_offset + length FROM tail ORDER BY byte_offset").fetchall()
+        # A row below the tail is one that was folded by another process before it was written: nobody reads it.
+        tail = connection.execute(
+            "SELECT byte_offset, byte_offset + length FROM tail "
+            "WHERE byte_offset >= coalesce((SELECT max(end_offset) FROM run), 0) ORDER BY byte_offset"
+        ).fetchall()
         tilings = [
             connection.execute(f"SELECT first_offset, end_offset FROM {table} ORDER BY {order}").fetchall() + tail
             for table, order in (("segment", "number"), ("run", "first_segment"))
