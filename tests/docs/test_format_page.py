@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from muse.core import options
+from muse.core.index.blocks import op_id_runs
 from muse.core.op_log import InvalidSessionIdError, LimitExceededError, OpLog, list_sessions, make_op_entry
 from tests.docs.pages import fences, page, section
 
@@ -132,18 +134,13 @@ def test_index_holds_the_rows_of_the_example(repo: Path) -> None:
     with OpLog(repo, "friday") as log:
         log.rebuild_index()
     with closing(sqlite3.connect(log.path.with_name("index.db"))) as db:
-        rows = db.execute(
-            "SELECT byte_offset, length, checksum FROM line"
-            " UNION ALL SELECT byte_offset, length, checksum FROM tail ORDER BY byte_offset"
-        ).fetchall()
-        shown = db.execute("SELECT op_id, actor_id, domain, intent_id FROM entries ORDER BY byte_offset").fetchall()
-        kinds = [kind for (kind,) in db.execute("SELECT kind FROM non_entry ORDER BY byte_offset")]
+        rows = db.execute("SELECT byte_offset, length, checksum FROM tail ORDER BY byte_offset").fetchall()
+        problems = db.execute("SELECT problem FROM tail WHERE problem IS NOT NULL ORDER BY byte_offset").fetchall()
+        shown = db.execute("SELECT op_id, actor_id, domain FROM entries ORDER BY byte_offset").fetchall()
 
     assert rows == [(int(offset), int(length), int(crc, 16)) for offset, length, crc, _ in table(EXAMPLE)]
-    assert shown == [
-        (entry["op_id"], entry["actor_id"], entry["domain"], entry["intent_id"]) for entry in entries_by_plain_json()
-    ]
-    assert kinds == ["blank", "damaged", "duplicate"]
+    assert shown == [(entry["op_id"], entry["actor_id"], entry["domain"]) for entry in entries_by_plain_json()]
+    assert [json.loads(problem)[0] for (problem,) in problems] == ["blank", "damaged", "duplicate"]
 
 
 def test_schema_shown_is_the_schema_made(repo: Path) -> None:
@@ -166,6 +163,36 @@ def test_schema_shown_is_the_schema_made(repo: Path) -> None:
         told.executescript(fences(section(FORMAT, "The index"), "sql")[0])
 
         assert schema(told) == schema(real)
+
+
+def test_every_column_of_the_index_is_described(repo: Path) -> None:
+    """Each table has its row, and each of its columns is named outside of the schema."""
+    text = re.sub(r"^```sql\n.*?^```$", "", section(FORMAT, "The index"), flags=re.MULTILINE | re.DOTALL)
+    with OpLog(repo, "friday") as log:
+        log.rebuild_index()
+    with closing(sqlite3.connect(log.path.with_name("index.db"))) as db:
+        names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        columns = {name: [row[1] for row in db.execute(f"PRAGMA table_info({name})")] for name in names}
+
+    assert {"tail", "segment", "run"} <= set(columns)
+    for name, found in columns.items():
+        if not name.startswith("_sqlite"):
+            assert f"| `{name}` |" in text
+            assert [column for column in found if f"`{column}`" not in text] == []
+
+
+def test_numbers_of_the_index_are_those_of_the_engine() -> None:
+    """How long segments get, which runs become one, and from where on a run is large."""
+    text = " ".join(section(FORMAT, "The index").split())
+
+    assert f"When the tail has {options.DEFAULT.segment_lines:,} lines" in text
+    assert f"{options.DEFAULT.long_batch_lines} lines are appended at once" in text
+    assert op_id_runs.FAN_OUT == 4
+    assert "If the last four runs" in text
+    assert f"these are fewer than {op_id_runs.MAX_RUN_SEGMENTS:,}" in text
+    assert f"a run of fewer than {op_id_runs.FILTERED_SEGMENTS} segments" in text
+    assert f"A role with more than {op_id_runs.MAX_RUN_NAMES:,} names" in text
+    assert f"{op_id_runs.PAGE_KEYS} on a page" in text
 
 
 def test_folder_names_are_those_of_the_table(tmp_path: Path) -> None:
