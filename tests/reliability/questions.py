@@ -6,6 +6,7 @@ a fresh handle on a fresh copy of the damage.
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -34,6 +35,11 @@ class Situation:
     def pending(self) -> list[Entry]:
         """What arrived after the checkpoint."""
         return self.entries[self.covered :]
+
+    @property
+    def op_ids(self) -> list[str]:
+        """The op_id of each entry."""
+        return [entry["op_id"] for entry in self.entries]
 
     @cached_property
     def graph(self) -> PlainGraph:
@@ -205,6 +211,57 @@ def count_by_name(log: OpLog, situation: Situation) -> Any:
 def count_by_timestamp(log: OpLog, situation: Situation) -> Any:
     """How many of a domain lie in ranges of timestamps."""
     return [log.count(domain="music", min_lamport_ts=low, max_lamport_ts=high) for low, high in situation.windows]
+
+
+def _of_both(situation: Situation) -> list[list[Entry]]:
+    return [
+        plain_scan.select(situation.entries, actor_id=actor, domain=domain)
+        for actor in _names(situation, "actor_id")
+        for domain in _names(situation, "domain")
+    ]
+
+
+@question(
+    lambda situation: [(exact_list(found), exact_list(found[:-8:-1]), len(found)) for found in _of_both(situation)]
+)
+def query_by_two_names(log: OpLog, situation: Situation) -> Any:
+    """What each actor did in each domain: all of it, the last seven, how many."""
+    return [
+        (
+            exact_list(log.query(actor_id=actor, domain=domain)),
+            exact_list(log.query(actor_id=actor, domain=domain, reverse=True, limit=7)),
+            log.count(actor_id=actor, domain=domain),
+        )
+        for actor in _names(situation, "actor_id")
+        for domain in _names(situation, "domain")
+    ]
+
+
+@question(lambda situation: [[op_id for op_id in sorted(situation.op_ids) if op_id[0] == digit] for digit in _DIGITS])
+def op_ids_beginning(log: OpLog, situation: Situation) -> Any:
+    """Which op_ids begin with a digit."""
+    return [log.op_ids_beginning(digit, limit=1_000) for digit in _DIGITS]
+
+
+_DIGITS = "0123456789abcdef"
+
+
+@question(lambda situation: exact_list(situation.entries[len(situation.entries) // 3 + 1 :]))
+def follow_since(log: OpLog, situation: Situation) -> Any:
+    """What has arrived after an entry."""
+    return exact_list(log.follow(since=situation.op_ids[len(situation.entries) // 3], timeout=0.0))
+
+
+@question(lambda situation: (len(situation.pending), exact_list(situation.pending)))
+def replay_by_a_record_of_five_fields(log: OpLog, situation: Situation) -> Any:
+    """What arrived after a checkpoint that says how many entries it covers, and not where they end."""
+    path = log.path.with_name("checkpoint.json")
+    sound = json.loads(path.read_bytes())
+    names = ("session_id", "snapshot_id", "lamport_ts", "op_count", "created_at")
+    path.write_text(json.dumps({name: sound[name] for name in names}))
+    found = log.count(since_checkpoint=True), exact_list(log.replay_since_checkpoint())
+    path.write_text(json.dumps(sound))
+    return found
 
 
 @question(lambda situation: exact_list(situation.pending))
