@@ -300,11 +300,12 @@ def _migrations() -> ModuleType:
 def _swap_in(new: Path, path: Path, old: Path) -> None:
     """Put `new` in the place of `path`; a crash in between leaves no index, and `old` as evidence.
 
-    The write-ahead log must be out of the way first, or SQLite would replay it into the new file; and
+    The old one's journal or write-ahead log must be out of the way first, or SQLite would replay it into the new file;
     it goes with its database, as a pair that can still be read.
     """
     _rename_if_there(path, old)
-    _rename_if_there(path.with_name(path.name + "-wal"), old.with_name(old.name + "-wal"))
+    for side in ("-journal", "-wal"):
+        _rename_if_there(path.with_name(path.name + side), old.with_name(old.name + side))
     path.with_name(path.name + "-shm").unlink(missing_ok=True)
     os.rename(new, path)
     durable.sync_folder(path.parent)
