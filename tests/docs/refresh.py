@@ -1,6 +1,7 @@
-"""`python -m tests.docs.refresh`: write the schema into docs/format.md anew.
+"""`python -m tests.docs.refresh`: write anew what the documents have from the code.
 
-What the document says in words about it is left to people.
+That is the schema in docs/format.md, and the table of faults and their tests in docs/reliability.md. What the pages
+say in words is left to people.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from muse.core.op_log import OpLog
 from tests.docs.pages import ROOT
+from tests.reliability import rows
 
 
 def schema() -> str:
@@ -59,8 +61,9 @@ def refresh(page: Path, pattern: str, made: str) -> None:
 
 
 def main() -> None:
-    """Refresh the page."""
+    """Refresh the pages."""
     refresh(ROOT / "docs" / "format.md", r"^```sql\n.*?^```$", f"```sql\n{schema()}```")
+    refresh(ROOT / "docs" / "reliability.md", rf"^{re.escape(rows.HEADING)}\n(?:\|.*?\n)+", f"{rows.table()}\n")
 
 
 if __name__ == "__main__":

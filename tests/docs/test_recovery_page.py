@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -42,7 +43,7 @@ from muse.core.op_log import (
     make_op_entry,
 )
 from tests import children
-from tests.docs.pages import fences, headings, page, section
+from tests.docs.pages import ROOT, fences, headings, page, section
 
 RECOVERY = page("docs/recovery.md")
 
@@ -268,6 +269,20 @@ def test_warnings_about_the_index_are_those_shown(
         assert len(log) == 1
 
     assert [text for text in caplog.messages if not shown_under("The index can't be used", text)] == []
+
+
+def test_every_warning_of_the_engine_is_shown() -> None:
+    """Each text that the engine gives to its logger as a warning stands in the section about the index."""
+    calls = [
+        node
+        for path in (ROOT / "muse" / "core").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "_log.warning"
+    ]
+    texts = [re.sub("%[sd]", "…", ast.literal_eval(call.args[0])) for call in calls]
+
+    assert len(texts) >= 5
+    assert [text for text in texts if not shown_under("The index can't be used", text)] == []
 
 
 @pytest.mark.process
