@@ -23,7 +23,6 @@ _SUMMARY = """
     domains           TEXT,
     intents           TEXT,
     reservations      TEXT,
-    ends              TEXT NOT NULL,
     parent_segments   TEXT,
     unresolved_links  INTEGER NOT NULL
 """

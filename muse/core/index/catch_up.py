@@ -15,7 +15,7 @@ import logging
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ from muse.core.entry.codec import checksum
 from muse.core.errors import MuseError
 from muse.core.index.evidence import inherit_changed_lines, inherit_checkpoint, record_checkpoint
 from muse.core.index.file import INDEX_FAULTS, Database, is_transient, new_in_memory, open_database, replacing
+from muse.core.index.query import Unit
 from muse.core.index.rebuild import Progress, fill
 from muse.core.index.store import Index
 from muse.core.options import Options
@@ -360,32 +361,38 @@ def fits(index: Index, log: LogFile) -> bool:
     Of two neighbours one is enough: a flipped bit in the other must not look like another log, or what the index
     knows of that line would be forgotten with it.
     """
-    ends = index.ends()
-    for first, second in (ends[:2], ends[:1:-1]) if ends else ():
+    if not index.end:
+        return True
+    first = index.segment(1) if index.runs else index.tail
+    last = index.tail if len(index.tail) else index.segment(index.segment_numbers()[-1])
+    for unit, numbers in ((first, (0, 1)), (last, (len(last) - 1, len(last) - 2))):
+        at = unit.first_offset + unit.offsets[numbers[0]]
+        end = at + unit.length(numbers[0])
         # Asked after the index was read: others may append and index in between.
-        size = log.size()
-        end = first[0] + first[1]
-        lies_outside = end > size or log.read(end - 1, end) != b"\n"
-        if lies_outside or not (_is_there(first, log) or _is_there(second, log)):
+        lies_outside = end > log.size() or log.read(end - 1, end) != b"\n"
+        if lies_outside or not any(_is_there(unit, number, log) for number in numbers if 0 <= number < len(unit)):
             _log.warning(
                 "%s: the index is of another log, or the log was cut: its line at byte %d is not there; the "
                 "index will be rebuilt from the log",
                 log.path.parent,
-                first[0],
+                at,
             )
             return False
     return True
 
 
-def _is_there(line: Sequence[Any], log: LogFile) -> bool:
+def _is_there(unit: Unit, number: int, log: LogFile) -> bool:
     """Whether a line lies where the index says, unchanged or at least with its op_id.
 
     The checksum alone would take one flipped bit for another log: a damaged line is still this log's, and stays for
     `verify` to report.
     """
-    at, length, expected, op_id = line
-    found = log.read(max(at - 1, 0), at + length)
-    text = found[1:] if at else found
-    if not text.endswith(b"\n") or (at and not found.startswith(b"\n")):
+    at = unit.first_offset + unit.offsets[number]
+    found = log.read(max(at - 1, 0), at + unit.length(number))
+    line = found[1:] if at else found
+    if not line.endswith(b"\n") or (at and not found.startswith(b"\n")):
         return False
-    return checksum(text) == expected or bool(op_id and str(uuid.UUID(hex=op_id)).encode() in text)
+    if checksum(line) == unit.checksums[number]:
+        return True
+    op_id = unit.op_id(number)
+    return any(op_id) and str(uuid.UUID(bytes=op_id)).encode() in line

@@ -90,24 +90,20 @@ def _segments(run: Run, plan: _Plan) -> range:
     return range(first, run.segment_at(min(stop, run.summary.end_offset) - 1) + 1)
 
 
-def _units(index: Index, plan: _Plan) -> Iterator[Unit]:
-    """The units in which something may match, in arrival order."""
-    tail = index.tail
-    for run in _runs(index, plan):
+def _units(index: Index, plan: _Plan, *, reverse: bool = False) -> Iterator[Unit]:
+    """The units in which something may match, in arrival order or from the end."""
+    turn = reversed if reverse else iter
+    # Taken before anything is given: what is folded meanwhile is in here once.
+    runs, tail = _runs(index, plan), index.tail
+    if reverse:
+        yield tail
+    for run in turn(runs):
         if plan.may_match(run.summary):
-            for number in _segments(run, plan):
+            for number in turn(_segments(run, plan)):
                 if plan.wanted.takes_every_entry or plan.may_match(index.summary(number)):
                     yield index.segment(number)
-    yield tail
-
-
-def _units_from_the_end(index: Index, plan: _Plan) -> Iterator[Unit]:
-    yield index.tail
-    for run in reversed(_runs(index, plan)):
-        if plan.may_match(run.summary):
-            for number in reversed(_segments(run, plan)):
-                if plan.wanted.takes_every_entry or plan.may_match(index.summary(number)):
-                    yield index.segment(number)
+    if not reverse:
+        yield tail
 
 
 def units_between(index: Index, start: int, stop: int) -> Iterator[Unit]:
@@ -161,7 +157,7 @@ def previous_page(index: Index, wanted: Filter, limit: int, size_bytes: int) -> 
     """
     found: list[Location] = []
     size = 0
-    for count, unit in enumerate(_units_from_the_end(index, _Plan(wanted)), start=1):
+    for count, unit in enumerate(_units(index, _Plan(wanted), reverse=True), start=1):
         numbers = matching(unit, wanted)
         for location in reversed(locations(unit, numbers[max(len(numbers) - limit + len(found), 0) :])):
             size += location.length
@@ -255,10 +251,9 @@ def _unit_of_entry(index: Index, number: int) -> tuple[Unit, int]:
 def last_op_id(index: Index, stop: int = END) -> bytes | None:
     """The op_id of the last entry that begins before byte `stop`."""
     wanted = Filter(stop=stop)
-    for unit in _units_from_the_end(index, _Plan(wanted)):
+    for unit in _units(index, _Plan(wanted), reverse=True):
         if numbers := matching(unit, wanted):
-            last = numbers[-1]
-            return unit.op_id(last) if isinstance(unit, Segment) else unit.op_ids[last]
+            return unit.op_id(numbers[-1])
     return None
 
 
@@ -299,7 +294,7 @@ def last_and_earlier(index: Index, before: int) -> list[Location]:
     last: list[Location] = []
     earlier: list[Location] = []
     left = before + 1
-    for unit in _units_from_the_end(index, _Plan(wanted)):
+    for unit in _units(index, _Plan(wanted), reverse=True):
         numbers = matching(unit, wanted)
         if numbers:
             last = last or locations(unit, numbers[-1:])

@@ -108,20 +108,6 @@ class Index:
         """The highest timestamp it knows; 0 if there is none."""
         return max(max(self.tail.lamport_ts, default=0), *(run.summary.highest or 0 for run in self.runs), 0)
 
-    def ends(self) -> list[tuple[int, int, int, str]]:
-        """(byte offset, length, checksum, op_id in hexadecimal) of the first two lines and of the last two."""
-        found = [*self.runs[0].summary.ends[:2], *self.runs[-1].summary.ends[2:]] if self.runs else []
-        tail = self.tail
-        last = len(tail) - 1
-        of_tail = [
-            (tail.offsets[number], tail.length(number), tail.checksums[number], tail.op_ids[number].hex())
-            for number in (0, min(1, last), max(last - 1, 0), last)
-            if last >= 0
-        ]
-        if not found:
-            return of_tail
-        return [*found[:2], *of_tail[2:]] if len(of_tail) > 2 else found
-
     # -- runs and segments ----------------------------------------------------------------------------
 
     def _read_runs(self) -> None:

@@ -192,6 +192,10 @@ class Lines:
         """Bytes of a line, newline included."""
         return (self.offsets[number + 1] if number + 1 < len(self.offsets) else self.end) - self.offsets[number]
 
+    def op_id(self, number: int) -> bytes:
+        """The op_id of a line; empty if it has a problem."""
+        return self.op_ids[number]
+
     def with_name(self, role: str, name: str) -> list[int]:
         """The numbers of the entries whose `role` is `name`, ascending."""
         found = [number for number, each in enumerate(getattr(self, role)) if each == name]

@@ -255,7 +255,6 @@ def merged_keys(runs: Sequence[Run]) -> array[int]:
 def merged_summary(parts: Sequence[Summary]) -> Summary:
     """The summary of lines that follow each other."""
     first, last = parts[0], parts[-1]
-    ends = [end for part in (first, last) for end in part.ends]
     timestamps = [part for part in parts if part.lowest is not None and part.highest is not None]
     parents = [part.parent_segments for part in parts]
     listed = set().union(*(each for each in parents if each is not None))
@@ -267,7 +266,6 @@ def merged_summary(parts: Sequence[Summary]) -> Summary:
         lowest=min((part.lowest for part in timestamps if part.lowest is not None), default=None),
         highest=max((part.highest for part in timestamps if part.highest is not None), default=None),
         names=tuple(_merged_names([part.names[role] for part in parts]) for role in range(len(first.names))),
-        ends=(*ends[:2], *ends[-2:]),
         parent_segments=None if None in parents or len(listed) > MAX_RUN_NAMES else tuple(sorted(listed)),
         unresolved_links=sum(part.unresolved_links for part in parts),
     )

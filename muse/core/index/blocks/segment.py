@@ -33,7 +33,7 @@ MAX_SEGMENT_BYTES = 2**32
 
 SUMMARY_COLUMNS = (
     "first_offset, end_offset, lines, entries, entries_before, lowest_lamport_ts, highest_lamport_ts, "
-    "actors, domains, intents, reservations, ends, parent_segments, unresolved_links"
+    "actors, domains, intents, reservations, parent_segments, unresolved_links"
 )
 """The columns that segments and runs have in common, as they stand in the schema and in a checksum."""
 
@@ -62,8 +62,6 @@ class Summary:
     highest: int | None
     names: tuple[dict[str, int] | None, ...]
     """For each of `ROLES`, how many entries have which name; None if there are too many names to list."""
-    ends: tuple[tuple[int, int, int, str], ...]
-    """(byte offset, length, checksum, op_id in hexadecimal) of the first two lines and of the last two."""
     parent_segments: tuple[int, ...] | None
     """The numbers of the segments in which parents of these entries lie; None if there are too many to list."""
     unresolved_links: int
@@ -80,7 +78,6 @@ class Summary:
             self.lowest,
             self.highest,
             *(None if names is None else orjson.dumps(names).decode() for names in self.names),
-            orjson.dumps(self.ends).decode(),
             None if self.parent_segments is None else orjson.dumps(self.parent_segments).decode(),
             self.unresolved_links,
         )
@@ -98,9 +95,8 @@ class Summary:
             lowest,
             highest,
             tuple(None if text is None else orjson.loads(text) for text in values[7:11]),
-            tuple(map(tuple, orjson.loads(values[11]))),
-            None if values[12] is None else tuple(orjson.loads(values[12])),
-            values[13],
+            None if values[11] is None else tuple(orjson.loads(values[11])),
+            values[12],
         )
 
     def may_match(self, names: Iterable[tuple[int, str]], lowest: int, highest: int) -> bool:
@@ -195,7 +191,6 @@ def pack_lines(lines: Lines) -> PackedLines:
         lowest=lowest,
         highest=highest,
         names=names,
-        ends=_ends(lines),
         parent_segments=(),
         unresolved_links=0,
     )
@@ -217,14 +212,6 @@ def _role_column(column: list[str], counts: dict[str, int]) -> bytes:
     number_of[""] = 0
     numbers = map(number_of.__getitem__, column)
     return bytes(numbers) if len(counts) < 256 else array("H", numbers).tobytes()
-
-
-def _ends(lines: Lines) -> tuple[tuple[int, int, int, str], ...]:
-    last = len(lines) - 1
-    return tuple(
-        (lines.offsets[number], lines.length(number), lines.checksums[number], lines.op_ids[number].hex())
-        for number in (0, min(1, last), max(last - 1, 0), last)
-    )
 
 
 # -- unpacking ------------------------------------------------------------------------------------------------
