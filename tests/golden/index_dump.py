@@ -22,7 +22,7 @@ ROLES = ("actor", "domain", "intent", "reservation")
 
 _SUMMARY = (
     *("first_offset", "end_offset", "lines", "entries", "entries_before", "lowest_lamport_ts", "highest_lamport_ts"),
-    *("actors", "domains", "intents", "reservations", "ends", "parent_segments", "unresolved_links"),
+    *("actors", "domains", "intents", "reservations", "parent_segments", "unresolved_links"),
 )
 _SEGMENT = ("number", *_SUMMARY, "columns_checksum", "op_ids_checksum", "links_checksum")
 _RUN = ("first_segment", *_SUMMARY, "directory_checksum", "block_checksum")
