@@ -13,6 +13,7 @@ key of each page. (docs/format.md, "Runs")
 from __future__ import annotations
 
 import struct
+import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter, deque
@@ -49,7 +50,7 @@ Filter = tuple[bytes, int, int]
 
 def hash_of(op_id: bytes) -> int:
     """The 40 bits of an op_id by which it is looked for."""
-    number = int.from_bytes(op_id, "little")
+    number = int.from_bytes(op_id, sys.byteorder)
     return ((number ^ number >> 64) & 0xFFFFFFFFFFFFFFFF) >> _SEGMENT_BITS
 
 
