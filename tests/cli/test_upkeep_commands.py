@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from muse.cli import upkeep
+from muse.core.op_log import OpLog
 from tests import making
 from tests.cli.running import filled, muse
 
@@ -82,3 +88,25 @@ def test_rebuild_is_told_to_people(repo: Path) -> None:
     filled(repo, making.entries(60))
 
     assert muse("rebuild-index", "s", "--repo", repo).stdout.splitlines()[1].split()[:2] == ["s", "60"]
+
+
+@pytest.mark.process
+def test_a_large_log_is_read_by_a_process_for_each_processor(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What counts as large is made small: the command asks for that many workers, and the index is right."""
+    asked: list[int] = []
+    real = OpLog.rebuild_index
+
+    def noting(log: OpLog, *, workers: int, **more: Any) -> None:
+        asked.append(workers)
+        real(log, workers=workers, **more)
+
+    monkeypatch.setattr(OpLog, "rebuild_index", noting)
+    filled(repo, making.entries(30))
+    muse("rebuild-index", "s", "--repo", repo)
+    monkeypatch.setattr(upkeep, "WORKERS_FROM_BYTES", 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    result = muse("rebuild-index", "s", "--repo", repo, "--json")
+
+    assert asked == [1, 2]
+    assert json.loads(result.stdout)["ops"] == 30
+    assert muse("verify", "s", "--repo", repo).exit_code == 0
