@@ -37,7 +37,7 @@ class UnknownOpError(MuseError, LookupError):
 
 
 class InvalidCutError(InvalidArgumentError):
-    """The cut is of another session, or no cut of this log."""
+    """The cut is of another session, or not a cut of this log."""
 
 
 class CheckpointError(MuseError):

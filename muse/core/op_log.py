@@ -25,8 +25,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack
 
-from muse.core.checkpoint.cut import Cut, check_cut, current_checkpoint, cut_at, extend_record
-from muse.core.checkpoint.record import OpLogCheckpoint, write_record
+from muse.core.checkpoint.cut import Checkpoints, Cut
+from muse.core.checkpoint.record import OpLogCheckpoint
 from muse.core.collapse import collapse
 from muse.core.entry.codec import encode_entry
 from muse.core.entry.filter import END, EntryFilters, Filter, wanted_by
@@ -71,7 +71,7 @@ from muse.core.paging import SMALL_PAGE, WHOLE_PAGE, Pager, PageSize
 from muse.core.storage.durable import exclusive_lock
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_entries, read_lines
-from muse.core.storage.session_dir import CHECKPOINT_NAME, LOG_NAME, list_sessions, session_folder
+from muse.core.storage.session_dir import LOG_NAME, list_sessions, session_folder
 from muse.core.writer import Batch, LamportClock, Writer
 from muse.domain import StructuredDelta
 
@@ -179,6 +179,7 @@ class OpLog:
         self._file = LogFile(self.path, durable_names=durability == "fsync")
         self._clock = LamportClock()
         self._catch_up = CatchUp(self.folder, self._file, self._clock.observe, options)
+        self._checkpoints = Checkpoints(self._catch_up, self._file, session_id)
         self._lock = HandleLock(self.path)
         self._pager = Pager(self._lock, self._catch_up, self._file)
         self._fork_guard = ForkGuard(
@@ -440,7 +441,7 @@ class OpLog:
 
         Raises:
             InvalidArgumentError: an argument is of the wrong type, or the log has no entry `since`.
-            InvalidCutError: `since` is no cut of this log.
+            InvalidCutError: `since` is not a cut of this log.
             LogReplacedError: when it is iterated, and the file was deleted, replaced or cut.
         """
         return Follower(self._feed("follow", WHOLE_PAGE, filters, from_start, since, timeout), timeout)
@@ -472,7 +473,7 @@ class OpLog:
         self._lock.check_open()
         if timeout is not None:
             check_seconds("timeout", timeout)
-        positions = Positions(self._lock, self._catch_up, self._file, self.session_id)
+        positions = Positions(self._lock, self._catch_up, self._file, self._checkpoints)
         begin = beginning(positions, from_start=from_start, since=since)
         return Feed(self._pager, positions, wanted_by(call, filters), begin, size)
 
@@ -496,7 +497,7 @@ class OpLog:
         if not since_checkpoint:
             return wanted
         with self._lock:
-            return replace(wanted, start=self._current_checkpoint()[1].byte_offset)
+            return replace(wanted, start=self._checkpoints.current()[1])
 
     def _select(self, wanted: Filter, limit: int | None = None, *, reverse: bool = False) -> Iterator[OpEntry]:
         if limit is not None:
@@ -508,11 +509,7 @@ class OpLog:
     def cut(self) -> Cut:
         """A consistent cut: exactly the entries that have arrived by now."""
         with self._lock:
-            self._catch_up.catch_up()
-            return cut_at(self._catch_up, self.session_id, self._catch_up.end)
-
-    def _checked(self, cut: Cut) -> Cut:
-        return check_cut("upto", cut, self._catch_up, self._file, self.session_id)
+            return self._checkpoints.cut()
 
     def replay_since_checkpoint(self, *, upto: Cut | None = None) -> list[OpEntry]:
         """What arrived after the checkpoint, up to a cut (default: now), in arrival order.
@@ -525,7 +522,7 @@ class OpLog:
 
         Raises:
             DamagedCheckpointError: the record can't be used; see docs/recovery.md.
-            InvalidCutError: `upto` is no cut of this log.
+            InvalidCutError: `upto` is not a cut of this log.
         """
         return list(self._since_checkpoint(Filter(), upto))
 
@@ -542,16 +539,16 @@ class OpLog:
 
         Raises:
             DamagedCheckpointError: the record can't be used; see docs/recovery.md.
-            InvalidCutError: `upto` is no cut of this log.
+            InvalidCutError: `upto` is not a cut of this log.
         """
         check_name("domain", domain)
         return collapse(domain, self._since_checkpoint(Filter(domain=domain), upto))
 
     def _since_checkpoint(self, wanted: Filter, upto: Cut | None) -> Iterator[OpEntry]:
         with self._lock:
-            stop = END if upto is None else self._checked(upto).byte_offset
-            _, covered = self._current_checkpoint()
-        return self._select(replace(wanted, start=covered.byte_offset, stop=stop))
+            stop = END if upto is None else self._checkpoints.check_cut("upto", upto).byte_offset
+            _, start = self._checkpoints.current()
+        return self._select(replace(wanted, start=start, stop=stop))
 
     def checkpoint(self, snapshot_id: str, *, upto: Cut | None = None) -> OpLogCheckpoint:
         """Mark everything below a cut (default: now) as crystallised into `snapshot_id`.
@@ -570,7 +567,7 @@ class OpLog:
         Raises:
             CheckpointBackwardsError: the checkpoint that exists covers more.
             DamagedCheckpointError: the record that exists can't be used.
-            InvalidCutError: `upto` is no cut of this log.
+            InvalidCutError: `upto` is not a cut of this log.
             InvalidArgumentError: `snapshot_id` is no text, or empty.
             LimitExceededError: `snapshot_id` takes more than 1,024 bytes.
             SyncError: the log could not be flushed; the old record stands.
@@ -582,25 +579,11 @@ class OpLog:
             raise LimitExceededError(f"snapshot_id: longer than {MAX_SNAPSHOT_ID_BYTES} bytes: {snapshot_id[:40]!r}…")
         with self._lock:
             self._writer.check_usable()
-            cut = self.cut() if upto is None else self._checked(upto)
+            cut = self._checkpoints.cut() if upto is None else self._checkpoints.check_cut("upto", upto)
             self._writer.create()
             self._writer.sync()
             with exclusive_lock(self.path):
-                return self._replace_checkpoint(snapshot_id, cut)
-
-    def _replace_checkpoint(self, snapshot_id: str, cut: Cut) -> OpLogCheckpoint:
-        previous, covered = self._current_checkpoint()
-        if cut.byte_offset < covered.byte_offset:
-            raise CheckpointBackwardsError(
-                f"{self._checkpoint_path}: the checkpoint covers {covered.op_count} entries already, this cut only "
-                f"{cut.op_count}: take a new cut"
-            )
-        record = self._catch_up.with_index(
-            lambda index: extend_record(index, self._file, previous, covered, cut, snapshot_id)
-        )
-        write_record(self._checkpoint_path, record)
-        self._catch_up.record_checkpoint_evidence(cut.byte_offset, snapshot_id)
-        return record
+                return self._checkpoints.replace(snapshot_id, cut)
 
     def read_checkpoint(self) -> OpLogCheckpoint | None:
         """The most recent checkpoint record; None where none was made.
@@ -609,14 +592,7 @@ class OpLog:
             DamagedCheckpointError: it is damaged, gone, another session's, or does not fit this log.
         """
         with self._lock:
-            return self._current_checkpoint()[0]
-
-    def _current_checkpoint(self) -> tuple[OpLogCheckpoint | None, Cut]:
-        return current_checkpoint(self._catch_up, self._file, self._checkpoint_path, self.session_id)
-
-    @property
-    def _checkpoint_path(self) -> Path:
-        return self.folder / CHECKPOINT_NAME
+            return self._checkpoints.current()[0]
 
     # -- replicas, checks, repair -----------------------------------------------------------------------
 

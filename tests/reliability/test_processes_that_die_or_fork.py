@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-import muse.core.checkpoint.record
+import muse.core.checkpoint.cut
 import muse.core.entry.model
 from muse.core.op_log import OpLog
 from tests import children, making, plain_scan
@@ -181,7 +181,7 @@ def test_two_processes_of_one_actor_with_clocks_back_and_ahead(
     def record(year: int, count: int) -> object:
         _Lying.shown = dt.datetime(year, 1, 1, tzinfo=dt.UTC)
         monkeypatch.setattr(muse.core.entry.model, "datetime", _Lying)
-        monkeypatch.setattr(muse.core.checkpoint.record, "datetime", _Lying)
+        monkeypatch.setattr(muse.core.checkpoint.cut, "datetime", _Lying)
         with OpLog(repo, "s") as log:
             made = [log.record("ada", "music", {"op": "insert", "year": year}) for _ in range(count)]
             log.checkpoint(str(year))

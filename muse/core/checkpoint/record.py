@@ -6,9 +6,8 @@ twice.
 """
 
 import hashlib
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NotRequired, cast
+from typing import NotRequired, cast
 
 import orjson
 from pydantic_core import ValidationError, core_schema
@@ -32,7 +31,7 @@ class OpLogCheckpoint(TypedDict):
     snapshot_id: str
     """What the covered operations were crystallised into."""
     lamport_ts: int
-    """The highest timestamp covered; 0 where nothing is."""
+    """The highest timestamp covered; 0 if nothing is."""
     op_count: int
     """Entries covered, in arrival order."""
     created_at: str
@@ -40,26 +39,24 @@ class OpLogCheckpoint(TypedDict):
     byte_offset: NotRequired[int]
     """Bytes of the log covered."""
     last_op_id: NotRequired[str]
-    """op_id of the last entry covered, "" where there is none."""
+    """op_id of the last entry covered, "" if there is none."""
     log_digest: NotRequired[str]
     """Digest of the bytes covered, see `chain_digest`."""
     record_digest: NotRequired[str]
     """SHA-256 of this record without this field, so that no flipped bit goes unnoticed."""
 
 
-_EXTENSION = ("byte_offset", "last_op_id", "log_digest", "record_digest")
 _text = core_schema.str_schema()
 _count = core_schema.int_schema(ge=0, le=2**62)
-_validator = dict_validator(
-    {
-        "session_id": _text,
-        "snapshot_id": _text,
-        "lamport_ts": core_schema.int_schema(ge=0, le=MAX_LAMPORT_TS),
-        "op_count": _count,
-        "created_at": _text,
-    },
-    optional={"byte_offset": _count, "last_op_id": _text, "log_digest": _text, "record_digest": _text},
-)
+_required = {
+    "session_id": _text,
+    "snapshot_id": _text,
+    "lamport_ts": core_schema.int_schema(ge=0, le=MAX_LAMPORT_TS),
+    "op_count": _count,
+    "created_at": _text,
+}
+_optional = {"byte_offset": _count, "last_op_id": _text, "log_digest": _text, "record_digest": _text}
+_validator = dict_validator(_required, _optional)
 
 EMPTY_DIGEST = "0" * 64
 """The digest of no lines at all."""
@@ -71,8 +68,8 @@ def chain_digest(log: LogFile, start: int, stop: int, digest: str) -> str:
     Each line's digest is SHA-256 over the previous one (32 bytes) and the line with its newline, so
     a new checkpoint reads only the lines it adds, and a changed bit anywhere below changes the end.
     """
-    chained = hashlib.sha256(bytes.fromhex(digest))
     link = bytes.fromhex(digest)
+    chained = hashlib.sha256(link)
     while start < stop:
         chunk = log.read(start, min(start + CHUNK_BYTES, stop))
         if not chunk:
@@ -87,28 +84,11 @@ def chain_digest(log: LogFile, start: int, stop: int, digest: str) -> str:
     return link.hex()
 
 
-def make_record(
-    session_id: str,
-    snapshot_id: str,
-    *,
-    op_count: int,
-    byte_offset: int,
-    lamport_ts: int,
-    last_op_id: str,
-    log_digest: str,
-) -> OpLogCheckpoint:
-    """A complete record for `cut`."""
-    record: OpLogCheckpoint = {
-        "session_id": session_id,
-        "snapshot_id": snapshot_id,
-        "lamport_ts": lamport_ts,
-        "op_count": op_count,
-        "created_at": datetime.now(UTC).isoformat(),
-        "byte_offset": byte_offset,
-        "last_op_id": last_op_id,
-        "log_digest": log_digest,
-    }
-    record["record_digest"] = _digest_of(record)
+def write_record(path: Path, record: OpLogCheckpoint) -> OpLogCheckpoint:
+    """Replace the record, its digest made anew; when this returns the new one survives power loss."""
+    if "log_digest" in record:
+        record = {**record, "record_digest": _digest_of(record)}
+    durable.replace_file(path, orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     return record
 
 
@@ -117,57 +97,34 @@ def _digest_of(record: OpLogCheckpoint) -> str:
     return hashlib.sha256(orjson.dumps(bare, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def renamed_record(record: OpLogCheckpoint, session_id: str) -> bytes:
-    """The content of a `checkpoint.json` that says of session `session_id` what `record` says of another."""
-    renamed: OpLogCheckpoint = {**record, "session_id": session_id}
-    if "record_digest" in renamed:
-        renamed["record_digest"] = _digest_of(renamed)
-    return _content(renamed)
-
-
-def write_record(path: Path, record: OpLogCheckpoint) -> None:
-    """Replace the record; when this returns the new one survives power loss."""
-    durable.replace_file(path, _content(record))
-
-
-def _content(record: OpLogCheckpoint) -> bytes:
-    return orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-
-
 def read_record(path: Path, session_id: str) -> OpLogCheckpoint | None:
-    """The record at `path`; None where there is no such file.
+    """The record at `path`; None if there is no such file.
 
     Raises:
         DamagedCheckpointError: it is there, but not a record of this session.
         OSError: it could not be read.
     """
     try:
-        data = durable.read_small_file(path, _MAX_RECORD_BYTES)
+        data = durable.read_small_file(path, _MAX_RECORD_BYTES).strip(JSON_SPACES)
     except FileNotFoundError:
         return None
-    if not data.strip(JSON_SPACES):
+    if not data:
         raise damaged(path, "is empty")
     try:
-        record = parse_object(data.strip(JSON_SPACES))
+        record = cast(OpLogCheckpoint, parse_object(data))
         _validator.validate_python(record)
     except InvalidEntryError as error:
         raise damaged(path, str(error)) from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise damaged(path, f"field {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    _check(path, record, session_id)
-    return cast(OpLogCheckpoint, record)
-
-
-def _check(path: Path, record: dict[str, Any], session_id: str) -> None:
-    present = [name for name in _EXTENSION if name in record]
-    unknown = record.keys() - OpLogCheckpoint.__annotations__.keys()
-    if unknown or (present and len(present) < len(_EXTENSION)):
+    if record.keys() - _required.keys() not in (set(), _optional.keys()):
         raise damaged(path, f"its fields are not a record's: {', '.join(sorted(record))[:200]}")
-    if present and record["record_digest"] != _digest_of(cast(OpLogCheckpoint, record)):
+    if "record_digest" in record and record["record_digest"] != _digest_of(record):
         raise damaged(path, "its content does not match its record_digest: it was altered")
     if record["session_id"] != session_id:
         raise damaged(path, f"belongs to session {record['session_id'][:100]!r}, not {session_id!r}")
+    return record
 
 
 def damaged(path: Path, what: str) -> DamagedCheckpointError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from muse.core.checkpoint.cut import Cut, check_cut, cut_at
+from muse.core.checkpoint.cut import Checkpoints, Cut
 from muse.core.entry.model import parse_op_id
 from muse.core.errors import InvalidArgumentError
 from muse.core.handle_lock import HandleLock
@@ -18,11 +18,11 @@ FileState = tuple[int, ...]
 class Positions:
     """The positions of one handle's log. Takes the handle's lock itself; any thread may ask."""
 
-    def __init__(self, lock: HandleLock, catch_up: CatchUp, log: LogFile, session_id: str) -> None:
+    def __init__(self, lock: HandleLock, catch_up: CatchUp, log: LogFile, checkpoints: Checkpoints) -> None:
         self._lock = lock
         self._catch_up = catch_up
         self._log = log
-        self._session_id = session_id
+        self._checkpoints = checkpoints
 
     @property
     def log_is_closed(self) -> bool:
@@ -47,13 +47,13 @@ class Positions:
         """After a cut, or after the entry with an op_id.
 
         Raises:
-            InvalidCutError: it is no cut of this log.
+            InvalidCutError: it is not a cut of this log.
             InvalidArgumentError: the log has no such entry.
         """
         with self._lock:
             self._catch_up.catch_up()
             if isinstance(since, Cut):
-                return check_cut("since", since, self._catch_up, self._log, self._session_id).byte_offset
+                return self._checkpoints.check_cut("since", since).byte_offset
             key = parse_op_id(since)
             place = (
                 self._catch_up.with_index(lambda index: index.location_of(key)) if key and self._catch_up.size else None
@@ -66,4 +66,4 @@ class Positions:
         """The cut at a position."""
         with self._lock:
             self._catch_up.catch_up()
-            return cut_at(self._catch_up, self._session_id, byte_offset)
+            return self._checkpoints.cut_at(byte_offset)

@@ -25,7 +25,7 @@ import orjson
 from pydantic_core import ValidationError, core_schema
 
 from muse.core.checkpoint.cut import Cut
-from muse.core.checkpoint.record import OpLogCheckpoint, read_record, renamed_record
+from muse.core.checkpoint.record import OpLogCheckpoint, read_record, write_record
 from muse.core.entry.codec import JSON_SPACES, parse_object
 from muse.core.entry.validation import dict_validator
 from muse.core.errors import (
@@ -401,4 +401,4 @@ def _fit_checkpoint(aside: Path, manifest: ArchiveManifest, session_id: str) -> 
     if record.get("byte_offset", 0) > size_bytes or record["op_count"] > manifest.op_count:
         raise ArchiveError(f"{CHECKPOINT_NAME} covers more than the {manifest.op_count} entries of the archive")
     if session_id != manifest.session_id:
-        durable.replace_file(path, renamed_record(record, session_id))
+        write_record(path, {**record, "session_id": session_id})

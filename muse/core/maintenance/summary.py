@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from muse.core.checkpoint.cut import Cut, current_checkpoint
+from muse.core.checkpoint.cut import Checkpoints
 from muse.core.checkpoint.record import OpLogCheckpoint
 from muse.core.entry.filter import Filter
 from muse.core.entry.model import parse_time
@@ -19,7 +19,7 @@ from muse.core.index.store import Index
 from muse.core.maintenance.summary_cache import SummaryCache, stamp_of
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_entries
-from muse.core.storage.session_dir import CHECKPOINT_NAME, LOG_NAME, list_sessions, op_log_root, session_folder
+from muse.core.storage.session_dir import LOG_NAME, list_sessions, op_log_root, session_folder
 
 PACE_OPS = 100
 """How many of the last entries the pace is taken from."""
@@ -94,7 +94,7 @@ def _describe(folder: Path, session_id: str) -> SessionSummary:
     try:
         checkpoint, covered, problem = None, None, None
         try:
-            checkpoint, covered = current_checkpoint(catch_up, log, folder / CHECKPOINT_NAME, session_id)
+            checkpoint, covered = Checkpoints(catch_up, log, session_id).current()
         except CheckpointError as error:
             problem = str(error)
         # After the checkpoint was read, so that it can't cover more than is counted here.
@@ -117,14 +117,14 @@ def _summary(
     session_id: str,
     size: int,
     checkpoint: OpLogCheckpoint | None,
-    covered: Cut | None,
+    covered: int | None,
     problem: str | None,
 ) -> SessionSummary:
     return SessionSummary(
         session_id,
         index.entries,
         # Counted, not subtracted: of what the checkpoint covers a line may have been damaged since.
-        None if covered is None else count(index, Filter(start=covered.byte_offset)),
+        None if covered is None else count(index, Filter(start=covered)),
         index.highest_lamport_ts,
         totals(index, "actor"),
         totals(index, "domain"),

@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from muse.core.checkpoint.cut import fit, fit_without_log, refuse_missing_or_older
+from muse.core.checkpoint.cut import end_of_covered, refuse_missing_or_older
 from muse.core.checkpoint.record import EMPTY_DIGEST, OpLogCheckpoint, chain_digest, read_record
 from muse.core.entry.codec import decode_line, same_content
 from muse.core.entry.filter import Filter
@@ -78,7 +78,7 @@ class _Check:
         checkpoint = self._read_record()
         size = self.log.size()
         if size == 0:
-            self._hold(lambda: fit_without_log(self._record_path, self.session_id, checkpoint))
+            self._hold(lambda: end_of_covered(None, self.log, checkpoint))
         else:
             database = new_temporary()
             with closing(database.connection):
@@ -126,16 +126,7 @@ class _Check:
         self._check_index(fresh, checkpoint)
         if checkpoint is None:
             return
-        self._hold(
-            lambda: fit(
-                fresh,
-                log=self.log,
-                end=self.end,
-                path=self._record_path,
-                session_id=self.session_id,
-                record=checkpoint,
-            )
-        )
+        self._hold(lambda: end_of_covered(fresh, self.log, checkpoint))
         if "log_digest" in checkpoint and not self.counts["checkpoint-damaged"]:
             digest = chain_digest(self.log, 0, checkpoint["byte_offset"], EMPTY_DIGEST)
             if digest != checkpoint["log_digest"]:
