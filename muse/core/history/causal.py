@@ -11,6 +11,7 @@ import uuid
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import accumulate, takewhile
 from typing import NamedTuple, Protocol, TypeVar
 
 from muse.core.entry.model import OpEntry, op_id_bytes, parse_op_id
@@ -27,7 +28,7 @@ Answer = TypeVar("Answer")
 
 
 class Ask(Protocol):
-    """Puts a question to an index that covers all that has arrived; `empty` is the answer where that is nothing."""
+    """Puts a question to an index that covers all that has arrived; `empty` is the answer if nothing has."""
 
     def __call__(self, question: Callable[[Index], Answer], empty: Answer, /) -> Answer:
         """The answer."""
@@ -55,6 +56,7 @@ class CausalHistory:
     """The operations of one log as a graph, as `OpLog.history` hands it out.
 
     Every call sees what has arrived by then. Of an iterator that is when it is made; the lines are read as it goes.
+    Methods that are asked about one operation, by its `op_id`, raise `UnknownOpError` if the log does not hold it.
     Memory: some 100 bytes for each operation that an answer holds, and for `heads`, `roots` and `concurrent` eight;
     the entries themselves come in pages.
     """
@@ -65,31 +67,24 @@ class CausalHistory:
         self._log = log
 
     def parents(self, op_id: str) -> list[OpEntry]:
-        """The operations that this one names as its parents and that the log holds, in the order named.
+        """The operations that `op_id` names as its parents and that the log holds, in the order named."""
 
-        Raises:
-            UnknownOpError: the log does not hold `op_id`.
-        """
-        return self._about(op_id, self._parents)
+        def parents(index: Index, place: Location) -> list[OpEntry]:
+            found = [index.location_of(op_id_bytes(named)) for named in self._named(place)]
+            return self._read([parent for parent in found if parent is not None])
+
+        return self._about(op_id, parents)
 
     def missing_parents(self, op_id: str) -> list[str]:
-        """The op_ids that this operation names as its parents and that the log does not hold: a replica may.
-
-        Raises:
-            UnknownOpError: the log does not hold `op_id`.
-        """
+        """The op_ids that `op_id` names as its parents and that the log does not hold: a replica may."""
 
         def missing(index: Index, place: Location) -> list[str]:
-            return [named for named in self._named(place) if index.location_of(op_id_bytes(named)) is None]
+            return [named for named in self._named(place) if index.offset_of(op_id_bytes(named)) is None]
 
         return self._about(op_id, missing)
 
     def children(self, op_id: str) -> list[OpEntry]:
-        """The operations that name this one as a parent, in arrival order.
-
-        Raises:
-            UnknownOpError: the log does not hold `op_id`.
-        """
+        """The operations that name `op_id` as a parent, in arrival order."""
 
         def children(index: Index, place: Location) -> list[OpEntry]:
             found = children_of(index, place.byte_offset, op_id_bytes(op_id))
@@ -98,45 +93,26 @@ class CausalHistory:
         return self._about(op_id, children)
 
     def ancestors(self, op_id: str) -> Iterator[OpEntry]:
-        """All that this operation depends on, directly or not, in arrival order.
-
-        Raises:
-            UnknownOpError: the log does not hold `op_id`.
-        """
-        return self._at(self._about(op_id, lambda index, place: sorted(Graph(index).ancestors(place.byte_offset))))
+        """All that `op_id` depends on, directly or not, in arrival order."""
+        return self._related(op_id, Graph.ancestors)
 
     def descendants(self, op_id: str) -> Iterator[OpEntry]:
-        """All that depends on this operation, directly or not, in arrival order.
-
-        Raises:
-            UnknownOpError: the log does not hold `op_id`.
-        """
-        return self._at(self._about(op_id, lambda index, place: sorted(Graph(index).descendants(place.byte_offset))))
+        """All that depends on `op_id`, directly or not, in arrival order."""
+        return self._related(op_id, Graph.descendants)
 
     def concurrent(self, op_id: str) -> Iterator[OpEntry]:
-        """All that happened beside this operation: neither depends on the other. In arrival order.
-
-        Raises:
-            UnknownOpError: the log does not hold `op_id`.
-        """
-
-        def beside(index: Index, place: Location) -> array[int]:
-            graph = Graph(index)
-            at = place.byte_offset
-            related = graph.ancestors(at) | graph.descendants(at) | {at}
-            return _offsets(each for each in graph.entries() if each not in related)
-
-        return self._at(self._about(op_id, beside))
+        """All that happened beside `op_id`: neither depends on the other. In arrival order."""
+        return self._related(op_id, Graph.concurrent)
 
     def heads(self) -> Iterator[OpEntry]:
         """The operations that nothing depends on, in arrival order: what a new operation would name as its parents
         to come after everything.
         """
-        return self._at(self._ask(_of_graph(lambda graph: _offsets(graph.heads())), array("q")))
+        return self._at(self._ask(lambda index: array("q", Graph(index).heads()), array("q")))
 
     def roots(self) -> Iterator[OpEntry]:
         """The operations that name no parents, in arrival order."""
-        return self._at(self._ask(_of_graph(lambda graph: _offsets(graph.roots())), array("q")))
+        return self._at(self._ask(lambda index: array("q", Graph(index).roots()), array("q")))
 
     def causal_order(self) -> Iterator[CausalEntry]:
         """Every operation, parents always before children; ties in total order (lamport_ts, actor_id, op_id).
@@ -145,7 +121,7 @@ class CausalHistory:
         False. So are, at the very end and in total order, operations that depend on themselves through others.
         The same on every replica that holds the same operations.
         """
-        return self._marked(self._ask(_of_graph(_in_causal_order), _Order(array("q"), 0, {})))
+        return self._marked(self._ask(lambda index: _in_causal_order(Graph(index)), _Order(array("q"), 0, {})))
 
     def _marked(self, order: _Order) -> Iterator[CausalEntry]:
         entries = self._at(order.offsets)
@@ -167,20 +143,19 @@ class CausalHistory:
             raise UnknownOpError(f"{self._log.path}: holds no operation with the op_id {op_id!r}")
         return answer
 
-    def _parents(self, index: Index, place: Location) -> list[OpEntry]:
-        found = [index.location_of(op_id_bytes(named)) for named in self._named(place)]
-        return self._read([parent for parent in found if parent is not None])
+    def _related(self, op_id: str, walk: Callable[[Graph, int], Iterable[int]]) -> Iterator[OpEntry]:
+        return self._at(self._about(op_id, lambda index, place: array("q", walk(Graph(index), place.byte_offset))))
 
     def _named(self, place: Location) -> list[str]:
         (entry,) = read_entries(self._log, [place])
         return list(dict.fromkeys(entry["parent_op_ids"]))
 
-    def _at(self, offsets: Sequence[int]) -> Iterator[OpEntry]:
+    def _at(self, offsets: array[int]) -> Iterator[OpEntry]:
         """The entries at these byte offsets, in their order, page by page; the lock is free in between."""
         start = 0
+        nothing: list[OpEntry] = []
         while start < len(offsets):
             wanted = offsets[start : start + WHOLE_PAGE.lines]
-            nothing: list[OpEntry] = []
             page = self._ask(partial(self._page, offsets=wanted), nothing)
             yield from page
             start += len(page)
@@ -188,28 +163,16 @@ class CausalHistory:
     def _page(self, index: Index, offsets: Sequence[int]) -> list[OpEntry]:
         """The first entries at these offsets: one at least, and no more than make a page."""
         place_at = {place.byte_offset: place for place in locations_at(index, offsets)}
-        size = 0
-        page: list[Location] = []
-        for at in offsets:
-            size += place_at[at].length
-            if page and size > WHOLE_PAGE.size_bytes:
-                break
-            page.append(place_at[at])
-        return self._read(page)
+        places = [place_at[at] for at in offsets]
+        sizes = accumulate(place.length for place in places)
+        fitting = sum(1 for _ in takewhile(lambda size: size <= WHOLE_PAGE.size_bytes, sizes))
+        return self._read(places[: max(fitting, 1)])
 
     def _read(self, places: Sequence[Location]) -> list[OpEntry]:
         """The entries at these places, in their order; the log is read from front to back."""
         in_file = sorted(places)
         entry_at = dict(zip((place.byte_offset for place in in_file), read_entries(self._log, in_file), strict=True))
         return [entry_at[place.byte_offset] for place in places]
-
-
-def _of_graph(question: Callable[[Graph], Answer]) -> Callable[[Index], Answer]:
-    return lambda index: question(Graph(index))
-
-
-def _offsets(found: Iterable[int]) -> array[int]:
-    return array("q", found)
 
 
 def _in_causal_order(graph: Graph) -> _Order:

@@ -8,14 +8,15 @@ are not folded yet, or whose parents had not arrived when they were, are held in
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 
 from muse.core.entry.filter import END, Filter
-from muse.core.index.blocks.links import UnresolvedLink, links_named_in, unpack_links, unpack_unresolved
+from muse.core.index.blocks.links import Link, UnresolvedLink, links_named_in, unpack_links, unpack_unresolved
 from muse.core.index.blocks.segment import DamagedIndexError, locations
-from muse.core.index.query import Unit, matching, totals
+from muse.core.index.query import Unit, matching, totals, units_between
 from muse.core.index.store import Index
 from muse.core.storage.lines import Lines, Location
 
@@ -25,8 +26,7 @@ _UNPACKED_SEGMENTS = 64
 _TAIL = END
 """Stands for the number of the tail, which comes after every segment."""
 
-_Links = Mapping[int, Sequence[int]]
-_NONE: _Links = {}
+_Neighbours = Mapping[int, Sequence[int]]
 _SORT_KEY = struct.Struct(">QI16sQ")
 
 
@@ -40,45 +40,48 @@ class Graph:
         self._index = index
         self.missing: defaultdict[int, list[bytes]] = defaultdict(list)
         """The parents that no line of the log has, by child."""
+        # The links whose parents are known by their op_ids alone, once these have been looked for.
         self._late_parents: defaultdict[int, list[int]] = defaultdict(list)
         self._late_children: defaultdict[int, list[int]] = defaultdict(list)
-        self._resolve(unresolved_links(index))
-        self._parents_of_segment = lru_cache(_UNPACKED_SEGMENTS)(self._unpack_parents)
-        self._children_of_segment = lru_cache(_UNPACKED_SEGMENTS)(self._unpack_children)
-        self._links_of_segment = lru_cache(_UNPACKED_SEGMENTS)(self._unpack)
-
-    def _resolve(self, links: Sequence[UnresolvedLink]) -> None:
-        """Look for the parents that are known by their op_ids alone."""
-        found = self._index.offsets_of({op_id for _, op_id in links})
+        links = list(_unresolved_links(index))
+        there = index.offsets_of({op_id for _, op_id in links})
         for child, op_id in links:
-            parent = found.get(op_id)
-            if parent is None:
+            if (parent := there.get(op_id)) is None:
                 self.missing[child].append(op_id)
             else:
                 self._late_parents[child].append(parent)
                 self._late_children[parent].append(child)
+        self._parents_in_segment = lru_cache(_UNPACKED_SEGMENTS)(self._unpack_parents)
+        self._children_of_segment = lru_cache(_UNPACKED_SEGMENTS)(self._unpack_children)
+        self._links_in_segment = lru_cache(_UNPACKED_SEGMENTS)(self._unpack)
 
     # -- neighbours ------------------------------------------------------------------------------------
 
     def parents(self, at: int) -> list[int]:
         """Those parents of an entry that are there."""
-        return [*self._parents_of_segment(self._number_of(at)).get(at, ()), *self._late_parents.get(at, ())]
+        return [*self._parents_in_segment(self._number_of(at)).get(at, ()), *self._late_parents.get(at, ())]
 
     def children(self, at: int) -> list[int]:
         """The entries that name an entry as a parent."""
         return [*self._children_of_segment(self._number_of(at)).get(at, ()), *self._late_children.get(at, ())]
 
-    def ancestors(self, at: int) -> set[int]:
-        """All that an entry depends on, directly or not; never itself."""
-        return self._reached(at, self.parents, max)
+    def ancestors(self, at: int) -> list[int]:
+        """All that an entry depends on, directly or not, in arrival order; never itself."""
+        return sorted(self._reached(at, self.parents, max) - {at})
 
-    def descendants(self, at: int) -> set[int]:
-        """All that depends on an entry, directly or not; never itself."""
-        return self._reached(at, self.children, min)
+    def descendants(self, at: int) -> list[int]:
+        """All that depends on an entry, directly or not, in arrival order; never itself."""
+        return sorted(self._reached(at, self.children, min) - {at})
+
+    def concurrent(self, at: int) -> Iterator[int]:
+        """All that neither depends on an entry nor is depended on by it, in arrival order."""
+        related = self._reached(at, self.parents, max) | self._reached(at, self.children, min)
+        return self._entries(lambda _number: related)
 
     def _reached(
         self, start: int, neighbours: Callable[[int], list[int]], next_of: Callable[[Mapping[int, object]], int]
     ) -> set[int]:
+        """An entry, its neighbours, theirs, and so on."""
         found = {start}
         waiting = {self._number_of(start): [start]}
         while waiting:
@@ -90,39 +93,30 @@ class Graph:
                         found.add(at)
                         there = self._number_of(at)
                         (here if there == segment else waiting.setdefault(there, [])).append(at)
-        found.discard(start)
         return found
 
     def _number_of(self, at: int) -> int:
         """The number of the segment in which a line lies, or `_TAIL`."""
         return _TAIL if at >= self._index.tail.start else self._index.number_at(at)
 
-    def _unpack(self, number: int) -> list[tuple[int, int]]:
-        segment = self._index.segment(number)
-        return unpack_links(segment.first_offset, segment.links)
+    def _unpack(self, number: int) -> list[Link]:
+        return [] if number == _TAIL else _links_in(self._index, number)
 
-    def _unpack_parents(self, number: int) -> _Links:
-        if number == _TAIL:
-            return _NONE
+    def _unpack_parents(self, number: int) -> _Neighbours:
         parents: defaultdict[int, list[int]] = defaultdict(list)
-        for child, parent in self._links_of_segment(number):
+        for child, parent in self._links_in_segment(number):
             parents[child].append(parent)
-        return parents or _NONE
+        return parents
 
-    def _unpack_children(self, number: int) -> _Links:
+    def _unpack_children(self, number: int) -> _Neighbours:
         children: defaultdict[int, list[int]] = defaultdict(list)
-        first, end = self._range_of(number)
         for segment in self._segments_of_children.get(number, ()):
-            for child, parent in self._links_of_segment(segment):
+            summary = self._index.summary(number)
+            first, end = summary.first_offset, summary.end_offset
+            for child, parent in self._links_in_segment(segment):
                 if first <= parent < end:
                     children[parent].append(child)
-        return children or _NONE
-
-    def _range_of(self, number: int) -> tuple[int, int]:
-        if number == _TAIL:
-            return self._index.tail.start, END
-        summary = self._index.summary(number)
-        return summary.first_offset, summary.end_offset
+        return children
 
     @cached_property
     def _segments_of_children(self) -> dict[int, list[int]]:
@@ -135,25 +129,22 @@ class Graph:
 
     # -- the whole log -----------------------------------------------------------------------------------
 
-    def entries(self) -> Iterator[int]:
-        """Every entry, in arrival order."""
-        for _, unit in self._units():
-            yield from _entries_in(unit)
-
     def heads(self) -> Iterator[int]:
         """The entries that nothing depends on, in arrival order."""
-        for number, unit in self._units():
-            named = self._children_of_segment(number)
-            for at in _entries_in(unit):
-                if at not in named and at not in self._late_children:
-                    yield at
+        return self._entries(self._children_of_segment, self._late_children)
 
     def roots(self) -> Iterator[int]:
         """The entries that name no parents, in arrival order."""
-        for number, unit in self._units():
-            naming = self._parents_of_segment(number)
-            for at in _entries_in(unit):
-                if not (at in naming or at in self._late_parents or at in self.missing):
+        return self._entries(self._parents_in_segment, {*self._late_parents, *self.missing})
+
+    def _entries(self, others_in: Callable[[int], Container[int]], others: Container[int] = ()) -> Iterator[int]:
+        """Every entry but some others, in arrival order."""
+        for unit in units_between(self._index, 0, END):
+            here = others_in(_TAIL if isinstance(unit, Lines) else unit.number)
+            first, offsets = unit.first_offset, unit.offsets
+            for line in matching(unit, Filter()):
+                at = first + offsets[line]
+                if at not in here and at not in others:
                     yield at
 
     def in_total_order(self) -> Iterator[int]:
@@ -161,52 +152,42 @@ class Graph:
         # One short key for each entry takes half the memory of a tuple. Actors are compared by their place among all.
         rank = {actor: number for number, actor in enumerate(sorted(totals(self._index, "actor")))}
         keys: list[bytes] = []
-        for _, unit in self._units():
+        for unit in units_between(self._index, 0, END):
             lines = unit if isinstance(unit, Lines) else unit.lines()
             columns = zip(lines.lamport_ts, lines.actor, lines.op_ids, lines.offsets, strict=True)
             keys += [_SORT_KEY.pack(ts, rank[actor], op_id, at) for ts, actor, op_id, at in columns if op_id]
         keys.sort()
         return (_SORT_KEY.unpack(key)[3] for key in keys)
 
-    def _units(self) -> Iterator[tuple[int, Unit]]:
-        for number in self._index.segment_numbers():
-            yield number, self._index.segment(number)
-        yield _TAIL, self._index.tail
-
-
-def _entries_in(unit: Unit) -> list[int]:
-    first, offsets = unit.first_offset, unit.offsets
-    return [first + offsets[number] for number in matching(unit, Filter())]
-
 
 def children_of(index: Index, at: int, op_id: bytes) -> list[int]:
     """The children of one entry, in arrival order: without looking at the rest of the graph, as `Graph` does."""
-    found = {child for child, parent in unresolved_links(index) if parent == op_id}
+    found = {child for child, parent in _unresolved_links(index) if parent == op_id}
     if at < index.tail.start:
         number = index.number_at(at)
         for run in index.runs:
             listed = run.summary.parent_segments
-            if listed is not None and number not in listed:
-                continue
-            for child_segment in range(max(run.first_segment, number), run.end_segment):
-                if number in (index.summary(child_segment).parent_segments or ()):
-                    segment = index.segment(child_segment)
-                    links = unpack_links(segment.first_offset, segment.links)
-                    found.update(child for child, parent in links if parent == at)
+            if listed is None or number in listed:
+                for segment in range(max(run.first_segment, number), run.end_segment):
+                    if number in (index.summary(segment).parent_segments or ()):
+                        found.update(child for child, parent in _links_in(index, segment) if parent == at)
     return sorted(found)
 
 
-def unresolved_links(index: Index) -> list[UnresolvedLink]:
+def _links_in(index: Index, number: int) -> list[Link]:
+    segment = index.segment(number)
+    return unpack_links(segment.first_offset, segment.links)
+
+
+def _unresolved_links(index: Index) -> Iterator[UnresolvedLink]:
     """The links whose parents are known by their op_ids alone: those of the tail, and of parents that were missing."""
-    found: dict[UnresolvedLink, None] = {}
     for run in index.runs:
         if run.summary.unresolved_links:
             for number in range(run.first_segment, run.end_segment):
                 if index.summary(number).unresolved_links:
                     segment = index.segment(number)
-                    found.update(dict.fromkeys(unpack_unresolved(segment.first_offset, segment.links)))
-    found.update(dict.fromkeys(links_named_in(index.tail)))
-    return list(found)
+                    yield from unpack_unresolved(segment.first_offset, segment.links)
+    yield from links_named_in(index.tail)
 
 
 def locations_at(index: Index, offsets: Sequence[int]) -> list[Location]:
@@ -218,16 +199,14 @@ def locations_at(index: Index, offsets: Sequence[int]) -> list[Location]:
         DamagedIndexError: no line begins at one of them.
     """
     found: list[Location] = []
-    unit: Unit | None = None
-    numbers: list[int] = []
-    for at in sorted(offsets):
-        if unit is None or not unit.first_offset <= at < unit.end or isinstance(unit, Lines):
-            there: Unit = index.tail if at >= index.tail.start else index.segment(index.number_at(at))
-            if there is not unit:
-                found += locations(unit, numbers) if unit is not None else []
-                unit, numbers = there, []
-        number = unit.number_at(at)
-        if number == len(unit) or unit.first_offset + unit.offsets[number] != at:
-            raise DamagedIndexError(f"causal links lead to byte {at}, at which no line begins")
-        numbers.append(number)
-    return found + (locations(unit, numbers) if unit is not None else [])
+    wanted = sorted(offsets)
+    while wanted:
+        is_folded = wanted[0] < index.tail.start
+        unit: Unit = index.segment(index.number_at(wanted[0])) if is_folded else index.tail
+        count = bisect_left(wanted, unit.end) if is_folded else len(wanted)
+        here, wanted = wanted[:count], wanted[count:]
+        numbers = [unit.number_at(at) for at in here]
+        if numbers[-1] == len(unit) or [unit.first_offset + unit.offsets[number] for number in numbers] != here:
+            raise DamagedIndexError(f"causal links lead to bytes from {here[0]} to {here[-1]} at which no line begins")
+        found += locations(unit, numbers)
+    return found
