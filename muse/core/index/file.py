@@ -120,7 +120,7 @@ class Database:
                 return
         except FileNotFoundError:
             return
-        with durable.try_exclusive_lock(self.path.parent) as mine:
+        with durable.exclusive_lock(self.path.parent, wait=False) as mine:
             if mine:
                 self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                 _log.debug("%s: WAL checkpoint done", self.path)

@@ -1,21 +1,21 @@
 """The system calls that make bytes durable, and what each does and does not promise.
 
-`append_bytes`   one `write(2)` on an `O_APPEND` descriptor. When it returns, the bytes are in the
-                 kernel: they survive the death of this process, not of the machine. On a local file
-                 system they are not interleaved with another process's append; on NFS they may be.
-`sync_file`      `fsync(2)`. When it returns, the file's bytes and size survive power loss, as far as
-                 the disk keeps its word. After it has *failed* the kernel may have dropped the dirty
-                 pages and marked them clean, so a second fsync that succeeds proves nothing
-                 (https://wiki.postgresql.org/wiki/Fsync_Errors): it is never retried.
+`append_bytes`   one `write(2)` on an `O_APPEND` descriptor. When it returns, the bytes are in the kernel: they survive
+                 the death of this process, not of the machine. On a local file system they are not interleaved with
+                 another process's append; on NFS they may be.
+`sync_file`      `fsync(2)`. When it returns, the file's bytes and size survive power loss, as far as the disk keeps its
+                 word. After it has *failed* the kernel may have dropped the dirty pages and marked them clean, so a
+                 second fsync that succeeds proves nothing (https://wiki.postgresql.org/wiki/Fsync_Errors): it is never
+                 retried.
 `sync_folder`    makes a created, renamed or removed name in that folder survive power loss.
-`replace_file`   a reader sees the old content or the new, never a mixture, and after power loss it is
-                 one of the two. Write aside, fsync, rename, fsync the folder.
+`replace_file`   a reader sees the old content or the new, never a mixture, and after power loss it is one of the two.
+                 Write aside, fsync, rename, fsync the folder.
 `new_file`       a file that was not there; its bytes survive power loss when the block ends, its name does not.
 `whole_file`     a file that appears under its name when all of it is written and survives power loss.
 `new_folder`     the same of a folder with the files in it: it appears whole, or not at all.
-`exclusive_lock` an advisory lock on the session's folder (whoever opens or swaps the index) or on
-                 its log (whoever makes a checkpoint), so that no lock file has to lie about. Nobody
-                 takes the log's while holding the folder's. Appending never takes either.
+`exclusive_lock` an advisory lock on the session's folder (whoever opens or swaps the index) or on its log (whoever
+                 makes a checkpoint), so that no lock file has to lie about. Nobody takes the log's while holding the
+                 folder's. Appending never takes either.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -40,9 +41,8 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 def append_bytes(fd: int, data: bytes | bytearray, path: Path) -> None:
     """Append `data` with one `write(2)`; all of it is in the kernel when this returns.
 
-    A short write (disk or quota full, file size limit) leaves a fragment. Writing "the rest" could
-    put another process's line in between, so the fragment is closed with a newline, which makes it
-    one damaged line, and the whole write is reported as failed.
+    A short write (disk or quota full, file size limit) leaves a fragment. Writing "the rest" could put another line in
+    between, so a newline makes the fragment one damaged line, and the whole write is reported as failed.
 
     Raises:
         AppendError: the write failed or was short; nothing of `data` is acknowledged.
@@ -55,7 +55,7 @@ def append_bytes(fd: int, data: bytes | bytearray, path: Path) -> None:
         ) from error
     if written == len(data):
         return
-    # Where there is no room even for the newline, the next append finds the torn tail and seals it.
+    # If there is no room even for the newline, the next append finds the torn tail and ends it.
     with suppress(OSError):
         os.write(fd, b"\n")
     raise AppendError(
@@ -67,11 +67,7 @@ def append_bytes(fd: int, data: bytes | bytearray, path: Path) -> None:
 
 
 def sync_file(fd: int, path: Path) -> None:
-    """Flush the file's bytes to stable storage.
-
-    Raises:
-        SyncError: durability of everything written since the last good sync is unknown.
-    """
+    """Flush the file's bytes to stable storage; a `SyncError` if that fails."""
     try:
         os.fsync(fd)
     except OSError as error:
@@ -94,40 +90,48 @@ def sync_folder(folder: Path) -> None:
 
 def make_folders(folder: Path, *, durable: bool) -> None:
     """Create `folder` and its missing parents; with `durable`, each new name survives power loss."""
-    missing = []
-    step = folder
-    while not step.is_dir():
-        missing.append(step)
-        step = step.parent
-    for new in reversed(missing):
-        with suppress(FileExistsError):
-            new.mkdir()
-        if durable:
-            sync_folder(new.parent)
+    if folder.is_dir():
+        return
+    make_folders(folder.parent, durable=durable)
+    with suppress(FileExistsError):
+        folder.mkdir()
+    if durable:
+        sync_folder(folder.parent)
+
+
+@contextmanager
+def _rename_at_end(aside: Path, path: Path, remove: Callable[[Path], None] = os.unlink) -> Iterator[None]:
+    """Give what the block makes at `aside` the name `path`, and make that durable; if it fails, `remove` what is left.
+
+    Raises:
+        FileExistsError: there is a file or a folder that is not empty, in the way of a folder.
+    """
+    try:
+        yield
+        try:
+            os.rename(aside, path)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+            raise
+    except BaseException:
+        with suppress(OSError):
+            remove(aside)
+        raise
+    sync_folder(path.parent)
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Atomically replace the content of `path`; when this returns it survives power loss.
+    """Atomically replace the content of `path`, under a lock that keeps other writers of it away.
 
-    The caller holds a lock that keeps other writers of `path` away: the aside file has one fixed
-    name, so that a crash leaves at most one, which the next call removes.
+    The aside file has one fixed name, so that a crash leaves at most one, which the next call removes.
     """
     aside = path.with_name(f"{path.name}.tmp")
     with suppress(FileNotFoundError):
         aside.unlink()
-    fd = os.open(aside, _NEW, 0o666)
-    try:
-        try:
-            append_bytes(fd, data, aside)
-            sync_file(fd, aside)
-        finally:
-            os.close(fd)
-        os.rename(aside, path)
-    except BaseException:
-        with suppress(OSError):
-            aside.unlink()
-        raise
-    sync_folder(path.parent)
+    with open(os.open(aside, _NEW, 0o666), "wb", buffering=0) as file, _rename_at_end(aside, path):
+        append_bytes(file.fileno(), data, aside)
+        sync_file(file.fileno(), aside)
 
 
 @contextmanager
@@ -142,44 +146,36 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def whole_file(path: Path, *, replace: bool) -> Iterator[IO[bytes]]:
-    """A file to write that takes the name `path` when the block ends well, and then survives power loss.
+    """A file to write that takes the name `path` when the block ends well; if it fails, nothing is left.
 
-    Where the block fails nothing is left. A process that is killed leaves its aside file, whose name begins
-    with a dot.
+    A process that is killed leaves its aside file, whose name begins with a dot.
 
     Raises:
-        FileExistsError: there is something at `path`, and not `replace`, or it is no plain file.
+        FileExistsError: there is something at `path`, and not `replace`, or it is not a regular file.
     """
-    refuse_to_replace(path, replace=replace)
+    _refuse_to_replace(path, replace=replace)
     aside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.tmp")
-    try:
+    with _rename_at_end(aside, path):
         with new_file(aside) as file:
             yield file
-        refuse_to_replace(path, replace=replace)
-        os.rename(aside, path)
-    except BaseException:
-        with suppress(OSError):
-            aside.unlink()
-        raise
-    sync_folder(path.parent)
+        _refuse_to_replace(path, replace=replace)
 
 
-def refuse_to_replace(path: Path, *, replace: bool) -> None:
-    """Raise `FileExistsError` where something at `path` must stay: anything, or with `replace` all but plain files."""
+def _refuse_to_replace(path: Path, *, replace: bool) -> None:
+    """Raise `FileExistsError` if something at `path` must stay: anything, or with `replace` all but regular files."""
     with suppress(FileNotFoundError):
+        mode = path.lstat().st_mode
         if not replace:
-            os.lstat(path)
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-        if not stat.S_ISREG(os.lstat(path).st_mode):
-            raise FileExistsError(errno.EEXIST, "is there and no plain file", str(path))
+        if not stat.S_ISREG(mode):
+            raise FileExistsError(errno.EEXIST, "exists and is not a regular file", str(path))
 
 
 @contextmanager
 def new_folder(folder: Path, prefix: str) -> Iterator[Path]:
-    """A folder to fill with files by `new_file`, which takes the name `folder` when the block ends well.
+    """A folder to fill by `new_file`, which takes the name `folder` when the block ends well; if not, nothing is left.
 
-    Its names and its own then survive power loss. Where the block fails nothing is left. A process that is killed
-    leaves the aside folder, whose name begins with `prefix`.
+    A process that is killed leaves the aside folder, whose name begins with `prefix`.
 
     Raises:
         FileExistsError: there is something at `folder` other than an empty folder.
@@ -187,19 +183,9 @@ def new_folder(folder: Path, prefix: str) -> Iterator[Path]:
     make_folders(folder.parent, durable=True)
     aside = folder.with_name(prefix + secrets.token_hex(8))
     aside.mkdir()
-    try:
+    with _rename_at_end(aside, folder, partial(shutil.rmtree, ignore_errors=True)):
         yield aside
         sync_folder(aside)
-        try:
-            os.rename(aside, folder)
-        except OSError as error:
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder)) from None
-            raise
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    sync_folder(folder.parent)
 
 
 def read_small_file(path: Path, limit_bytes: int) -> bytes:
@@ -215,29 +201,19 @@ def read_small_file(path: Path, limit_bytes: int) -> bytes:
 
 
 @contextmanager
-def exclusive_lock(path: Path) -> Iterator[None]:
-    """Hold the exclusive advisory lock (`flock(2)`) on a folder or file that exists; waits for it.
+def exclusive_lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold the exclusive advisory lock (`flock(2)`) on a folder or file that exists.
 
-    Each call opens its own descriptor, so the lock also excludes other threads of this process.
+    Gives True; without `wait` it gives False at once if somebody else holds it. Each call opens its own descriptor, so
+    the lock also excludes other threads of this process.
     """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
-
-
-@contextmanager
-def try_exclusive_lock(path: Path) -> Iterator[bool]:
-    """Like `exclusive_lock`, but yields False at once where somebody else holds it."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_held = True
         except BlockingIOError:
-            yield False
-        else:
-            yield True
+            is_held = False
+        yield is_held
     finally:
         os.close(fd)
