@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 from muse.core.entry.filter import Filter
 from muse.core.handle_lock import HandleLock
 from muse.core.index.catch_up import CatchUp
-from muse.core.index.query import Page, next_page, previous_page
+from muse.core.index.query import next_page, previous_page
 from muse.core.index.store import Index
 from muse.core.storage.lines import Location, Span
 from muse.core.storage.log_file import LogFile
@@ -28,7 +28,7 @@ class PageSize(NamedTuple):
 
 WHOLE_PAGE = PageSize(2048, 1 << 20)
 SMALL_PAGE = PageSize(128, 64 << 10)
-"""For whoever shares the interpreter with an event loop: it is parsed in less than a millisecond."""
+"""For a follower in an event loop: it is parsed in less than a millisecond."""
 
 
 class Pager:
@@ -53,45 +53,30 @@ class Pager:
         self, wanted: Filter, read: Read[Found], *, limit: int | None = None, reverse: bool = False
     ) -> Iterator[list[Found]]:
         """What matches and has arrived by now, at most `limit`; the newest arrival first if `reverse`."""
-        wanted = replace(wanted, stop=min(wanted.stop, self.end()))
-        return self._backward(wanted, read, limit) if reverse else self._forward(wanted, read, limit)
+        return self._pages(replace(wanted, stop=min(wanted.stop, self.end())), read, limit, reverse=reverse)
 
-    def _forward(self, wanted: Filter, read: Read[Found], limit: int | None) -> Iterator[list[Found]]:
+    def _pages(self, wanted: Filter, read: Read[Found], limit: int | None, *, reverse: bool) -> Iterator[list[Found]]:
         while wanted.start < wanted.stop and limit != 0:
-            found, resume_at = self.page(wanted, read, _at_most(limit))
-            yield found
+            lines = WHOLE_PAGE.lines if limit is None else min(limit, WHOLE_PAGE.lines)
+            found, resume_at = self.page(wanted, read, WHOLE_PAGE._replace(lines=lines), reverse=reverse)
+            yield found[::-1] if reverse else found
             if resume_at is None:
                 return
-            wanted = replace(wanted, start=resume_at)
+            wanted = replace(wanted, stop=resume_at) if reverse else replace(wanted, start=resume_at)
             limit = None if limit is None else limit - len(found)
 
-    def _backward(self, wanted: Filter, read: Read[Found], limit: int | None) -> Iterator[list[Found]]:
-        while wanted.start < wanted.stop and limit != 0:
-            found, resume_at = self._read_at(wanted, read, _at_most(limit), previous_page)
-            found.reverse()
-            yield found
-            if resume_at is None:
-                return
-            wanted = replace(wanted, stop=resume_at)
-            limit = None if limit is None else limit - len(found)
-
-    def page(self, wanted: Filter, read: Read[Found], size: PageSize) -> tuple[list[Found], int | None]:
-        """The first page of what matches, and the byte offset at which to go on; None at the end."""
-        return self._read_at(wanted, read, size, next_page)
-
-    def _read_at(
-        self, wanted: Filter, read: Read[Found], size: PageSize, find: _Find
+    def page(
+        self, wanted: Filter, read: Read[Found], size: PageSize, *, reverse: bool = False
     ) -> tuple[list[Found], int | None]:
+        """The first page of what matches, or the last if `reverse`, in arrival order; and where to go on.
+
+        That is the byte offset at which the next page begins, or has to stop; None if there is none.
+        """
+        find = previous_page if reverse else next_page
+
         def page(index: Index) -> tuple[list[Found], int | None]:
             places, resume_at = find(index, wanted, size.lines, size.size_bytes)
             return read(self._log, places), resume_at
 
         with self._lock:
             return self._catch_up.with_index(page)
-
-
-_Find = Callable[[Index, Filter, int, int], Page]
-
-
-def _at_most(limit: int | None) -> PageSize:
-    return WHOLE_PAGE if limit is None else PageSize(min(limit, WHOLE_PAGE.lines), WHOLE_PAGE.size_bytes)

@@ -1,11 +1,11 @@
 """Following a log in an event loop.
 
 The loop itself only asks for the file's state, a matter of microseconds. Entries are fetched in a thread of
-the loop's default executor: it takes a tenth of a millisecond as a rule, but up to seconds where another
+the loop's default executor: it takes a tenth of a millisecond as a rule, but up to seconds if another
 process holds the index or another thread the handle, and that must not stop the loop.
 """
 
-# ruff: noqa: PLC0415 - to load asyncio takes a third as long as all of the engine; who follows so has it loaded
+# ruff: noqa: PLC0415 - to load asyncio takes a third as long as all of the engine; here it is loaded already
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from muse.core.checkpoint.cut import Cut
 from muse.core.entry.model import OpEntry
-from muse.core.errors import ClosedLogError
-from muse.core.follow.feed import Backoff, Feed
+from muse.core.follow.feed import Feed
 
 if TYPE_CHECKING:
     import asyncio
@@ -32,7 +31,6 @@ class AsyncFollower:
     def __init__(self, feed: Feed, timeout: float | None) -> None:
         self._feed = feed
         self._timeout = timeout
-        self._stopped = False
         self._fetching: asyncio.Future[None] | None = None
 
     def __aiter__(self) -> Self:
@@ -41,26 +39,14 @@ class AsyncFollower:
     async def __anext__(self) -> OpEntry:
         import asyncio
 
-        backoff = Backoff(self._timeout)
-        while not self._stopped and not self._feed.log_is_closed:
-            over = backoff.is_over()
-            entry = await self._next_of_arrived()
-            if entry is not None:
+        for pause in self._feed.pauses(self._timeout):
+            if self._fetching is not None or self._feed.has_news():
+                await self._fetch()
+            if (entry := self._feed.take()) is not None:
                 return entry
             if not self._feed.is_behind:
-                if over:
-                    break
-                await asyncio.sleep(backoff.next_pause())
-        self._stopped = True
+                await asyncio.sleep(pause)
         raise StopAsyncIteration
-
-    async def _next_of_arrived(self) -> OpEntry | None:
-        if self._fetching is not None or self._feed.has_news():
-            try:
-                await self._fetch()
-            except ClosedLogError:
-                self._stopped = True
-        return self._feed.take()
 
     async def _fetch(self) -> None:
         import asyncio
@@ -77,7 +63,7 @@ class AsyncFollower:
 
     def stop(self) -> None:
         """End the iteration, from any thread or a signal handler; a waiting one ends within 50 ms."""
-        self._stopped = True
+        self._feed.stop()
 
     async def cut(self) -> Cut:
         """The position reached: what was given lies below, what matches and was not given above.

@@ -1,22 +1,23 @@
 """What a follower is fed with: the entries that arrive, and the position it has reached.
 
-A position is a byte offset, and the log is append-only: whatever befalls the index, what lies below it
-was given and what lies above was not, so each entry comes once. Whether something has arrived is seen by
-a `stat` of the file, which takes two microseconds and no lock. docs/op-log.md, "Following", has the
-figures that speak for this and against a library that watches files.
+A position is a byte offset, and the log is append-only: what lies below it was given and what lies above was not,
+whichever index answers, so each entry comes once. Whether something has arrived is seen by a `stat` of the file, which
+takes two microseconds and no lock. docs/op-log.md, "Following", has the figures that speak for this and against a
+library that watches files.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from muse.core.checkpoint.cut import Cut
 from muse.core.entry.filter import Filter
 from muse.core.entry.model import OpEntry
-from muse.core.errors import InvalidArgumentError
+from muse.core.errors import ClosedLogError, InvalidArgumentError
 from muse.core.follow.position import FileState, Positions
 from muse.core.paging import Pager, PageSize
 from muse.core.storage.reader import read_entries_with_ends
@@ -30,28 +31,10 @@ LONGEST_PAUSE_SECONDS = 0.05
 _GROWTH = 1.1  # A pause is then about a tenth of the time since the last entry.
 
 
-class Backoff:
-    """How long to wait for one entry: in pauses that grow, until a timeout is over."""
-
-    def __init__(self, timeout: float | None) -> None:
-        self._deadline = None if timeout is None else time.monotonic() + timeout
-        self._pause = SHORTEST_PAUSE_SECONDS
-
-    def is_over(self) -> bool:
-        """Whether the timeout is over."""
-        return self._deadline is not None and time.monotonic() >= self._deadline
-
-    def next_pause(self) -> float:
-        """Seconds until the next look."""
-        pause = self._pause
-        self._pause = min(pause * _GROWTH, LONGEST_PAUSE_SECONDS)
-        return pause if self._deadline is None else max(min(pause, self._deadline - time.monotonic()), 0)
-
-
 class Feed:
     """The entries after one position that match, page by page, as far as they have arrived.
 
-    One thread at a time fetches and takes; any thread may ask for the cut.
+    One thread at a time fetches and takes; any thread may stop it or ask for the cut.
     """
 
     def __init__(
@@ -63,24 +46,43 @@ class Feed:
         self._wanted = wanted
         self._begin = begin
         self._size = size
+        # A flag, not an event: a signal handler may interrupt its own thread while that holds the event's lock.
+        self._is_stopped = False
         self._fetched: deque[tuple[int, OpEntry]] = deque()
         # All that matches below the first of these was given; below the second it was fetched, up to the third it
-        # has arrived. None where the beginning is not known yet.
+        # has arrived. The first is None until it is known where to begin.
         self._given: int | None = None
         self._reached = 0
         self._arrived = 0
-        # Unlike the state of any file, and of none.
+        # No file has this state, nor has a file that is not there.
         self._seen: FileState | None = ()
-
-    @property
-    def log_is_closed(self) -> bool:
-        """Whether the log was closed, so that nothing more can come."""
-        return self._positions.log_is_closed
 
     @property
     def is_behind(self) -> bool:
         """Whether more has arrived than was fetched."""
         return self._reached < self._arrived
+
+    def pauses(self, timeout: float | None) -> Iterator[float]:
+        """How many seconds to pause after each look for the next entry, as long as looking makes sense.
+
+        It ends when the feed was stopped, the log was closed, or a look that began after the timeout found nothing.
+        Then the feed is stopped for good.
+        """
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        pause = SHORTEST_PAUSE_SECONDS
+        while not (self._is_stopped or self._positions.log_is_closed):
+            # Asked before the look: what had arrived when the time was over is still given.
+            left = deadline - time.monotonic()
+            yield max(min(pause, left), 0)
+            if not self.is_behind:
+                if left <= 0:
+                    break
+                pause = min(pause * _GROWTH, LONGEST_PAUSE_SECONDS)
+        self.stop()
+
+    def stop(self) -> None:
+        """Let nothing more be taken, from any thread or a signal handler."""
+        self._is_stopped = True
 
     def start(self) -> None:
         """Find the position to begin at.
@@ -92,7 +94,7 @@ class Feed:
             self._reached = self._arrived = self._given = self._begin()
 
     def has_news(self) -> bool:
-        """Whether it is worth while to fetch; at the cost of a `stat`, and without waiting for anybody."""
+        """Whether there may be something to fetch; costs a `stat`, and waits for nobody."""
         if self._fetched:
             return False
         return self._given is None or self.is_behind or self._positions.file_state() != self._seen
@@ -100,25 +102,32 @@ class Feed:
     def fetch(self) -> None:
         """Fetch the next page of what has arrived; may wait for the handle's lock or the index.
 
+        If the log was closed the feed stops.
+
         Raises:
             LogReplacedError: the log is no longer the file this handle looked at.
-            ClosedLogError: the log was closed.
         """
-        self.start()
-        if not self.is_behind:
-            # In this order: what arrives in between looks like news the next time.
-            self._seen = self._positions.file_state()
-            self._arrived = self._pager.end()
-        if self.is_behind:
-            wanted = replace(self._wanted, start=self._reached, stop=self._arrived)
-            found, resume_at = self._pager.page(wanted, read_entries_with_ends, self._size)
-            self._fetched.extend(found)
-            self._reached = self._arrived if resume_at is None else resume_at
-            if not found:
-                self._given = self._reached
+        try:
+            self.start()
+            if not self.is_behind:
+                # In this order: what arrives in between looks like news the next time.
+                self._seen = self._positions.file_state()
+                self._arrived = self._pager.end()
+            if self.is_behind:
+                self._fetch_page()
+        except ClosedLogError:
+            self.stop()
+
+    def _fetch_page(self) -> None:
+        wanted = replace(self._wanted, start=self._reached, stop=self._arrived)
+        found, resume_at = self._pager.page(wanted, read_entries_with_ends, self._size)
+        self._fetched.extend(found)
+        self._reached = self._arrived if resume_at is None else resume_at
+        if not found:
+            self._given = self._reached
 
     def take(self) -> OpEntry | None:
-        """The next entry that was fetched; None where there is none."""
+        """The next entry that was fetched; None if there is none."""
         if not self._fetched:
             return None
         end, entry = self._fetched.popleft()
@@ -135,7 +144,7 @@ class Feed:
 
 
 def beginning(positions: Positions, *, from_start: bool, since: Cut | str | None) -> Callable[[], int]:
-    """What finds the position to begin at. That of "from now on" is the size the file has in this moment.
+    """A function that finds the position to begin at. "From now on" begins at the size that the file has now.
 
     Raises:
         InvalidArgumentError: the arguments contradict each other, or one is of the wrong type.

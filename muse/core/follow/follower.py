@@ -8,8 +8,7 @@ from typing import Self
 
 from muse.core.checkpoint.cut import Cut
 from muse.core.entry.model import OpEntry
-from muse.core.errors import ClosedLogError
-from muse.core.follow.feed import Backoff, Feed
+from muse.core.follow.feed import Feed
 
 
 class Follower:
@@ -23,39 +22,24 @@ class Follower:
     def __init__(self, feed: Feed, timeout: float | None) -> None:
         self._feed = feed
         self._timeout = timeout
-        self._stopped = False
         feed.start()
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> OpEntry:
-        backoff = Backoff(self._timeout)
-        while not self._stopped and not self._feed.log_is_closed:
-            # Asked first: what had arrived when the time was over is still given.
-            over = backoff.is_over()
-            entry = self._next_of_arrived()
-            if entry is not None:
+        for pause in self._feed.pauses(self._timeout):
+            if self._feed.has_news():
+                self._feed.fetch()
+            if (entry := self._feed.take()) is not None:
                 return entry
             if not self._feed.is_behind:
-                if over:
-                    break
-                time.sleep(backoff.next_pause())
-        self._stopped = True
+                time.sleep(pause)
         raise StopIteration
-
-    def _next_of_arrived(self) -> OpEntry | None:
-        if self._feed.has_news():
-            try:
-                self._feed.fetch()
-            except ClosedLogError:
-                self._stopped = True
-        return self._feed.take()
 
     def stop(self) -> None:
         """End the iteration, from any thread or a signal handler; a waiting one ends within 50 ms."""
-        # A flag, no event: a signal handler may interrupt its own thread while that holds the event's lock.
-        self._stopped = True
+        self._feed.stop()
 
     def cut(self) -> Cut:
         """The position reached: what was given lies below, what matches and was not given above.

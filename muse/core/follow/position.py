@@ -30,7 +30,7 @@ class Positions:
         return self._lock.is_closed
 
     def file_state(self) -> FileState | None:
-        """What the file is now, by one `stat` and without the lock; None where there is no file."""
+        """What the file is now, by one `stat` and without the lock; None if there is no file."""
         try:
             now = os.stat(self._log.path)
         except FileNotFoundError:
