@@ -1,4 +1,4 @@
-"""The op log of one live session: the public face of the engine.
+"""The op log of one live session: the public face of the engine, which hands every call on to the rooms below.
 
     from muse.core.op_log import OpLog
 
@@ -9,9 +9,7 @@
         ...                                     # make the commit
         log.checkpoint(snapshot_id, upto=cut)
 
-An entry's way: the appender encodes it (line), writes it with one `write(2)` (log_file, durable) and
-hands its row to the index (sidecar, index). A question's way: the index names rows, the reader
-fetches their bytes from the log. docs/op-log.md explains the concepts.
+docs/op-log.md explains the concepts, the docstring of `muse.core` the path of an entry.
 """
 
 from __future__ import annotations
@@ -22,7 +20,6 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack
 
 from muse.core.checkpoint.cut import Checkpoints, Cut
@@ -69,6 +66,7 @@ from muse.core.maintenance.verify import verify
 from muse.core.options import DEFAULT_MAX_APPEND_BYTES, MAX_LINE_BYTES, MAX_SNAPSHOT_ID_BYTES, MAX_WORKERS, Options
 from muse.core.paging import SMALL_PAGE, WHOLE_PAGE, Pager, PageSize
 from muse.core.storage.durable import exclusive_lock
+from muse.core.storage.lines import Location
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_entries, read_lines
 from muse.core.storage.session_dir import LOG_NAME, list_sessions, session_folder
@@ -128,16 +126,16 @@ Found = TypeVar("Found")
 class OpLog:
     """One handle on one session's log.
 
-    Opening creates nothing on disk; the first append creates the folder and the file. A handle may be
-    shared by threads, and any number of handles, in any number of processes, may work on one session.
-    After a fork parent and child both go on with theirs. Close it, or use it in a `with` statement.
+    Opening creates nothing on disk; the first append creates the folder and the file. Threads may share a handle, and
+    any number of handles, in any number of processes, may work on one session. After a fork parent and child both go
+    on with theirs. Close it, or use it in a `with` statement.
 
-    Every method but `close` and `exists` raises `ClosedLogError` once the handle is closed. Those that read
-    or write raise `LogReplacedError` when `ops.jsonl` was deleted, replaced or cut short while the handle
-    had it open, and `OSError` when the system can't read the file.
+    Every method but `close` and `exists` raises `ClosedLogError` once the handle is closed. Those that read or write
+    raise `LogReplacedError` if `ops.jsonl` was deleted, replaced or cut short while the handle had it open, and
+    `OSError` if the system can't read the file.
 
-    Entries are read in arrival order, each once, exactly as they were appended. Every method that reads
-    first catches up with what other processes have appended.
+    Entries are read in arrival order, each once, exactly as they were appended. Every method that reads first catches
+    up with what other processes have appended.
     """
 
     def __init__(
@@ -154,15 +152,15 @@ class OpLog:
         Args:
             repo_root: the folder that holds `.muse/`.
             session_id: any non-empty text; docs/format.md says how it becomes a folder name.
-            durability: "os": an acknowledged entry survives the death of the process; "fsync": power
-                loss too, at the cost of a disk flush for each append or batch.
-            max_line_bytes: longest line to append, newline included, in bytes: 16 MiB, at most 64 MiB. Lines of
-                up to 64 MiB are read, whatever this says.
+            durability: "os": an acknowledged entry survives the death of the process; "fsync": power loss too, at
+                the cost of a disk flush for each append or batch.
+            max_line_bytes: longest line to append, newline included: 16 MiB, at most 64 MiB. Lines of up to 64 MiB
+                are read, whatever this says.
             options: what can be tuned, each with its price; None for the usual.
 
         Raises:
             InvalidSessionIdError: the id can't be a folder, or its folder leads out of `op_log/`.
-            InvalidArgumentError: `durability` is neither of the two, or `max_line_bytes` no positive number.
+            InvalidArgumentError: `durability` or `max_line_bytes` is not one of these.
         """
         if durability not in ("os", "fsync"):
             raise InvalidArgumentError(f"durability: must be 'os' or 'fsync', not {durability!r}")
@@ -200,9 +198,7 @@ class OpLog:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, _kind: object, _error: object, _trace: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -211,8 +207,6 @@ class OpLog:
     def exists(self) -> bool:
         """Whether `ops.jsonl` is there."""
         return self.path.exists()
-
-    # -- appending ------------------------------------------------------------------------------------
 
     def next_lamport_ts(self) -> int:
         """A timestamp above all in the log, other processes' too, and above all this handle gave out.
@@ -236,14 +230,12 @@ class OpLog:
             True when it was added, False when the log already held it with the same content.
 
         Raises:
-            InvalidEntryError: a field is wrong, or JSON can't carry a value exactly; refused before a byte
-                was written, and the message names the place.
+            InvalidEntryError: a field is wrong, or JSON can't carry a value exactly; the message names the place,
+                and nothing was written.
             LimitExceededError: longer, deeper or later than the limits allow.
             OpIdConflictError: its op_id is there with other content.
-            AppendError: the system refused the write; the entry is not acknowledged, and to append it
-                again is safe.
+            AppendError: the system refused the write; the entry is not acknowledged. To append it again is safe.
             SyncError: written, but the flush failed; see `durability`.
-            LogReplacedError: the file was deleted, replaced or cut since it was opened.
         """
         line = encode_entry(entry, self._max_line_bytes)
         with self._lock:
@@ -252,11 +244,8 @@ class OpLog:
     def append_many(self, entries: Iterable[OpEntry]) -> int:
         """Append a batch with one write and one index transaction.
 
-        All entries are checked first: if one is refused, none is written. After an `AppendError` some whole
-        lines of the batch may be in the log, unacknowledged: appending the same entries again is safe.
-
-        Args:
-            entries: as `append` takes one.
+        All `entries` are checked first, as by `append`: if one is refused, none is written. After an `AppendError` some
+        whole lines of the batch may be in the log, unacknowledged: appending the same entries again is safe.
 
         Returns:
             How many were added; entries that the log already held are passed over.
@@ -310,8 +299,6 @@ class OpLog:
             self._writer.write_entry(entry, op_id_bytes(entry["op_id"]), encode_entry(entry, self._max_line_bytes))
             return entry
 
-    # -- reading --------------------------------------------------------------------------------------
-
     def __iter__(self) -> Iterator[OpEntry]:
         """Every entry that has arrived by now, in arrival order, in constant memory."""
         return self._select(Filter())
@@ -329,16 +316,8 @@ class OpLog:
         return True
 
     def get(self, op_id: str) -> OpEntry | None:
-        """The entry with this op_id, by seek; None where the log has none."""
-        key = parse_op_id(op_id)
-        if key is None:
-            return None
-
-        def fetch(index: Index) -> OpEntry | None:
-            place = index.location_of(key)
-            return None if place is None else read_entries(self._file, [place])[0]
-
-        return self._ask(fetch, None)
+        """The entry with this op_id, by seek; None if the log has none."""
+        return self._find(op_id, lambda place: read_entries(self._file, [place])[0])
 
     def op_ids_beginning(self, digits: str, *, limit: int = 10) -> list[str]:
         """The op_ids that begin like this, sorted; by seek.
@@ -364,13 +343,18 @@ class OpLog:
             op_id: the entry's.
 
         Returns:
-            (byte offset, length in bytes with the newline); None where the log has no such entry.
+            (byte offset, length in bytes with the newline); None if the log has no such entry.
         """
+        return self._find(op_id, lambda place: (place.byte_offset, place.length))
+
+    def _find(self, op_id: str, use: Callable[[Location], Found]) -> Found | None:
         key = parse_op_id(op_id)
-        if key is None:
-            return None
-        place = self._ask(lambda index: index.location_of(key), None)
-        return None if place is None else (place.byte_offset, place.length)
+
+        def look(index: Index) -> Found | None:
+            place = None if key is None else index.location_of(key)
+            return None if place is None else use(place)
+
+        return self._ask(look, None)
 
     def query(
         self,
@@ -393,8 +377,7 @@ class OpLog:
             DamagedCheckpointError: `since_checkpoint`, and the record can't be used.
             InvalidArgumentError: a filter is of the wrong type, or `limit` is negative.
         """
-        wanted = self._since(wanted_by("query", filters), since_checkpoint=since_checkpoint)
-        return self._select(wanted, limit, reverse=reverse)
+        return self._select(self._wanted(filters, since_checkpoint=since_checkpoint), limit, reverse=reverse)
 
     def to_dicts(
         self,
@@ -408,12 +391,12 @@ class OpLog:
 
         The arguments, and what is raised, are those of `query`. All rows are held in memory.
         """
-        wanted = self._since(wanted_by("to_dicts", filters), since_checkpoint=since_checkpoint)
-        return list(map(entry_row, self._select(wanted, limit, reverse=reverse)))
+        found = self.query(since_checkpoint=since_checkpoint, reverse=reverse, limit=limit, **filters)
+        return list(map(entry_row, found))
 
     def count(self, *, since_checkpoint: bool = False, **filters: Unpack[EntryFilters]) -> int:
         """How many entries match; the filters of `query`, answered from the index alone."""
-        wanted = self._since(wanted_by("count", filters), since_checkpoint=since_checkpoint)
+        wanted = self._wanted(filters, since_checkpoint=since_checkpoint)
         return self._ask(lambda index: count(index, wanted), 0)
 
     @property
@@ -444,7 +427,7 @@ class OpLog:
             InvalidCutError: `since` is not a cut of this log.
             LogReplacedError: when it is iterated, and the file was deleted, replaced or cut.
         """
-        return Follower(self._feed("follow", WHOLE_PAGE, filters, from_start, since, timeout), timeout)
+        return Follower(self._feed(WHOLE_PAGE, filters, timeout, from_start=from_start, since=since), timeout)
 
     def follow_async(
         self,
@@ -459,41 +442,33 @@ class OpLog:
         The position is that of this moment, but it is looked up when the iteration begins; what it raises then
         is what `follow` raises at once. The arguments are those of `follow`.
         """
-        return AsyncFollower(self._feed("follow_async", SMALL_PAGE, filters, from_start, since, timeout), timeout)
+        return AsyncFollower(self._feed(SMALL_PAGE, filters, timeout, from_start=from_start, since=since), timeout)
 
     def _feed(
-        self,
-        call: str,
-        size: PageSize,
-        filters: EntryFilters,
-        from_start: bool,  # noqa: FBT001 - the arguments of its two callers, passed on
-        since: Cut | str | None,
-        timeout: float | None,
+        self, size: PageSize, filters: EntryFilters, timeout: float | None, *, from_start: bool, since: Cut | str | None
     ) -> Feed:
         self._lock.check_open()
         if timeout is not None:
             check_seconds("timeout", timeout)
         positions = Positions(self._lock, self._catch_up, self._file, self._checkpoints)
         begin = beginning(positions, from_start=from_start, since=since)
-        return Feed(self._pager, positions, wanted_by(call, filters), begin, size)
+        return Feed(self._pager, positions, wanted_by(filters), begin, size)
 
     def actors(self) -> dict[str, int]:
         """Number of entries by actor_id, most first."""
-        return self._totals("actor")
+        return self._ask(lambda index: totals(index, "actor"), {})
 
     def domains(self) -> dict[str, int]:
         """Number of entries by domain, most first."""
-        return self._totals("domain")
-
-    def _totals(self, role: str) -> dict[str, int]:
-        return self._ask(lambda index: totals(index, role), {})
+        return self._ask(lambda index: totals(index, "domain"), {})
 
     def _ask(self, question: Callable[[Index], Found], empty: Found) -> Found:
         with self._lock:
             self._catch_up.catch_up()
             return self._catch_up.with_index(question) if self._catch_up.size else empty
 
-    def _since(self, wanted: Filter, *, since_checkpoint: bool) -> Filter:
+    def _wanted(self, filters: EntryFilters, *, since_checkpoint: bool) -> Filter:
+        wanted = wanted_by(filters)
         if not since_checkpoint:
             return wanted
         with self._lock:
@@ -504,8 +479,6 @@ class OpLog:
             check_number("limit", limit, lowest=0)
         return chain.from_iterable(self._pager.pages(wanted, read_entries, limit=limit, reverse=reverse))
 
-    # -- cuts and checkpoints ---------------------------------------------------------------------------
-
     def cut(self) -> Cut:
         """A consistent cut: exactly the entries that have arrived by now."""
         with self._lock:
@@ -514,8 +487,8 @@ class OpLog:
     def replay_since_checkpoint(self, *, upto: Cut | None = None) -> list[OpEntry]:
         """What arrived after the checkpoint, up to a cut (default: now), in arrival order.
 
-        An operation that arrived after the checkpoint's cut is in here whatever its timestamp; where there
-        is no checkpoint, all are.
+        An operation that arrived after the checkpoint's cut is in here whatever its timestamp; all are if there is no
+        checkpoint.
 
         Args:
             upto: a cut of this log, as `cut` gave it.
@@ -530,7 +503,7 @@ class OpLog:
         """Collapse what `domain` did after the checkpoint, up to a cut (default: now).
 
         Args:
-            domain: exact name; a domain that the log has not gives a delta without ops.
+            domain: exact name; a domain that is not in the log gives a delta without ops.
             upto: a cut of this log, as `cut` gave it.
 
         Returns:
@@ -553,9 +526,8 @@ class OpLog:
     def checkpoint(self, snapshot_id: str, *, upto: Cut | None = None) -> OpLogCheckpoint:
         """Mark everything below a cut (default: now) as crystallised into `snapshot_id`.
 
-        Give it the cut that the delta was collapsed at: what arrived in between stays pending. The log is
-        synced, then `checkpoint.json` replaced atomically: when this returns, the covered log and the
-        record survive power loss, whatever the durability.
+        Give it the cut that the delta was collapsed at: what arrived in between stays pending. The log is synced, then
+        `checkpoint.json` replaced atomically: when this returns, both survive power loss, whatever the durability.
 
         Args:
             snapshot_id: what the commit is called, non-empty, at most 1,024 bytes.
@@ -568,7 +540,7 @@ class OpLog:
             CheckpointBackwardsError: the checkpoint that exists covers more.
             DamagedCheckpointError: the record that exists can't be used.
             InvalidCutError: `upto` is not a cut of this log.
-            InvalidArgumentError: `snapshot_id` is no text, or empty.
+            InvalidArgumentError: `snapshot_id` is not text, or empty.
             LimitExceededError: `snapshot_id` takes more than 1,024 bytes.
             SyncError: the log could not be flushed; the old record stands.
         """
@@ -586,7 +558,7 @@ class OpLog:
                 return self._checkpoints.replace(snapshot_id, cut)
 
     def read_checkpoint(self) -> OpLogCheckpoint | None:
-        """The most recent checkpoint record; None where none was made.
+        """The most recent checkpoint record; None if none was made.
 
         Raises:
             DamagedCheckpointError: it is damaged, gone, another session's, or does not fit this log.
@@ -594,13 +566,11 @@ class OpLog:
         with self._lock:
             return self._checkpoints.current()[0]
 
-    # -- replicas, checks, repair -----------------------------------------------------------------------
-
     def merge(self, other: OpLog, *, progress: Progress | None = None) -> int:
         """Append what `other` has and this log lacks, its lines as they are; the other is not changed.
 
-        A join: doing it again adds nothing, and replicas that have merged all of each other, in any
-        order, hold the same set, the same total order and the same deltas. The clock goes on above both logs.
+        A join: doing it again adds nothing, and replicas that have merged all of each other, in any order, hold the
+        same set, the same total order and the same deltas. The clock goes on above both logs.
 
         Args:
             other: the other replica; usually the same session in another repository.
@@ -645,7 +615,7 @@ class OpLog:
     def rebuild_index(self, *, progress: Progress | None = None, workers: int = 1) -> None:
         """Make the index anew from the log, beside the old one, and swap it in.
 
-        Writers and readers go on meanwhile. Does nothing where there is no log.
+        Writers and readers go on meanwhile. Does nothing if there is no log.
 
         Args:
             progress: called with (bytes read, bytes in all).
@@ -653,7 +623,7 @@ class OpLog:
 
         Raises:
             InvalidArgumentError: `workers` is not a positive number.
-            OSError, sqlite3.Error: it could not be written; the old one is as it was.
+            OSError, sqlite3.Error: it could not be written; the old one is unchanged.
         """
         check_number("workers", workers, lowest=1, highest=MAX_WORKERS)
         with self._lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from muse.core.entry.validation import check_name, check_number
 
@@ -44,22 +44,10 @@ class Filter:
     stop: int = END
     """Byte offset to stop before."""
 
-    def __post_init__(self) -> None:
-        for role, name in self.names.items():
-            check_name(role, name)
-        for bound in ("min_lamport_ts", "max_lamport_ts"):
-            if getattr(self, bound) is not None:
-                check_number(bound, getattr(self, bound))
-
     @cached_property
     def names(self) -> dict[str, str]:
         """The names asked for, by role."""
-        asked = {
-            "actor": self.actor,
-            "domain": self.domain,
-            "intent": self.intent,
-            "reservation": self.reservation,
-        }
+        asked = {role: getattr(self, role) for role in ("actor", "domain", "intent", "reservation")}
         return {role: name for role, name in asked.items() if name is not None}
 
     @property
@@ -83,20 +71,19 @@ class Filter:
         return not self.names and self.takes_every_timestamp
 
 
-def wanted_by(call: str, filters: EntryFilters) -> Filter:
-    """The filters given to `call`, checked.
+def wanted_by(filters: EntryFilters) -> Filter:
+    """The filters given to a call, checked.
 
     Raises:
         TypeError: there is no filter of that name.
         InvalidArgumentError: one is of the wrong type.
     """
-    if unknown := filters.keys() - EntryFilters.__annotations__.keys():
-        raise TypeError(f"{call}() got an unexpected keyword argument {min(unknown)!r}")
-    return Filter(
-        actor=filters.get("actor_id"),
-        domain=filters.get("domain"),
-        intent=filters.get("intent_id"),
-        reservation=filters.get("reservation_id"),
-        min_lamport_ts=filters.get("min_lamport_ts"),
-        max_lamport_ts=filters.get("max_lamport_ts"),
-    )
+    known = EntryFilters.__annotations__
+    asked: dict[str, Any] = {}
+    for name, value in filters.items():
+        if name not in known:
+            raise TypeError(f"unexpected keyword argument {name!r}: the filters are {', '.join(known)}")
+        if value is not None:
+            (check_number if name.endswith("_lamport_ts") else check_name)(name, value)
+            asked[name.removesuffix("_id")] = value
+    return Filter(**asked)
