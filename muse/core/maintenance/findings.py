@@ -22,6 +22,14 @@ REMEDIES = {
     "checkpoint-digest": "bytes below the checkpoint were altered after it was made: compare with a backup",
 }
 
+SEVERITIES: dict[str, Severity] = {
+    "duplicate": "note",
+    "missing-parent": "note",
+    "timestamp-not-above-parent": "note",
+    "index-differs": "index",
+}
+"""How bad a finding of a kind is; every other is "damage"."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -32,7 +40,7 @@ class Finding:
     severity: Severity
     """ "damage": log or checkpoint; "index": only the index, which can be rebuilt; "note": causality."""
     byte_offset: int | None
-    """Where in `ops.jsonl`; None where it is not about a place."""
+    """Where in `ops.jsonl`; None if it is not about a place."""
     length: int | None
     """How many bytes there."""
     reason: str
@@ -56,7 +64,7 @@ class VerifyReport:
     entries: int
     """Valid entries, each op_id once."""
     blank_lines: int
-    """Lines with nothing but blanks, which are no damage."""
+    """Lines with nothing but blanks, which are not damage."""
     findings: tuple[Finding, ...]
     """In the order they were met, at most `max_findings`."""
     counts: dict[str, int]
@@ -64,7 +72,7 @@ class VerifyReport:
     pending_tail_bytes: int
     """Bytes after the last newline: torn, or still being written."""
     checkpoint: OpLogCheckpoint | None
-    """The checkpoint, where it can be used."""
+    """The checkpoint, if it can be used."""
     damaged: bool
     """Whether log or checkpoint are damaged."""
 
