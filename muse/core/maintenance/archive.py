@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from io import BytesIO, RawIOBase
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
@@ -44,7 +44,7 @@ Progress = Callable[[int, int], None]
 
 MANIFEST_NAME = "manifest.json"
 ASIDE_PREFIX = ".import-"
-"""How the folder begins in which an import is prepared; no session's folder begins with a dot."""
+"""How the name of a folder begins in which an import is prepared; no session's folder begins with a dot."""
 
 _FORMAT = "muse-op-log-archive"
 _FORMAT_VERSION = 1
@@ -87,36 +87,42 @@ class ArchiveManifest:
     op_count: int
     """Entries in it."""
     members: dict[str, ArchivedFile]
-    """By name: `ops.jsonl`, and `checkpoint.json` where the session has a checkpoint."""
+    """By name: `ops.jsonl`, and `checkpoint.json` if the session has a checkpoint."""
 
     def to_dict(self) -> dict[str, Any]:
         """As a JSON-able dict, as it stands in the archive."""
         return {"format": _FORMAT, "format_version": _FORMAT_VERSION, **asdict(self)}
 
 
+_text = core_schema.str_schema()
 _size = core_schema.int_schema(ge=0, le=2**62)
-_member = core_schema.typed_dict_schema(
-    {
-        "size_bytes": core_schema.typed_dict_field(_size),
-        "sha256": core_schema.typed_dict_field(core_schema.str_schema(pattern="^[0-9a-f]{64}$")),
-    },
-    extra_behavior="forbid",
-)
+_sha256 = core_schema.str_schema(pattern="^[0-9a-f]{64}$")
+_file = {"size_bytes": core_schema.typed_dict_field(_size), "sha256": core_schema.typed_dict_field(_sha256)}
 _validator = dict_validator(
     {
         "format": core_schema.literal_schema([_FORMAT]),
-        "session_id": core_schema.str_schema(),
-        "created_at": core_schema.str_schema(),
+        "session_id": _text,
+        "created_at": _text,
         "op_count": _size,
-        "members": core_schema.typed_dict_schema(
-            {
-                LOG_NAME: core_schema.typed_dict_field(_member),
-                CHECKPOINT_NAME: core_schema.typed_dict_field(_member, required=False),
-            },
-            extra_behavior="forbid",
+        "members": core_schema.dict_schema(
+            core_schema.literal_schema([LOG_NAME, CHECKPOINT_NAME]),
+            core_schema.typed_dict_schema(_file, extra_behavior="forbid"),
         ),
-    },
+    }
 )
+
+
+def _adding_up(progress: Progress | None, total: int) -> Callable[[int], None]:
+    """A function that is told how many more bytes are done, and tells `progress` how many are in all."""
+    done = 0
+
+    def add(size_bytes: int) -> None:
+        nonlocal done
+        done += size_bytes
+        if progress:
+            progress(done, total)
+
+    return add
 
 
 # -- out ------------------------------------------------------------------------------------------------------
@@ -135,24 +141,30 @@ def export_session(log: ExportedLog, file: IO[bytes], *, progress: Progress | No
 
     Raises:
         DamagedCheckpointError: `checkpoint.json` can't be used, so the session would not be whole.
-        LogReplacedError: the log was altered meanwhile; what was written is no archive.
+        LogReplacedError: the log was altered meanwhile; what was written is not an archive.
     """
     checkpoint = _checkpoint_bytes(log)
     # After the checkpoint was read: the cut then holds all that it covers.
     cut = log.cut()
+    add_up = _adding_up(progress, 2 * cut.byte_offset)
     source = LogFile(log.path, durable_names=False)
     try:
         # Measuring opens it; an empty session may have no file.
         source.size()
-        working = _Counted(progress, 2 * cut.byte_offset)
-        manifest = _manifest(log.session_id, cut, _LogBytes(source, cut.byte_offset, working).digest(), checkpoint)
-        with _packing(file) as archive:
-            _add(archive, MANIFEST_NAME, BytesIO(_manifest_bytes(manifest)))
-            again = _LogBytes(source, cut.byte_offset, working)
+        first, again = (_LogBytes(source, cut.byte_offset, add_up) for _ in range(2))
+        while first.read(CHUNK_BYTES):
+            pass
+        manifest = _manifest(log.session_id, cut, first.sha256.hexdigest(), checkpoint)
+        described = orjson.dumps(manifest.to_dict(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        with (
+            gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=_GZIP_LEVEL) as zipped,
+            tarfile.open(fileobj=zipped, mode="w|", format=tarfile.PAX_FORMAT) as archive,
+        ):
+            _add(archive, MANIFEST_NAME, BytesIO(described), len(described))
             _add(archive, LOG_NAME, cast("IO[bytes]", again), cut.byte_offset)
             if checkpoint is not None:
-                _add(archive, CHECKPOINT_NAME, BytesIO(checkpoint))
-        if again.sha256.hexdigest() != manifest.members[LOG_NAME].sha256:
+                _add(archive, CHECKPOINT_NAME, BytesIO(checkpoint), len(checkpoint))
+        if again.sha256.digest() != first.sha256.digest():
             raise LogReplacedError(f"{log.path}: its bytes were altered while they were exported: run verify")
     finally:
         source.close()
@@ -160,7 +172,7 @@ def export_session(log: ExportedLog, file: IO[bytes], *, progress: Progress | No
 
 
 def _checkpoint_bytes(log: ExportedLog) -> bytes | None:
-    """The bytes of a checkpoint record that was found to fit its log; None where there is none."""
+    """The bytes of a checkpoint record that was found to fit its log; None if there is none."""
     path = log.folder / CHECKPOINT_NAME
     while True:
         record = log.read_checkpoint()
@@ -180,66 +192,31 @@ def _manifest(session_id: str, cut: Cut, log_sha256: str, checkpoint: bytes | No
     return ArchiveManifest(session_id, datetime.now(UTC).isoformat(), cut.op_count, members)
 
 
-def _manifest_bytes(manifest: ArchiveManifest) -> bytes:
-    return orjson.dumps(manifest.to_dict(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-
-
-@contextmanager
-def _packing(file: IO[bytes]) -> Iterator[tarfile.TarFile]:
-    with (
-        gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=_GZIP_LEVEL) as zipped,
-        tarfile.open(fileobj=zipped, mode="w|", format=tarfile.PAX_FORMAT) as archive,
-    ):
-        yield archive
-
-
-def _add(archive: tarfile.TarFile, name: str, content: IO[bytes], size_bytes: int | None = None) -> None:
+def _add(archive: tarfile.TarFile, name: str, content: IO[bytes], size_bytes: int) -> None:
     member = tarfile.TarInfo(name)
-    member.size = len(cast(BytesIO, content).getbuffer()) if size_bytes is None else size_bytes
+    member.size = size_bytes
     member.mtime = int(time.time())
     archive.addfile(member, content)
 
 
-class _Counted:
-    """Adds up the bytes of both passes for a progress callback."""
-
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress = progress
-        self._total = total
-        self._done = 0
-
-    def add(self, size_bytes: int) -> None:
-        self._done += size_bytes
-        if self._progress:
-            self._progress(self._done, self._total)
-
-
-class _LogBytes(RawIOBase):
+class _LogBytes:
     """The bytes of a log below a cut, to be read once; knows the digest of what was read."""
 
-    def __init__(self, log: LogFile, stop: int, working: _Counted) -> None:
+    def __init__(self, log: LogFile, stop: int, add_up: Callable[[int], None]) -> None:
         self._log = log
         self._at = 0
         self._stop = stop
-        self._working = working
+        self._add_up = add_up
         self.sha256 = hashlib.sha256()
 
-    def read(self, size: int = -1) -> bytes:
-        left = self._stop - self._at
-        wanted = left if size < 0 else min(size, left)
-        data = self._log.read(self._at, self._at + wanted)
-        if len(data) < wanted:
+    def read(self, size: int) -> bytes:
+        start, self._at = self._at, min(self._at + size, self._stop)
+        data = self._log.read(start, self._at)
+        if len(data) < self._at - start:
             raise LogReplacedError(f"{self._log.path}: it was cut while it was exported")
-        self._at += len(data)
         self.sha256.update(data)
-        self._working.add(len(data))
+        self._add_up(len(data))
         return data
-
-    def digest(self) -> str:
-        """SHA-256 of all of it."""
-        while self.read(CHUNK_BYTES):
-            pass
-        return self.sha256.hexdigest()
 
 
 # -- in -------------------------------------------------------------------------------------------------------
@@ -252,43 +229,44 @@ def import_session(
     session_id: str | None = None,
     progress: Progress | None = None,
 ) -> ArchiveManifest:
-    """Make a session of an archive; when this returns it survives power loss.
+    """Make a session out of an archive; when this returns it survives power loss.
 
     Args:
         repo_root: the folder that holds `.muse/`.
         file: the archive; need not be seekable.
-        session_id: the id to give it; None for the one it had. A checkpoint's record is changed accordingly.
+        session_id: the id to give it; None for the one it had. A checkpoint's record gets the new one too.
         progress: called with (bytes written, bytes in all).
 
     Returns:
         What the archive holds.
 
     Raises:
-        ArchiveError: the file is no archive, or damaged; nothing was made.
-        SessionExistsError: there is a session of this id, which is never overwritten.
+        ArchiveError: the file is not an archive, or damaged; nothing was made.
+        SessionExistsError: a session of this id exists; it is never overwritten.
         InvalidSessionIdError: the id can't be a folder.
         OSError: it could not be read or written; nothing was made.
     """
     root = Path(repo_root).absolute()
-    with _damage_told(), _unpacking(file) as members:
-        manifest = _read_manifest(*next(members, (None, None)))
+    with (
+        _damage_explained(),
+        gzip.GzipFile(fileobj=file, mode="rb") as unzipped,
+        tarfile.open(fileobj=unzipped, mode="r|") as archive,
+    ):
+        members = _members(archive, unzipped)
+        manifest = _read_manifest(next(members, None))
         name = manifest.session_id if session_id is None else session_id
         folder = session_folder(root, name)
         if name in list_sessions(root):
-            raise _exists(name)
+            raise SessionExistsError(f"session {name!r} exists already: import under another id, or merge the two")
         with _folder_to_be(folder) as aside:
             _take_members(members, manifest, aside, progress)
             _fit_checkpoint(aside, manifest, name)
     return manifest
 
 
-def _exists(session_id: str) -> SessionExistsError:
-    return SessionExistsError(f"session {session_id!r} exists already: import under another id, or merge the two")
-
-
 @contextmanager
-def _damage_told() -> Iterator[None]:
-    """Whatever gzip, zlib and tarfile say about a damaged file, as one error."""
+def _damage_explained() -> Iterator[None]:
+    """Raise one error in the place of all that gzip, zlib and tarfile raise for a damaged file."""
     try:
         yield
     except MuseError:
@@ -300,17 +278,16 @@ def _damage_told() -> Iterator[None]:
         ) from error
 
 
-@contextmanager
-def _unpacking(file: IO[bytes]) -> Iterator[Iterator[tuple[tarfile.TarInfo, IO[bytes]]]]:
-    with gzip.GzipFile(fileobj=file, mode="rb") as unzipped, tarfile.open(fileobj=unzipped, mode="r|") as archive:
-        yield _members(archive, unzipped)
+_Member = tuple[tarfile.TarInfo, IO[bytes]]
 
 
-def _members(archive: tarfile.TarFile, unzipped: gzip.GzipFile) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
+def _members(archive: tarfile.TarFile, unzipped: gzip.GzipFile) -> Iterator[_Member]:
     for member in archive:
-        # Nothing is ever extracted by its name or type: what is no plain file is no member of ours.
+        # Nothing is ever extracted by its name or type: a member of ours is a regular file.
         if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.issparse():
-            raise ArchiveError(f"member {member.name[:100]!r} is no plain file: the archive is not one of a session")
+            raise ArchiveError(
+                f"member {member.name[:100]!r} is not a regular file: the archive is not one of a session"
+            )
         content = archive.extractfile(member)
         if content is not None:
             yield member, content
@@ -319,11 +296,14 @@ def _members(archive: tarfile.TarFile, unzipped: gzip.GzipFile) -> Iterator[tupl
         pass
 
 
-def _read_manifest(member: tarfile.TarInfo | None, content: IO[bytes] | None) -> ArchiveManifest:
-    if member is None or content is None or member.name != MANIFEST_NAME:
-        raise ArchiveError(f"does not begin with {MANIFEST_NAME}: the file is no archive of a session")
+def _read_manifest(leading: _Member | None) -> ArchiveManifest:
+    if leading is None or leading[0].name != MANIFEST_NAME:
+        raise ArchiveError(f"does not begin with {MANIFEST_NAME}: the file is not an archive of a session")
+    member, content = leading
     if member.size > _MAX_SMALL_MEMBER_BYTES:
-        raise ArchiveError(f"{MANIFEST_NAME}: {member.size} bytes are too many: the file is no archive of a session")
+        raise ArchiveError(
+            f"{MANIFEST_NAME}: {member.size} bytes are too many: the file is not an archive of a session"
+        )
     try:
         found = parse_object(content.read().strip(JSON_SPACES))
         if found.get("format") == _FORMAT and found.get("format_version") != _FORMAT_VERSION:
@@ -337,13 +317,15 @@ def _read_manifest(member: tarfile.TarInfo | None, content: IO[bytes] | None) ->
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise ArchiveError(f"{MANIFEST_NAME}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    if LOG_NAME not in found["members"]:
+        raise ArchiveError(f"{MANIFEST_NAME}: members: {LOG_NAME} is missing")
     members = {name: ArchivedFile(**described) for name, described in found["members"].items()}
     return ArchiveManifest(found["session_id"], found["created_at"], found["op_count"], members)
 
 
 @contextmanager
 def _folder_to_be(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes `folder`; where that fails nothing is left, op_log/ and .muse/ included."""
+    """A folder to fill, which becomes `folder`; if that fails nothing is left, not even op_log/ and .muse/."""
     made = [parent for parent in (folder.parent, folder.parent.parent) if not parent.exists()]
     try:
         with durable.new_folder(folder, ASIDE_PREFIX) as aside:
@@ -358,12 +340,9 @@ def _folder_to_be(folder: Path) -> Iterator[Path]:
 
 
 def _take_members(
-    members: Iterator[tuple[tarfile.TarInfo, IO[bytes]]],
-    manifest: ArchiveManifest,
-    aside: Path,
-    progress: Progress | None,
+    members: Iterator[_Member], manifest: ArchiveManifest, aside: Path, progress: Progress | None
 ) -> None:
-    working = _Counted(progress, sum(described.size_bytes for described in manifest.members.values()))
+    add_up = _adding_up(progress, sum(described.size_bytes for described in manifest.members.values()))
     awaited = dict(manifest.members)
     for member, content in members:
         described = awaited.pop(member.name, None)
@@ -371,21 +350,16 @@ def _take_members(
             raise ArchiveError(f"member {member.name[:100]!r} is not in its manifest, or there twice")
         if member.size != described.size_bytes:
             raise ArchiveError(f"{member.name}: {member.size} bytes, its manifest says {described.size_bytes}")
+        sha256 = hashlib.sha256()
         with durable.new_file(aside / member.name) as out:
-            digest = _copy(content, out, working)
-        if digest != described.sha256:
+            while data := content.read(CHUNK_BYTES):
+                sha256.update(data)
+                out.write(data)
+                add_up(len(data))
+        if sha256.hexdigest() != described.sha256:
             raise ArchiveError(f"{member.name}: its SHA-256 is not the one in the manifest: its bytes were altered")
     if awaited:
         raise ArchiveError(f"{min(awaited)} is missing: the archive is not whole")
-
-
-def _copy(content: IO[bytes], out: IO[bytes], working: _Counted) -> str:
-    sha256 = hashlib.sha256()
-    while data := content.read(CHUNK_BYTES):
-        sha256.update(data)
-        out.write(data)
-        working.add(len(data))
-    return sha256.hexdigest()
 
 
 def _fit_checkpoint(aside: Path, manifest: ArchiveManifest, session_id: str) -> None:
