@@ -376,6 +376,8 @@ def test_wal_is_copied_into_the_database_by_one_connection_at_a_time(repo: Path)
     statements: list[str] = []
     with small_index.limits(WAL_CHECKPOINT_BYTES=10_000), OpLog(repo, "s") as log:
         log.append_many(entries(3))
+        # The first write to an index that is there: from now on it has a write-ahead log.
+        log.append(entry(4))
         index = log._catch_up._index
         assert index is not None
         index.connection.set_trace_callback(statements.append)

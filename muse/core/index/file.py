@@ -77,12 +77,18 @@ class Database:
             raise
 
     def use_wal(self) -> None:
-        """Use SQLite's write-ahead log from now on; if another connection is at work, maybe only the next time.
+        """Use SQLite's write-ahead log from now on; if somebody else is at work, maybe only the next time.
 
-        While nobody writes, the file lies without one: it is opened in half the time then.
+        While nobody writes, the file lies without one: it is opened in half the time then. The switch is made under
+        the folder's lock, as it opens files by name, which must not be a new index's meanwhile.
         """
-        (mode,) = self.connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        self.has_wal = mode == "wal"
+        if self.path is None:
+            return
+        # If the folder is gone, what comes next fails in a way that is understood.
+        with suppress(OSError), durable.exclusive_lock(self.path.parent, wait=False) as mine:
+            if mine and self.is_current():
+                (mode,) = self.connection.execute("PRAGMA journal_mode = WAL").fetchone()
+                self.has_wal = mode == "wal"
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
