@@ -1,10 +1,9 @@
 """The lock of one handle: its threads enter one at a time, once it is closed none does, and a fork finds nobody inside.
 
-A lock that another thread holds at the moment of a fork stays locked in the child for ever. And SQLite
-keeps book, for the whole process, of the files it has locked; a child inherits the book but not the
-locks, so that even a connection of its own would be taken for the last one elsewhere, and the
-write-ahead log deleted under it (sqlite.org/howtocorrupt.html, section 2.6). So a fork waits until no
-handle is at work and closes every index; parent and child open theirs again when they need it.
+A lock that another thread holds at the moment of a fork stays locked in the child for ever. And a child inherits
+SQLite's list of the files it has locked, but not the locks: another process would take itself for the last one with a
+connection, and delete the write-ahead log (sqlite.org/howtocorrupt.html, section 2.6). So a fork waits until no handle
+is at work and closes every index; parent and child open theirs again when they need it.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 from muse.core.errors import ClosedLogError
 
@@ -29,20 +27,18 @@ class HandleLock:
         self._path = path
 
     def check_open(self) -> None:
-        """Raise `ClosedLogError` where the handle is closed; waits for nobody."""
+        """Raise `ClosedLogError` if the handle is closed; waits for nobody."""
         if self.is_closed:
             raise ClosedLogError(f"{self._path}: the log is closed: open it anew")
 
     def __enter__(self) -> None:
         self.of_threads.acquire()
-        # Asked inside: who waited here while another thread closed the handle would open its files again.
+        # Asked inside: a thread that waited while another one closed the handle would open its files again.
         if self.is_closed:
             self.of_threads.release()
             self.check_open()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, _kind: object, _error: object, _trace: object) -> None:
         self.of_threads.release()
 
 
@@ -52,8 +48,8 @@ class ForkGuard:
     def __init__(
         self, lock: threading.RLock, *, before: Callable[[], None], in_child: tuple[Callable[[], None], ...]
     ) -> None:
-        """`lock` is held while the handle works; `before` closes what must not cross a fork, `in_child`
-        lets go of what is the parent's.
+        """`lock` is held while the handle works; `before` closes what must not cross a fork, `in_child` what is the
+        parent's.
         """
         self.lock = lock
         self.before = before
@@ -82,8 +78,8 @@ def _in_child() -> None:
     guards = list(_held)
     _release()
     for guard in guards:
-        for let_go in guard.in_child:
-            let_go()
+        for close in guard.in_child:
+            close()
 
 
 os.register_at_fork(before=_before, after_in_parent=_release, after_in_child=_in_child)

@@ -17,6 +17,8 @@ from muse.core.entry.model import OpEntry, op_ids_bytes
 ROLES = ("actor", "domain", "intent", "reservation")
 """What a name can be to an entry."""
 
+_COLUMNS = ("offsets", "checksums", "lamport_ts", "op_ids", *ROLES)
+
 OP_ID_BYTES = 16
 
 Problem = tuple[str, str]
@@ -55,20 +57,7 @@ class Lines:
     timestamp, no op_id and no names.
     """
 
-    __slots__ = (
-        "actor",
-        "checksums",
-        "domain",
-        "end",
-        "intent",
-        "lamport_ts",
-        "offsets",
-        "op_ids",
-        "parents",
-        "problems",
-        "reservation",
-        "start",
-    )
+    __slots__ = (*_COLUMNS, "end", "parents", "problems", "start")
 
     first_offset = 0
     """What to add to `offsets` to get byte offsets of the log; a segment counts from its own start."""
@@ -94,19 +83,8 @@ class Lines:
     def __len__(self) -> int:
         return len(self.offsets)
 
-    def _columns(self) -> tuple[list[Any], ...]:
-        return (
-            self.offsets,
-            self.checksums,
-            self.lamport_ts,
-            self.op_ids,
-            self.actor,
-            self.domain,
-            self.intent,
-            self.reservation,
-        )
-
-    # -- building -------------------------------------------------------------------------------------
+    def _columns(self) -> list[list[Any]]:
+        return [getattr(self, column) for column in _COLUMNS]
 
     def add_entry(self, entry: Any, op_id: bytes, length: int, checksum: int) -> None:
         """Add the line of a valid entry at the end."""
@@ -181,8 +159,6 @@ class Lines:
         part.parents = {at: packed for at, packed in self.parents.items() if part.start <= at < part.end}
         part.problems = {at: problem for at, problem in self.problems.items() if part.start <= at < part.end}
         return part
-
-    # -- looking --------------------------------------------------------------------------------------
 
     def number_at(self, byte_offset: int) -> int:
         """The number of the first line that does not begin before `byte_offset`."""

@@ -1,7 +1,7 @@
 """`ops.jsonl` as bytes: the append-only file, opened, measured, read by range, appended to.
 
-Invariants: the file is never truncated and never rewritten; an append is one `write(2)` on an
-`O_APPEND` descriptor and takes no lock. Nothing here knows what a line means.
+Invariants: the file is never truncated and never rewritten; an append is one `write(2)` on an `O_APPEND` descriptor
+and takes no lock. Nothing here knows what a line means.
 """
 
 from __future__ import annotations
@@ -18,19 +18,14 @@ from muse.core.storage.session_dir import reject_symlink_escape
 CHUNK_BYTES = 1 << 20
 """How much a scan reads at a time."""
 
-
+_OVERSIZED_HEAD_BYTES = 4096  # how much is looked at of a line beyond the limit
 _FOLDERS_OF_OURS = 4  # the session's, op_log, .muse and the one that holds its name
-
-
-OVERSIZED_HEAD_BYTES = 4096
-"""How much is looked at of a line beyond the limit."""
 
 
 class LogFile:
     """One handle's view of the file. Not safe for several threads at once: its owner locks.
 
-    Nothing is opened or created until it has to be: reading opens what is there, the first append
-    creates file and folders.
+    Reading opens what is there; the first append creates file and folders.
     """
 
     def __init__(self, path: Path, *, durable_names: bool) -> None:
@@ -44,7 +39,7 @@ class LogFile:
         self._known_bytes = 0
 
     def size(self) -> int:
-        """Bytes in the log now; 0 where there is none yet.
+        """Bytes in the log now; 0 if there is none yet.
 
         Raises:
             LogReplacedError: the file this handle had open is gone, another, or shorter than it was.
@@ -70,7 +65,7 @@ class LogFile:
             SyncError: the file was created, but its name may not survive power loss; nothing was written.
         """
         if not self._appendable:
-            self._open_for_appending()
+            self.create()
         durable.append_bytes(self._fd, data, self.path)
         # With O_APPEND the position after a write is the end of one's own bytes, whoever else writes.
         end = os.lseek(self._fd, 0, os.SEEK_CUR)
@@ -78,14 +73,28 @@ class LogFile:
         return end - len(data)
 
     def create(self) -> None:
-        """Have the file open for appending; it and its folders are created where they are missing.
+        """Have the file open for appending; it and its folders are created if they are missing.
 
         Raises:
             AppendError: it can't be.
             SyncError: it is there, but its name may not survive power loss.
         """
-        if not self._appendable:
-            self._open_for_appending()
+        if self._appendable:
+            return
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            durable.make_folders(self.path.parent, durable=self._durable_names)
+            reject_symlink_escape(self.path.parent)
+            self._adopt(os.open(self.path, flags, 0o666))
+        except OSError as error:
+            raise AppendError(
+                error.errno, f"can't be opened for appending: {error.strerror}", str(self.path)
+            ) from error
+        self._appendable = True
+        if self._durable_names:
+            # The names may be new, made by this handle or by one that does not sync.
+            for folder in self.path.parents[:_FOLDERS_OF_OURS]:
+                durable.sync_folder(folder)
 
     def sync(self) -> None:
         """Make everything appended so far survive power loss; see `durable.sync_file`."""
@@ -93,23 +102,20 @@ class LogFile:
             durable.sync_file(self._fd, self.path)
 
     def read(self, start: int, stop: int) -> bytes:
-        """The bytes [start, stop), fewer where the file ends before.
+        """The bytes [start, stop), fewer if the file ends before.
 
         Raises:
             OSError: the system could not read, such as EIO. It is not corruption and never hidden.
         """
         pieces = []
-        while start < stop:
-            try:
-                piece = os.pread(self._fd, min(stop - start, 1 << 30), start)
-            except OSError as error:
-                error.filename = str(self.path)
-                raise
-            if not piece:
-                break
-            pieces.append(piece)
-            start += len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        try:
+            while start < stop and (piece := os.pread(self._fd, min(stop - start, 1 << 30), start)):
+                pieces.append(piece)
+                start += len(piece)
+        except OSError as error:
+            error.filename = str(self.path)
+            raise
+        return b"".join(pieces)
 
     def close(self) -> None:
         """Close the descriptor. Everything acknowledged is in the kernel already."""
@@ -126,22 +132,6 @@ class LogFile:
         except FileNotFoundError:
             return False
         return True
-
-    def _open_for_appending(self) -> None:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            durable.make_folders(self.path.parent, durable=self._durable_names)
-            reject_symlink_escape(self.path.parent)
-            self._adopt(os.open(self.path, flags, 0o666))
-        except OSError as error:
-            raise AppendError(
-                error.errno, f"can't be opened for appending: {error.strerror}", str(self.path)
-            ) from error
-        self._appendable = True
-        if self._durable_names:
-            # The names may be new, made by this handle or by one that does not sync.
-            for folder in self.path.parents[:_FOLDERS_OF_OURS]:
-                durable.sync_folder(folder)
 
     def _adopt(self, fd: int) -> None:
         status = os.fstat(fd)
@@ -161,7 +151,7 @@ class LogFile:
 
 
 def end_of_last_line(log: LogFile, size: int) -> int:
-    """The byte offset after the last newline in the first `size` bytes; 0 where there is none."""
+    """The byte offset after the last newline in the first `size` bytes; 0 if there is none."""
     while size > 0:
         start = max(size - CHUNK_BYTES, 0)
         if newline := log.read(start, size).rfind(b"\n") + 1:
@@ -173,9 +163,8 @@ def end_of_last_line(log: LogFile, size: int) -> int:
 def split_lines(log: LogFile, start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
     """Every terminated line in [start, stop) as (byte offset, length, bytes), newline included.
 
-    Reads in chunks. A line longer than `MAX_LINE_BYTES` is given with its true length, but with only
-    its first bytes and no newline, so that memory stays bounded; what follows the last newline is
-    not given at all.
+    A line longer than `MAX_LINE_BYTES` is given with its true length, but with only its first bytes and no newline, so
+    that memory stays bounded; what follows the last newline is not given at all.
     """
     at = start
     # What has been read of the line at `at`, in pieces: joined only once, however long it is.
@@ -192,7 +181,7 @@ def split_lines(log: LogFile, start: int, stop: int) -> Iterator[tuple[int, int,
             pieces.append(line)
             if length > MAX_LINE_BYTES:
                 # The same bytes wherever the chunks began: two pieces are more than that in any case.
-                yield at, length, b"".join(pieces[:2])[:OVERSIZED_HEAD_BYTES]
+                yield at, length, b"".join(pieces[:2])[:_OVERSIZED_HEAD_BYTES]
             else:
                 pieces.append(b"\n")
                 yield at, length, b"".join(pieces)

@@ -19,9 +19,7 @@ _PARSED_AT_ONCE_BYTES = 128 << 10
 
 
 class StaleLocationError(Exception):
-    """A line is not what was indexed. The log decides: the index has to be rebuilt, which keeps the old checksum as
-    evidence for `verify`.
-    """
+    """A line is not what was indexed: the index is rebuilt, and keeps the old checksum as evidence for `verify`."""
 
 
 def read_entries(log: LogFile, places: Sequence[Location] | Span) -> list[OpEntry]:
@@ -40,8 +38,8 @@ def read_entries_with_ends(log: LogFile, places: Sequence[Location] | Span) -> l
 
 
 def _parsed(lines: list[bytes]) -> list[OpEntry]:
-    # One parse is faster than one for each line, and the same, since each is known to be one whole object; it takes
-    # several times its text in memory, so not too many at once.
+    # One parse is faster than one for each line, and the same, since each is known to be one whole object; not too many
+    # at once, since it takes several times its text in memory.
     step = 1 + len(lines) * _PARSED_AT_ONCE_BYTES // (1 + sum(map(len, lines)))
     entries: list[OpEntry] = []
     for start in range(0, len(lines), step):

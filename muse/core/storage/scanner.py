@@ -45,11 +45,9 @@ def scan(log: LogFile, start: int, stop: int) -> Iterator[Lines]:
 
 def add_line(lines: Lines, length: int, line: bytes) -> None:
     """Judge one line, as `split_lines` gives it, and add it."""
-    if length > MAX_LINE_BYTES:
-        problem = ("damaged", f"{length} bytes long, the limit is {MAX_LINE_BYTES}")
-        lines.add_problem(length, checksum(line), problem)
-        return
     try:
+        if length > MAX_LINE_BYTES:
+            raise DamagedLineError(f"{length} bytes long, the limit is {MAX_LINE_BYTES}")
         entry = decode_line(line)
     except DamagedLineError as error:
         lines.add_problem(length, checksum(line), ("damaged", str(error)))

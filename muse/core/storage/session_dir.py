@@ -1,8 +1,7 @@
 """Session ids and the folders they live in.
 
-A session id is any non-empty text; its folder is `.muse/op_log/<encoded id>/`. The encoding is the
-id itself where every character is safe, else percent-encoding of the unsafe bytes of its UTF-8, so
-it is reversible and no two ids share a folder. Nothing outside `op_log/` is ever named by it.
+A session id is any non-empty text; its folder is `.muse/op_log/<encoded id>/`. Unsafe bytes of its UTF-8 are
+percent-encoded, so that it is reversible, no two ids share a folder, and nothing outside `op_log/` is ever named.
 """
 
 from __future__ import annotations
@@ -31,8 +30,7 @@ def encode_session_id(session_id: str) -> str:
     """The folder name of `session_id`.
 
     Raises:
-        InvalidSessionIdError: it is no text, empty, not encodable as UTF-8, or longer than 255 bytes
-            once encoded.
+        InvalidSessionIdError: it is not text, empty, not encodable as UTF-8, or its folder name is too long.
     """
     if not isinstance(session_id, str):
         raise InvalidSessionIdError(f"session id {session_id!r}: must be text, not {type(session_id).__name__}")
@@ -52,7 +50,7 @@ def encode_session_id(session_id: str) -> str:
 
 
 def decode_folder_name(name: str) -> str | None:
-    """The session id whose folder is `name`; None where no id has that folder."""
+    """The session id whose folder is `name`; None if no id has that folder."""
     try:
         session_id = unquote_to_bytes(name).decode("utf-8")
         return session_id if encode_session_id(session_id) == name else None
@@ -64,8 +62,7 @@ def session_folder(repo_root: Path, session_id: str) -> Path:
     """The folder of `session_id`, which need not exist yet.
 
     Raises:
-        InvalidSessionIdError: as `encode_session_id`, or the folder is a link that leads out of
-            `op_log/`.
+        InvalidSessionIdError: as `encode_session_id`, or the folder is a link that leads out of `op_log/`.
     """
     folder = op_log_root(repo_root) / encode_session_id(session_id)
     reject_symlink_escape(folder)
@@ -73,11 +70,7 @@ def session_folder(repo_root: Path, session_id: str) -> Path:
 
 
 def reject_symlink_escape(folder: Path) -> None:
-    """Make sure that a session's folder, where it exists, lies inside its `op_log/`.
-
-    Raises:
-        InvalidSessionIdError: it is a link that leads elsewhere.
-    """
+    """Raise `InvalidSessionIdError` if a session's folder is a link that leads out of its `op_log/`."""
     if _leads_out(folder):
         raise InvalidSessionIdError(
             f"{folder} is a symbolic link that leads out of {folder.parent}; remove the link or choose another id"
@@ -91,24 +84,20 @@ def _leads_out(folder: Path) -> bool:
 def list_sessions(repo_root: Path | str) -> list[str]:
     """The ids of all sessions of the repository, sorted, as they were passed in.
 
-    A folder counts as a session as soon as it holds any of its three files: one whose log was
-    deleted must show up too. Folders that no session id encodes to are none of ours.
+    A folder counts as a session as soon as it holds any of its three files: one whose log was deleted must show up too.
+    Folders that no session id encodes to are not ours.
 
     Args:
         repo_root: the folder that holds `.muse/`.
     """
     root = op_log_root(Path(repo_root))
-    if not root.is_dir():
-        return []
-    found = []
-    for folder in root.iterdir():
-        session_id = decode_folder_name(folder.name)
-        if session_id is None or not _holds_session(folder):
-            continue
-        if not _leads_out(folder):
-            found.append(session_id)
-    return sorted(found)
+    return sorted(
+        session_id
+        for folder in (root.iterdir() if root.is_dir() else ())
+        if (session_id := decode_folder_name(folder.name)) is not None and _holds_session(folder)
+    )
 
 
 def _holds_session(folder: Path) -> bool:
-    return any((folder / name).exists() for name in (LOG_NAME, CHECKPOINT_NAME, INDEX_NAME))
+    names = (LOG_NAME, CHECKPOINT_NAME, INDEX_NAME)
+    return any((folder / name).exists() for name in names) and not _leads_out(folder)
