@@ -34,6 +34,10 @@ def collapse(domain: str, entries: Iterable[OpEntry]) -> StructuredDelta:
 
 
 def summary_of(kinds: Iterable[str]) -> str:
-    """How many operations there are of each kind, sorted: "3 delete, 12 insert"; "no ops" if there are none."""
+    """How many operations there are of each kind, sorted by kind.
+
+    Returns:
+        Such as "3 delete, 12 insert"; "no ops" if there are none.
+    """
     counts = sorted(Counter(kinds).items())
     return ", ".join(f"{number} {kind}" for kind, number in counts) or "no ops"

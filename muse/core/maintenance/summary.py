@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,9 @@ class SessionSummary:
     ops: int
     """Entries in the log."""
     pending: int | None
-    """Entries that arrived after the checkpoint; None where the checkpoint can't be used."""
+    """Entries that arrived after the checkpoint; None if the checkpoint can't be used."""
     max_lamport_ts: int
-    """The highest timestamp; 0 where the log is empty."""
+    """The highest timestamp; 0 if the log is empty."""
     actors: dict[str, int]
     """Entries by actor, most first."""
     domains: dict[str, int]
@@ -44,13 +44,13 @@ class SessionSummary:
     size_bytes: int
     """Size of `ops.jsonl`."""
     checkpoint: OpLogCheckpoint | None
-    """The most recent checkpoint; None where none was made, or where `problem` says why not."""
+    """The most recent checkpoint; None if none was made, or if `problem` says what is wrong."""
     problem: str | None
     """What is wrong with the checkpoint, and what to do."""
     ops_per_minute: float | None
-    """Over the last 100 entries, by their `created_at`; None where that tells nothing."""
+    """Over the last 100 entries, by their `created_at`; None if that tells nothing."""
     modified_at: str | None
-    """When `ops.jsonl` was last written to, ISO 8601 in UTC; None where it is not there."""
+    """When `ops.jsonl` was last written to, ISO 8601 in UTC; None if it is not there."""
 
     def to_dict(self) -> dict[str, Any]:
         """As a JSON-able dict."""
@@ -99,40 +99,25 @@ def _describe(folder: Path, session_id: str) -> SessionSummary:
             problem = str(error)
         # After the checkpoint was read, so that it can't cover more than is counted here.
         catch_up.catch_up()
-        if catch_up.size == 0:
-            pending = None if problem else 0
-            modified_at = _modified_at(log)
-            return SessionSummary(session_id, 0, pending, 0, {}, {}, 0, checkpoint, problem, None, modified_at)
-        return catch_up.with_index(
-            lambda index: _summary(index, log, session_id, catch_up.size, checkpoint, covered, problem)
-        )
+        size, modified_at = catch_up.size, _modified_at(log)
+        pending = None if problem else 0
+        empty = SessionSummary(session_id, 0, pending, 0, {}, {}, size, checkpoint, problem, None, modified_at)
+        return catch_up.with_index(lambda index: _filled(empty, index, log, covered)) if size else empty
     finally:
         catch_up.close()
         log.close()
 
 
-def _summary(
-    index: Index,
-    log: LogFile,
-    session_id: str,
-    size: int,
-    checkpoint: OpLogCheckpoint | None,
-    covered: int | None,
-    problem: str | None,
-) -> SessionSummary:
-    return SessionSummary(
-        session_id,
-        index.entries,
+def _filled(empty: SessionSummary, index: Index, log: LogFile, covered: int | None) -> SessionSummary:
+    return replace(
+        empty,
+        ops=index.entries,
         # Counted, not subtracted: of what the checkpoint covers a line may have been damaged since.
-        None if covered is None else count(index, Filter(start=covered)),
-        index.highest_lamport_ts,
-        totals(index, "actor"),
-        totals(index, "domain"),
-        size,
-        checkpoint,
-        problem,
-        ops_per_minute(index, log),
-        _modified_at(log),
+        pending=None if covered is None else count(index, Filter(start=covered)),
+        max_lamport_ts=index.highest_lamport_ts,
+        actors=totals(index, "actor"),
+        domains=totals(index, "domain"),
+        ops_per_minute=ops_per_minute(index, log),
     )
 
 
