@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +161,28 @@ def test_pages_in_both_directions_are_a_plain_look_at_each_line(
     for page in forward + backward:
         assert len(page) <= limit
         assert len(page) <= 1 or sum(length for _, length, _, _ in page) <= size_bytes
+    model.index.database.close()
+
+
+@pytest.mark.parametrize("kept_as", ["segments", "rows"])
+def test_a_page_of_consecutive_entries_is_as_long_as_it_may_be(kept_as: str) -> None:
+    """With any limits of lines and bytes: one entry more would be too many, or be of the next unit."""
+    lines = [PlainLine(3 + each % 5, each, each, each.to_bytes(16, "big"), "ada", "music") for each in range(1, 30)]
+    with limits(SEGMENT_LINES=10 if kept_as == "segments" else 100, LONG_BATCH_LINES=10):
+        model = Model(lines, [])
+    units = [*range(0, 20, 10), 20] if kept_as == "segments" else [0]
+    for first, limit, size_bytes in product(range(29), (1, 3, 100), range(1, 60)):
+        places, _ = query.next_page(model.index, Filter(start=model.offsets[first]), limit, size_bytes)
+        found = model.of_span(places) if isinstance(places, Span) else list(map(place, places))
+        expected = first + 1
+        end_of_unit = min((unit for unit in units if unit > first), default=29)
+        while expected < min(end_of_unit, first + limit) and (
+            model.offsets[expected + 1] - model.offsets[first] <= size_bytes
+        ):
+            expected += 1
+        assert found[: expected - first] == model.places(Filter())[first:expected]
+        assert len(found) == 1 or sum(length for _, length, _, _ in found) <= size_bytes
+        assert len(found) <= limit
     model.index.database.close()
 
 

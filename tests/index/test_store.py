@@ -316,12 +316,12 @@ def look_at_everything(connection: sqlite3.Connection) -> None:
 COLUMNS = {
     "segment": (
         "number, first_offset, end_offset, lines, entries, entries_before, lowest_lamport_ts, highest_lamport_ts, "
-        "actors, domains, intents, reservations, ends, parent_segments, unresolved_links, columns_checksum, "
+        "actors, domains, intents, reservations, parent_segments, unresolved_links, columns_checksum, "
         "op_ids_checksum, links_checksum, row_checksum, columns, op_ids, links"
     ),
     "run": (
         "first_segment, first_offset, end_offset, lines, entries, entries_before, lowest_lamport_ts, "
-        "highest_lamport_ts, actors, domains, intents, reservations, ends, parent_segments, unresolved_links, "
+        "highest_lamport_ts, actors, domains, intents, reservations, parent_segments, unresolved_links, "
         "directory_checksum, block_checksum, row_checksum, directory, block"
     ),
     "run_page": "first_segment, end_segment, page, row_checksum, keys",
@@ -431,23 +431,6 @@ def test_lines_only_in_memory_are_known_and_then_written(small: None) -> None:
     assert index.unwritten_lines == 0
     assert index.connection.execute("SELECT count(*) FROM tail").fetchone() == (2,)
     index.database.close()
-
-
-def test_the_ends_are_the_first_and_last_lines(small: None) -> None:
-    """By which an index is held against its log: the first two lines and the last two, wherever they are kept."""
-    for count in (1, 2, 3, 4, 5, 9, 41):
-        index = index_in_memory()
-        lines = some_lines(count)
-        feed(index, lines)
-        offsets = offsets_of(lines)
-        ends = [(at, each.length, each.checksum, each.op_id.hex()) for at, each in zip(offsets, lines, strict=False)]
-        first, *_, last = found = index.ends()
-        assert (first, last) == (ends[0], ends[-1])
-        assert set(found) <= {*ends[:2], *ends[-2:]}
-        index.database.close()
-    empty = index_in_memory()
-    assert empty.ends() == []
-    empty.database.close()
 
 
 def test_what_is_kept_in_memory_is_bounded(small: None) -> None:
