@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from muse.core.errors import ClosedLogError
@@ -20,11 +20,16 @@ from muse.core.errors import ClosedLogError
 class HandleLock:
     """Held while a handle works; a thread may enter again what it holds already."""
 
-    def __init__(self, path: Path) -> None:
-        """`path` names the log in the error."""
+    def __init__(self, path: Path, *, before_fork: Callable[[], None], in_child: Sequence[Callable[[], None]]) -> None:
+        """`path` names the log in the error. `before_fork` closes what must not cross a fork, `in_child` what is the
+        parent's.
+        """
         self.of_threads = threading.RLock()
         self.is_closed = False
+        self.before_fork = before_fork
+        self.in_child = in_child
         self._path = path
+        _locks.add(self)
 
     def check_open(self) -> None:
         """Raise `ClosedLogError` if the handle is closed; waits for nobody."""
@@ -42,43 +47,28 @@ class HandleLock:
         self.of_threads.release()
 
 
-class ForkGuard:
-    """Takes one handle through every fork, as long as the guard lives."""
-
-    def __init__(
-        self, lock: threading.RLock, *, before: Callable[[], None], in_child: tuple[Callable[[], None], ...]
-    ) -> None:
-        """`lock` is held while the handle works; `before` closes what must not cross a fork, `in_child` what is the
-        parent's.
-        """
-        self.lock = lock
-        self.before = before
-        self.in_child = in_child
-        _guards.add(self)
-
-
-_guards: weakref.WeakSet[ForkGuard] = weakref.WeakSet()
-_held: list[ForkGuard] = []
+_locks: weakref.WeakSet[HandleLock] = weakref.WeakSet()
+_held: list[HandleLock] = []
 
 
 def _before() -> None:
     # A thread holds one handle's lock at a time, so taking all of them can't deadlock.
-    for guard in list(_guards):
-        guard.lock.acquire()
-        _held.append(guard)
-        guard.before()
+    for lock in list(_locks):
+        lock.of_threads.acquire()
+        _held.append(lock)
+        lock.before_fork()
 
 
 def _release() -> None:
     while _held:
-        _held.pop().lock.release()
+        _held.pop().of_threads.release()
 
 
 def _in_child() -> None:
-    guards = list(_held)
+    locks = list(_held)
     _release()
-    for guard in guards:
-        for close in guard.in_child:
+    for lock in locks:
+        for close in lock.in_child:
             close()
 
 

@@ -53,7 +53,7 @@ from muse.core.follow.async_follower import AsyncFollower
 from muse.core.follow.feed import Feed, beginning
 from muse.core.follow.follower import Follower
 from muse.core.follow.position import Positions
-from muse.core.handle_lock import ForkGuard, HandleLock
+from muse.core.handle_lock import HandleLock
 from muse.core.history.causal import CausalEntry, CausalHistory
 from muse.core.index.catch_up import CatchUp
 from muse.core.index.query import count, op_ids_beginning, totals
@@ -178,14 +178,13 @@ class OpLog:
         self._clock = LamportClock()
         self._catch_up = CatchUp(self.folder, self._file, self._clock.observe, options)
         self._checkpoints = Checkpoints(self._catch_up, self._file, session_id)
-        self._lock = HandleLock(self.path)
-        self._pager = Pager(self._lock, self._catch_up, self._file)
-        self._fork_guard = ForkGuard(
-            self._lock.of_threads,
-            before=self._catch_up.suspend,
+        self._lock = HandleLock(
+            self.path,
+            before_fork=self._catch_up.suspend,
             # The position of a descriptor is shared with the parent, and one's place in the log is read off it.
             in_child=(self._catch_up.close, self._file.close),
         )
+        self._pager = Pager(self._lock, self._catch_up, self._file)
         self._writer = Writer(self._file, self._catch_up, sync_each=durability == "fsync")
 
     def close(self) -> None:
@@ -272,8 +271,8 @@ class OpLog:
         Args:
             actor_id: who does it, non-empty.
             domain: which domain it belongs to, non-empty.
-            domain_op: the operation, any JSON object.
-            parent_op_ids: op_ids it causally depends on.
+            domain_op: the operation, any JSON object (a dict; the TypedDicts of `muse.domain` are).
+            parent_op_ids: op_ids it causally depends on; the list is copied.
             intent_id: coordination linkage, "" if none.
             reservation_id: coordination linkage, "" if none.
 

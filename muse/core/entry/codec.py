@@ -1,8 +1,7 @@
 """The line format of `ops.jsonl`: one entry, one JSON object, one line (docs/format.md, "Lines").
 
-`encode_entry` writes a line, `decode_line` reads one. A line is valid or it is damage; there is no
-third kind but the blank line, which is skipped. Lines that another program wrote are held to the
-same rules, whatever their spacing, escapes and key order.
+`encode_entry` writes a line, `decode_line` reads one. A line is valid, blank or damage. Lines of another program are
+held to the same rules, whatever their spacing, escapes and key order.
 """
 
 from __future__ import annotations
@@ -54,11 +53,7 @@ def encode_entry(entry: OpEntry, max_line_bytes: int) -> bytes:
 
 
 def check_length(line: bytes, max_line_bytes: int) -> None:
-    """Refuse a line that readers with this limit would take for damage.
-
-    Raises:
-        LimitExceededError: it is longer than `max_line_bytes`.
-    """
+    """Raise `LimitExceededError` if a line is longer than `max_line_bytes`."""
     if len(line) > max_line_bytes:
         raise LimitExceededError(
             f"domain_op: the line would take {len(line)} bytes, the limit is {max_line_bytes}: store the "
@@ -67,16 +62,12 @@ def check_length(line: bytes, max_line_bytes: int) -> None:
 
 
 def same_content(line: bytes, other: bytes) -> bool:
-    """Whether two valid lines hold the same entry, however each of them spells it.
-
-    Compared as text, since in Python 1 == 1.0 == True.
-    """
-    if line == other:
-        return True
-    return _canonical(line) == _canonical(other)
+    """Whether two valid lines hold the same entry, however each of them spells it."""
+    return line == other or _canonical(line) == _canonical(other)
 
 
 def _canonical(line: bytes) -> bytes:
+    # Compared as text, since in Python 1 == 1.0 == True.
     return orjson.dumps(orjson.loads(strip_padding(line)), option=orjson.OPT_SORT_KEYS)
 
 
@@ -98,7 +89,9 @@ def decode_line(line: bytes) -> OpEntry | None:
         entry = parse_object(body)
         check_fields(entry)
     except InvalidEntryError as error:
-        raise DamagedLineError(_nul_run(body) or str(error)) from None
+        nuls = body.count(0)
+        reason = f"holds {nuls} NUL bytes, as a crash of the machine leaves them" if nuls else str(error)
+        raise DamagedLineError(reason) from None
     return cast(OpEntry, entry)
 
 
@@ -132,11 +125,6 @@ _BETWEEN = b',"' + _BETWEEN_VALUE.encode() + b'",'
 _DEEP_LINE_BYTES = 2 * MAX_NESTING + 100
 
 
-def _nul_run(body: bytes) -> str:
-    count = body.count(0)
-    return f"holds {count} NUL bytes, as a crash of the machine leaves them" if count else ""
-
-
 def parse_object(body: bytes) -> dict[str, Any]:
     """Parse one JSON object strictly: what two readers could understand differently is refused.
 
@@ -152,16 +140,11 @@ def parse_object(body: bytes) -> dict[str, Any]:
         raise InvalidEntryError(f"not a JSON object but {'null' if value is None else type(value).__name__}")
     if body.count(b"[") + body.count(b"{") > MAX_NESTING:
         check_exact(value)
-    # orjson takes the last of two equal keys, and reads a larger integer as a float, both without a
-    # word. What it writes back is then another text; so a text that comes back is known to be exact,
-    # and only other spellings of the same value need the slow look.
+    # orjson takes the last of two equal keys, and reads a larger integer as a float, both without a word. It writes them
+    # back as another text; so a text that comes back is exact, and only other spellings need the slow look.
     if orjson.dumps(value) != body:
-        _refuse_ambiguity(body)
+        json.loads(body, object_pairs_hook=_unique_keys, parse_int=_fitting_int)
     return value
-
-
-def _refuse_ambiguity(body: bytes) -> None:
-    json.loads(body, object_pairs_hook=_unique_keys, parse_int=_fitting_int)
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> None:

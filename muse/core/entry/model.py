@@ -1,9 +1,4 @@
-"""What an entry is: its fields, how a fresh one is made, what is refused.
-
-An entry is a plain dict. It is validated field by field with pydantic, and value by value for what
-JSON can't carry exactly: a serialiser would write NaN as null, a tuple as a list, a UUID or an enum
-member as text, and what is read would no longer equal what was appended.
-"""
+"""What an entry is, a plain dict: its fields, how a fresh one is made, its op_id as text and as 16 bytes."""
 
 from __future__ import annotations
 
@@ -48,18 +43,10 @@ def make_op_entry(
     intent_id: str = "",
     reservation_id: str = "",
 ) -> OpEntry:
-    """A fresh entry with its own op_id and the current wall-clock time.
+    """A fresh entry with its own op_id and the current wall-clock time. `OpLog.append` checks it.
 
-    Args:
-        actor_id: who does it, non-empty.
-        domain: which domain it belongs to, non-empty.
-        domain_op: the typed operation, any JSON object (a dict; the TypedDicts of `muse.domain` are).
-        lamport_ts: logical time, 0 to 2^53-1; usually `OpLog.next_lamport_ts()`.
-        parent_op_ids: op_ids it causally depends on; the list is copied.
-        intent_id: coordination linkage, "" if none.
-        reservation_id: coordination linkage, "" if none.
-
-    Nothing is checked here: `OpLog.append` refuses what is not valid.
+    The arguments are those of `record`, and `lamport_ts`: logical time, 0 to 2^53-1; usually
+    `OpLog.next_lamport_ts()`.
     """
     return {
         "op_id": str(uuid.uuid4()),
@@ -75,12 +62,12 @@ def make_op_entry(
 
 
 def parse_op_id(text: object) -> bytes | None:
-    """The 16 bytes of `text` where it is a UUID in canonical text, else None."""
+    """The 16 bytes of `text` if it is a UUID in canonical text, else None."""
     try:
-        parsed = uuid.UUID(text) if isinstance(text, str) else None
+        parsed = uuid.UUID(text if isinstance(text, str) else "")
     except ValueError:
         return None
-    return parsed.bytes if parsed is not None and str(parsed) == text else None
+    return parsed.bytes if str(parsed) == text else None
 
 
 def op_id_bytes(op_id: str) -> bytes:
@@ -94,13 +81,13 @@ def op_ids_bytes(op_ids: Iterable[str]) -> bytes:
 
 
 def kind_of(domain_op: Mapping[str, Any]) -> str:
-    """The value of `op`; "untyped" where that is no text: the engine gives an operation no other meaning."""
+    """The value of `op`; "untyped" if that is not text: the engine gives an operation no other meaning."""
     kind = domain_op.get("op")
     return kind if isinstance(kind, str) else "untyped"
 
 
 def parse_time(text: str) -> datetime | None:
-    """The moment that an ISO 8601 text names, in UTC where it names no zone; None where it is no such text."""
+    """The moment that an ISO 8601 text names, in UTC if it names no zone; None if it is not such a text."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

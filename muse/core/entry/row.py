@@ -1,7 +1,6 @@
 """An entry as one flat row, for tables: pandas and Polars make columns of one type each of a list of them.
 
-Both take the columns and their types from the rows, so every row has the same keys, no value is missing, and the
-operation, of which no two need be alike, is text.
+So every row has the same keys, no value is missing, and the operation, of which no two need be alike, is text.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ class EntryRow(TypedDict):
     domain: str
     """Which domain it belongs to."""
     kind: str
-    """The value of `op` in the operation, "untyped" where it has none."""
+    """The value of `op` in the operation, "untyped" if it has none."""
     domain_op: str
     """The operation as JSON text."""
     created_at: str

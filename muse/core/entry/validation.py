@@ -1,8 +1,7 @@
 """What is refused: fields, values and arguments that are not what the format or the call asks for.
 
-An entry is validated field by field with pydantic, and value by value for what JSON can't carry exactly: a
-serialiser would write NaN as null, a tuple as a list, a UUID or an enum member as text, and what is read would no
-longer equal what was appended.
+An entry is validated field by field with pydantic, and value by value for what JSON can't carry exactly: NaN would be
+written as null, a tuple as a list, an enum member as text, and what is read would not equal what was appended.
 """
 
 from __future__ import annotations
@@ -34,8 +33,7 @@ _op_id = core_schema.str_schema(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-
 _name = core_schema.str_schema(min_length=1)
 _text = core_schema.str_schema()
 
-# The rules in the terms of pydantic's core: TypeAdapter would say the same from annotations, but takes longer to load
-# than all the rest of the engine.
+# In the terms of pydantic's core: TypeAdapter takes longer to load than all the rest of the engine.
 _rules = {
     "op_id": _op_id,
     "actor_id": _name,
@@ -49,17 +47,13 @@ _rules = {
 }
 _validator = dict_validator(_rules)
 # Half the time: it makes no copy, and leaves the keys of the operation to the JSON encoder, which refuses what is not
-# plain text, or to the parser, which gives nothing else.
+# text, or to the parser, which gives nothing else.
 has_valid_fields = dict_validator({**_rules, "domain_op": core_schema.is_instance_schema(dict)}).isinstance_python
 """Whether a value is a dict with the nine fields, each of its type; `check_fields` says what is wrong."""
 
 
 def check_fields(entry: Any) -> None:
-    """Check that `entry` is a dict with the nine fields, each of its type; further keys are fine.
-
-    Raises:
-        InvalidEntryError: names the first field that is wrong.
-    """
+    """Raise `InvalidEntryError`, naming the first field that is wrong, unless `has_valid_fields`."""
     if has_valid_fields(entry):
         return
     try:
@@ -127,8 +121,7 @@ _all_exact = _EXACT.issuperset
 def is_plain(entry: OpEntry) -> bool:
     """Whether an entry with valid fields is known to be exact at one look: a flat operation of text and whole numbers.
 
-    Most are, with the nine fields in their order. The keys are left to the encoder, which refuses what is not plain
-    text.
+    Most are, with the nine fields in their order. The encoder refuses keys that are not plain text.
     """
     return (
         tuple(map(type, entry.values())) == _PLAIN_FIELDS
@@ -139,13 +132,9 @@ def is_plain(entry: OpEntry) -> bool:
 
 def find_unencodable(value: Any, path: tuple[str | int, ...] = ()) -> str:
     """Where and why the encoder refused `value`: an integer past 64 bits or a lone surrogate."""
-    if isinstance(value, dict):
-        for key, item in value.items():
+    if isinstance(value, (dict, list)):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             if found := find_unencodable(key, path) or find_unencodable(item, (*path, key)):
-                return found
-    elif isinstance(value, list):
-        for number, item in enumerate(value):
-            if found := find_unencodable(item, (*path, number)):
                 return found
     elif isinstance(value, int) and not -(2**63) <= value < 2**64:
         return f"{_place(path)}: the integer {_shown(value)} does not fit 64 bits: store it as text"
@@ -172,13 +161,13 @@ def _shown(value: Any) -> str:
 
 
 def check_name(argument: str, value: object) -> None:
-    """Raise `InvalidArgumentError` where `value` is no text that an entry could hold."""
+    """Raise `InvalidArgumentError` if `value` is not text that an entry could hold."""
     if not isinstance(value, str) or (not value.isascii() and find_unencodable(value)):
         raise InvalidArgumentError(f"{argument}: must be text in UTF-8, not {value!r}")
 
 
 def check_number(argument: str, value: object, *, lowest: int | None = None, highest: int | None = None) -> None:
-    """Raise `InvalidArgumentError` where `value` is no integer, or outside the bounds."""
+    """Raise `InvalidArgumentError` if `value` is not an integer, or outside the bounds."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidArgumentError(f"{argument}: must be an integer, not {value!r}")
     if lowest is not None and value < lowest:
@@ -188,6 +177,6 @@ def check_number(argument: str, value: object, *, lowest: int | None = None, hig
 
 
 def check_seconds(argument: str, value: object) -> None:
-    """Raise `InvalidArgumentError` where `value` is no span of time."""
+    """Raise `InvalidArgumentError` if `value` is not a span of time."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value) or value < 0:
         raise InvalidArgumentError(f"{argument}: must be a number of seconds, 0 or more, not {value!r}")
