@@ -49,18 +49,14 @@ class Feed:
         # A flag, not an event: a signal handler may interrupt its own thread while that holds the event's lock.
         self._is_stopped = False
         self._fetched: deque[tuple[int, OpEntry]] = deque()
-        # All that matches below the first of these was given; below the second it was fetched, up to the third it
-        # has arrived. The first is None until it is known where to begin.
+        # All that matches below the first of these was given, below the second it was fetched. The first is None until
+        # it is known where to begin.
         self._given: int | None = None
         self._reached = 0
-        self._arrived = 0
         # No file has this state, nor has a file that is not there.
         self._seen: FileState | None = ()
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether more has arrived than was fetched."""
-        return self._reached < self._arrived
+        self.is_behind = False
+        """Whether more had arrived than the last page held."""
 
     def pauses(self, timeout: float | None) -> Iterator[float]:
         """How many seconds to pause after each look for the next entry, as long as looking makes sense.
@@ -91,7 +87,7 @@ class Feed:
             InvalidCutError, InvalidArgumentError: there is no such position.
         """
         if self._given is None:
-            self._reached = self._arrived = self._given = self._begin()
+            self._reached = self._given = self._begin()
 
     def has_news(self) -> bool:
         """Whether there may be something to fetch; costs a `stat`, and waits for nobody."""
@@ -109,22 +105,18 @@ class Feed:
         """
         try:
             self.start()
-            if not self.is_behind:
-                # In this order: what arrives in between looks like news the next time.
-                self._seen = self._positions.file_state()
-                self._arrived = self._pager.end()
-            if self.is_behind:
-                self._fetch_page()
+            # In this order: what arrives in between looks like news the next time.
+            self._seen = self._positions.file_state()
+            wanted = replace(self._wanted, start=self._reached, stop=self._pager.end())
+            if wanted.start < wanted.stop:
+                found, resume_at = self._pager.page(wanted, read_entries_with_ends, self._size)
+                self._fetched.extend(found)
+                self.is_behind = resume_at is not None
+                self._reached = wanted.stop if resume_at is None else resume_at
+                if not found:
+                    self._given = self._reached
         except ClosedLogError:
             self.stop()
-
-    def _fetch_page(self) -> None:
-        wanted = replace(self._wanted, start=self._reached, stop=self._arrived)
-        found, resume_at = self._pager.page(wanted, read_entries_with_ends, self._size)
-        self._fetched.extend(found)
-        self._reached = self._arrived if resume_at is None else resume_at
-        if not found:
-            self._given = self._reached
 
     def take(self) -> OpEntry | None:
         """The next entry that was fetched; None if there is none."""

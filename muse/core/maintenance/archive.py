@@ -36,11 +36,10 @@ from muse.core.errors import (
     MuseError,
     SessionExistsError,
 )
+from muse.core.index.rebuild import Progress
 from muse.core.storage import durable
 from muse.core.storage.log_file import CHUNK_BYTES, LogFile
 from muse.core.storage.session_dir import CHECKPOINT_NAME, LOG_NAME, list_sessions, session_folder
-
-Progress = Callable[[int, int], None]
 
 MANIFEST_NAME = "manifest.json"
 ASIDE_PREFIX = ".import-"

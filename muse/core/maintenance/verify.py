@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -27,7 +27,7 @@ from muse.core.index.blocks.segment import DamagedIndexError
 from muse.core.index.evidence import changed_lines
 from muse.core.index.file import INDEX_FAULTS, new_temporary, open_database
 from muse.core.index.query import matching, next_page, units_between
-from muse.core.index.rebuild import fill
+from muse.core.index.rebuild import Progress, fill
 from muse.core.index.store import Index
 from muse.core.maintenance.findings import REMEDIES, SEVERITIES, Finding, VerifyReport
 from muse.core.options import MAX_LINE_BYTES
@@ -40,12 +40,7 @@ from muse.core.storage.session_dir import CHECKPOINT_NAME, INDEX_NAME
 _TAIL_WAIT_SECONDS = 0.2
 
 
-def verify(
-    log: LogFile,
-    session_id: str,
-    progress: Callable[[int, int], None] | None = None,
-    max_findings: int = 1000,
-) -> VerifyReport:
+def verify(log: LogFile, session_id: str, progress: Progress | None = None, max_findings: int = 1000) -> VerifyReport:
     """Check the session whose log this is; see `OpLog.verify`."""
     return _Check(log, session_id, max_findings).run(progress)
 
@@ -64,7 +59,7 @@ class _Check:
     lines: Counter[str] = field(default_factory=Counter)
     """Lines of each kind: "entry", or what is wrong with them."""
 
-    def run(self, progress: Callable[[int, int], None] | None) -> VerifyReport:
+    def run(self, progress: Progress | None) -> VerifyReport:
         # Before the log is measured: the log then holds all that a sound record can cover.
         with self._checkpoint_errors():
             self.checkpoint = self._read_record()
