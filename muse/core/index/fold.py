@@ -15,8 +15,8 @@ from muse.core.index.blocks.segment import MAX_SEGMENT_BYTES, SUMMARY_COLUMNS, P
 from muse.core.options import Options
 from muse.core.storage.lines import Lines, split_op_ids
 
-NewRun = Callable[[int, Summary, bytes, int], Run]
-"""Makes a run of (its first segment, summary, directory, checksum of its block)."""
+NewRun = Callable[[int, Summary, bytes, bytes], Run]
+"""Makes a run of (its first segment, summary, directory, block)."""
 
 SUMMARY_WIDTH = SUMMARY_COLUMNS.count(",") + 1
 SEGMENT_COLUMNS = f"number, {SUMMARY_COLUMNS}, columns_checksum, op_ids_checksum, links_checksum"
@@ -91,12 +91,11 @@ def _write_run(
 ) -> Run:
     segments = len(directory) // 12
     block, pages = block_of(keys, segments)
-    block_checksum = zlib.crc32(block)
-    row = (first, *summary.values(), zlib.crc32(directory), block_checksum)
+    row = (first, *summary.values(), zlib.crc32(directory), zlib.crc32(block))
     connection.execute(_INSERT_RUN, (*row, row_checksum(row), directory, block))
     located = (((first, first + segments, page), packed) for page, packed in enumerate(pages))
     connection.executemany(_INSERT_PAGE, ((*key, page_checksum(key, packed), packed) for key, packed in located))
-    return new_run(first, summary, directory, block_checksum)
+    return new_run(first, summary, directory, block)
 
 
 def page_checksum(key: tuple[int, int, int], packed: bytes) -> int:

@@ -135,9 +135,10 @@ class Index:
         self._lookup = None
         self._first_segments = [run.first_segment for run in runs]
 
-    def new_run(self, first_segment: int, summary: Summary, directory: bytes, block_checksum: int) -> Run:
-        """A run of this index, its keys not loaded yet."""
-        return Run(first_segment, summary, directory, partial(self._load_block, block_checksum), self._load_page)
+    def new_run(self, first_segment: int, summary: Summary, directory: bytes, block: bytes | int) -> Run:
+        """A run of this index: with its block or, if that is not loaded yet, with the block's checksum."""
+        load = partial(self._load_block, block) if isinstance(block, int) else lambda _run: block
+        return Run(first_segment, summary, directory, load, self._load_page)
 
     def _load_block(self, expected: int, run: Run) -> bytes:
         found = self.connection.execute(

@@ -13,8 +13,7 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from operator import sub
-from typing import cast
+from operator import itemgetter, sub
 
 from muse.core.storage.lines import OP_ID_BYTES, Lines, split_op_ids
 
@@ -58,26 +57,18 @@ def resolve_links(
     Returns:
         The links, those whose parents were not found, and the numbers of the segments in which parents lie.
     """
-    children = [child for child, _ in parents]
-    there = list(map(here.get, [op_id for _, op_id in parents]))
-    segments: set[int] = set()
-    if not there:
-        return [], [], segments
-    if None not in there:
-        # The usual case: most parents stand shortly before their children.
-        segments.add(number)
-        return list(zip(children, cast(list[int], there), strict=True)), [], segments
-    links: list[Link] = []
+    there = list(map(here.get, map(itemgetter(1), parents)))
+    links = [(child, parent) for (child, _), parent in zip(parents, there, strict=True) if parent is not None]
+    segments = {number} if links else set()
     unresolved: list[UnresolvedLink] = []
-    for (child, op_id), parent in zip(parents, there, strict=True):
-        if parent is not None:
-            links.append((child, parent))
-            segments.add(number)
-        elif (found := find(op_id)) is not None:
-            links.append((child, found[1]))
-            segments.add(found[0])
-        else:
-            unresolved.append((child, op_id))
+    if len(links) < len(parents):
+        for child, op_id in [named for named, parent in zip(parents, there, strict=True) if parent is None]:
+            if (found := find(op_id)) is None:
+                unresolved.append((child, op_id))
+            else:
+                links.append((child, found[1]))
+                segments.add(found[0])
+        links.sort()
     return links, unresolved, segments
 
 
@@ -92,7 +83,7 @@ def pack_links(lines: Lines, number: int, find: Callable[[bytes], FoundEntry | N
 
 def links_named_in(lines: Lines) -> list[UnresolvedLink]:
     """What each entry names as its parents, each parent once, in the order of the lines."""
-    if all(len(packed) == OP_ID_BYTES for packed in lines.parents.values()):
+    if set(map(len, lines.parents.values())) <= {OP_ID_BYTES}:
         return list(lines.parents.items())
     named = ((child, op_id) for child, packed in lines.parents.items() for op_id in split_op_ids(packed))
     return list(dict.fromkeys(named))

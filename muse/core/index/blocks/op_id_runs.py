@@ -41,6 +41,7 @@ MAX_RUN_NAMES = 4096
 
 _SEGMENT_BITS = 24
 _SEGMENT_MASK = (1 << _SEGMENT_BITS) - 1
+_HASH_MASK = (1 << 64) - 1 - _SEGMENT_MASK
 _HASH_BITS = 40
 _FILTER_BITS_PER_KEY = 12
 _FILTER_HEAD = struct.Struct("=I")
@@ -56,21 +57,23 @@ def hash_of(op_id: bytes) -> int:
 
 def hashes_of(op_ids: bytes) -> list[int]:
     """`hash_of` each of some op_ids, 16 bytes each."""
-    return [each >> _SEGMENT_BITS for each in _combined(op_ids)]
+    return [each >> _SEGMENT_BITS for each in array("Q", _combined(op_ids).to_bytes(len(op_ids) // 2, sys.byteorder))]
 
 
 def keys_of(op_ids: bytes, number: int) -> array[int]:
     """The keys of segment `number`, sorted; `op_ids` are 16 bytes each."""
+    size = len(op_ids) // 2
+    masks, numbers = ((each).to_bytes(8, sys.byteorder) * (size // 8) for each in (_HASH_MASK, number))
+    keys = _combined(op_ids) & int.from_bytes(masks, sys.byteorder) | int.from_bytes(numbers, sys.byteorder)
     # Twice the same key says no more than once.
-    return array("Q", sorted({each & ~_SEGMENT_MASK | number for each in _combined(op_ids)}))
+    return array("Q", sorted(set(array("Q", keys.to_bytes(size, sys.byteorder)))))
 
 
-def _combined(op_ids: bytes) -> array[int]:
-    """The two halves of each op_id, combined by XOR: of all at once, as two long numbers."""
+def _combined(op_ids: bytes) -> int:
+    """The two halves of each op_id, combined by XOR, eight bytes each: of all at once, as long numbers."""
     halves = array("Q", op_ids)
-    low, high = halves[::2].tobytes(), halves[1::2].tobytes()
-    both = int.from_bytes(low, "little") ^ int.from_bytes(high, "little")
-    return array("Q", both.to_bytes(len(low), "little"))
+    one, other = halves[::2].tobytes(), halves[1::2].tobytes()
+    return int.from_bytes(one, sys.byteorder) ^ int.from_bytes(other, sys.byteorder)
 
 
 class Run:

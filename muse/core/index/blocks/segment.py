@@ -161,7 +161,8 @@ def pack_lines(lines: Lines) -> PackedLines:
         packed_timestamps = array("Q", lines.lamport_ts).tobytes()
     else:
         # A line with a problem has the timestamp 0, which may lie below the lowest.
-        packed_timestamps = array("I", [max(ts - base, 0) for ts in lines.lamport_ts]).tobytes()
+        timestamps = [max(ts, base) for ts in lines.lamport_ts] if problems else lines.lamport_ts
+        packed_timestamps = array("I", [ts - base for ts in timestamps]).tobytes()
     listed = [(lines.number_at(at), *problem) for at, problem in sorted(problems.items())]
     packed_problems = orjson.dumps(listed) if listed else b""
     start = lines.start
