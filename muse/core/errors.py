@@ -1,8 +1,7 @@
 """Every error this library raises of its own accord.
 
-All derive from `MuseError` and, where one fits, from the builtin they specialise, so that
-`except ValueError` keeps meaning "bad argument" and `except OSError` "the system said no".
-An `OSError` that is none of the cases below passes through unchanged.
+All derive from `MuseError` and, if one fits, from the builtin they specialise: `except ValueError` keeps meaning "bad
+argument" and `except OSError` "the system said no". Any other `OSError` passes through unchanged.
 """
 
 from __future__ import annotations
@@ -76,7 +75,7 @@ class DamagedLineError(MuseError, ValueError):
 
 
 class ArchiveError(MuseError, ValueError):
-    """The file is no whole archive of a session; nothing was imported."""
+    """The file is not a whole archive of a session; nothing was imported."""
 
 
 class SessionExistsError(InvalidArgumentError):

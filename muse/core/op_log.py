@@ -218,15 +218,13 @@ class OpLog:
             return self._clock.tick()
 
     def append(self, entry: OpEntry) -> bool:
-        """Append one entry with one write; when this returns, it is there (see `durability`).
-
-        The clock moves to at least the entry's timestamp.
+        """Append one entry with one write; when this returns, it is there. The clock moves to at least its timestamp.
 
         Args:
             entry: a dict with the nine fields of an `OpEntry`; `make_op_entry` makes one.
 
         Returns:
-            True when it was added, False when the log already held it with the same content.
+            True if it was added, False if the log already held it with the same content.
 
         Raises:
             InvalidEntryError: a field is wrong, or JSON can't carry a value exactly; the message names the place,
@@ -336,10 +334,7 @@ class OpLog:
         return self._ask(lambda index: op_ids_beginning(index, bare, limit), [])
 
     def locate(self, op_id: str) -> tuple[int, int] | None:
-        """Where the line of an entry lies in `ops.jsonl`, by seek.
-
-        Args:
-            op_id: the entry's.
+        """Where the line of the entry with this op_id lies in `ops.jsonl`, by seek.
 
         Returns:
             (byte offset, length in bytes with the newline); None if the log has no such entry.
@@ -411,9 +406,7 @@ class OpLog:
         timeout: float | None = None,
         **filters: Unpack[EntryFilters],
     ) -> Follower:
-        """The entries that arrive from now on, from any process, each once, waiting for the next one.
-
-        The session need not exist yet.
+        """The entries that arrive from now on, from any process, each once. The session need not exist yet.
 
         Args:
             from_start: first what has arrived already, from the beginning of the log.
@@ -438,8 +431,8 @@ class OpLog:
     ) -> AsyncFollower:
         """`follow` for an event loop, which it does not block: an asynchronous iterator.
 
-        The position is that of this moment, but it is looked up when the iteration begins; what it raises then
-        is what `follow` raises at once. The arguments are those of `follow`.
+        The arguments are those of `follow`. The position is that of this moment, but it is looked up when the iteration
+        begins; what it raises then is what `follow` raises at once.
         """
         return AsyncFollower(self._feed(SMALL_PAGE, filters, timeout, from_start=from_start, since=since), timeout)
 
@@ -484,10 +477,9 @@ class OpLog:
             return self._checkpoints.cut()
 
     def replay_since_checkpoint(self, *, upto: Cut | None = None) -> list[OpEntry]:
-        """What arrived after the checkpoint, up to a cut (default: now), in arrival order.
+        """What arrived after the checkpoint, whatever its timestamp, up to a cut (default: now), in arrival order.
 
-        An operation that arrived after the checkpoint's cut is in here whatever its timestamp; all are if there is no
-        checkpoint.
+        Everything if there is no checkpoint.
 
         Args:
             upto: a cut of this log, as `cut` gave it.
@@ -506,8 +498,8 @@ class OpLog:
             upto: a cut of this log, as `cut` gave it.
 
         Returns:
-            `ops` in total order (lamport_ts, actor_id, op_id), the same on every replica, and a
-            `summary` that counts them by kind, sorted: "3 delete, 12 insert", or "no ops".
+            `ops` in total order (lamport_ts, actor_id, op_id), the same on every replica, and a `summary` that counts
+            them by kind, sorted: "3 delete, 12 insert", or "no ops".
 
         Raises:
             DamagedCheckpointError: the record can't be used; see docs/recovery.md.
@@ -598,7 +590,7 @@ class OpLog:
     def verify(self, *, progress: Progress | None = None, max_findings: int = 1000) -> VerifyReport:
         """Check everything: each line, the index against the log, the checkpoint against what it covers.
 
-        Nothing is repaired or changed. Memory stays constant; a temporary index is made beside it.
+        Nothing is repaired or changed. Memory stays constant: a temporary index is made.
 
         Args:
             progress: called with (bytes checked, bytes in all).
@@ -612,9 +604,7 @@ class OpLog:
             return verify(self._file, self.session_id, progress, max_findings)
 
     def rebuild_index(self, *, progress: Progress | None = None, workers: int = 1) -> None:
-        """Make the index anew from the log, beside the old one, and swap it in.
-
-        Writers and readers go on meanwhile. Does nothing if there is no log.
+        """Make the index anew from the log, if there is one, and swap it in; writers and readers go on meanwhile.
 
         Args:
             progress: called with (bytes read, bytes in all).

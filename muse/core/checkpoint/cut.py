@@ -23,8 +23,8 @@ from muse.core.storage.session_dir import CHECKPOINT_NAME
 class Cut:
     """A consistent cut of one session's log: exactly the entries that had arrived at one moment.
 
-    It is plain data and may be stored with the commit, so that a checkpoint can still be made at it after
-    a crash: `log.checkpoint(snapshot_id, upto=Cut(session_id, byte_offset, op_count))`.
+    It is plain data and may be stored with the commit, so that a checkpoint can still be made at it after a crash:
+    `log.checkpoint(snapshot_id, upto=Cut(session_id, byte_offset, op_count))`.
     """
 
     session_id: str
@@ -56,11 +56,7 @@ class Checkpoints:
         return Cut(self._session_id, byte_offset, op_count)
 
     def check_cut(self, argument: str, cut: Cut) -> Cut:
-        """Make sure that `cut` is one of this log.
-
-        Raises:
-            InvalidCutError: it is not.
-        """
+        """The same cut; an `InvalidCutError` if it is not one of this log."""
         if not isinstance(cut, Cut):
             raise InvalidCutError(f"{argument}: must be a Cut as `cut()` returns it, not {cut!r}")
         if cut.session_id != self._session_id:
@@ -78,8 +74,7 @@ class Checkpoints:
     def current(self) -> tuple[OpLogCheckpoint | None, int]:
         """The record and the byte offset up to which it covers the log; (None, 0) if none was ever made.
 
-        Raises:
-            DamagedCheckpointError: there is a record but it can't be used, or there was one.
+        A `DamagedCheckpointError` if there is one that can't be used, or there was one.
         """
         while True:
             record = read_record(self._path, self._session_id)
@@ -96,9 +91,7 @@ class Checkpoints:
     def replace(self, snapshot_id: str, cut: Cut) -> OpLogCheckpoint:
         """Make `cut` the checkpoint, under a lock that keeps other processes from making one.
 
-        Raises:
-            CheckpointBackwardsError: the checkpoint that exists covers more.
-            DamagedCheckpointError: the record that exists can't be used.
+        A `CheckpointBackwardsError` if the one that exists covers more.
         """
         previous, start = self.current()
         if previous is not None and cut.byte_offset < start:
@@ -131,8 +124,7 @@ class Checkpoints:
 def end_of_covered(index: Index | None, log: LogFile, record: OpLogCheckpoint | None) -> int:
     """The byte offset up to which a record covers its log; `index` is None if nothing was ever recorded.
 
-    Raises:
-        DamagedCheckpointError: the record does not fit the log, or is not the last one that was made.
+    A `DamagedCheckpointError` if it does not fit the log, or is not the last one that was made.
     """
     path = log.path.with_name(CHECKPOINT_NAME)
     if index is not None:
@@ -147,11 +139,7 @@ def end_of_covered(index: Index | None, log: LogFile, record: OpLogCheckpoint | 
 
 
 def refuse_missing_or_older(index: Index, path: Path, record: OpLogCheckpoint | None) -> None:
-    """Hold a record against the last one that the index has seen being made.
-
-    Raises:
-        DamagedCheckpointError: that one was newer.
-    """
+    """Raise `DamagedCheckpointError` if the index has seen a newer record being made."""
     seen = checkpoint_seen(index.connection)
     if seen is None:
         return

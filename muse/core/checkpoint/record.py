@@ -1,8 +1,7 @@
 """The record in `checkpoint.json`: which cut of a session has been committed, and into which snapshot.
 
-The most recent record is replaced atomically and never moves backwards. It is never guessed: if it can't be read or
-does not fit its log, every call that depends on it fails, since taking it for "no checkpoint" would commit operations
-twice.
+It is replaced atomically and never moves backwards. If it can't be read or does not fit its log, every call that
+depends on it fails: taking it for "no checkpoint" would commit operations twice.
 """
 
 import hashlib
@@ -65,8 +64,8 @@ EMPTY_DIGEST = "0" * 64
 def chain_digest(log: LogFile, start: int, stop: int, digest: str) -> str:
     """Carry the digest of the lines below `start` on over those in [start, stop).
 
-    Each line's digest is SHA-256 over the previous one (32 bytes) and the line with its newline, so
-    a new checkpoint reads only the lines it adds, and a changed bit anywhere below changes the end.
+    Each line's digest is SHA-256 over the previous one (32 bytes) and the line with its newline. So a new checkpoint
+    reads only the lines it adds, and a changed bit anywhere below changes the end.
     """
     link = bytes.fromhex(digest)
     chained = hashlib.sha256(link)
@@ -98,12 +97,7 @@ def _digest_of(record: OpLogCheckpoint) -> str:
 
 
 def read_record(path: Path, session_id: str) -> OpLogCheckpoint | None:
-    """The record at `path`; None if there is no such file.
-
-    Raises:
-        DamagedCheckpointError: it is there, but not a record of this session.
-        OSError: it could not be read.
-    """
+    """The record at `path`, None if there is no such file; a `DamagedCheckpointError` if it is not this session's."""
     try:
         data = durable.read_small_file(path, _MAX_RECORD_BYTES).strip(JSON_SPACES)
     except FileNotFoundError:

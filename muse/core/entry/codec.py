@@ -77,11 +77,7 @@ def strip_padding(line: bytes) -> bytes:
 
 
 def decode_line(line: bytes) -> OpEntry | None:
-    """The entry of one line; None for a blank line.
-
-    Raises:
-        DamagedLineError: says why the line is not a valid entry.
-    """
+    """The entry of one line, None for a blank line; a `DamagedLineError` says why it is not a valid entry."""
     body = line.removeprefix(_BOM).strip(JSON_SPACES)
     if not body:
         return None
@@ -126,11 +122,10 @@ _DEEP_LINE_BYTES = 2 * MAX_NESTING + 100
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """Parse one JSON object strictly: what two readers could understand differently is refused.
+    """Parse one JSON object strictly: an `InvalidEntryError` for what two readers could understand differently.
 
-    Raises:
-        InvalidEntryError: not JSON in UTF-8, not an object, nested too deep, a key twice in one
-            object, or a number that does not fit (64-bit integers, finite doubles).
+    That is: not JSON in UTF-8, not an object, nested too deep, a key twice in one object, or a number that does not fit
+    (64-bit integers, finite doubles).
     """
     try:
         value = orjson.loads(body)
@@ -140,8 +135,8 @@ def parse_object(body: bytes) -> dict[str, Any]:
         raise InvalidEntryError(f"not a JSON object but {'null' if value is None else type(value).__name__}")
     if body.count(b"[") + body.count(b"{") > MAX_NESTING:
         check_exact(value)
-    # orjson takes the last of two equal keys, and reads a larger integer as a float, both without a word. It writes them
-    # back as another text; so a text that comes back is exact, and only other spellings need the slow look.
+    # orjson takes the last of two equal keys, and reads a larger integer as a float, both without a word. It writes
+    # them back as another text; so a text that comes back is exact, and only other spellings need the slow look.
     if orjson.dumps(value) != body:
         json.loads(body, object_pairs_hook=_unique_keys, parse_int=_fitting_int)
     return value

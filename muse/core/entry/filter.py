@@ -72,12 +72,7 @@ class Filter:
 
 
 def wanted_by(filters: EntryFilters) -> Filter:
-    """The filters given to a call, checked.
-
-    Raises:
-        TypeError: there is no filter of that name.
-        InvalidArgumentError: one is of the wrong type.
-    """
+    """The filters given to a call; a `TypeError` for an unknown name, an `InvalidArgumentError` for a wrong type."""
     known = EntryFilters.__annotations__
     asked: dict[str, Any] = {}
     for name, value in filters.items():

@@ -79,13 +79,10 @@ def _refusal(error: ValidationError) -> InvalidEntryError:
 
 
 def check_exact(value: Any, path: tuple[str | int, ...] = ()) -> None:
-    """Check that JSON carries `value` exactly, type by type, without recursing past the limit.
+    """Raise `InvalidEntryError`, with its path, for the first value that JSON would turn into something else.
 
-    Integers past 64 bits and lone surrogates are left to the encoder, which sees them anyway.
-
-    Raises:
-        InvalidEntryError: names the path of the first value that JSON would turn into something else.
-        LimitExceededError: it nests deeper than `MAX_NESTING`.
+    `LimitExceededError` if it nests deeper than `MAX_NESTING`. Integers past 64 bits and lone surrogates are left to
+    the encoder, which sees them anyway.
     """
     kind = type(value)
     if kind is dict:

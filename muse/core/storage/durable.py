@@ -39,13 +39,10 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def append_bytes(fd: int, data: bytes | bytearray, path: Path) -> None:
-    """Append `data` with one `write(2)`; all of it is in the kernel when this returns.
+    """Append `data` with one `write(2)`; if that fails or is short, an `AppendError`: nothing is acknowledged.
 
     A short write (disk or quota full, file size limit) leaves a fragment. Writing "the rest" could put another line in
-    between, so a newline makes the fragment one damaged line, and the whole write is reported as failed.
-
-    Raises:
-        AppendError: the write failed or was short; nothing of `data` is acknowledged.
+    between, so a newline makes the fragment one damaged line.
     """
     try:
         written = os.write(fd, data)
@@ -103,8 +100,7 @@ def make_folders(folder: Path, *, durable: bool) -> None:
 def _rename_at_end(aside: Path, path: Path, remove: Callable[[Path], None] = os.unlink) -> Iterator[None]:
     """Give what the block makes at `aside` the name `path`, and make that durable; if it fails, `remove` what is left.
 
-    Raises:
-        FileExistsError: there is a file or a folder that is not empty, in the way of a folder.
+    A `FileExistsError` if a file, or a folder that is not empty, is in the way of a folder.
     """
     try:
         yield
@@ -148,10 +144,7 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
 def whole_file(path: Path, *, replace: bool) -> Iterator[IO[bytes]]:
     """A file to write that takes the name `path` when the block ends well; if it fails, nothing is left.
 
-    A process that is killed leaves its aside file, whose name begins with a dot.
-
-    Raises:
-        FileExistsError: there is something at `path`, and not `replace`, or it is not a regular file.
+    A process that is killed leaves its aside file, whose name begins with a dot. Raises as `_refuse_to_replace`.
     """
     _refuse_to_replace(path, replace=replace)
     aside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.tmp")
@@ -175,10 +168,8 @@ def _refuse_to_replace(path: Path, *, replace: bool) -> None:
 def new_folder(folder: Path, prefix: str) -> Iterator[Path]:
     """A folder to fill by `new_file`, which takes the name `folder` when the block ends well; if not, nothing is left.
 
-    A process that is killed leaves the aside folder, whose name begins with `prefix`.
-
-    Raises:
-        FileExistsError: there is something at `folder` other than an empty folder.
+    A process that is killed leaves the aside folder, whose name begins with `prefix`. A `FileExistsError` if there is
+    something at `folder` other than an empty folder.
     """
     make_folders(folder.parent, durable=True)
     aside = folder.with_name(prefix + secrets.token_hex(8))

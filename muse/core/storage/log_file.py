@@ -39,11 +39,7 @@ class LogFile:
         self._known_bytes = 0
 
     def size(self) -> int:
-        """Bytes in the log now; 0 if there is none yet.
-
-        Raises:
-            LogReplacedError: the file this handle had open is gone, another, or shorter than it was.
-        """
+        """Bytes in the log, 0 if there is none yet; a `LogReplacedError` if the file is gone, another or shorter."""
         if self._fd < 0 and not self._open_for_reading():
             return 0
         try:
@@ -60,9 +56,7 @@ class LogFile:
     def append(self, data: bytes | bytearray) -> int:
         """Append `data` with one write; returns the byte offset at which it begins.
 
-        Raises:
-            AppendError: not all of it was written; see `durable.append_bytes`.
-            SyncError: the file was created, but its name may not survive power loss; nothing was written.
+        Raises as `create` and `durable.append_bytes`; nothing is acknowledged then.
         """
         if not self._appendable:
             self.create()
@@ -75,9 +69,7 @@ class LogFile:
     def create(self) -> None:
         """Have the file open for appending; it and its folders are created if they are missing.
 
-        Raises:
-            AppendError: it can't be.
-            SyncError: it is there, but its name may not survive power loss.
+        An `AppendError` if it can't be, a `SyncError` if its name may not survive power loss.
         """
         if self._appendable:
             return
@@ -85,7 +77,7 @@ class LogFile:
         try:
             durable.make_folders(self.path.parent, durable=self._durable_names)
             reject_symlink_escape(self.path.parent)
-            self._adopt(os.open(self.path, flags, 0o666))
+            self._attach(os.open(self.path, flags, 0o666))
         except OSError as error:
             raise AppendError(
                 error.errno, f"can't be opened for appending: {error.strerror}", str(self.path)
@@ -102,11 +94,7 @@ class LogFile:
             durable.sync_file(self._fd, self.path)
 
     def read(self, start: int, stop: int) -> bytes:
-        """The bytes [start, stop), fewer if the file ends before.
-
-        Raises:
-            OSError: the system could not read, such as EIO. It is not corruption and never hidden.
-        """
+        """The bytes [start, stop), fewer if the file ends before. An EIO is not corruption: it is raised."""
         pieces = []
         try:
             while start < stop and (piece := os.pread(self._fd, min(stop - start, 1 << 30), start)):
@@ -128,12 +116,12 @@ class LogFile:
         # Asked here and not only when the handle was made: the folder may have been laid since.
         reject_symlink_escape(self.path.parent)
         try:
-            self._adopt(os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
+            self._attach(os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
         except FileNotFoundError:
             return False
         return True
 
-    def _adopt(self, fd: int) -> None:
+    def _attach(self, fd: int) -> None:
         status = os.fstat(fd)
         identity = (status.st_dev, status.st_ino)
         if self._fd >= 0:

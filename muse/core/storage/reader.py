@@ -53,13 +53,9 @@ def _parsed(lines: list[bytes]) -> list[OpEntry]:
 
 
 def read_lines(log: LogFile, places: Sequence[Location] | Span) -> list[bytes]:
-    """The lines at these places, in their order, each known to be a valid entry.
+    """The lines at these places, in their order; a `StaleLocationError` if one is not what was indexed.
 
-    A line whose checksum is the one in the index was found valid when it was indexed.
-
-    Raises:
-        StaleLocationError: a line is not what was indexed.
-        OSError: the log could not be read.
+    Each is a valid entry: a line whose checksum is the one in the index was found valid when it was indexed.
     """
     if isinstance(places, Span):
         return _lines_in(log, places)

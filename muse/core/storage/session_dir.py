@@ -27,11 +27,7 @@ def op_log_root(repo_root: Path) -> Path:
 
 
 def encode_session_id(session_id: str) -> str:
-    """The folder name of `session_id`.
-
-    Raises:
-        InvalidSessionIdError: it is not text, empty, not encodable as UTF-8, or its folder name is too long.
-    """
+    """The folder name of `session_id`; an `InvalidSessionIdError` if it can't have one."""
     if not isinstance(session_id, str):
         raise InvalidSessionIdError(f"session id {session_id!r}: must be text, not {type(session_id).__name__}")
     if not session_id:
@@ -59,11 +55,7 @@ def decode_folder_name(name: str) -> str | None:
 
 
 def session_folder(repo_root: Path, session_id: str) -> Path:
-    """The folder of `session_id`, which need not exist yet.
-
-    Raises:
-        InvalidSessionIdError: as `encode_session_id`, or the folder is a link that leads out of `op_log/`.
-    """
+    """The folder of `session_id`, which need not exist yet; raises as the two functions it calls."""
     folder = op_log_root(repo_root) / encode_session_id(session_id)
     reject_symlink_escape(folder)
     return folder
