@@ -58,17 +58,16 @@ def resolve_links(
         The links, those whose parents were not found, and the numbers of the segments in which parents lie.
     """
     there = list(map(here.get, map(itemgetter(1), parents)))
-    links = [(child, parent) for (child, _), parent in zip(parents, there, strict=True) if parent is not None]
-    segments = {number} if links else set()
+    elsewhere = [at for at, parent in enumerate(there) if parent is None]
+    segments = {number} if len(elsewhere) < len(parents) else set()
     unresolved: list[UnresolvedLink] = []
-    if len(links) < len(parents):
-        for child, op_id in [named for named, parent in zip(parents, there, strict=True) if parent is None]:
-            if (found := find(op_id)) is None:
-                unresolved.append((child, op_id))
-            else:
-                links.append((child, found[1]))
-                segments.add(found[0])
-        links.sort()
+    for at in elsewhere:
+        if (found := find(parents[at][1])) is None:
+            unresolved.append(parents[at])
+        else:
+            segments.add(found[0])
+            there[at] = found[1]
+    links = [(child, parent) for (child, _), parent in zip(parents, there, strict=True) if parent is not None]
     return links, unresolved, segments
 
 
