@@ -239,16 +239,13 @@ class OpLog:
             return self._writer.append_entry(entry, line)
 
     def append_many(self, entries: Iterable[OpEntry]) -> int:
-        """Append a batch with one write and one index transaction.
+        """Append a batch with one write and one index transaction; raises what `append` raises.
 
         All `entries` are checked first, as by `append`: if one is refused, none is written. After an `AppendError` some
         whole lines of the batch may be in the log, unacknowledged: appending the same entries again is safe.
 
         Returns:
             How many were added; entries that the log already held are passed over.
-
-        Raises:
-            MuseError: whatever `append` raises.
         """
         batch = Batch(self._max_line_bytes).encode(entries)
         with self._lock:
@@ -264,7 +261,7 @@ class OpLog:
         intent_id: str = "",
         reservation_id: str = "",
     ) -> OpEntry:
-        """Make an entry with a fresh op_id, give it the next timestamp, and append it.
+        """Make an entry with a fresh op_id and the next timestamp, and append it; raises what `append` raises.
 
         Args:
             actor_id: who does it, non-empty.
@@ -276,9 +273,6 @@ class OpLog:
 
         Returns:
             The entry, as it is in the log.
-
-        Raises:
-            MuseError: whatever `append` raises.
         """
         with self._lock:
             self._writer.check_usable()
@@ -477,12 +471,9 @@ class OpLog:
             return self._checkpoints.cut()
 
     def replay_since_checkpoint(self, *, upto: Cut | None = None) -> list[OpEntry]:
-        """What arrived after the checkpoint, whatever its timestamp, up to a cut (default: now), in arrival order.
+        """What arrived after the checkpoint, whatever its timestamp, up to the cut `upto` (default: now).
 
-        Everything if there is no checkpoint.
-
-        Args:
-            upto: a cut of this log, as `cut` gave it.
+        In arrival order; everything if there is no checkpoint.
 
         Raises:
             DamagedCheckpointError: the record can't be used; see docs/recovery.md.
@@ -491,11 +482,9 @@ class OpLog:
         return list(self._since_checkpoint(Filter(), upto))
 
     def to_structured_delta(self, domain: str, *, upto: Cut | None = None) -> StructuredDelta:
-        """Collapse what `domain` did after the checkpoint, up to a cut (default: now).
+        """Collapse what `domain` did after the checkpoint, up to the cut `upto` (default: now).
 
-        Args:
-            domain: exact name; a domain that is not in the log gives a delta without ops.
-            upto: a cut of this log, as `cut` gave it.
+        `domain` is an exact name; one that is not in the log gives a delta without ops.
 
         Returns:
             `ops` in total order (lamport_ts, actor_id, op_id), the same on every replica, and a `summary` that counts

@@ -7,18 +7,15 @@ and takes no lock. Nothing here knows what a line means.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from muse.core.errors import AppendError, LogReplacedError
-from muse.core.options import MAX_LINE_BYTES
 from muse.core.storage import durable
 from muse.core.storage.session_dir import reject_symlink_escape
 
 CHUNK_BYTES = 1 << 20
 """How much a scan reads at a time."""
 
-_OVERSIZED_HEAD_BYTES = 4096  # how much is looked at of a line beyond the limit
 _FOLDERS_OF_OURS = 4  # the session's, op_log, .muse and the one that holds its name
 
 
@@ -146,36 +143,3 @@ def end_of_last_line(log: LogFile, size: int) -> int:
             return start + newline
         size = start
     return 0
-
-
-def split_lines(log: LogFile, start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
-    """Every terminated line in [start, stop) as (byte offset, length, bytes), newline included.
-
-    A line longer than `MAX_LINE_BYTES` is given with its true length, but with only its first bytes and no newline, so
-    that memory stays bounded; what follows the last newline is not given at all.
-    """
-    at = start
-    # What has been read of the line at `at`, in pieces: joined only once, however long it is.
-    pieces: list[bytes] = []
-    length = 0
-    while start < stop:
-        chunk = log.read(start, min(start + CHUNK_BYTES, stop))
-        if not chunk:
-            return
-        start += len(chunk)
-        *lines, rest = chunk.split(b"\n")
-        for line in lines:
-            length += len(line) + 1
-            pieces.append(line)
-            if length > MAX_LINE_BYTES:
-                # The same bytes wherever the chunks began: two pieces are more than that in any case.
-                yield at, length, b"".join(pieces[:2])[:_OVERSIZED_HEAD_BYTES]
-            else:
-                pieces.append(b"\n")
-                yield at, length, b"".join(pieces)
-            at += length
-            pieces, length = [], 0
-        length += len(rest)
-        # Past the limit nothing more of it is kept than its beginning.
-        if rest and (length <= MAX_LINE_BYTES or not pieces):
-            pieces.append(rest)

@@ -13,16 +13,19 @@ from muse.core.entry.model import op_id_bytes
 from muse.core.errors import DamagedLineError
 from muse.core.options import MAX_LINE_BYTES
 from muse.core.storage.lines import Lines, op_ids_of
-from muse.core.storage.log_file import LogFile, split_lines
+from muse.core.storage.log_file import CHUNK_BYTES, LogFile
 
-_CHUNK_BYTES = 256 << 10
-"""How much is parsed at a time: enough to make it quick, and not so much that memory grows."""
+_PARSED_AT_ONCE_BYTES = 256 << 10
+"""Enough to make it quick, and not so much that memory grows."""
+
+_OVERSIZED_HEAD_BYTES = 4096
+"""How much is looked at of a line beyond the limit."""
 
 
 def scan(log: LogFile, start: int, stop: int) -> Iterator[Lines]:
     """Every terminated line in [start, stop), some hundred at a time. Duplicates are not looked for."""
     while start < stop:
-        chunk = log.read(start, min(start + _CHUNK_BYTES, stop))
+        chunk = log.read(start, min(start + _PARSED_AT_ONCE_BYTES, stop))
         end = start + chunk.rfind(b"\n") + 1
         plain = BytesIO(chunk[: end - start]).readlines()
         entries = decode_plain_lines(plain) if plain else None
@@ -31,20 +34,35 @@ def scan(log: LogFile, start: int, stop: int) -> Iterator[Lines]:
             lines.add_entries(entries, op_ids_of(entries), list(map(len, plain)), map(checksum, plain))
         elif plain:
             # One of them is damaged, or spelled by another program.
-            for _, length, line in split_lines(log, start, end):
-                add_line(lines, length, line)
+            for line in plain:
+                _add_line(lines, len(line), line)
+        elif long_line := _long_line(log, start, stop):
+            _add_line(lines, *long_line)
         else:
-            # A line is longer than the chunk.
-            first = next(split_lines(log, start, stop), None)
-            if first is None:
-                return
-            add_line(lines, *first[1:])
+            return
         start = lines.end
         yield lines
 
 
-def add_line(lines: Lines, length: int, line: bytes) -> None:
-    """Judge one line, as `split_lines` gives it, and add it."""
+def _long_line(log: LogFile, start: int, stop: int) -> tuple[int, bytes] | None:
+    """The length and the bytes of the line at `start`; None if it does not end before `stop`.
+
+    Of a line longer than `MAX_LINE_BYTES` only the first bytes are given, so that memory stays bounded.
+    """
+    pieces: list[bytes] = []
+    length = 0
+    while piece := log.read(start + length, min(start + length + CHUNK_BYTES, stop)):
+        newline = piece.find(b"\n") + 1
+        length += newline or len(piece)
+        if length <= MAX_LINE_BYTES or not pieces:
+            pieces.append(piece[:newline] if newline else piece)
+        if newline:
+            return length, b"".join(pieces) if length <= MAX_LINE_BYTES else pieces[0][:_OVERSIZED_HEAD_BYTES]
+    return None
+
+
+def _add_line(lines: Lines, length: int, line: bytes) -> None:
+    """Judge one line, and add it."""
     try:
         if length > MAX_LINE_BYTES:
             raise DamagedLineError(f"{length} bytes long, the limit is {MAX_LINE_BYTES}")
