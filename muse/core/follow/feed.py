@@ -69,7 +69,7 @@ class Feed:
         while not (self._is_stopped or self._positions.log_is_closed):
             # Asked before the look: what had arrived when the time was over is still given.
             left = deadline - time.monotonic()
-            yield max(min(pause, left), 0)
+            yield pause if pause < left else max(left, 0)
             if not self.is_behind:
                 if left <= 0:
                     break

@@ -29,9 +29,11 @@ class Follower:
 
     def __next__(self) -> OpEntry:
         for pause in self._feed.pauses(self._timeout):
-            if self._feed.has_news():
+            entry = self._feed.take()
+            if entry is None and self._feed.has_news():
                 self._feed.fetch()
-            if (entry := self._feed.take()) is not None:
+                entry = self._feed.take()
+            if entry is not None:
                 return entry
             if not self._feed.is_behind:
                 time.sleep(pause)

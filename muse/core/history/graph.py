@@ -67,21 +67,21 @@ class Graph:
 
     def ancestors(self, at: int) -> list[int]:
         """All that an entry depends on, directly or not, in arrival order; never itself."""
-        return sorted(self._reached(at, self.parents, max) - {at})
+        return sorted(self._reached(at, self.parents, max))
 
     def descendants(self, at: int) -> list[int]:
         """All that depends on an entry, directly or not, in arrival order; never itself."""
-        return sorted(self._reached(at, self.children, min) - {at})
+        return sorted(self._reached(at, self.children, min))
 
     def concurrent(self, at: int) -> Iterator[int]:
         """All that neither depends on an entry nor is depended on by it, in arrival order."""
-        related = self._reached(at, self.parents, max) | self._reached(at, self.children, min)
+        related = {at} | self._reached(at, self.parents, max) | self._reached(at, self.children, min)
         return self._entries(lambda _number: related)
 
     def _reached(
         self, start: int, neighbours: Callable[[int], list[int]], next_of: Callable[[Mapping[int, object]], int]
     ) -> set[int]:
-        """An entry, its neighbours, theirs, and so on."""
+        """The neighbours of an entry, theirs, and so on, but not itself."""
         found = {start}
         waiting = {self._number_of(start): [start]}
         while waiting:
@@ -93,6 +93,7 @@ class Graph:
                         found.add(at)
                         there = self._number_of(at)
                         (here if there == segment else waiting.setdefault(there, [])).append(at)
+        found.discard(start)
         return found
 
     def _number_of(self, at: int) -> int:
