@@ -455,10 +455,12 @@ class OpLog:
 
     def _wanted(self, filters: EntryFilters, *, since_checkpoint: bool) -> Filter:
         wanted = wanted_by(filters)
-        if not since_checkpoint:
-            return wanted
+        return self._after_checkpoint(wanted) if since_checkpoint else wanted
+
+    def _after_checkpoint(self, wanted: Filter, upto: Cut | None = None) -> Filter:
         with self._lock:
-            return replace(wanted, start=self._checkpoints.current()[1])
+            stop = END if upto is None else self._checkpoints.check_cut("upto", upto).byte_offset
+            return replace(wanted, start=self._checkpoints.current()[1], stop=stop)
 
     def _select(self, wanted: Filter, limit: int | None = None, *, reverse: bool = False) -> Iterator[OpEntry]:
         if limit is not None:
@@ -479,7 +481,7 @@ class OpLog:
             DamagedCheckpointError: the record can't be used; see docs/recovery.md.
             InvalidCutError: `upto` is not a cut of this log.
         """
-        return list(self._since_checkpoint(Filter(), upto))
+        return list(self._select(self._after_checkpoint(Filter(), upto)))
 
     def to_structured_delta(self, domain: str, *, upto: Cut | None = None) -> StructuredDelta:
         """Collapse what `domain` did after the checkpoint, up to the cut `upto` (default: now).
@@ -495,13 +497,7 @@ class OpLog:
             InvalidCutError: `upto` is not a cut of this log.
         """
         check_name("domain", domain)
-        return collapse(domain, self._since_checkpoint(Filter(domain=domain), upto))
-
-    def _since_checkpoint(self, wanted: Filter, upto: Cut | None) -> Iterator[OpEntry]:
-        with self._lock:
-            stop = END if upto is None else self._checkpoints.check_cut("upto", upto).byte_offset
-            _, start = self._checkpoints.current()
-        return self._select(replace(wanted, start=start, stop=stop))
+        return collapse(domain, self._select(self._after_checkpoint(Filter(domain=domain), upto)))
 
     def checkpoint(self, snapshot_id: str, *, upto: Cut | None = None) -> OpLogCheckpoint:
         """Mark everything below a cut (default: now) as crystallised into `snapshot_id`.

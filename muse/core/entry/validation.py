@@ -72,9 +72,8 @@ def _refusal(error: ValidationError) -> InvalidEntryError:
         return InvalidEntryError(f"{place}: the field is missing{more}")
     if first["type"] == "string_pattern_mismatch":
         first["msg"] = "must be a UUID4 in canonical text, such as 1b4e28ba-2fa1-41d2-883f-0016d3cca427"
-    kind = InvalidEntryError
-    if place == "lamport_ts" and first["type"] in ("less_than_equal", "greater_than_equal"):
-        kind = LimitExceededError
+    is_limit = place == "lamport_ts" and first["type"] in ("less_than_equal", "greater_than_equal")
+    kind = LimitExceededError if is_limit else InvalidEntryError
     return kind(f"{place}: {first['msg']}, but is {_shown(first['input'])}{more}")
 
 
