@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -67,8 +67,16 @@ def console(stream: TextIO) -> Console:
     )
 
 
+_LARGE_TABLE_ROWS = 200
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[str] = ()) -> None:
-    """Print a small table; the columns named in `right` are aligned right."""
+    """Print a table; the columns named in `right` are aligned right."""
+    cells = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
+    if len(cells) > _LARGE_TABLE_ROWS:
+        # rich takes half a millisecond for each row.
+        _print_large_table(columns, cells, right=set(right))
+        return
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -77,9 +85,19 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, rig
     table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, header_style="bold", pad_edge=False)
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(escape_for_terminal(f"{cell:,}" if isinstance(cell, int) else str(cell))) for cell in row))
+    for row in cells:
+        table.add_row(*map(Text, map(escape_for_terminal, row)))
     out.print(table)
+
+
+def _print_large_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Container[str]) -> None:
+    """Print a table line by line."""
+    widths = [
+        max(map(len, cells)) if name in right else 0 for name, *cells in zip(columns, columns, *rows, strict=True)
+    ]
+    padded = [[cell.rjust(width) for cell, width in zip(row, widths, strict=True)] for row in (columns, *rows)]
+    lines = Columns(padded[0], padded[1:])
+    sys.stdout.write("".join(f"{lines.line(row)}\n" for row in padded))
 
 
 class Columns:

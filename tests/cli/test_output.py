@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from muse.cli import output
 from muse.cli.output import pluralize, tally
 from muse.escaping import escape_for_terminal, escape_json_for_terminal
 from tests import children, making
@@ -208,3 +209,15 @@ def test_large_answer_comes_whole(repo: Path) -> None:
     found = json_lines(muse("query", "s", "--repo", repo, "--json").stdout)
 
     assert [entry["op_id"] for entry in found] == [entry["op_id"] for entry in entries]
+
+
+def test_a_large_table_is_laid_out_as_a_small_one_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """A heading and a line for each row, numbers to the right, the same cells in the same places."""
+    rows = [(f"session-{number}", number * 997) for number in range(300)]
+
+    output.print_table(("SESSION", "OPS"), rows, right=("OPS",))
+
+    heading, *lines = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["SESSION", "OPS"]
+    assert [line.split() for line in lines] == [[name, f"{number:,}"] for name, number in rows]
+    assert {len(line) for line in (heading, *lines)} == {len("session-299") + 2 + len("298,103")}

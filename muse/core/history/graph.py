@@ -67,38 +67,56 @@ class Graph:
 
     def ancestors(self, at: int) -> list[int]:
         """All that an entry depends on, directly or not, in arrival order; never itself."""
-        return sorted(self._reached(at, self.parents, max))
+        return sorted(self._above(at))
 
     def descendants(self, at: int) -> list[int]:
         """All that depends on an entry, directly or not, in arrival order; never itself."""
-        return sorted(self._reached(at, self.children, min))
+        return sorted(self._below(at))
 
     def concurrent(self, at: int) -> Iterator[int]:
         """All that neither depends on an entry nor is depended on by it, in arrival order."""
-        related = {at} | self._reached(at, self.parents, max) | self._reached(at, self.children, min)
+        related = {at} | self._above(at) | self._below(at)
         return self._entries(lambda _number: related)
 
+    def _above(self, at: int) -> set[int]:
+        return self._reached(at, self._parents_in_segment, self._late_parents, max)
+
+    def _below(self, at: int) -> set[int]:
+        return self._reached(at, self._children_of_segment, self._late_children, min)
+
     def _reached(
-        self, start: int, neighbours: Callable[[int], list[int]], next_of: Callable[[Mapping[int, object]], int]
+        self,
+        start: int,
+        links_of: Callable[[int], _Neighbours],
+        late: _Neighbours,
+        next_of: Callable[[Mapping[int, object]], int],
     ) -> set[int]:
         """The neighbours of an entry, theirs, and so on, but not itself."""
         found = {start}
         waiting = {self._number_of(start): [start]}
         while waiting:
             segment = next_of(waiting)
-            here = waiting.pop(segment)
+            here, links = waiting.pop(segment), links_of(segment)
+            first, end = self._range_of(segment)
             while here:
-                for at in neighbours(here.pop()):
+                last = here.pop()
+                for at in (*links.get(last, ()), *late.get(last, ())):
                     if at not in found:
                         found.add(at)
-                        there = self._number_of(at)
-                        (here if there == segment else waiting.setdefault(there, [])).append(at)
+                        (here if first <= at < end else waiting.setdefault(self._number_of(at), [])).append(at)
         found.discard(start)
         return found
 
     def _number_of(self, at: int) -> int:
         """The number of the segment in which a line lies, or `_TAIL`."""
         return _TAIL if at >= self._index.tail.start else self._index.number_at(at)
+
+    def _range_of(self, number: int) -> tuple[int, int]:
+        """The bytes of the log that a segment or the tail takes."""
+        if number == _TAIL:
+            return self._index.tail.start, END
+        summary = self._index.summary(number)
+        return summary.first_offset, summary.end_offset
 
     def _unpack(self, number: int) -> list[Link]:
         return [] if number == _TAIL else _links_in(self._index, number)
@@ -111,9 +129,8 @@ class Graph:
 
     def _unpack_children(self, number: int) -> _Neighbours:
         children: defaultdict[int, list[int]] = defaultdict(list)
+        first, end = self._range_of(number)
         for segment in self._segments_of_children.get(number, ()):
-            summary = self._index.summary(number)
-            first, end = summary.first_offset, summary.end_offset
             for child, parent in self._links_in_segment(segment):
                 if first <= parent < end:
                     children[parent].append(child)

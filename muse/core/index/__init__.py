@@ -8,6 +8,7 @@
     query        questions: pages of entries, counts, totals
     evidence     what the index has seen, and a rebuild from the log would forget
     rebuild      a whole log becomes an index, in worker processes if asked to
+    workers      processes that a rebuild may use
     catch_up     keeps it in step with the log: the states and the recovery loop
 
 The six invariants stand in `store`. docs/format.md describes every byte.

@@ -1,22 +1,15 @@
 """A whole log becomes an index: packed piece by piece, in worker processes where asked to, and written in order.
 
 A piece is sixteen segments' worth of lines, wherever it begins. So an index is the same however many processes made it.
-A worker is this module started by itself, `python -c "…work()"`: it depends on no state of the process that starts it.
 """
 
 from __future__ import annotations
 
-import os
-import pickle
-import subprocess
-import sys
-from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import IO
 
 from muse.core import options as tuning
 from muse.core.index.blocks.links import (
@@ -34,7 +27,7 @@ from muse.core.index.file import Database
 from muse.core.index.fold import end_of_segment
 from muse.core.index.store import Index
 from muse.core.options import Options
-from muse.core.storage.lines import Lines
+from muse.core.storage.lines import Lines, split_op_ids
 from muse.core.storage.log_file import CHUNK_BYTES, LogFile
 from muse.core.storage.scanner import scan
 
@@ -42,11 +35,6 @@ Progress = Callable[[int, int], None]
 """Called with (done, total) while a long piece of work goes on."""
 
 _PIECE_SEGMENTS = 16
-_PIECES_AHEAD = 2
-"""How many pieces a worker is given before it has given back the first: it need not wait, and memory stays bounded."""
-
-
-_PackAll = Callable[[Iterator[tuple[int, int]]], Iterator[list["PackedPart | Lines"]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +57,17 @@ def fill(
     """
     options = options or tuning.DEFAULT
     size = log.size()
-    with ExitStack() as stack:
-        undo = stack.enter_context(ExitStack())
+    pieces = _pieces(log, size, _PIECE_SEGMENTS * options.segment_lines)
+    packed: Iterator[list[PackedPart | Lines]] = map(partial(_pack_piece, log, options), pieces)
+    if workers > 1:
+        from muse.core.index.workers import map_in_workers  # noqa: PLC0415 - takes as long to load as all of the index
+
+        packed = map_in_workers(partial(_pack_piece_at, log.path, options), pieces, workers)
+    with ExitStack() as undo:
         undo.callback(database.close)
         index = Index(database, options)
-        pack_all: _PackAll = partial(map, partial(_pack_piece, log, options))
-        if workers > 1:
-            pack_all = stack.enter_context(_with_workers(log.path, options, workers))
         with database.transaction():
-            for parts in pack_all(_pieces(log, size, _PIECE_SEGMENTS * options.segment_lines)):
+            for parts in packed:
                 for part in parts:
                     _add(index, log, part)
                 if progress:
@@ -120,6 +110,17 @@ def _after_newlines(chunk: bytes, number: int) -> int:
 # -- packing, in any process ------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=1)
+def _opened(path: Path) -> LogFile:
+    log = LogFile(path, durable_names=False)
+    log.size()
+    return log
+
+
+def _pack_piece_at(path: Path, options: Options, piece: tuple[int, int]) -> list[PackedPart | Lines]:
+    return _pack_piece(_opened(path), options, piece)
+
+
 def _pack_piece(log: LogFile, options: Options, piece: tuple[int, int]) -> list[PackedPart | Lines]:
     parts: list[PackedPart | Lines] = []
     pending: Lines | None = None
@@ -154,9 +155,7 @@ def _add(index: Index, log: LogFile, part: PackedPart | Lines) -> None:
         index.demote_duplicates(part)
         index.add(part)
         return
-    hashes = set(hashes_of(part.packed.op_ids))
-    # Two hashes may be alike without two op_ids being so; then it costs a second look and nothing else.
-    if len(hashes) < part.packed.summary.lines or index.lookup().those_there(hashes):
+    if _holds_duplicate(index, part.packed):
         summary = part.packed.summary
         lines = Lines(summary.first_offset)
         for some in scan(log, summary.first_offset, summary.end_offset):
@@ -164,6 +163,18 @@ def _add(index: Index, log: LogFile, part: PackedPart | Lines) -> None:
         index.demote_duplicates(lines)
         part = _pack(lines)
     index.add_segment(part.packed, _with_links_to_earlier(index, part))
+
+
+def _holds_duplicate(index: Index, packed: PackedLines) -> bool:
+    """Whether an op_id stands in there twice, or is in the index already; lines with problems may make it say so."""
+    hashes = hashes_of(packed.op_ids)
+    distinct = set(hashes)
+    if len(distinct) < len(hashes):
+        return True
+    # The hashes that may be there; only the op_ids themselves can tell.
+    there = index.lookup().those_there(distinct)
+    op_ids = split_op_ids(packed.op_ids) if there else []
+    return any(index.find_folded(op_id) for op_id, hashed in zip(op_ids, hashes, strict=False) if hashed in there)
 
 
 def _with_links_to_earlier(index: Index, part: PackedPart) -> PackedLinks:
@@ -174,78 +185,3 @@ def _with_links_to_earlier(index: Index, part: PackedPart) -> PackedLinks:
         segments.add(index.runs[-1].end_segment if index.runs else 1)
     block = pack(part.packed.summary.first_offset, sorted([*part.links, *links]), unresolved)
     return PackedLinks(block, tuple(sorted(segments)), len(unresolved))
-
-
-# -- worker processes -------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _with_workers(path: Path, options: Options, workers: int) -> Iterator[_PackAll]:
-    """Worker processes that pack pieces of the log at `path`; they end with the block."""
-    with ExitStack() as stack:
-        started = [_start_worker(path, options, stack) for _ in range(workers)]
-
-        def pack_all(pieces: Iterator[tuple[int, int]]) -> Iterator[list[PackedPart | Lines]]:
-            waiting: deque[subprocess.Popen[bytes]] = deque()
-            for number, piece in enumerate(pieces):
-                worker = started[number % workers]
-                _send(worker, piece)
-                waiting.append(worker)
-                if len(waiting) == _PIECES_AHEAD * workers:
-                    yield _received(waiting.popleft())
-            while waiting:
-                yield _received(waiting.popleft())
-
-        yield pack_all
-
-
-def _start_worker(path: Path, options: Options, stack: ExitStack) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", "from muse.core.index.rebuild import work; work()", os.fspath(path)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    worker = stack.enter_context(
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)  # noqa: S603 - ours
-    )
-    stack.callback(worker.kill)
-    _send(worker, options)
-    return worker
-
-
-def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
-    if stream is None:
-        raise AssertionError("a worker is started with pipes")
-    return stream
-
-
-def _send(worker: subprocess.Popen[bytes], value: object) -> None:
-    try:
-        # Few bytes, which a pipe takes at once; through the buffer of the pipe they would be written again on closing.
-        os.write(_pipe(worker.stdin).fileno(), pickle.dumps(value))
-    except BrokenPipeError:
-        raise _death_of(worker) from None
-
-
-def _received(worker: subprocess.Popen[bytes]) -> list[PackedPart | Lines]:
-    try:
-        parts: list[PackedPart | Lines] = pickle.load(_pipe(worker.stdout))  # noqa: S301 - a process started here
-    except (EOFError, pickle.UnpicklingError):
-        raise _death_of(worker) from None
-    return parts
-
-
-def _death_of(worker: subprocess.Popen[bytes]) -> ChildProcessError:
-    worker.kill()
-    return ChildProcessError(f"a worker of the rebuild died, exit status {worker.wait()}")
-
-
-def work() -> None:
-    """Pack the pieces that come over standard input, until it ends; the log's path is the last argument."""
-    log = LogFile(Path(sys.argv[-1]), durable_names=False)
-    log.size()
-    options = pickle.load(sys.stdin.buffer)  # noqa: S301 - the process that started this one
-    while True:
-        try:
-            piece = pickle.load(sys.stdin.buffer)  # noqa: S301 - the process that started this one
-        except EOFError:
-            return
-        pickle.dump(_pack_piece(log, options, piece), sys.stdout.buffer, protocol=pickle.HIGHEST_PROTOCOL)
-        sys.stdout.buffer.flush()

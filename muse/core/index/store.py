@@ -45,7 +45,7 @@ from muse.core.index.tail import COVERED, delete_rows_below, insert_next, insert
 from muse.core.options import Options
 from muse.core.storage.lines import Lines, Location, duplicate_of
 
-_SUMMARIES_AT_ONCE = 64
+_ROWS_AT_ONCE = 64
 
 
 class Index:
@@ -61,7 +61,7 @@ class Index:
         self._options = options or tuning.DEFAULT
         self.connection = database.connection
         self._segments: OrderedDict[int, Segment] = OrderedDict()
-        self._summaries: dict[int, Summary] = {}
+        self._rows: dict[int, tuple[Summary, dict[str, int]]] = {}
         self.runs: list[Run] = []
         self._lookup: Lookup | None = None
         self.tail = Lines(0)
@@ -173,10 +173,9 @@ class Index:
         if segment := self._segments.get(number):
             self._segments.move_to_end(number)
             return segment
-        (row,) = self._segment_rows(number, number + 1, ", columns")
-        columns = checked(row[-1], row[-5], f"segment {number}")
-        expected = {"op_ids": row[-4], "links": row[-3]}
-        segment = Segment(number, self._summary_of(row), columns, partial(self._load_segment_block, number, expected))
+        summary, expected = self._row(number)
+        load = partial(self._load_segment_block, number, expected)
+        segment = Segment(number, summary, load("columns"), load)
         self._segments[number] = segment
         if len(self._segments) > self._options.max_cached_segments:
             self._segments.popitem(last=False)
@@ -189,38 +188,31 @@ class Index:
     def summary(self, number: int) -> Summary:
         """The summary of segment `number`."""
         run = self.run_of(number)
-        if run.segments == 1:
-            return run.summary
-        if number not in self._summaries:
-            if len(self._summaries) >= self._options.max_cached_summaries:
-                self._summaries.clear()
-            # Whoever asks for one asks for its neighbours next.
-            low = number - (number - 1) % _SUMMARIES_AT_ONCE
-            for row in self._segment_rows(low, min(low + _SUMMARIES_AT_ONCE, self.runs[-1].end_segment), ""):
-                self._summaries[row[0]] = self._summary_of(row)
-        return self._summaries[number]
+        return run.summary if run.segments == 1 else self._row(number, _ROWS_AT_ONCE)[0]
 
-    def _segment_rows(self, low: int, high: int, more: str) -> list[tuple[Any, ...]]:
-        """The rows of the segments [low, high), checked, each with the `more` columns."""
+    def _row(self, number: int, at_once: int = 1) -> tuple[Summary, dict[str, int]]:
+        """The summary of a segment and the checksums of its blocks; its neighbours' are read at once if wanted."""
+        if number not in self._rows:
+            if len(self._rows) >= self._options.max_cached_summaries:
+                self._rows.clear()
+            low = number - (number - 1) % at_once
+            for row in self._segment_rows(low, min(low + at_once, self.runs[-1].end_segment)):
+                checksums = dict(zip(("columns", "op_ids", "links"), row[-4:-1], strict=True))
+                self._rows[row[0]] = Summary.of_values(row[1 : 1 + SUMMARY_WIDTH]), checksums
+        return self._rows[number]
+
+    def _segment_rows(self, low: int, high: int) -> list[tuple[Any, ...]]:
+        """The rows of the segments [low, high) without their blocks, checked; the row's checksum comes last."""
         rows = self.connection.execute(
-            f"SELECT {SEGMENT_COLUMNS}, row_checksum{more} FROM segment WHERE number >= ? AND number < ?", (low, high)
+            f"SELECT {SEGMENT_COLUMNS}, row_checksum FROM segment WHERE number >= ? AND number < ?", (low, high)
         ).fetchall()
-        width = SUMMARY_WIDTH + 4
         if len(rows) != high - low:
             raise DamagedIndexError(f"of the segments {low} to {high - 1} it has {len(rows)}")
         for number, row in enumerate(rows, start=low):
             run = self.run_of(number)
-            if (
-                row[width] != run.segment_checksums[number - run.first_segment]
-                or row_checksum(row[:width]) != row[width]
-            ):
+            if row[-1] != run.segment_checksums[number - run.first_segment] or row_checksum(row[:-1]) != row[-1]:
                 raise DamagedIndexError(f"segment {number} is altered, or an old one in its place")
         return rows
-
-    def _summary_of(self, row: tuple[Any, ...]) -> Summary:
-        return Summary.of_values(row[1 : 1 + SUMMARY_WIDTH])
-
-    # -- finding by op_id -----------------------------------------------------------------------------
 
     def offset_of(self, op_id: bytes) -> int | None:
         """The byte offset of the entry with this op_id; None if there is none."""

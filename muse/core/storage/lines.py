@@ -168,6 +168,10 @@ class Lines:
         """Bytes of a line, newline included."""
         return (self.offsets[number + 1] if number + 1 < len(self.offsets) else self.end) - self.offsets[number]
 
+    def timestamp(self, number: int) -> int:
+        """The timestamp of a line."""
+        return self.lamport_ts[number]
+
     def op_id(self, number: int) -> bytes:
         """The op_id of a line; empty if it has a problem."""
         return self.op_ids[number]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from io import BytesIO
-from itertools import accumulate, pairwise
+from itertools import accumulate
 
 import orjson
 
@@ -59,7 +59,26 @@ def read_lines(log: LogFile, places: Sequence[Location] | Span) -> list[bytes]:
     """
     if isinstance(places, Span):
         return _lines_in(log, places)
-    return [line for run in _neighbours(places) for line in _lines_at(log, run)]
+    lines: list[bytes] = []
+    number = 0
+    while number < len(places):
+        start, length, _, _ = places[number]
+        end, first = start + length, number
+        number += 1
+        # What lies close together is fetched in one read.
+        while number < len(places):
+            at, length, _, _ = places[number]
+            if at - end > _MAX_GAP_BYTES or at - start > _MAX_READ_BYTES:
+                break
+            end = at + length
+            number += 1
+        data = log.read(start, end)
+        for at, length, expected, _ in places[first:number]:
+            line = data[at - start : at - start + length]
+            if checksum(line) != expected:
+                raise StaleLocationError(f"the line at byte {at} is not what it was when it was indexed: run verify")
+            lines.append(line)
+    return lines
 
 
 def _lines_in(log: LogFile, span: Span) -> list[bytes]:
@@ -69,27 +88,3 @@ def _lines_in(log: LogFile, span: Span) -> list[bytes]:
             f"the lines from byte {span.start} to {span.stop} are not what they were when they were indexed: run verify"
         )
     return lines
-
-
-def _lines_at(log: LogFile, places: Sequence[Location]) -> list[bytes]:
-    start = places[0].byte_offset
-    data = log.read(start, places[-1].end)
-    lines = [data[at - start : at - start + length] for at, length, _, _ in places]
-    for line, place in zip(lines, places, strict=True):
-        if checksum(line) != place.checksum:
-            raise StaleLocationError(
-                f"the line at byte {place.byte_offset} is not what it was when it was indexed: run verify"
-            )
-    return lines
-
-
-def _neighbours(places: Sequence[Location]) -> Iterator[Sequence[Location]]:
-    """Places that lie close together, to be fetched in one read."""
-    first = 0
-    for number, (before, place) in enumerate(pairwise(places), start=1):
-        gap = place.byte_offset - before.byte_offset - before.length
-        if gap > _MAX_GAP_BYTES or place.byte_offset - places[first].byte_offset > _MAX_READ_BYTES:
-            yield places[first:number]
-            first = number
-    if places:
-        yield places[first:]

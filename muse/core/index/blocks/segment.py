@@ -242,7 +242,8 @@ class Segment:
         self.offsets = array("I", columns[at : at + 4 * lines])
         self.checksums = array("I", columns[at + 4 * lines : at + 8 * lines])
         at += 8 * lines
-        self._timestamps = columns[at : at + timestamp_bytes * lines]
+        self._timestamps = array("Q" if timestamp_bytes == 8 else "I", columns[at : at + timestamp_bytes * lines])
+        self._base = 0 if timestamp_bytes == 8 else summary.lowest or 0
         at += timestamp_bytes * lines
         self._roles = {}
         for role, width in zip(ROLES, widths, strict=True):
@@ -256,10 +257,11 @@ class Segment:
     @cached_property
     def lamport_ts(self) -> Sequence[int]:
         """The timestamp of each line; of a line with a problem it means nothing."""
-        if len(self._timestamps) == 8 * len(self):
-            return array("Q", self._timestamps)
-        base = self.summary.lowest or 0
-        return [base + each for each in array("I", self._timestamps)]
+        return [self._base + each for each in self._timestamps]
+
+    def timestamp(self, number: int) -> int:
+        """The timestamp of one line."""
+        return self._base + self._timestamps[number]
 
     @cached_property
     def op_ids(self) -> bytes:
@@ -346,8 +348,8 @@ class Segment:
 
 def locations(unit: Lines | Segment, numbers: Iterable[int]) -> list[Location]:
     """Where some lines of a segment or of the tail lie."""
-    first, offsets, checksums, timestamps = unit.first_offset, unit.offsets, unit.checksums, unit.lamport_ts
-    length = unit.length
+    first, offsets, checksums = unit.first_offset, unit.offsets, unit.checksums
+    length, timestamp = unit.length, unit.timestamp
     return [
-        Location(first + offsets[number], length(number), checksums[number], timestamps[number]) for number in numbers
+        Location(first + offsets[number], length(number), checksums[number], timestamp(number)) for number in numbers
     ]
