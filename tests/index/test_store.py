@@ -443,5 +443,5 @@ def test_what_is_kept_in_memory_is_bounded(small: None) -> None:
         for number in index.segment_numbers():
             assert index.summary(number).first_offset == index.segment(number).first_offset
         assert len(index._segments) <= 5
-        assert len(index._summaries) <= 70 + 64
+        assert len(index._rows) <= 70 + 64
         index.database.close()
