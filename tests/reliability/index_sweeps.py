@@ -22,14 +22,14 @@ from tests.reliability.material import Material, make, quick_folder
 from tests.reliability.sweeping import FINE, Sweep, must
 
 SEGMENT_LINES = 16
-LONG_BATCH = 12
+LONG_BATCH = 15
 _EVERY_BIT_OF_EACH = 13
 
 
 @cache
 def material() -> Material:
     """The session whose index is damaged."""
-    return make(334, SEGMENT_LINES, long_batch=LONG_BATCH, tail=9, changed_line=True)
+    return make(340, SEGMENT_LINES, long_batch=LONG_BATCH, tail=14, changed_line=True)
 
 
 class _IndexSweep(Sweep):

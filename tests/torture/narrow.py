@@ -32,7 +32,7 @@ def limits(*, narrow: bool) -> AbstractContextManager[None]:
         # What a handle remembers, and when it looks again.
         MAX_CACHED_SEGMENTS=2,
         MAX_CACHED_SUMMARIES=4,
-        _SUMMARIES_AT_ONCE=4,
+        _ROWS_AT_ONCE=4,
         RETRY_SECONDS=0.05,
         _CHECK_EVERY=8,
         WAL_CHECKPOINT_BYTES=32 << 10,
