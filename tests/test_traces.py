@@ -150,6 +150,7 @@ def test_causal_order_of_the_traces_is_their_total_order(recorded: Recorded) -> 
             assert (each.entry["op_id"], each.complete) == (wanted["op_id"], True)
 
 
+@pytest.mark.browser
 def test_report_of_the_traces_works_in_a_browser(recorded: Recorded, tmp_path: Path) -> None:
     """Of 312,849 edits by 44 actors: below 3 MB, bars that tell their numbers, single ops by zoom."""
     pytest.importorskip("selenium", reason="selenium (the dev group) is not here")
