@@ -16,10 +16,13 @@ from tests import children
 from tests.docs.pages import DOCS, PAGES, ROOT
 from tests.docs.test_reference import COMMANDS, FUNCTIONS, TYPES, fields
 
-pytestmark = pytest.mark.skipif(
-    not all(map(find_spec, ("mkdocs", "material", "mkdocstrings_handlers"))),
-    reason="needs the dependency group `site`: nox -s site",
-)
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(
+        not all(map(find_spec, ("mkdocs", "material", "mkdocstrings_handlers"))),
+        reason="needs the dependency group `site`: nox -s site",
+    ),
+]
 
 
 @pytest.fixture(scope="module")
