@@ -247,7 +247,7 @@ class OpLog:
         Returns:
             How many were added; entries that the log already held are passed over.
         """
-        batch = Batch(self._max_line_bytes).encode(entries)
+        batch = Batch.of_entries(list(entries), self._max_line_bytes)
         with self._lock:
             return self._writer.append(batch)
 
@@ -564,7 +564,7 @@ class OpLog:
         total = len(other)
         done = added = 0
         for lines in other._pager.pages(Filter(), read_lines):
-            batch = Batch(self._max_line_bytes).take_lines(lines)
+            batch = Batch.of_lines(lines, self._max_line_bytes)
             with self._lock:
                 added += self._writer.append(batch)
             done += len(batch)

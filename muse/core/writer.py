@@ -5,18 +5,27 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from io import BytesIO
 
 import orjson
 
-from muse.core.entry.codec import check_length, checksum, encode_entry, same_content, strip_padding
+from muse.core.entry.codec import (
+    check_length,
+    checksum,
+    encode_entry,
+    encode_valid_entries,
+    same_content,
+    strip_padding,
+)
+from muse.core.entry.columns import Columns, columns_of
 from muse.core.entry.model import OpEntry, op_id_bytes
-from muse.core.errors import AppendError, LimitExceededError, OpIdConflictError, SyncError
+from muse.core.errors import AppendError, InvalidEntryError, LimitExceededError, OpIdConflictError, SyncError
 from muse.core.index.catch_up import CatchUp
 from muse.core.index.store import Index
-from muse.core.options import MAX_LAMPORT_TS
-from muse.core.storage.lines import Lines, op_ids_of
+from muse.core.options import MAX_LAMPORT_TS, MAX_LINE_BYTES
+from muse.core.storage.lines import Lines
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_lines
 
@@ -55,58 +64,51 @@ class LamportClock:
 
 
 class Batch:
-    """Entries that may be written: checked, with the lines they become one after the other.
+    """Entries that may be written: checked, field by field, and as the lines they become one after the other."""
 
-    Each line is copied as it is made. To keep the encoder's own bytes would cost a page fault for each.
-    """
-
-    def __init__(self, max_line_bytes: int) -> None:
-        self._max_line_bytes = max_line_bytes
-        self.entries: list[OpEntry] = []
+    def __init__(self, columns: Columns, lines: Iterable[bytes]) -> None:
+        """Each line is copied as it comes: to keep the encoder's own bytes would cost a page fault for each."""
+        self.columns = columns
         self.lengths: list[int] = []
         self.checksums: list[int] = []
         self.data = bytearray()
-
-    def encode(self, entries: Iterable[OpEntry]) -> Batch:
-        """Add entries; raises as `encode_entry`."""
-        limit = self._max_line_bytes
-        add_entry, add_length, add_checksum = self.entries.append, self.lengths.append, self.checksums.append
-        data = self.data
-        for entry in entries:
-            line = encode_entry(entry, limit)
-            add_entry(entry)
+        add_length, add_checksum, data = self.lengths.append, self.checksums.append, self.data
+        for line in lines:
             add_length(len(line))
             add_checksum(checksum(line))
             data += line
-        return self
 
-    def take_lines(self, lines: Iterable[bytes]) -> Batch:
-        """Add valid lines of another log: the same bytes, but for what surrounds the object."""
-        for line in map(strip_padding, lines):
-            check_length(line, self._max_line_bytes)
-            self._add(orjson.loads(line), line)
-        return self
+    @classmethod
+    def of_entries(cls, entries: Sequence[OpEntry], max_line_bytes: int) -> Batch:
+        """A batch of entries; raises as `encode_entry`."""
+        columns = columns_of(entries)
+        with suppress(InvalidEntryError, TypeError):
+            if columns is not None:
+                batch = cls(columns, encode_valid_entries(entries))
+                if max(batch.lengths, default=0) <= max_line_bytes:
+                    return batch
+        # One of them is refused: by itself it says why.
+        for entry in entries:
+            encode_entry(entry, max_line_bytes)
+        raise AssertionError("a batch was refused, and each of its entries is valid")
 
-    def _add(self, entry: OpEntry, line: bytes) -> None:
-        self.entries.append(entry)
-        self.lengths.append(len(line))
-        self.checksums.append(checksum(line))
-        self.data += line
+    @classmethod
+    def of_lines(cls, lines: Iterable[bytes], max_line_bytes: int) -> Batch:
+        """A batch of valid lines of another log: the same bytes, but for what surrounds the object."""
+        stripped = list(map(strip_padding, lines))
+        for line in stripped:
+            check_length(line, max_line_bytes)
+        columns = columns_of(list(map(orjson.loads, stripped)))
+        if columns is None:
+            raise AssertionError("a line of a log's entry is not valid")
+        return cls(columns, stripped)
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return len(self.lengths)
 
-    def line(self, number: int) -> bytes:
-        """The line of an entry."""
-        start = sum(self.lengths[:number])
-        return bytes(self.data[start : start + self.lengths[number]])
-
-    def only(self, numbers: Iterable[int]) -> Batch:
-        """Some of the entries."""
-        part = Batch(self._max_line_bytes)
-        for number in numbers:
-            part._add(self.entries[number], self.line(number))
-        return part
+    def lines(self) -> list[bytes]:
+        """The line of each entry."""
+        return BytesIO(self.data).readlines()
 
 
 class Writer:
@@ -181,11 +183,11 @@ class Writer:
         catch_up = self._catch_up
         if catch_up.size > catch_up.end:
             # Somebody is writing, or died in the middle: the way for what is not usual.
-            self.write(Batch(len(line)).take_lines((line,)), [op_id])
+            self.write(Batch.of_lines((line,), len(line)))
             return
         begin = self._append(line)
         if not catch_up.index_entry(entry, op_id, begin, len(line), checksum(line)):
-            self._look_for([op_id], line)
+            self._look_for([op_id], [line])
         if self._sync_each:
             self.sync()
 
@@ -198,17 +200,15 @@ class Writer:
         """
         self.check_usable()
         self._catch_up.catch_up()
-        op_ids = op_ids_of(batch.entries)
-        distinct = set(op_ids)
+        distinct = set(batch.columns.op_ids)
         there = self._catch_up.find_all(distinct)
-        if there or len(distinct) < len(op_ids):
-            batch = self._not_there_yet(batch, op_ids, there)
-            op_ids = op_ids_of(batch.entries)
+        if there or len(distinct) < len(batch):
+            batch = self._not_there_yet(batch, there)
         if batch:
-            self.write(batch, op_ids)
+            self.write(batch)
         return len(batch)
 
-    def write(self, batch: Batch, op_ids: list[bytes]) -> None:
+    def write(self, batch: Batch) -> None:
         """Write entries that the log is known not to hold; it was just caught up with."""
         catch_up = self._catch_up
         looked_to = catch_up.end
@@ -216,10 +216,10 @@ class Writer:
         ending = b"\n" if catch_up.tail_is_torn and self._tail_stays_torn() else b""
         begin = self._append(ending + batch.data if ending else batch.data) + len(ending)
         lines = Lines(begin)
-        lines.add_entries(batch.entries, op_ids, batch.lengths, batch.checksums)
+        lines.add_entries(batch.columns, batch.lengths, batch.checksums)
         # What was looked at in between, while a writer finished its line, may hold the same entries.
         if catch_up.end != looked_to or not catch_up.index_lines(lines):
-            self._look_for(op_ids, bytes(batch.data))
+            self._look_for(batch.columns.op_ids, batch.lines())
         if self._sync_each:
             self.sync()
 
@@ -240,13 +240,13 @@ class Writer:
             self._catch_up.catch_up()
         return self._catch_up.tail_is_torn
 
-    def _look_for(self, op_ids: Sequence[bytes], data: bytes) -> None:
+    def _look_for(self, op_ids: Sequence[bytes], written: Sequence[bytes]) -> None:
         """Make sure that what was written is there, and index it.
 
         A writer that died between our look and our write leaves a fragment in front of our first line: then that line
         is written again.
         """
-        lines = dict(zip(op_ids, BytesIO(data).readlines(), strict=True))
+        lines = dict(zip(op_ids, written, strict=True))
         for _ in range(_MAX_WRITES):
             self._catch_up.catch_up()
             there = self._catch_up.find_all(lines.keys())
@@ -259,18 +259,18 @@ class Writer:
             errno.EIO, f"{len(glued)} entries were written {_MAX_WRITES} times and are not there", str(self._log.path)
         )
 
-    def _not_there_yet(self, batch: Batch, op_ids: Sequence[bytes], there: Collection[bytes]) -> Batch:
-        fresh: dict[bytes, int] = {}
+    def _not_there_yet(self, batch: Batch, there: Collection[bytes]) -> Batch:
+        fresh: dict[bytes, bytes] = {}
         known: dict[bytes, bytes] = {}
-        for number, op_id in enumerate(op_ids):
+        for op_id, line in zip(batch.columns.op_ids, batch.lines(), strict=True):
             if op_id in fresh:
-                _refuse_conflict(batch.line(number), batch.line(fresh[op_id]), "earlier in the same batch")
+                _refuse_conflict(line, fresh[op_id], "earlier in the same batch")
             elif op_id in there:
-                known[op_id] = batch.line(number)
+                known[op_id] = line
             else:
-                fresh[op_id] = number
+                fresh[op_id] = line
         self._refuse_other_content(known)
-        return batch.only(fresh.values())
+        return Batch.of_lines(fresh.values(), MAX_LINE_BYTES)
 
     def _refuse_other_content(self, known: Mapping[bytes, bytes]) -> None:
         """Refuse lines whose op_ids are there with other content; if the checksums agree none is read."""

@@ -94,7 +94,7 @@ def plain(lines: Lines) -> list[PlainLine]:
     ends = [*lines.offsets, lines.end][1:]
     found = []
     for number, (at, end) in enumerate(zip(lines.offsets, ends, strict=True)):
-        parents = lines.parents.get(at, b"")
+        parents = lines.parents[number]
         actor, domain, intent, reservation = (getattr(lines, role)[number] for role in ROLES)
         found.append(
             PlainLine(

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import secrets
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, cast
 
 import orjson
 
+from muse.core.entry.columns import Columns, are_flat, columns_of
 from muse.core.entry.model import OpEntry
 from muse.core.entry.validation import check_exact, check_fields, find_unencodable, has_valid_fields, is_plain
 from muse.core.errors import DamagedLineError, InvalidEntryError, LimitExceededError
@@ -23,11 +25,12 @@ JSON_SPACES = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 
 # Without these orjson would turn datetimes, dataclasses and subclasses into something else.
-_ENCODE = (
-    orjson.OPT_PASSTHROUGH_DATETIME
+_encode = partial(
+    orjson.dumps,
+    option=orjson.OPT_PASSTHROUGH_DATETIME
     | orjson.OPT_PASSTHROUGH_DATACLASS
     | orjson.OPT_PASSTHROUGH_SUBCLASS
-    | orjson.OPT_APPEND_NEWLINE
+    | orjson.OPT_APPEND_NEWLINE,
 )
 
 
@@ -43,13 +46,26 @@ def encode_entry(entry: OpEntry, max_line_bytes: int) -> bytes:
     if not is_plain(entry):
         check_exact(entry)
     try:
-        line = orjson.dumps(entry, option=_ENCODE)
+        line = _encode(entry)
     except TypeError as error:
         check_exact(entry)
         raise InvalidEntryError(find_unencodable(entry) or f"entry: {error}") from None
     if len(line) > max_line_bytes:
         check_length(line, max_line_bytes)
     return line
+
+
+def encode_valid_entries(entries: Sequence[OpEntry]) -> Iterator[bytes]:
+    """The line of each entry; its fields are known to be valid.
+
+    Raises:
+        InvalidEntryError: JSON can't carry a value of one of them exactly.
+        TypeError: the encoder refuses one.
+    """
+    if not are_flat(entries):
+        for entry in entries:
+            check_exact(entry)
+    return map(_encode, entries)
 
 
 def check_length(line: bytes, max_line_bytes: int) -> None:
@@ -91,28 +107,24 @@ def decode_line(line: bytes) -> OpEntry | None:
     return cast(OpEntry, entry)
 
 
-def decode_plain_lines(lines: Sequence[bytes]) -> list[OpEntry] | None:
-    """The entries of lines that are all spelled as `encode_entry` spells them; None where one is not: decode each then.
+def decode_plain_lines(lines: Sequence[bytes]) -> Columns | None:
+    """The columns of lines that are all spelled as `encode_entry` spells them; None if one is not: decode each then.
 
     Quicker than one after the other: all are parsed, written back and compared at once.
     """
     if any(line.count(b"[") + line.count(b"{") > MAX_NESTING for line in lines if len(line) > _DEEP_LINE_BYTES):
         return None
     # The separator is random, so a crafted line can't swallow its neighbour.
-    body = b"[" + _BETWEEN.join(lines) + b"]"
+    body = b"[" + b"".join(lines)[:-1].replace(b"\n", _BETWEEN) + b"]"
     try:
         values = orjson.loads(body)
-        entries = values[::2]
-        if values[1::2] != [_BETWEEN_VALUE] * (len(lines) - 1) or len(entries) != len(lines):
-            return None
-        # As in `parse_object`: a text that comes back is exact. Line by line it differs by the newlines.
-        if orjson.dumps(values) != body.replace(b"\n", b""):
-            return None
-        if not all(map(has_valid_fields, entries)):
-            return None
-    except (orjson.JSONDecodeError, InvalidEntryError):
+    except orjson.JSONDecodeError:
         return None
-    return cast(list[OpEntry], entries)
+    entries = values[::2]
+    if values[1::2] != [_BETWEEN_VALUE] * (len(lines) - 1) or len(entries) != len(lines):
+        return None
+    # As in `parse_object`: a text that comes back is exact.
+    return columns_of(entries) if orjson.dumps(values) == body else None
 
 
 _BETWEEN_VALUE = secrets.token_hex(16)

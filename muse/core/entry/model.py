@@ -9,6 +9,8 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
+OP_ID_BYTES = 16
+
 
 class OpEntry(TypedDict):
     """One operation of a session, as it stands in one line of `ops.jsonl` (docs/format.md)."""
@@ -78,6 +80,11 @@ def op_id_bytes(op_id: str) -> bytes:
 def op_ids_bytes(op_ids: Iterable[str]) -> bytes:
     """The 16 bytes of each of some canonical UUID texts, one after the other."""
     return bytes.fromhex("".join(op_ids).replace("-", ""))
+
+
+def split_op_ids(packed: bytes) -> list[bytes]:
+    """The op_ids, 16 bytes each, that stand one after the other in `packed`."""
+    return [packed[at : at + OP_ID_BYTES] for at in range(0, len(packed), OP_ID_BYTES)]
 
 
 def kind_of(domain_op: Mapping[str, Any]) -> str:

@@ -9,11 +9,12 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from muse.core.entry.model import split_op_ids
 from muse.core.index.blocks.links import PackedLinks
 from muse.core.index.blocks.op_id_runs import Run, block_of, keys_of, merged_keys, merged_summary, runs_to_merge
 from muse.core.index.blocks.segment import MAX_SEGMENT_BYTES, SUMMARY_COLUMNS, PackedLines, Summary, row_checksum
 from muse.core.options import Options
-from muse.core.storage.lines import Lines, split_op_ids
+from muse.core.storage.lines import Lines
 
 NewRun = Callable[[int, Summary, bytes, bytes], Run]
 """Makes a run of (its first segment, summary, directory, block)."""

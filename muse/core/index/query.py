@@ -15,10 +15,11 @@ from itertools import chain
 from typing import NamedTuple
 
 from muse.core.entry.filter import END, Filter
+from muse.core.entry.model import split_op_ids
 from muse.core.index.blocks.op_id_runs import Run
 from muse.core.index.blocks.segment import Segment, Summary, locations
 from muse.core.index.store import Index
-from muse.core.storage.lines import ROLES, Lines, Location, Span, split_op_ids
+from muse.core.storage.lines import ROLES, Lines, Location, Span
 
 Unit = Segment | Lines
 

@@ -12,6 +12,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from muse.core import options as tuning
+from muse.core.entry.model import split_op_ids
 from muse.core.index.blocks.links import (
     NO_LINKS,
     Link,
@@ -27,7 +28,7 @@ from muse.core.index.file import Database
 from muse.core.index.fold import end_of_segment
 from muse.core.index.store import Index
 from muse.core.options import Options
-from muse.core.storage.lines import Lines, split_op_ids
+from muse.core.storage.lines import Lines
 from muse.core.storage.log_file import CHUNK_BYTES, LogFile
 from muse.core.storage.scanner import scan
 

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import uuid
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
-from itertools import accumulate, chain, islice
-from operator import itemgetter
+from collections.abc import Iterable
+from itertools import accumulate
 from typing import Any, NamedTuple
 
-from muse.core.entry.model import OpEntry, op_ids_bytes
+from muse.core.entry.columns import Columns
+from muse.core.entry.model import op_ids_bytes
 
 ROLES = ("actor", "domain", "intent", "reservation")
 """What a name can be to an entry."""
 
-_COLUMNS = ("offsets", "checksums", "lamport_ts", "op_ids", *ROLES)
-
-OP_ID_BYTES = 16
+_COLUMNS = ("offsets", "checksums", *Columns._fields)
+_NOTHING = (0, b"", "", "", "", "", b"")
+"""What stands in the columns of an entry's fields if a line is not an entry."""
 
 Problem = tuple[str, str]
 """(kind, reason), kind being "blank", "damaged" or "duplicate"."""
@@ -57,7 +57,7 @@ class Lines:
     timestamp, no op_id and no names.
     """
 
-    __slots__ = (*_COLUMNS, "end", "parents", "problems", "start")
+    __slots__ = (*_COLUMNS, "end", "problems", "start")
 
     first_offset = 0
     """What to add to `offsets` to get byte offsets of the log; a segment counts from its own start."""
@@ -75,8 +75,8 @@ class Lines:
         self.domain: list[str] = []
         self.intent: list[str] = []
         self.reservation: list[str] = []
-        self.parents: dict[int, bytes] = {}
-        """The parents' op_ids, 16 bytes each, by the byte offset of the child; only of entries that name some."""
+        self.parents: list[bytes] = []
+        """The op_ids that an entry names as its parents, 16 bytes each."""
         self.problems: dict[int, Problem] = {}
         """By byte offset."""
 
@@ -97,38 +97,20 @@ class Lines:
         self.domain.append(entry["domain"])
         self.intent.append(entry["intent_id"])
         self.reservation.append(entry["reservation_id"])
-        if parents := entry["parent_op_ids"]:
-            self.parents[byte_offset] = op_ids_bytes(parents)
+        self.parents.append(op_ids_bytes(parents) if (parents := entry["parent_op_ids"]) else b"")
         self.end = byte_offset + length
 
-    def add_entries(
-        self, entries: Sequence[OpEntry], op_ids: Sequence[bytes], lengths: Sequence[int], checksums: Iterable[int]
-    ) -> None:
+    def add_entries(self, columns: Columns, lengths: Iterable[int], checksums: Iterable[int]) -> None:
         """Add the lines of valid entries at the end."""
         offsets = list(accumulate(lengths, initial=self.end))
         self.end = offsets.pop()
-        self.offsets += offsets
-        self.checksums += checksums
-        self.lamport_ts += map(itemgetter("lamport_ts"), entries)
-        self.op_ids += op_ids
-        self.actor += map(itemgetter("actor_id"), entries)
-        self.domain += map(itemgetter("domain"), entries)
-        self.intent += map(itemgetter("intent_id"), entries)
-        self.reservation += map(itemgetter("reservation_id"), entries)
-        parents = list(map(itemgetter("parent_op_ids"), entries))
-        if any(parents):
-            packed = split_op_ids(op_ids_bytes(chain.from_iterable(parents)))
-            if len(packed) == len(parents) and all(parents):
-                self.parents.update(zip(offsets, packed, strict=True))
-            else:
-                each = iter(packed)
-                named = ((at, b"".join(islice(each, len(op_ids)))) for at, op_ids in zip(offsets, parents, strict=True))
-                self.parents.update((at, op_ids) for at, op_ids in named if op_ids)
+        for column, values in zip(self._columns(), (offsets, checksums, *columns), strict=True):
+            column.extend(values)
 
     def add_problem(self, length: int, checksum: int, problem: Problem) -> None:
         """Add a line that is not an entry at the end."""
         self.problems[self.end] = problem
-        for column, value in zip(self._columns(), (self.end, checksum, 0, b"", "", "", "", ""), strict=True):
+        for column, value in zip(self._columns(), (self.end, checksum, *_NOTHING), strict=True):
             column.append(value)
         self.end += length
 
@@ -136,7 +118,6 @@ class Lines:
         """Add lines that follow the last."""
         for mine, others in zip(self._columns(), other._columns(), strict=True):
             mine.extend(others)
-        self.parents |= other.parents
         self.problems |= other.problems
         self.end = other.end
 
@@ -144,8 +125,7 @@ class Lines:
         """An entry turns out not to count."""
         byte_offset = self.offsets[number]
         self.problems[byte_offset] = problem
-        self.parents.pop(byte_offset, None)
-        for column, value in zip(self._columns()[2:], (0, b"", "", "", "", ""), strict=True):
+        for column, value in zip(self._columns()[2:], _NOTHING, strict=True):
             column[number] = value
 
     def part(self, low: int, high: int) -> Lines:
@@ -156,7 +136,6 @@ class Lines:
         for source, target in zip(self._columns(), part._columns(), strict=True):
             target.extend(source[low:high])
         part.end = self.offsets[high] if high < len(self) else self.end
-        part.parents = {at: packed for at, packed in self.parents.items() if part.start <= at < part.end}
         part.problems = {at: problem for at, problem in self.problems.items() if part.start <= at < part.end}
         return part
 
@@ -186,16 +165,6 @@ class Lines:
     def numbers_with_problems(self) -> list[int]:
         """The numbers of the lines that are not entries, ascending."""
         return [self.number_at(at) for at in sorted(self.problems)]
-
-
-def op_ids_of(entries: Iterable[OpEntry]) -> list[bytes]:
-    """The 16 bytes of each entry's op_id."""
-    return split_op_ids(op_ids_bytes(map(itemgetter("op_id"), entries)))
-
-
-def split_op_ids(packed: bytes) -> list[bytes]:
-    """The op_ids, 16 bytes each, that stand one after the other in `packed`."""
-    return [packed[at : at + OP_ID_BYTES] for at in range(0, len(packed), OP_ID_BYTES)]
 
 
 def duplicate_of(op_id: bytes, first: int) -> Problem:

@@ -12,11 +12,14 @@ from muse.core.entry.codec import checksum, decode_line, decode_plain_lines
 from muse.core.entry.model import op_id_bytes
 from muse.core.errors import DamagedLineError
 from muse.core.options import MAX_LINE_BYTES
-from muse.core.storage.lines import Lines, op_ids_of
+from muse.core.storage.lines import Lines
 from muse.core.storage.log_file import CHUNK_BYTES, LogFile
 
 _PARSED_AT_ONCE_BYTES = 256 << 10
 """Enough to make it quick, and not so much that memory grows."""
+
+_FEW_LINES = 12
+"""Up to so many are read one by one, which takes less time then."""
 
 _OVERSIZED_HEAD_BYTES = 4096
 """How much is looked at of a line beyond the limit."""
@@ -28,12 +31,12 @@ def scan(log: LogFile, start: int, stop: int) -> Iterator[Lines]:
         chunk = log.read(start, min(start + _PARSED_AT_ONCE_BYTES, stop))
         end = start + chunk.rfind(b"\n") + 1
         plain = BytesIO(chunk[: end - start]).readlines()
-        entries = decode_plain_lines(plain) if plain else None
+        columns = decode_plain_lines(plain) if len(plain) > _FEW_LINES else None
         lines = Lines(start)
-        if entries is not None:
-            lines.add_entries(entries, op_ids_of(entries), list(map(len, plain)), map(checksum, plain))
+        if columns is not None:
+            lines.add_entries(columns, map(len, plain), map(checksum, plain))
         elif plain:
-            # One of them is damaged, or spelled by another program.
+            # Few, or one of them is damaged or spelled by another program.
             for line in plain:
                 _add_line(lines, len(line), line)
         elif long_line := _long_line(log, start, stop):

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from operator import itemgetter, sub
 
-from muse.core.storage.lines import OP_ID_BYTES, Lines, split_op_ids
+from muse.core.entry.model import OP_ID_BYTES, split_op_ids
+from muse.core.storage.lines import Lines
 
 Link = tuple[int, int]
 """(byte offset of the child's line, byte offset of the parent's line)."""
@@ -73,7 +74,7 @@ def resolve_links(
 
 def pack_links(lines: Lines, number: int, find: Callable[[bytes], FoundEntry | None]) -> PackedLinks:
     """The links of the entries in `lines`, which become segment `number`."""
-    if not lines.parents:
+    if not any(lines.parents):
         return NO_LINKS
     here = dict(zip(lines.op_ids, lines.offsets, strict=True))
     links, unresolved, segments = resolve_links(links_named_in(lines), here, number, find)
@@ -82,9 +83,10 @@ def pack_links(lines: Lines, number: int, find: Callable[[bytes], FoundEntry | N
 
 def links_named_in(lines: Lines) -> list[UnresolvedLink]:
     """What each entry names as its parents, each parent once, in the order of the lines."""
-    if set(map(len, lines.parents.values())) <= {OP_ID_BYTES}:
-        return list(lines.parents.items())
-    named = ((child, op_id) for child, packed in lines.parents.items() for op_id in split_op_ids(packed))
+    pairs = zip(lines.offsets, lines.parents, strict=True)
+    if set(map(len, lines.parents)) <= {OP_ID_BYTES}:
+        return list(pairs)
+    named = ((child, op_id) for child, packed in pairs for op_id in split_op_ids(packed))
     return list(dict.fromkeys(named))
 
 

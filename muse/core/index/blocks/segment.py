@@ -26,7 +26,8 @@ from typing import Any
 
 import orjson
 
-from muse.core.storage.lines import OP_ID_BYTES, ROLES, Lines, Location, Problem
+from muse.core.entry.model import OP_ID_BYTES
+from muse.core.storage.lines import ROLES, Lines, Location, Problem
 
 MAX_SEGMENT_BYTES = 2**32
 """A segment's last line begins less than this after its first: offsets take four bytes."""
@@ -342,6 +343,7 @@ class Segment:
             names = ["", *(listed or ())]
             numbers = array("H", column) if len(column) > len(self) else column
             setattr(lines, role, [names[number] for number in numbers] if column else [""] * len(self))
+        lines.parents = [b""] * len(self)
         lines.problems = dict(self.problems)
         return lines
 
