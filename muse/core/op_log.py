@@ -15,21 +15,21 @@ docs/op-log.md explains the concepts, the docstring of `muse.core` the path of a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, Unpack
+from typing import Any, Literal, Self, Unpack
 
 from muse.core.checkpoint.cut import Checkpoints, Cut
 from muse.core.checkpoint.record import OpLogCheckpoint
 from muse.core.collapse import collapse
 from muse.core.entry.codec import encode_entry
-from muse.core.entry.filter import END, EntryFilters, Filter, wanted_by
-from muse.core.entry.model import OpEntry, make_op_entry, op_id_bytes, parse_op_id
+from muse.core.entry.filter import EntryFilters, Filter, wanted_by
+from muse.core.entry.model import OpEntry, make_op_entry, op_id_bytes
 from muse.core.entry.row import EntryRow, entry_row
-from muse.core.entry.validation import check_name, check_number, check_seconds
+from muse.core.entry.validation import check_name, check_number
 from muse.core.errors import (
     AppendError,
     ArchiveError,
@@ -50,15 +50,13 @@ from muse.core.errors import (
     UnknownOpError,
 )
 from muse.core.follow.async_follower import AsyncFollower
-from muse.core.follow.feed import Feed, beginning
+from muse.core.follow.feed import Feed
 from muse.core.follow.follower import Follower
-from muse.core.follow.position import Positions
 from muse.core.handle_lock import HandleLock
 from muse.core.history.causal import CausalEntry, CausalHistory
 from muse.core.index.catch_up import CatchUp
 from muse.core.index.query import count, op_ids_beginning, totals
 from muse.core.index.rebuild import Progress
-from muse.core.index.store import Index
 from muse.core.maintenance.archive import ArchivedFile, ArchiveManifest, export_session, import_session
 from muse.core.maintenance.findings import Finding, VerifyReport
 from muse.core.maintenance.summary import SessionSummary, describe_sessions
@@ -66,7 +64,6 @@ from muse.core.maintenance.verify import verify
 from muse.core.options import DEFAULT_MAX_APPEND_BYTES, MAX_LINE_BYTES, MAX_SNAPSHOT_ID_BYTES, MAX_WORKERS, Options
 from muse.core.paging import SMALL_PAGE, WHOLE_PAGE, Pager, PageSize
 from muse.core.storage.durable import exclusive_lock
-from muse.core.storage.lines import Location
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_entries, read_lines
 from muse.core.storage.session_dir import LOG_NAME, list_sessions, session_folder
@@ -120,8 +117,6 @@ __all__ = [
     "make_op_entry",
 ]
 
-Found = TypeVar("Found")
-
 
 class OpLog:
     """One handle on one session's log.
@@ -130,12 +125,18 @@ class OpLog:
     any number of handles, in any number of processes, may work on one session. After a fork parent and child both go
     on with theirs. Close it, or use it in a `with` statement.
 
-    Every method but `close` and `exists` raises `ClosedLogError` once the handle is closed. Those that read or write
-    raise `LogReplacedError` if `ops.jsonl` was deleted, replaced or cut short while the handle had it open, and
-    `OSError` if the system can't read the file.
-
     Entries are read in arrival order, each once, exactly as they were appended. Every method that reads first catches
     up with what other processes have appended.
+
+    Beside what its own text names, a method raises these where they apply:
+
+    - `ClosedLogError`: the handle is closed; every method but `close` and `exists`.
+    - `LogReplacedError`: `ops.jsonl` was deleted, replaced or cut short while the handle had it open.
+    - `OSError`: the system can't read the file.
+    - `InvalidArgumentError`: an argument is of the wrong type or out of range, or the log has no entry `since`.
+    - `InvalidCutError`: `upto` or `since` is not a cut of this log.
+    - `DamagedCheckpointError`: the checkpoint's record is asked for, and is damaged, gone, another session's, or does
+      not fit this log; see docs/recovery.md.
     """
 
     def __init__(
@@ -210,8 +211,7 @@ class OpLog:
     def next_lamport_ts(self) -> int:
         """A timestamp above all in the log, other processes' too, and above all this handle gave out.
 
-        Raises:
-            LimitExceededError: the log holds the largest timestamp there is.
+        A `LimitExceededError` if the log holds the largest there is.
         """
         with self._lock:
             self._catch_up.catch_up()
@@ -292,11 +292,11 @@ class OpLog:
 
     def __iter__(self) -> Iterator[OpEntry]:
         """Every entry that has arrived by now, in arrival order, in constant memory."""
-        return self._select(Filter())
+        return self.query()
 
     def read_all(self) -> list[OpEntry]:
         """Every entry, in arrival order; `iter(log)` gives the same in constant memory."""
-        return list(self._select(Filter()))
+        return list(self.query())
 
     def __len__(self) -> int:
         """How many entries the log holds; from the index."""
@@ -308,7 +308,7 @@ class OpLog:
 
     def get(self, op_id: str) -> OpEntry | None:
         """The entry with this op_id, by seek; None if the log has none."""
-        return self._find(op_id, lambda place: read_entries(self._file, [place])[0])
+        return self._pager.find(op_id, lambda _index, place: read_entries(self._file, [place])[0])
 
     def op_ids_beginning(self, digits: str, *, limit: int = 10) -> list[str]:
         """The op_ids that begin like this, sorted; by seek.
@@ -316,16 +316,13 @@ class OpLog:
         Args:
             digits: the beginning of an op_id, at least one hexadecimal digit; dashes may be left out.
             limit: at most so many.
-
-        Raises:
-            InvalidArgumentError: `digits` is not the beginning of an op_id.
         """
         check_number("limit", limit, lowest=0)
         check_name("digits", digits)
         bare = digits.replace("-", "")
         if not 1 <= len(bare) <= 32 or not set(bare) <= set("0123456789abcdef"):
             raise InvalidArgumentError(f"digits: must be the beginning of an op_id, not {digits!r}")
-        return self._ask(lambda index: op_ids_beginning(index, bare, limit), [])
+        return self._pager.ask(lambda index: op_ids_beginning(index, bare, limit), [])
 
     def locate(self, op_id: str) -> tuple[int, int] | None:
         """Where the line of the entry with this op_id lies in `ops.jsonl`, by seek.
@@ -333,16 +330,7 @@ class OpLog:
         Returns:
             (byte offset, length in bytes with the newline); None if the log has no such entry.
         """
-        return self._find(op_id, lambda place: (place.byte_offset, place.length))
-
-    def _find(self, op_id: str, use: Callable[[Location], Found]) -> Found | None:
-        key = parse_op_id(op_id)
-
-        def look(index: Index) -> Found | None:
-            place = None if key is None else index.location_of(key)
-            return None if place is None else use(place)
-
-        return self._ask(look, None)
+        return self._pager.find(op_id, lambda _index, place: (place.byte_offset, place.length))
 
     def query(
         self,
@@ -358,12 +346,7 @@ class OpLog:
             since_checkpoint: only what arrived after the checkpoint.
             reverse: the newest arrival first. The end of the log is sought, whatever its size.
             limit: at most so many, None for all.
-            filters: see `EntryFilters`.
-
-        Raises:
-            TypeError: there is no filter of that name.
-            DamagedCheckpointError: `since_checkpoint`, and the record can't be used.
-            InvalidArgumentError: a filter is of the wrong type, or `limit` is negative.
+            filters: see `EntryFilters`; a `TypeError` if there is none of that name.
         """
         return self._select(self._wanted(filters, since_checkpoint=since_checkpoint), limit, reverse=reverse)
 
@@ -385,12 +368,12 @@ class OpLog:
     def count(self, *, since_checkpoint: bool = False, **filters: Unpack[EntryFilters]) -> int:
         """How many entries match; the filters of `query`, answered from the index alone."""
         wanted = self._wanted(filters, since_checkpoint=since_checkpoint)
-        return self._ask(lambda index: count(index, wanted), 0)
+        return self._pager.ask(lambda index: count(index, wanted), 0)
 
     @property
     def history(self) -> CausalHistory:
         """What depends on what: parents and children, ancestors and descendants, heads, causal order."""
-        return CausalHistory(self._ask, self._file)
+        return CausalHistory(self._pager)
 
     def follow(
         self,
@@ -407,13 +390,8 @@ class OpLog:
             since: first what has arrived after this: a cut of this log, or the op_id of an entry in it.
             timeout: seconds without a new entry that matches, after which it ends; None waits for ever.
             filters: see `EntryFilters`.
-
-        Raises:
-            InvalidArgumentError: an argument is of the wrong type, or the log has no entry `since`.
-            InvalidCutError: `since` is not a cut of this log.
-            LogReplacedError: when it is iterated, and the file was deleted, replaced or cut.
         """
-        return Follower(self._feed(WHOLE_PAGE, filters, timeout, from_start=from_start, since=since), timeout)
+        return Follower(self._feed(WHOLE_PAGE, filters, timeout, from_start=from_start, since=since))
 
     def follow_async(
         self,
@@ -428,43 +406,32 @@ class OpLog:
         The arguments are those of `follow`. The position is that of this moment, but it is looked up when the iteration
         begins; what it raises then is what `follow` raises at once.
         """
-        return AsyncFollower(self._feed(SMALL_PAGE, filters, timeout, from_start=from_start, since=since), timeout)
+        return AsyncFollower(self._feed(SMALL_PAGE, filters, timeout, from_start=from_start, since=since))
 
     def _feed(
         self, size: PageSize, filters: EntryFilters, timeout: float | None, *, from_start: bool, since: Cut | str | None
     ) -> Feed:
         self._lock.check_open()
-        if timeout is not None:
-            check_seconds("timeout", timeout)
-        positions = Positions(self._lock, self._catch_up, self._file, self._checkpoints)
-        begin = beginning(positions, from_start=from_start, since=since)
-        return Feed(self._pager, positions, wanted_by(filters), begin, size)
+        wanted = wanted_by(filters)
+        return Feed(self._pager, self._checkpoints, wanted, size, timeout, from_start=from_start, since=since)
 
     def actors(self) -> dict[str, int]:
         """Number of entries by actor_id, most first."""
-        return self._ask(lambda index: totals(index, "actor"), {})
+        return self._pager.ask(lambda index: totals(index, "actor"), {})
 
     def domains(self) -> dict[str, int]:
         """Number of entries by domain, most first."""
-        return self._ask(lambda index: totals(index, "domain"), {})
+        return self._pager.ask(lambda index: totals(index, "domain"), {})
 
-    def _ask(self, question: Callable[[Index], Found], empty: Found) -> Found:
-        with self._lock:
-            self._catch_up.catch_up()
-            return self._catch_up.with_index(question) if self._catch_up.size else empty
-
-    def _wanted(self, filters: EntryFilters, *, since_checkpoint: bool) -> Filter:
+    def _wanted(self, filters: EntryFilters, *, since_checkpoint: bool, upto: Cut | None = None) -> Filter:
         wanted = wanted_by(filters)
-        return self._after_checkpoint(wanted) if since_checkpoint else wanted
-
-    def _after_checkpoint(self, wanted: Filter, upto: Cut | None = None) -> Filter:
+        if not since_checkpoint:
+            return wanted
         with self._lock:
-            stop = END if upto is None else self._checkpoints.check_cut("upto", upto).byte_offset
+            stop = wanted.stop if upto is None else self._checkpoints.check_cut("upto", upto).byte_offset
             return replace(wanted, start=self._checkpoints.current()[1], stop=stop)
 
     def _select(self, wanted: Filter, limit: int | None = None, *, reverse: bool = False) -> Iterator[OpEntry]:
-        if limit is not None:
-            check_number("limit", limit, lowest=0)
         return chain.from_iterable(self._pager.pages(wanted, read_entries, limit=limit, reverse=reverse))
 
     def cut(self) -> Cut:
@@ -476,12 +443,8 @@ class OpLog:
         """What arrived after the checkpoint, whatever its timestamp, up to the cut `upto` (default: now).
 
         In arrival order; everything if there is no checkpoint.
-
-        Raises:
-            DamagedCheckpointError: the record can't be used; see docs/recovery.md.
-            InvalidCutError: `upto` is not a cut of this log.
         """
-        return list(self._select(self._after_checkpoint(Filter(), upto)))
+        return list(self._select(self._wanted({}, since_checkpoint=True, upto=upto)))
 
     def to_structured_delta(self, domain: str, *, upto: Cut | None = None) -> StructuredDelta:
         """Collapse what `domain` did after the checkpoint, up to the cut `upto` (default: now).
@@ -491,13 +454,9 @@ class OpLog:
         Returns:
             `ops` in total order (lamport_ts, actor_id, op_id), the same on every replica, and a `summary` that counts
             them by kind, sorted: "3 delete, 12 insert", or "no ops".
-
-        Raises:
-            DamagedCheckpointError: the record can't be used; see docs/recovery.md.
-            InvalidCutError: `upto` is not a cut of this log.
         """
         check_name("domain", domain)
-        return collapse(domain, self._select(self._after_checkpoint(Filter(domain=domain), upto)))
+        return collapse(domain, self._select(self._wanted({"domain": domain}, since_checkpoint=True, upto=upto)))
 
     def checkpoint(self, snapshot_id: str, *, upto: Cut | None = None) -> OpLogCheckpoint:
         """Mark everything below a cut (default: now) as crystallised into `snapshot_id`.
@@ -514,9 +473,6 @@ class OpLog:
 
         Raises:
             CheckpointBackwardsError: the checkpoint that exists covers more.
-            DamagedCheckpointError: the record that exists can't be used.
-            InvalidCutError: `upto` is not a cut of this log.
-            InvalidArgumentError: `snapshot_id` is not text, or empty.
             LimitExceededError: `snapshot_id` takes more than 1,024 bytes.
             SyncError: the log could not be flushed; the old record stands.
         """
@@ -534,11 +490,7 @@ class OpLog:
                 return self._checkpoints.replace(snapshot_id, cut)
 
     def read_checkpoint(self) -> OpLogCheckpoint | None:
-        """The most recent checkpoint record; None if none was made.
-
-        Raises:
-            DamagedCheckpointError: it is damaged, gone, another session's, or does not fit this log.
-        """
+        """The most recent checkpoint record; None if none was made."""
         with self._lock:
             return self._checkpoints.current()[0]
 
@@ -596,7 +548,6 @@ class OpLog:
             workers: how many processes read the log; with more than one this one only writes what they give back.
 
         Raises:
-            InvalidArgumentError: `workers` is not a positive number.
             OSError, sqlite3.Error: it could not be written; the old one is unchanged.
         """
         check_number("workers", workers, lowest=1, highest=MAX_WORKERS)

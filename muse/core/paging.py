@@ -1,4 +1,4 @@
-"""Entries page by page: each page is asked for and read under the handle's lock, which is free in between."""
+"""Questions to one handle's log: each is asked under the handle's lock, which is free between two pages of entries."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 from muse.core.entry.filter import Filter
+from muse.core.entry.model import parse_op_id
+from muse.core.entry.validation import check_number
 from muse.core.handle_lock import HandleLock
 from muse.core.index.catch_up import CatchUp
 from muse.core.index.query import next_page, previous_page
@@ -32,20 +34,32 @@ SMALL_PAGE = PageSize(128, 64 << 10)
 
 
 class Pager:
-    """The pages of one handle's log. Takes the handle's lock itself; any thread may ask."""
+    """Asks one handle's index and reads its log. Takes the handle's lock itself; any thread may ask."""
 
     def __init__(self, lock: HandleLock, catch_up: CatchUp, log: LogFile) -> None:
-        self._lock = lock
+        self.lock = lock
+        self.log = log
         self._catch_up = catch_up
-        self._log = log
+
+    def ask(self, question: Callable[[Index], Found], empty: Found) -> Found:
+        """The answer of an index that covers all that has arrived by now; `empty` if nothing has."""
+        with self.lock:
+            self._catch_up.catch_up()
+            return self._catch_up.with_index(question) if self._catch_up.size else empty
+
+    def find(self, op_id: str, use: Callable[[Index, Location], Found]) -> Found | None:
+        """What `use` makes of where the entry with this op_id lies; None if there is none."""
+
+        def look(index: Index) -> Found | None:
+            key = parse_op_id(op_id)
+            place = None if key is None else index.location_of(key)
+            return None if place is None else use(index, place)
+
+        return self.ask(look, None)
 
     def end(self) -> int:
-        """Byte offset after the last line that has arrived by now.
-
-        Raises:
-            LogReplacedError: the log is no longer the file this handle looked at.
-        """
-        with self._lock:
+        """Byte offset after the last line that has arrived by now."""
+        with self.lock:
             self._catch_up.catch_up()
             return self._catch_up.end
 
@@ -53,6 +67,8 @@ class Pager:
         self, wanted: Filter, read: Read[Found], *, limit: int | None = None, reverse: bool = False
     ) -> Iterator[list[Found]]:
         """What matches and has arrived by now, at most `limit`; the newest arrival first if `reverse`."""
+        if limit is not None:
+            check_number("limit", limit, lowest=0)
         return self._pages(replace(wanted, stop=min(wanted.stop, self.end())), read, limit, reverse=reverse)
 
     def _pages(self, wanted: Filter, read: Read[Found], limit: int | None, *, reverse: bool) -> Iterator[list[Found]]:
@@ -76,7 +92,7 @@ class Pager:
 
         def page(index: Index) -> tuple[list[Found], int | None]:
             places, resume_at = find(index, wanted, size.lines, size.size_bytes)
-            return read(self._log, places), resume_at
+            return read(self.log, places), resume_at
 
-        with self._lock:
+        with self.lock:
             return self._catch_up.with_index(page)

@@ -44,16 +44,12 @@ class Checkpoints:
         self._path = log.path.with_name(CHECKPOINT_NAME)
         self._session_id = session_id
 
-    def cut(self) -> Cut:
-        """Exactly what has arrived by now."""
+    def cut(self, at: int | None = None) -> Cut:
+        """Exactly what has arrived by now, or what lies below the end of a line at the byte offset `at`."""
         self._catch_up.catch_up()
-        return self.cut_at(self._catch_up.end)
-
-    def cut_at(self, byte_offset: int) -> Cut:
-        """The cut at the end of a line that was caught up with."""
-        below = Filter(stop=byte_offset)
-        op_count = self._catch_up.with_index(lambda index: count(index, below)) if byte_offset else 0
-        return Cut(self._session_id, byte_offset, op_count)
+        end = self._catch_up.end if at is None else at
+        op_count = self._catch_up.with_index(lambda index: count(index, Filter(stop=end))) if end else 0
+        return Cut(self._session_id, end, op_count)
 
     def check_cut(self, argument: str, cut: Cut) -> Cut:
         """The same cut; an `InvalidCutError` if it is not one of this log."""
@@ -64,7 +60,7 @@ class Checkpoints:
         self._catch_up.catch_up()
         end, log_end = cut.byte_offset, self._catch_up.end
         within = 0 <= end <= log_end and (end == 0 or self._log.read(end - 1, end) == b"\n")
-        if not within or cut != self.cut_at(end):
+        if not within or cut != self.cut(end):
             raise InvalidCutError(
                 f"{self._log.path}: not a cut of this log, which has {log_end} bytes and not {cut.op_count} entries "
                 f"below byte {end}: take a cut from this log"

@@ -9,7 +9,6 @@ process holds the index or another thread the handle, and that must not stop the
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from muse.core.checkpoint.cut import Cut
@@ -28,9 +27,8 @@ class AsyncFollower:
     works for it any more, so that the log may be closed.
     """
 
-    def __init__(self, feed: Feed, timeout: float | None) -> None:
+    def __init__(self, feed: Feed) -> None:
         self._feed = feed
-        self._timeout = timeout
         self._fetching: asyncio.Future[None] | None = None
 
     def __aiter__(self) -> Self:
@@ -39,7 +37,7 @@ class AsyncFollower:
     async def __anext__(self) -> OpEntry:
         import asyncio
 
-        for pause in self._feed.pauses(self._timeout):
+        for pause in self._feed.pauses():
             if self._fetching is not None or self._feed.has_news():
                 await self._fetch()
             if (entry := self._feed.take()) is not None:
@@ -66,11 +64,7 @@ class AsyncFollower:
         self._feed.stop()
 
     async def cut(self) -> Cut:
-        """The position reached: what was given lies below, what matches and was not given above.
-
-        Raises:
-            ClosedLogError: the log was closed.
-        """
+        """The position reached: what was given lies below, what matches and was not given above."""
         import asyncio
 
         return await asyncio.get_running_loop().run_in_executor(None, self._feed.cut)
@@ -78,9 +72,7 @@ class AsyncFollower:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, _kind: object, _error: object, _trace: object) -> None:
         import asyncio
 
         self.stop()

@@ -9,17 +9,19 @@ library that watches files.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
-from muse.core.checkpoint.cut import Cut
+from muse.core.checkpoint.cut import Checkpoints, Cut
 from muse.core.entry.filter import Filter
 from muse.core.entry.model import OpEntry
+from muse.core.entry.validation import check_seconds
 from muse.core.errors import ClosedLogError, InvalidArgumentError
-from muse.core.follow.position import FileState, Positions
 from muse.core.paging import Pager, PageSize
+from muse.core.storage.log_file import end_of_last_line
 from muse.core.storage.reader import read_entries_with_ends
 
 SHORTEST_PAUSE_SECONDS = 0.001
@@ -38,14 +40,34 @@ class Feed:
     """
 
     def __init__(
-        self, pager: Pager, positions: Positions, wanted: Filter, begin: Callable[[], int], size: PageSize
+        self,
+        pager: Pager,
+        checkpoints: Checkpoints,
+        wanted: Filter,
+        size: PageSize,
+        timeout: float | None,
+        *,
+        from_start: bool,
+        since: Cut | str | None,
     ) -> None:
-        """`begin` finds the position to begin at; it may have to wait for the lock or the index."""
+        """The arguments of `OpLog.follow`; an `InvalidArgumentError` if they contradict each other.
+
+        Where `since` lies is looked up by `start`, which may have to wait for the lock or the index.
+        """
+        if timeout is not None:
+            check_seconds("timeout", timeout)
+        if since is not None and from_start:
+            raise InvalidArgumentError("from_start: the position is given by `since` already: leave one of them out")
+        if not isinstance(since, (Cut, str, type(None))):
+            raise InvalidArgumentError(f"since: must be a Cut or an op_id, not {since!r}")
         self._pager = pager
-        self._positions = positions
+        self._checkpoints = checkpoints
         self._wanted = wanted
-        self._begin = begin
         self._size = size
+        self._timeout = timeout
+        self._since = since
+        # "From now on" begins at the size that the file has now.
+        self._begin_below = 0 if from_start else (self._file_state() or (0,))[-1]
         # A flag, not an event: a signal handler may interrupt its own thread while that holds the event's lock.
         self._is_stopped = False
         self._fetched: deque[tuple[int, OpEntry]] = deque()
@@ -54,19 +76,27 @@ class Feed:
         self._given: int | None = None
         self._reached = 0
         # No file has this state, nor has a file that is not there.
-        self._seen: FileState | None = ()
+        self._seen: tuple[int, ...] | None = ()
         self.is_behind = False
         """Whether more had arrived than the last page held."""
 
-    def pauses(self, timeout: float | None) -> Iterator[float]:
+    def _file_state(self) -> tuple[int, ...] | None:
+        """Device, inode and size of the log, by one `stat` and without the lock; None if there is no file."""
+        try:
+            now = os.stat(self._pager.log.path)
+        except FileNotFoundError:
+            return None
+        return now.st_dev, now.st_ino, now.st_size
+
+    def pauses(self) -> Iterator[float]:
         """How many seconds to pause after each look for the next entry, as long as looking makes sense.
 
         It ends when the feed was stopped, the log was closed, or a look that began after the timeout found nothing.
         Then the feed is stopped for good.
         """
-        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        deadline = math.inf if self._timeout is None else time.monotonic() + self._timeout
         pause = SHORTEST_PAUSE_SECONDS
-        while not (self._is_stopped or self._positions.log_is_closed):
+        while not (self._is_stopped or self._pager.lock.is_closed):
             # Asked before the look: what had arrived when the time was over is still given.
             left = deadline - time.monotonic()
             yield pause if pause < left else max(left, 0)
@@ -81,32 +111,37 @@ class Feed:
         self._is_stopped = True
 
     def start(self) -> None:
-        """Find the position to begin at.
-
-        Raises:
-            InvalidCutError, InvalidArgumentError: there is no such position.
-        """
+        """Find the position to begin at; raises as `OpLog.follow` if there is no such position."""
         if self._given is None:
-            self._reached = self._given = self._begin()
+            self._reached = self._given = self._beginning()
+
+    def _beginning(self) -> int:
+        since, log = self._since, self._pager.log
+        if isinstance(since, str):
+            end = self._pager.find(since, lambda _index, place: place.end)
+            if end is None:
+                raise InvalidArgumentError(f"since: {log.path} has no entry with the op_id {since[:60]!r}")
+            return end
+        with self._pager.lock:
+            if since is not None:
+                return self._checkpoints.check_cut("since", since).byte_offset
+            return end_of_last_line(log, min(self._begin_below, log.size())) if self._begin_below else 0
 
     def has_news(self) -> bool:
         """Whether there may be something to fetch; costs a `stat`, and waits for nobody."""
         if self._fetched:
             return False
-        return self._given is None or self.is_behind or self._positions.file_state() != self._seen
+        return self._given is None or self.is_behind or self._file_state() != self._seen
 
     def fetch(self) -> None:
         """Fetch the next page of what has arrived; may wait for the handle's lock or the index.
 
         If the log was closed the feed stops.
-
-        Raises:
-            LogReplacedError: the log is no longer the file this handle looked at.
         """
         try:
             self.start()
             # In this order: what arrives in between looks like news the next time.
-            self._seen = self._positions.file_state()
+            self._seen = self._file_state()
             wanted = replace(self._wanted, start=self._reached, stop=self._pager.end())
             if wanted.start < wanted.stop:
                 found, resume_at = self._pager.page(wanted, read_entries_with_ends, self._size)
@@ -127,27 +162,6 @@ class Feed:
         return entry
 
     def cut(self) -> Cut:
-        """The position reached by what was taken: all that matches below it was, and nothing above.
-
-        Raises:
-            ClosedLogError: the log was closed.
-        """
-        return self._positions.cut(self._begin() if self._given is None else self._given)
-
-
-def beginning(positions: Positions, *, from_start: bool, since: Cut | str | None) -> Callable[[], int]:
-    """A function that finds the position to begin at. "From now on" begins at the size that the file has now.
-
-    Raises:
-        InvalidArgumentError: the arguments contradict each other, or one is of the wrong type.
-    """
-    if since is not None:
-        if from_start:
-            raise InvalidArgumentError("from_start: the position is given by `since` already: leave one of them out")
-        if not isinstance(since, (Cut, str)):
-            raise InvalidArgumentError(f"since: must be a Cut or an op_id, not {since!r}")
-        return lambda: positions.after(since)
-    if from_start:
-        return int
-    state = positions.file_state()
-    return lambda: positions.after_lines_below(state[-1] if state else 0)
+        """The position reached by what was taken: all that matches below it was, and nothing above."""
+        with self._pager.lock:
+            return self._checkpoints.cut(self._beginning() if self._given is None else self._given)

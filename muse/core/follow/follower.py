@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
 from typing import Self
 
 from muse.core.checkpoint.cut import Cut
@@ -16,19 +15,18 @@ class Follower:
 
     An iterator for one thread, and a context manager that stops it. While it waits it holds no lock, so
     the handle may be used meanwhile. Once it has ended it stays so; `follow(since=follower.cut())` goes on.
-    Closing the log ends it.
+    Closing the log ends it, and `cut` raises `ClosedLogError` from then on.
     """
 
-    def __init__(self, feed: Feed, timeout: float | None) -> None:
+    def __init__(self, feed: Feed) -> None:
         self._feed = feed
-        self._timeout = timeout
         feed.start()
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> OpEntry:
-        for pause in self._feed.pauses(self._timeout):
+        for pause in self._feed.pauses():
             entry = self._feed.take()
             if entry is None and self._feed.has_news():
                 self._feed.fetch()
@@ -44,17 +42,11 @@ class Follower:
         self._feed.stop()
 
     def cut(self) -> Cut:
-        """The position reached: what was given lies below, what matches and was not given above.
-
-        Raises:
-            ClosedLogError: the log was closed.
-        """
+        """The position reached: what was given lies below, what matches and was not given above."""
         return self._feed.cut()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, _kind: object, _error: object, _trace: object) -> None:
         self.stop()

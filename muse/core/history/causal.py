@@ -12,26 +12,21 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import accumulate, takewhile
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, TypeVar
 
-from muse.core.entry.model import OpEntry, op_id_bytes, parse_op_id
+from muse.core.entry.model import OpEntry, op_id_bytes
 from muse.core.errors import UnknownOpError
 from muse.core.history.graph import Graph, children_of, locations_at
 from muse.core.history.order import causal_order
 from muse.core.index.store import Index
-from muse.core.paging import WHOLE_PAGE
+from muse.core.paging import WHOLE_PAGE, Pager
 from muse.core.storage.lines import Location
-from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_entries
 
 Answer = TypeVar("Answer")
 
-
-class Ask(Protocol):
-    """Puts a question to an index that covers all that has arrived; `empty` is the answer if nothing has."""
-
-    def __call__(self, question: Callable[[Index], Answer], empty: Answer, /) -> Answer:
-        """The answer."""
+_Order = tuple[Sequence[int], int, Mapping[int, Sequence[bytes]]]
+"""Byte offsets; how many of them, from the first on, are complete; the op_ids of missing parents, by child."""
 
 
 class CausalEntry(NamedTuple):
@@ -44,14 +39,6 @@ class CausalEntry(NamedTuple):
     """Those of its own parents that the log does not hold."""
 
 
-class _Order(NamedTuple):
-    offsets: array[int]
-    complete: int
-    """How many of them, from the first on, are complete."""
-    missing: Mapping[int, Sequence[bytes]]
-    """The op_ids of the parents that are missing, by child."""
-
-
 class CausalHistory:
     """The operations of one log as a graph, as `OpLog.history` hands it out.
 
@@ -61,10 +48,10 @@ class CausalHistory:
     the entries themselves come in pages.
     """
 
-    def __init__(self, ask: Ask, log: LogFile) -> None:
-        """`ask` takes the handle's lock for each question; entries are read from `log` inside one."""
-        self._ask = ask
-        self._log = log
+    def __init__(self, pager: Pager) -> None:
+        self._ask = pager.ask
+        self._find = pager.find
+        self._log = pager.log
 
     def parents(self, op_id: str) -> list[OpEntry]:
         """The operations that `op_id` names as its parents and that the log holds, in the order named."""
@@ -121,24 +108,19 @@ class CausalHistory:
         False. So are, at the very end and in total order, operations that depend on themselves through others.
         The same on every replica that holds the same operations.
         """
-        return self._marked(self._ask(lambda index: _in_causal_order(Graph(index)), _Order(array("q"), 0, {})))
+        nothing: _Order = ((), 0, {})
+        return self._marked(self._ask(_in_causal_order, nothing))
 
     def _marked(self, order: _Order) -> Iterator[CausalEntry]:
-        entries = self._at(order.offsets)
-        for number, (at, entry) in enumerate(zip(order.offsets, entries, strict=True)):
-            named = tuple(str(uuid.UUID(bytes=op_id)) for op_id in order.missing.get(at, ()))
-            yield CausalEntry(entry, number < order.complete, named)
+        offsets, complete, missing = order
+        for number, (at, entry) in enumerate(zip(offsets, self._at(offsets), strict=True)):
+            named = tuple(str(uuid.UUID(bytes=op_id)) for op_id in missing.get(at, ()))
+            yield CausalEntry(entry, number < complete, named)
 
     # -- asking, reading --------------------------------------------------------------------------------
 
     def _about(self, op_id: str, question: Callable[[Index, Location], Answer]) -> Answer:
-        key = parse_op_id(op_id)
-
-        def ask(index: Index) -> Answer | None:
-            place = None if key is None else index.location_of(key)
-            return None if place is None else question(index, place)
-
-        answer = self._ask(ask, None)
+        answer = self._find(op_id, question)
         if answer is None:
             raise UnknownOpError(f"{self._log.path}: holds no operation with the op_id {op_id!r}")
         return answer
@@ -150,7 +132,7 @@ class CausalHistory:
         (entry,) = read_entries(self._log, [place])
         return list(dict.fromkeys(entry["parent_op_ids"]))
 
-    def _at(self, offsets: array[int]) -> Iterator[OpEntry]:
+    def _at(self, offsets: Sequence[int]) -> Iterator[OpEntry]:
         """The entries at these byte offsets, in their order, page by page; the lock is free in between."""
         start = 0
         nothing: list[OpEntry] = []
@@ -175,10 +157,11 @@ class CausalHistory:
         return [entry_at[place.byte_offset] for place in places]
 
 
-def _in_causal_order(graph: Graph) -> _Order:
+def _in_causal_order(index: Index) -> _Order:
+    graph = Graph(index)
     offsets = array("q")
     complete = 0
     for at, is_complete in causal_order(graph.in_total_order(), graph.parents, graph.missing):
         offsets.append(at)
         complete += is_complete
-    return _Order(offsets, complete, graph.missing)
+    return offsets, complete, graph.missing
