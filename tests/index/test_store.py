@@ -18,6 +18,7 @@ from muse.core.index.blocks.op_id_runs import FILTERED_SEGMENTS
 from muse.core.index.blocks.segment import DamagedIndexError
 from muse.core.index.file import Database
 from muse.core.index.store import Index
+from muse.core.index.tail import insert_rows
 from tests.index.plain_lines import (
     PlainLine,
     fed_with,
@@ -277,6 +278,16 @@ def test_a_writer_behind_others_starts_from_where_they_are(two: tuple[Index, Ind
     assert_knows(one, some_lines(150))
     feed(other, some_lines(33, start=151))
     assert_tiled(one.connection, some_lines(183))
+
+
+def test_a_fold_leaves_the_rows_that_others_wrote_beyond_it(two: tuple[Index, Index]) -> None:
+    """One connection knows a part of what the other has written, and folds it: the rows after it stay."""
+    one, other = two
+    insert_rows(other.connection, fed_with(some_lines(6, start=101), other.end))
+    one.add(fed_with(some_lines(4, start=101), one.end))
+    one.write(0)
+    assert one.folded_end == offsets_of(some_lines(104))[-1]
+    assert_tiled(other.connection, some_lines(106))
 
 
 def test_an_index_set_back_by_somebody_is_noticed(two: tuple[Index, Index]) -> None:

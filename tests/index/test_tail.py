@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from muse.core.index.blocks.segment import DamagedIndexError
 from muse.core.index.file import new_in_memory
-from muse.core.index.tail import COVERED, delete_rows_below, insert_next, insert_rows, read_tail
+from muse.core.index.tail import COVERED, delete_rows, insert_next, insert_rows, read_tail
 from tests.index.plain_lines import PlainLine, fed_with, offsets_of, plain, plain_lines, some_lines
 
 LINES = some_lines(30)
@@ -173,7 +173,7 @@ def test_a_line_that_has_a_row_gets_no_other(connection: sqlite3.Connection, row
 
 def test_the_rows_of_folded_lines_go(connection: sqlite3.Connection) -> None:
     """Those below a byte offset and no others."""
-    delete_rows_below(connection, OFFSETS[12])
+    delete_rows(connection, OFFSETS[12])
     assert plain(read_tail(connection, OFFSETS[12])) == LINES[12:]
 
 

@@ -41,7 +41,7 @@ from muse.core.index.fold import (
     page_checksum,
     write_segment,
 )
-from muse.core.index.tail import COVERED, delete_rows_below, insert_next, insert_rows, read_tail
+from muse.core.index.tail import COVERED, delete_rows, insert_next, insert_rows, read_tail
 from muse.core.options import Options
 from muse.core.storage.lines import Lines, Location, duplicate_of
 
@@ -388,6 +388,6 @@ class Index:
             self._use_runs(write_segment(self.connection, self.runs, self.new_run, pack_lines(part), links))
             low = high
         rest = tail.part(low, len(tail))
-        delete_rows_below(self.connection, rest.start)
+        delete_rows(self.connection, rest.start if self.written_end > rest.start else None)
         insert_rows(self.connection, rest.part(rest.number_at(self.written_end), len(rest)))
         self._use_tail(rest)

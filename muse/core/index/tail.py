@@ -129,6 +129,9 @@ def _add_entries(lines: Lines, columns: Sequence[Sequence[Any]]) -> None:
     lines.add_entries(Columns(lamport_ts, packed, actors, domains, intents, reservations, parents), lengths, checksums)
 
 
-def delete_rows_below(connection: sqlite3.Connection, byte_offset: int) -> None:
-    """Forget the rows of lines that were folded."""
-    connection.execute("DELETE FROM tail WHERE byte_offset < ?", (byte_offset,))
+def delete_rows(connection: sqlite3.Connection, below: int | None = None) -> None:
+    """Forget the rows of lines that were folded; all of them takes SQLite a tenth of the time."""
+    if below is None:
+        connection.execute("DELETE FROM tail")
+    else:
+        connection.execute("DELETE FROM tail WHERE byte_offset < ?", (below,))
