@@ -127,27 +127,11 @@ def end_of_covered(index: Index | None, log: LogFile, record: OpLogCheckpoint | 
         refuse_missing_or_older(index, path, record)
     if record is None:
         return 0
-    if index is not None:
-        return _end_in(index, log, path, record)
-    if record["op_count"]:
-        raise damaged(path, f"covers {record['op_count']} entries, but the log is empty or gone")
-    return 0
-
-
-def refuse_missing_or_older(index: Index, path: Path, record: OpLogCheckpoint | None) -> None:
-    """Raise `DamagedCheckpointError` if the index has seen a newer record being made."""
-    seen = checkpoint_seen(index.connection)
-    if seen is None:
-        return
-    byte_offset, snapshot_id = seen
-    if record is None:
-        raise damaged(path, f"is missing, but a checkpoint of snapshot {snapshot_id!r} was made")
-    if record.get("byte_offset", byte_offset) < byte_offset:
-        raise damaged(path, f"is older than the checkpoint of snapshot {snapshot_id!r}, which was made after it")
-
-
-def _end_in(index: Index, log: LogFile, path: Path, record: OpLogCheckpoint) -> int:
     op_count = record["op_count"]
+    if index is None:
+        if op_count:
+            raise damaged(path, f"covers {op_count} entries, but the log is empty or gone")
+        return 0
     if "byte_offset" not in record:
         found = end_of_entry(index, op_count)
         if found is None:
@@ -163,6 +147,18 @@ def _end_in(index: Index, log: LogFile, path: Path, record: OpLogCheckpoint) -> 
     if _last_op_id(index, end) != record["last_op_id"] and (below := count(index, Filter(stop=end))) != op_count:
         raise damaged(path, f"covers {op_count} entries, but {below} others lie below byte {end}: the log was replaced")
     return end
+
+
+def refuse_missing_or_older(index: Index, path: Path, record: OpLogCheckpoint | None) -> None:
+    """Raise `DamagedCheckpointError` if the index has seen a newer record being made."""
+    seen = checkpoint_seen(index.connection)
+    if seen is None:
+        return
+    byte_offset, snapshot_id = seen
+    if record is None:
+        raise damaged(path, f"is missing, but a checkpoint of snapshot {snapshot_id!r} was made")
+    if record.get("byte_offset", byte_offset) < byte_offset:
+        raise damaged(path, f"is older than the checkpoint of snapshot {snapshot_id!r}, which was made after it")
 
 
 def _last_op_id(index: Index, byte_offset: int) -> str:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import NotRequired, cast
 
 import orjson
-from pydantic_core import ValidationError, core_schema
+from pydantic_core import core_schema
 from typing_extensions import TypedDict
 
 from muse.core.entry.codec import JSON_SPACES, parse_object
-from muse.core.entry.validation import dict_validator
+from muse.core.entry.validation import check_dict, dict_validator
 from muse.core.errors import DamagedCheckpointError, InvalidEntryError
 from muse.core.options import MAX_LAMPORT_TS
 from muse.core.storage import durable
@@ -106,12 +106,9 @@ def read_record(path: Path, session_id: str) -> OpLogCheckpoint | None:
         raise damaged(path, "is empty")
     try:
         record = cast(OpLogCheckpoint, parse_object(data))
-        _validator.validate_python(record)
+        check_dict(_validator, record)
     except InvalidEntryError as error:
         raise damaged(path, str(error)) from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise damaged(path, f"field {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     if record.keys() - _required.keys() not in (set(), _optional.keys()):
         raise damaged(path, f"its fields are not a record's: {', '.join(sorted(record))[:200]}")
     if "record_digest" in record and record["record_digest"] != _digest_of(record):

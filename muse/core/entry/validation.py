@@ -54,10 +54,14 @@ has_valid_fields = dict_validator({**_rules, "domain_op": core_schema.is_instanc
 
 def check_fields(entry: Any) -> None:
     """Raise `InvalidEntryError`, naming the first field that is wrong, unless `has_valid_fields`."""
-    if has_valid_fields(entry):
-        return
+    if not has_valid_fields(entry):
+        check_dict(_validator, entry)
+
+
+def check_dict(validator: SchemaValidator, value: Any) -> None:
+    """Raise `InvalidEntryError`, naming the first field that is wrong, unless `validator` takes the value."""
     try:
-        _validator.validate_python(entry)
+        validator.validate_python(value)
     except ValidationError as error:
         raise _refusal(error) from None
 
@@ -70,7 +74,7 @@ def _refusal(error: ValidationError) -> InvalidEntryError:
         return InvalidEntryError(f"{place}: the key {_shown(first['input'])} is not plain text{more}")
     if first["type"] == "missing":
         return InvalidEntryError(f"{place}: the field is missing{more}")
-    if first["type"] == "string_pattern_mismatch":
+    if first["type"] == "string_pattern_mismatch" and "op_id" in place:
         first["msg"] = "must be a UUID4 in canonical text, such as 1b4e28ba-2fa1-41d2-883f-0016d3cca427"
     is_limit = place == "lamport_ts" and first["type"] in ("less_than_equal", "greater_than_equal")
     kind = LimitExceededError if is_limit else InvalidEntryError

@@ -151,7 +151,7 @@ def _end_of(unit: Unit, number: int) -> int:
     return unit.first_offset + unit.offsets[number] + unit.length(number)
 
 
-def previous_page(index: Index, wanted: Filter, limit: int, size_bytes: int) -> Page:
+def previous_page(index: Index, wanted: Filter, limit: int, size_bytes: int) -> tuple[list[Location], int | None]:
     """The last entries that match: at most `limit`, and `size_bytes` (but one at least), in arrival order.
 
     The byte offset given with them is where the next page, which lies before, has to stop.
@@ -163,13 +163,13 @@ def previous_page(index: Index, wanted: Filter, limit: int, size_bytes: int) -> 
         for location in reversed(locations(unit, numbers[max(len(numbers) - limit + len(found), 0) :])):
             size += location.length
             if found and size > size_bytes:
-                return Page(found[::-1], found[-1].byte_offset)
+                return found[::-1], found[-1].byte_offset
             found.append(location)
         if len(found) == limit:
-            return Page(found[::-1], found[-1].byte_offset)
+            return found[::-1], found[-1].byte_offset
         if count == _UNITS_OF_A_PAGE:
-            return Page(found[::-1], unit.start if isinstance(unit, Lines) else unit.first_offset)
-    return Page(found[::-1], None)
+            return found[::-1], unit.start if isinstance(unit, Lines) else unit.first_offset
+    return found[::-1], None
 
 
 # -- numbers --------------------------------------------------------------------------------------------------
@@ -284,23 +284,3 @@ def _beginning(block: bytes, digits: str) -> list[bytes]:
     if not any(first in firsts for first in range(low, high + 1)):
         return []
     return [op_id for op_id in split_op_ids(block) if low <= op_id[0] <= high and op_id.hex().startswith(digits)]
-
-
-def last_and_earlier(index: Index, before: int) -> list[Location]:
-    """Where the last entry lies, and the one that comes so many entries `before` it, or the first; at most these two.
-
-    The earlier one comes first.
-    """
-    wanted = Filter()
-    last: list[Location] = []
-    earlier: list[Location] = []
-    left = before + 1
-    for unit in _units(index, _Plan(wanted), reverse=True):
-        numbers = matching(unit, wanted)
-        if numbers:
-            last = last or locations(unit, numbers[-1:])
-            earlier = locations(unit, numbers[-left:][:1])
-            left -= len(numbers)
-        if left <= 0:
-            break
-    return [*earlier, *last]

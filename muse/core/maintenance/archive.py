@@ -13,8 +13,8 @@ import os
 import tarfile
 import time
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from io import BytesIO
@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
 import orjson
-from pydantic_core import ValidationError, core_schema
+from pydantic_core import core_schema
 
 from muse.core.checkpoint.cut import Cut
 from muse.core.checkpoint.record import OpLogCheckpoint, read_record, write_record
 from muse.core.entry.codec import JSON_SPACES, parse_object
-from muse.core.entry.validation import dict_validator
+from muse.core.entry.validation import check_dict, dict_validator
 from muse.core.errors import (
     ArchiveError,
     DamagedCheckpointError,
@@ -111,19 +111,6 @@ _validator = dict_validator(
 )
 
 
-def _adding_up(progress: Progress | None, total: int) -> Callable[[int], None]:
-    """A function that is told how many more bytes are done, and tells `progress` how many are in all."""
-    done = 0
-
-    def add(size_bytes: int) -> None:
-        nonlocal done
-        done += size_bytes
-        if progress:
-            progress(done, total)
-
-    return add
-
-
 # -- out ------------------------------------------------------------------------------------------------------
 
 
@@ -145,15 +132,16 @@ def export_session(log: ExportedLog, file: IO[bytes], *, progress: Progress | No
     checkpoint = _checkpoint_bytes(log)
     # After the checkpoint was read: the cut then holds all that it covers.
     cut = log.cut()
-    add_up = _adding_up(progress, 2 * cut.byte_offset)
-    source = LogFile(log.path, durable_names=False)
-    try:
+    with closing(LogFile(log.path, durable_names=False)) as source:
         # Measuring opens it; an empty session may have no file.
         source.size()
-        first, again = (_LogBytes(source, cut.byte_offset, add_up) for _ in range(2))
+        first, again = (_LogBytes(source, cut.byte_offset, before, progress) for before in (0, cut.byte_offset))
         while first.read(CHUNK_BYTES):
             pass
-        manifest = _manifest(log.session_id, cut, first.sha256.hexdigest(), checkpoint)
+        members = {LOG_NAME: ArchivedFile(cut.byte_offset, first.sha256.hexdigest())}
+        if checkpoint is not None:
+            members[CHECKPOINT_NAME] = ArchivedFile(len(checkpoint), hashlib.sha256(checkpoint).hexdigest())
+        manifest = ArchiveManifest(log.session_id, datetime.now(UTC).isoformat(), cut.op_count, members)
         described = orjson.dumps(manifest.to_dict(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         with (
             gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=_GZIP_LEVEL) as zipped,
@@ -165,8 +153,6 @@ def export_session(log: ExportedLog, file: IO[bytes], *, progress: Progress | No
                 _add(archive, CHECKPOINT_NAME, BytesIO(checkpoint), len(checkpoint))
         if again.sha256.digest() != first.sha256.digest():
             raise LogReplacedError(f"{log.path}: its bytes were altered while they were exported: run verify")
-    finally:
-        source.close()
     return manifest
 
 
@@ -184,13 +170,6 @@ def _checkpoint_bytes(log: ExportedLog) -> bytes | None:
                 return data
 
 
-def _manifest(session_id: str, cut: Cut, log_sha256: str, checkpoint: bytes | None) -> ArchiveManifest:
-    members = {LOG_NAME: ArchivedFile(cut.byte_offset, log_sha256)}
-    if checkpoint is not None:
-        members[CHECKPOINT_NAME] = ArchivedFile(len(checkpoint), hashlib.sha256(checkpoint).hexdigest())
-    return ArchiveManifest(session_id, datetime.now(UTC).isoformat(), cut.op_count, members)
-
-
 def _add(archive: tarfile.TarFile, name: str, content: IO[bytes], size_bytes: int) -> None:
     member = tarfile.TarInfo(name)
     member.size = size_bytes
@@ -201,11 +180,12 @@ def _add(archive: tarfile.TarFile, name: str, content: IO[bytes], size_bytes: in
 class _LogBytes:
     """The bytes of a log below a cut, to be read once; knows the digest of what was read."""
 
-    def __init__(self, log: LogFile, stop: int, add_up: Callable[[int], None]) -> None:
+    def __init__(self, log: LogFile, stop: int, done_before: int, progress: Progress | None) -> None:
         self._log = log
         self._at = 0
         self._stop = stop
-        self._add_up = add_up
+        self._done_before = done_before
+        self._progress = progress
         self.sha256 = hashlib.sha256()
 
     def read(self, size: int) -> bytes:
@@ -214,7 +194,8 @@ class _LogBytes:
         if len(data) < self._at - start:
             raise LogReplacedError(f"{self._log.path}: it was cut while it was exported")
         self.sha256.update(data)
-        self._add_up(len(data))
+        if self._progress:
+            self._progress(self._done_before + self._at, 2 * self._stop)
         return data
 
 
@@ -283,13 +264,11 @@ _Member = tuple[tarfile.TarInfo, IO[bytes]]
 def _members(archive: tarfile.TarFile, unzipped: gzip.GzipFile) -> Iterator[_Member]:
     for member in archive:
         # Nothing is ever extracted by its name or type: a member of ours is a regular file.
-        if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.issparse():
-            raise ArchiveError(
-                f"member {member.name[:100]!r} is not a regular file: the archive is not one of a session"
-            )
-        content = archive.extractfile(member)
-        if content is not None:
-            yield member, content
+        is_regular = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse()
+        content = archive.extractfile(member) if is_regular else None
+        if content is None:
+            raise ArchiveError(f"member {member.name[:100]!r} is not a regular file, so not one of a session's archive")
+        yield member, content
     # Only at its very end gzip compares its own checksum.
     while unzipped.read(CHUNK_BYTES):
         pass
@@ -310,12 +289,9 @@ def _read_manifest(leading: _Member | None) -> ArchiveManifest:
                 f"{MANIFEST_NAME}: format version {found.get('format_version')!r}, this program knows "
                 f"{_FORMAT_VERSION}: update it"
             )
-        _validator.validate_python(found)
+        check_dict(_validator, found)
     except InvalidEntryError as error:
         raise ArchiveError(f"{MANIFEST_NAME}: {error}") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ArchiveError(f"{MANIFEST_NAME}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     if LOG_NAME not in found["members"]:
         raise ArchiveError(f"{MANIFEST_NAME}: members: {LOG_NAME} is missing")
     members = {name: ArchivedFile(**described) for name, described in found["members"].items()}
@@ -341,7 +317,7 @@ def _folder_to_be(folder: Path) -> Iterator[Path]:
 def _take_members(
     members: Iterator[_Member], manifest: ArchiveManifest, aside: Path, progress: Progress | None
 ) -> None:
-    add_up = _adding_up(progress, sum(described.size_bytes for described in manifest.members.values()))
+    done, total = 0, sum(described.size_bytes for described in manifest.members.values())
     awaited = dict(manifest.members)
     for member, content in members:
         described = awaited.pop(member.name, None)
@@ -354,7 +330,9 @@ def _take_members(
             while data := content.read(CHUNK_BYTES):
                 sha256.update(data)
                 out.write(data)
-                add_up(len(data))
+                done += len(data)
+                if progress:
+                    progress(done, total)
         if sha256.hexdigest() != described.sha256:
             raise ArchiveError(f"{member.name}: its SHA-256 is not the one in the manifest: its bytes were altered")
     if awaited:

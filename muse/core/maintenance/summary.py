@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,11 +11,11 @@ from typing import Any
 
 from muse.core.checkpoint.cut import Checkpoints
 from muse.core.checkpoint.record import OpLogCheckpoint
-from muse.core.entry.filter import Filter
+from muse.core.entry.filter import END, Filter
 from muse.core.entry.model import parse_time
 from muse.core.errors import CheckpointError
 from muse.core.index.catch_up import CatchUp
-from muse.core.index.query import count, last_and_earlier, totals
+from muse.core.index.query import count, previous_page, totals
 from muse.core.index.store import Index
 from muse.core.maintenance.summary_cache import SummaryCache, stamp_of
 from muse.core.storage.log_file import LogFile
@@ -91,7 +92,7 @@ def _known_or_made(cache: SummaryCache, root: Path, session_id: str) -> SessionS
 def _describe(folder: Path, session_id: str) -> SessionSummary:
     log = LogFile(folder / LOG_NAME, durable_names=False)
     catch_up = CatchUp(folder, log, lambda _lamport_ts: None)
-    try:
+    with closing(log), closing(catch_up):
         checkpoint, covered, problem = None, None, None
         try:
             checkpoint, covered = Checkpoints(catch_up, log, session_id).current()
@@ -103,9 +104,6 @@ def _describe(folder: Path, session_id: str) -> SessionSummary:
         pending = None if problem else 0
         empty = SessionSummary(session_id, 0, pending, 0, {}, {}, size, checkpoint, problem, None, modified_at)
         return catch_up.with_index(lambda index: _filled(empty, index, log, covered)) if size else empty
-    finally:
-        catch_up.close()
-        log.close()
 
 
 def _filled(empty: SessionSummary, index: Index, log: LogFile, covered: int | None) -> SessionSummary:
@@ -133,15 +131,11 @@ def ops_per_minute(index: Index, log: LogFile) -> float | None:
     """Entries a minute over the last `PACE_OPS` of them, by `created_at`.
 
     None if there are fewer than two, or the times of the first and last of these tell no span.
-
-    Raises:
-        DamagedIndexError, StaleLocationError: the index has to be rebuilt.
     """
-    entries = min(index.entries, PACE_OPS)
-    if entries < 2:
+    places, _ = previous_page(index, Filter(), PACE_OPS, END)
+    if len(places) < 2:
         return None
-    places = last_and_earlier(index, entries - 1)
-    first, last = (parse_time(entry["created_at"]) for entry in read_entries(log, places))
+    first, last = (parse_time(entry["created_at"]) for entry in read_entries(log, [places[0], places[-1]]))
     if first is None or last is None or last <= first:
         return None
-    return (entries - 1) * 60 / (last - first).total_seconds()
+    return (len(places) - 1) * 60 / (last - first).total_seconds()

@@ -65,8 +65,7 @@ class _Check:
             self.checkpoint = self._read_record()
         size, end = self.log.size(), 0
         if size == 0:
-            with self._checkpoint_errors():
-                end_of_covered(None, self.log, self.checkpoint)
+            self._check_checkpoint(None)
         else:
             database = new_temporary()
             with closing(database.connection):
@@ -140,19 +139,20 @@ class _Check:
 
     def _check_parent(self, fresh: Index, entry: OpEntry, parent_op_id: str) -> None:
         parent = fresh.location_of(op_id_bytes(parent_op_id))
-        if parent is not None and parent.lamport_ts < entry["lamport_ts"]:
-            return
-        child = fresh.location_of(op_id_bytes(entry["op_id"]))
-        at, length = child[:2] if child else (None, None)
+        op_id, lamport_ts = entry["op_id"], entry["lamport_ts"]
         if parent is None:
-            reason = f"{parent_op_id}, a parent of {entry['op_id']}, is not in the log"
-            self._found("missing-parent", at, length, reason)
-        else:
+            kind, reason = "missing-parent", f"{parent_op_id}, a parent of {op_id}, is not in the log"
+        elif parent.lamport_ts >= lamport_ts:
+            kind = "timestamp-not-above-parent"
             reason = (
-                f"the timestamp {entry['lamport_ts']} of {entry['op_id']} is not above {parent.lamport_ts}, that of "
-                f"its parent {parent_op_id}"
+                f"the timestamp {lamport_ts} of {op_id} is not above {parent.lamport_ts}, that of its parent "
+                f"{parent_op_id}"
             )
-            self._found("timestamp-not-above-parent", at, length, reason)
+        else:
+            return
+        child = fresh.location_of(op_id_bytes(op_id))
+        at, length = child[:2] if child else (None, None)
+        self._found(kind, at, length, reason)
 
     # -- the session's own index ----------------------------------------------------------------------
 
@@ -228,11 +228,11 @@ class _Check:
                 if self._read_record() == self.checkpoint:
                     raise
 
-    def _check_checkpoint(self, fresh: Index) -> None:
+    def _check_checkpoint(self, fresh: Index | None) -> None:
         record = self.checkpoint
         with self._checkpoint_errors():
             end_of_covered(fresh, self.log, record)
-        if record and "log_digest" in record and not self.counts["checkpoint-damaged"]:
+        if fresh and record and "log_digest" in record and not self.counts["checkpoint-damaged"]:
             digest = chain_digest(self.log, 0, record["byte_offset"], EMPTY_DIGEST)
             if digest != record["log_digest"]:
                 reason = f"the bytes covered by the checkpoint of {record['snapshot_id']!r} are not what they were"
