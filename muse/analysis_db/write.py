@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from muse.analysis_db.lines import LineWalk
-from muse.analysis_db.new_file import flush_with_next_commit, new_database
+from muse.analysis_db.new_file import new_database
 from muse.analysis_db.tables import Rows, add_entry, create_indexes_and_views, create_tables
 from muse.core.op_log import Cut, DamagedCheckpointError, OpLog, OpLogCheckpoint
 
@@ -89,11 +89,10 @@ def _checkpoint_of(log: OpLog) -> tuple[OpLogCheckpoint | None, str | None]:
 
 
 def _finish(db: Database, cut: Cut, checkpoint: OpLogCheckpoint | None, problem: str | None) -> DatabaseSummary:
-    """Write the row of `session` and flush everything; what the database holds then."""
+    """Write the row of `session`; what the database holds then."""
     lines = db.query("select reason, count(*) as lines from passed_over group by reason order by reason")
     passed_over = {row["reason"]: row["lines"] for row in lines}
     pending_from = None if problem else _pending_from(db, cut, checkpoint)
-    flush_with_next_commit(db)
     db.table("session").insert(
         {
             "session_id": cut.session_id,

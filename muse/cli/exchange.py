@@ -147,7 +147,7 @@ def _destination(file: Path, *, force: bool) -> Iterator[IO[bytes]]:
     if str(file) == "-":
         yield sys.stdout.buffer
         return
-    with _existing_file_refused(force=force), whole_file(file, replace=force) as out:
+    with _existing_file_refused(force=force), whole_file(file, replace=force) as aside, open(aside, "wb") as out:
         yield out
 
 

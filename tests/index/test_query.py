@@ -19,7 +19,7 @@ from muse.core.entry.filter import END, Filter
 from muse.core.index import query
 from muse.core.index.store import Index
 from muse.core.op_log import InvalidArgumentError, OpLog
-from muse.core.options import DEFAULT
+from muse.core.options import DEFAULT, MAX_LAMPORT_TS
 from muse.core.storage.lines import Location, Span
 from muse.core.storage.log_file import LogFile
 from tests import making, plain_scan
@@ -65,8 +65,7 @@ class Model:
             if not each.problem
             and wanted.start <= at < wanted.stop
             and all(getattr(wanted, role) in {None, getattr(each, role)} for role in ROLES)
-            and (wanted.min_lamport_ts is None or wanted.min_lamport_ts <= each.lamport_ts)
-            and (wanted.max_lamport_ts is None or each.lamport_ts <= wanted.max_lamport_ts)
+            and wanted.min_lamport_ts <= each.lamport_ts <= wanted.max_lamport_ts
         ]
 
     def places(self, wanted: Filter) -> list[Place]:
@@ -96,15 +95,15 @@ def filters(draw: st.DrawFn, offsets: list[int]) -> Filter:
     """Any filter, over the whole log or a range of it that begins and ends at or inside lines."""
     at = st.one_of(st.sampled_from(offsets), st.integers(0, offsets[-1] + 5))
     name: st.SearchStrategy[str | None] = st.one_of(st.none(), NAMES)
-    timestamp = st.one_of(st.none(), st.none(), st.integers(0, 20), st.integers(0, 2**53 - 1))
+    timestamps = (st.integers(0, 20), st.integers(0, MAX_LAMPORT_TS))
     rare = draw(st.integers(0, 3)) == 0
     return Filter(
         actor=draw(name),
         domain=draw(name) if rare else None,
         intent=draw(name) if rare else None,
         reservation=draw(name) if draw(st.booleans()) else None,
-        min_lamport_ts=draw(timestamp),
-        max_lamport_ts=draw(timestamp),
+        min_lamport_ts=draw(st.one_of(st.just(0), st.just(0), *timestamps)),
+        max_lamport_ts=draw(st.one_of(st.just(MAX_LAMPORT_TS), st.just(MAX_LAMPORT_TS), *timestamps)),
         start=draw(st.one_of(st.just(0), at)),
         stop=draw(st.one_of(st.just(END), at)),
     )

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, TypedDict
 
 from muse.core.entry.validation import check_name, check_number
+from muse.core.options import MAX_LAMPORT_TS
 
 END = 2**62
 """A byte offset beyond the end of every log."""
@@ -31,14 +32,14 @@ class EntryFilters(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Filter:
-    """What to look for; None means "any". The parts are combined with AND."""
+    """What to look for, everything by default. The parts are combined with AND; a name that is None may be any."""
 
     actor: str | None = None
     domain: str | None = None
     intent: str | None = None
     reservation: str | None = None
-    min_lamport_ts: int | None = None
-    max_lamport_ts: int | None = None
+    min_lamport_ts: int = 0
+    max_lamport_ts: int = MAX_LAMPORT_TS
     start: int = 0
     """First byte of the log to look at."""
     stop: int = END
@@ -51,19 +52,9 @@ class Filter:
         return {role: name for role, name in asked.items() if name is not None}
 
     @property
-    def lowest(self) -> int:
-        """Lowest timestamp wanted."""
-        return 0 if self.min_lamport_ts is None else self.min_lamport_ts
-
-    @property
-    def highest(self) -> int:
-        """Highest timestamp wanted."""
-        return END if self.max_lamport_ts is None else self.max_lamport_ts
-
-    @property
     def takes_every_timestamp(self) -> bool:
         """Whether no timestamp is left out."""
-        return self.min_lamport_ts is None and self.max_lamport_ts is None
+        return self.min_lamport_ts <= 0 and self.max_lamport_ts >= MAX_LAMPORT_TS
 
     @property
     def takes_every_entry(self) -> bool:

@@ -45,7 +45,8 @@ class _Plan:
 
     def may_match(self, summary: Summary) -> bool:
         """Whether one of the entries summed up may match."""
-        return self.wanted.takes_every_entry or summary.may_match(self.names, self.wanted.lowest, self.wanted.highest)
+        lowest, highest = self.wanted.min_lamport_ts, self.wanted.max_lamport_ts
+        return self.wanted.takes_every_entry or summary.may_match(self.names, lowest, highest)
 
     def counted(self, summary: Summary) -> int | None:
         """How many entries match, if the summary tells."""
@@ -75,7 +76,7 @@ def matching(unit: Unit, wanted: Filter) -> Sequence[int]:
         found = [number for number in found if number not in problems]
     if wanted.takes_every_timestamp:
         return found
-    timestamps, lowest, highest = unit.lamport_ts, wanted.lowest, wanted.highest
+    timestamps, lowest, highest = unit.lamport_ts, wanted.min_lamport_ts, wanted.max_lamport_ts
     return [number for number in found if lowest <= timestamps[number] <= highest]
 
 

@@ -141,16 +141,22 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def whole_file(path: Path, *, replace: bool) -> Iterator[IO[bytes]]:
-    """A file to write that takes the name `path` when the block ends well; if it fails, nothing is left.
+def whole_file(path: Path, *, replace: bool) -> Iterator[Path]:
+    """An empty file to fill, which takes the name `path` when the block ends well; if it fails, nothing is left.
 
-    A process that is killed leaves its aside file, whose name begins with a dot. Raises as `_refuse_to_replace`.
+    A process that is killed leaves the aside file, whose name begins with a dot. Raises as `_refuse_to_replace`.
     """
     _refuse_to_replace(path, replace=replace)
     aside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.tmp")
     with _rename_at_end(aside, path):
-        with new_file(aside) as file:
-            yield file
+        try:
+            os.close(os.open(aside, _NEW, 0o666))
+        except OSError as error:
+            error.filename = str(path)
+            raise
+        yield aside
+        with open(aside, "rb") as filled:
+            os.fsync(filled.fileno())
         _refuse_to_replace(path, replace=replace)
 
 
