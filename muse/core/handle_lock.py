@@ -65,11 +65,10 @@ def _release() -> None:
 
 
 def _in_child() -> None:
-    locks = list(_held)
-    _release()
-    for lock in locks:
+    for lock in _held:
         for close in lock.in_child:
             close()
+    _release()
 
 
 os.register_at_fork(before=_before, after_in_parent=_release, after_in_child=_in_child)

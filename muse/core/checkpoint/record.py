@@ -6,7 +6,7 @@ depends on it fails: taking it for "no checkpoint" would commit operations twice
 
 import hashlib
 from pathlib import Path
-from typing import NotRequired, cast
+from typing import NotRequired, cast, get_type_hints
 
 import orjson
 from pydantic_core import core_schema
@@ -45,17 +45,10 @@ class OpLogCheckpoint(TypedDict):
     """SHA-256 of this record without this field, so that no flipped bit goes unnoticed."""
 
 
-_text = core_schema.str_schema()
-_count = core_schema.int_schema(ge=0, le=2**62)
-_required = {
-    "session_id": _text,
-    "snapshot_id": _text,
-    "lamport_ts": core_schema.int_schema(ge=0, le=MAX_LAMPORT_TS),
-    "op_count": _count,
-    "created_at": _text,
-}
-_optional = {"byte_offset": _count, "last_op_id": _text, "log_digest": _text, "record_digest": _text}
-_validator = dict_validator(_required, _optional)
+_rules = {str: core_schema.str_schema(), int: core_schema.int_schema(ge=0, le=MAX_LAMPORT_TS)}
+_fields = {name: _rules[kind] for name, kind in get_type_hints(OpLogCheckpoint).items()}
+_optional = {name: _fields.pop(name) for name in ("byte_offset", "last_op_id", "log_digest", "record_digest")}
+_validator = dict_validator(_fields, _optional)
 
 EMPTY_DIGEST = "0" * 64
 """The digest of no lines at all."""
@@ -109,7 +102,7 @@ def read_record(path: Path, session_id: str) -> OpLogCheckpoint | None:
         check_dict(_validator, record)
     except InvalidEntryError as error:
         raise damaged(path, str(error)) from None
-    if record.keys() - _required.keys() not in (set(), _optional.keys()):
+    if record.keys() - _fields.keys() not in (set(), _optional.keys()):
         raise damaged(path, f"its fields are not a record's: {', '.join(sorted(record))[:200]}")
     if "record_digest" in record and record["record_digest"] != _digest_of(record):
         raise damaged(path, "its content does not match its record_digest: it was altered")

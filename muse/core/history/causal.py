@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import uuid
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import accumulate, takewhile
+from itertools import accumulate
 from typing import NamedTuple, TypeVar
 
 from muse.core.entry.model import OpEntry, op_id_bytes
@@ -146,8 +147,7 @@ class CausalHistory:
         """The first entries at these offsets: one at least, and no more than make a page."""
         place_at = {place.byte_offset: place for place in locations_at(index, offsets)}
         places = [place_at[at] for at in offsets]
-        sizes = accumulate(place.length for place in places)
-        fitting = sum(1 for _ in takewhile(lambda size: size <= WHOLE_PAGE.size_bytes, sizes))
+        fitting = bisect_right(list(accumulate(place.length for place in places)), WHOLE_PAGE.size_bytes)
         return self._read(places[: max(fitting, 1)])
 
     def _read(self, places: Sequence[Location]) -> list[OpEntry]:

@@ -33,9 +33,10 @@ class Damage:
         """What is wrong with the lines between the last cut and this one."""
         start, stop = self._cut.byte_offset, cut.byte_offset
         self._file.size()
-        suspect = self._newlines(start, stop) != cut.op_count - self._cut.op_count
+        chunks = (self._file.read(at, min(at + CHUNK_BYTES, stop)) for at in range(start, stop, CHUNK_BYTES))
+        is_sound = sum(chunk.count(b"\n") for chunk in chunks) == cut.op_count - self._cut.op_count
         self._cut = cut
-        if not suspect:
+        if is_sound:
             return []
         return [
             f"damaged line at byte {at:,}, {lines.length(lines.number_at(at)):,} bytes: {reason}"
@@ -52,8 +53,3 @@ class Damage:
         if tail[1] <= 0 or now_s - self._tail_since_s < TORN_AFTER_S:
             return None
         return f"torn tail at byte {tail[0]:,}, {tail[1]:,} bytes: its writer died, the next append seals it"
-
-    def _newlines(self, start: int, stop: int) -> int:
-        return sum(
-            self._file.read(at, min(at + CHUNK_BYTES, stop)).count(b"\n") for at in range(start, stop, CHUNK_BYTES)
-        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,31 +100,25 @@ def _describe(folder: Path, session_id: str) -> SessionSummary:
             problem = str(error)
         # After the checkpoint was read, so that it can't cover more than is counted here.
         catch_up.catch_up()
-        size, modified_at = catch_up.size, _modified_at(log)
+        size, modified_at = catch_up.size, None
+        with suppress(FileNotFoundError):
+            modified_at = datetime.fromtimestamp(os.stat(log.path).st_mtime, UTC).isoformat()
         pending = None if problem else 0
         empty = SessionSummary(session_id, 0, pending, 0, {}, {}, size, checkpoint, problem, None, modified_at)
-        return catch_up.with_index(lambda index: _filled(empty, index, log, covered)) if size else empty
 
+        def filled(index: Index) -> SessionSummary:
+            return replace(
+                empty,
+                ops=index.entries,
+                # Counted, not subtracted: of what the checkpoint covers a line may have been damaged since.
+                pending=None if covered is None else count(index, Filter(start=covered)),
+                max_lamport_ts=index.highest_lamport_ts,
+                actors=totals(index, "actor"),
+                domains=totals(index, "domain"),
+                ops_per_minute=ops_per_minute(index, log),
+            )
 
-def _filled(empty: SessionSummary, index: Index, log: LogFile, covered: int | None) -> SessionSummary:
-    return replace(
-        empty,
-        ops=index.entries,
-        # Counted, not subtracted: of what the checkpoint covers a line may have been damaged since.
-        pending=None if covered is None else count(index, Filter(start=covered)),
-        max_lamport_ts=index.highest_lamport_ts,
-        actors=totals(index, "actor"),
-        domains=totals(index, "domain"),
-        ops_per_minute=ops_per_minute(index, log),
-    )
-
-
-def _modified_at(log: LogFile) -> str | None:
-    try:
-        modified_s = os.stat(log.path).st_mtime
-    except FileNotFoundError:
-        return None
-    return datetime.fromtimestamp(modified_s, UTC).isoformat()
+        return catch_up.with_index(filled) if size else empty
 
 
 def ops_per_minute(index: Index, log: LogFile) -> float | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from muse.core.checkpoint.cut import end_of_covered, refuse_missing_or_older
+from muse.core.checkpoint.cut import end_of_covered
 from muse.core.checkpoint.record import EMPTY_DIGEST, OpLogCheckpoint, chain_digest, read_record
 from muse.core.entry.codec import decode_line, same_content
 from muse.core.entry.filter import END, Filter
@@ -24,7 +24,7 @@ from muse.core.errors import CheckpointError
 from muse.core.index.blocks.links import unpack_links, unpack_unresolved
 from muse.core.index.blocks.op_id_runs import keys_of
 from muse.core.index.blocks.segment import DamagedIndexError
-from muse.core.index.evidence import changed_lines
+from muse.core.index.evidence import changed_lines, inherit_checkpoint
 from muse.core.index.file import INDEX_FAULTS, new_temporary, open_database
 from muse.core.index.query import matching, next_page, units_between
 from muse.core.index.rebuild import Progress, fill
@@ -176,7 +176,8 @@ class _Check:
                 own = Index(database)
                 _check_keys_and_links(own)
                 self._compare(own, fresh)
-                self._check_seen(own)
+                # Of a checkpoint that has vanished only the session's own index can know.
+                inherit_checkpoint(fresh.connection, own.connection)
             except INDEX_FAULTS as error:
                 self._found("index-differs", None, None, f"it is damaged: {error}")
 
@@ -218,20 +219,15 @@ class _Check:
             if not self.counts["checkpoint-damaged"]:
                 self._found("checkpoint-damaged", None, None, str(error))
 
-    def _check_seen(self, own: Index) -> None:
-        """The fresh index can't know of a checkpoint that has vanished; the session's own does."""
-        with self._checkpoint_errors():
-            try:
-                refuse_missing_or_older(own, self.log.path.with_name(CHECKPOINT_NAME), self.checkpoint)
-            except CheckpointError:
-                # Another process may have made one since the record was read.
-                if self._read_record() == self.checkpoint:
-                    raise
-
     def _check_checkpoint(self, fresh: Index | None) -> None:
         record = self.checkpoint
         with self._checkpoint_errors():
-            end_of_covered(fresh, self.log, record)
+            try:
+                end_of_covered(fresh, self.log, record)
+            except CheckpointError:
+                # Another process may have made one since the record was read.
+                if self._read_record() == record:
+                    raise
         if fresh and record and "log_digest" in record and not self.counts["checkpoint-damaged"]:
             digest = chain_digest(self.log, 0, record["byte_offset"], EMPTY_DIGEST)
             if digest != record["log_digest"]:

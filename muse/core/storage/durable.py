@@ -205,12 +205,11 @@ def exclusive_lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
     the lock also excludes other threads of this process.
     """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    is_held = False
     try:
-        try:
+        with suppress(BlockingIOError):
             fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             is_held = True
-        except BlockingIOError:
-            is_held = False
         yield is_held
     finally:
         os.close(fd)

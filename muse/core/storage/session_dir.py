@@ -86,10 +86,7 @@ def list_sessions(repo_root: Path | str) -> list[str]:
     return sorted(
         session_id
         for folder in (root.iterdir() if root.is_dir() else ())
-        if (session_id := decode_folder_name(folder.name)) is not None and _holds_session(folder)
+        if (session_id := decode_folder_name(folder.name)) is not None
+        and any((folder / name).exists() for name in (LOG_NAME, CHECKPOINT_NAME, INDEX_NAME))
+        and not _leads_out(folder)
     )
-
-
-def _holds_session(folder: Path) -> bool:
-    names = (LOG_NAME, CHECKPOINT_NAME, INDEX_NAME)
-    return any((folder / name).exists() for name in names) and not _leads_out(folder)
