@@ -49,9 +49,8 @@ from muse.core.errors import (
     SyncError,
     UnknownOpError,
 )
-from muse.core.follow.async_follower import AsyncFollower
 from muse.core.follow.feed import Feed
-from muse.core.follow.follower import Follower
+from muse.core.follow.follower import AsyncFollower, Follower
 from muse.core.handle_lock import HandleLock
 from muse.core.history.causal import CausalEntry, CausalHistory
 from muse.core.index.catch_up import CatchUp

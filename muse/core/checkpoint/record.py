@@ -95,8 +95,6 @@ def read_record(path: Path, session_id: str) -> OpLogCheckpoint | None:
         data = durable.read_small_file(path, _MAX_RECORD_BYTES).strip(JSON_SPACES)
     except FileNotFoundError:
         return None
-    if not data:
-        raise damaged(path, "is empty")
     try:
         record = cast(OpLogCheckpoint, parse_object(data))
         check_dict(_validator, record)

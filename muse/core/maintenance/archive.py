@@ -14,7 +14,7 @@ import tarfile
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from io import BytesIO
@@ -227,30 +227,26 @@ def import_session(
         OSError: it could not be read or written; nothing was made.
     """
     root = Path(repo_root).absolute()
-    with (
-        _damage_explained(),
-        gzip.GzipFile(fileobj=file, mode="rb") as unzipped,
-        tarfile.open(fileobj=unzipped, mode="r|") as archive,
-    ):
-        members = _members(archive, unzipped)
-        manifest = _read_manifest(next(members, None))
-        name = manifest.session_id if session_id is None else session_id
-        folder = session_folder(root, name)
-        if name in list_sessions(root):
-            raise SessionExistsError(f"session {name!r} exists already: import under another id, or merge the two")
-        with _folder_to_be(folder) as aside:
-            _take_members(members, manifest, aside, progress)
-            _fit_checkpoint(aside, manifest, name)
-    return manifest
-
-
-@contextmanager
-def _damage_explained() -> Iterator[None]:
-    """Raise one error in the place of all that gzip, zlib and tarfile raise for a damaged file."""
     try:
-        yield
+        with (
+            gzip.GzipFile(fileobj=file, mode="rb") as unzipped,
+            tarfile.open(fileobj=unzipped, mode="r|") as archive,
+        ):
+            members = _members(archive, unzipped)
+            manifest = _read_manifest(next(members, None))
+            name = manifest.session_id if session_id is None else session_id
+            folder = session_folder(root, name)
+            if name in list_sessions(root):
+                raise SessionExistsError(f"session {name!r} exists already: import under another id, or merge the two")
+            with durable.new_folder(folder, ASIDE_PREFIX) as aside:
+                _take_members(members, manifest, aside, progress)
+                _fit_checkpoint(aside, manifest, name)
+            return manifest
     except MuseError:
         raise
+    except FileExistsError as error:
+        raise SessionExistsError(f"{error.filename} exists already: import under another id") from None
+    # All that gzip, zlib and tarfile raise for a damaged file.
     except (EOFError, zlib.error, tarfile.TarError, gzip.BadGzipFile, ValueError, OverflowError) as error:
         raise ArchiveError(
             f"not a whole archive of a session, nothing was imported: {error}: get the file once more from where it "
@@ -296,22 +292,6 @@ def _read_manifest(leading: _Member | None) -> ArchiveManifest:
         raise ArchiveError(f"{MANIFEST_NAME}: members: {LOG_NAME} is missing")
     members = {name: ArchivedFile(**described) for name, described in found["members"].items()}
     return ArchiveManifest(found["session_id"], found["created_at"], found["op_count"], members)
-
-
-@contextmanager
-def _folder_to_be(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes `folder`; if that fails nothing is left, not even op_log/ and .muse/."""
-    made = [parent for parent in (folder.parent, folder.parent.parent) if not parent.exists()]
-    try:
-        with durable.new_folder(folder, ASIDE_PREFIX) as aside:
-            yield aside
-    except BaseException as error:
-        for parent in made:
-            with suppress(OSError):
-                parent.rmdir()
-        if isinstance(error, FileExistsError):
-            raise SessionExistsError(f"{folder} exists already: import under another id") from None
-        raise
 
 
 def _take_members(

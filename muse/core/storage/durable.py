@@ -1,21 +1,6 @@
-"""The system calls that make bytes durable, and what each does and does not promise.
+"""The system calls that make bytes durable; each function says what it promises and what it does not.
 
-`append_bytes`   one `write(2)` on an `O_APPEND` descriptor. When it returns, the bytes are in the kernel: they survive
-                 the death of this process, not of the machine. On a local file system they are not interleaved with
-                 another process's append; on NFS they may be.
-`sync_file`      `fsync(2)`. When it returns, the file's bytes and size survive power loss, as far as the disk keeps its
-                 word. After it has *failed* the kernel may have dropped the dirty pages and marked them clean, so a
-                 second fsync that succeeds proves nothing (https://wiki.postgresql.org/wiki/Fsync_Errors): it is never
-                 retried.
-`sync_folder`    makes a created, renamed or removed name in that folder survive power loss.
-`replace_file`   a reader sees the old content or the new, never a mixture, and after power loss it is one of the two.
-                 Write aside, fsync, rename, fsync the folder.
-`new_file`       a file that was not there; its bytes survive power loss when the block ends, its name does not.
-`whole_file`     a file that appears under its name when all of it is written and survives power loss.
-`new_folder`     the same of a folder with the files in it: it appears whole, or not at all.
-`exclusive_lock` an advisory lock on the session's folder (whoever opens or swaps the index) or on its log (whoever
-                 makes a checkpoint), so that no lock file has to lie about. Nobody takes the log's while holding the
-                 folder's. Appending never takes either.
+Whatever is made under a new name is written aside, flushed and renamed: it appears whole, or not at all.
 """
 
 from __future__ import annotations
@@ -39,7 +24,11 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def append_bytes(fd: int, data: bytes | bytearray, path: Path) -> None:
-    """Append `data` with one `write(2)`; if that fails or is short, an `AppendError`: nothing is acknowledged.
+    """Append `data` with one `write(2)` on an `O_APPEND` descriptor.
+
+    When it returns, the bytes are in the kernel: they survive the death of this process, not of the machine. On a local
+    file system they are not interleaved with another process's append; on NFS they may be. If it fails or is short,
+    an `AppendError`: nothing is acknowledged.
 
     A short write (disk or quota full, file size limit) leaves a fragment. Writing "the rest" could put another line in
     between, so a newline makes the fragment one damaged line.
@@ -64,7 +53,11 @@ def append_bytes(fd: int, data: bytes | bytearray, path: Path) -> None:
 
 
 def sync_file(fd: int, path: Path) -> None:
-    """Flush the file's bytes to stable storage; a `SyncError` if that fails."""
+    """`fsync(2)`: the file's bytes and size survive power loss, as far as the disk keeps its word; or a `SyncError`.
+
+    After it has *failed* the kernel may have dropped the dirty pages and marked them clean, so a second fsync that
+    succeeds proves nothing (https://wiki.postgresql.org/wiki/Fsync_Errors): it is never retried.
+    """
     try:
         os.fsync(fd)
     except OSError as error:
@@ -77,7 +70,7 @@ def sync_file(fd: int, path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush the folder's names, so that files created in or renamed into it survive power loss."""
+    """Make the names created, renamed or removed in a folder survive power loss."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         sync_file(fd, folder)
@@ -118,9 +111,10 @@ def _rename_at_end(aside: Path, path: Path, remove: Callable[[Path], None] = os.
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Atomically replace the content of `path`, under a lock that keeps other writers of it away.
+    """Replace the content of `path`, under a lock that keeps other writers of it away.
 
-    The aside file has one fixed name, so that a crash leaves at most one, which the next call removes.
+    A reader sees the old content or the new, never a mixture, and after power loss it is one of the two. The file
+    aside has one fixed name, so that a crash leaves at most one, which the next call removes.
     """
     aside = path.with_name(f"{path.name}.tmp")
     with suppress(FileNotFoundError):
@@ -132,7 +126,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that was not there; its bytes survive power loss when the block ends well."""
+    """A file to write that was not there; its bytes survive power loss when the block ends well, its name may not."""
     with open(os.open(path, _NEW, 0o666), "wb") as file:
         yield file
         file.flush()
@@ -142,7 +136,7 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def whole_file(path: Path, *, replace: bool) -> Iterator[Path]:
-    """An empty file to fill, which takes the name `path` when the block ends well; if it fails, nothing is left.
+    """An empty file to fill, which takes the name `path` when the block ends well; if not, nothing is left.
 
     A process that is killed leaves the aside file, whose name begins with a dot. Raises as `_refuse_to_replace`.
     """
@@ -174,15 +168,22 @@ def _refuse_to_replace(path: Path, *, replace: bool) -> None:
 def new_folder(folder: Path, prefix: str) -> Iterator[Path]:
     """A folder to fill by `new_file`, which takes the name `folder` when the block ends well; if not, nothing is left.
 
-    A process that is killed leaves the aside folder, whose name begins with `prefix`. A `FileExistsError` if there is
-    something at `folder` other than an empty folder.
+    Not even the parents that were missing. A process that is killed leaves the aside folder, whose name begins with
+    `prefix`. A `FileExistsError` if there is something at `folder` other than an empty folder.
     """
-    make_folders(folder.parent, durable=True)
-    aside = folder.with_name(prefix + secrets.token_hex(8))
-    aside.mkdir()
-    with _rename_at_end(aside, folder, partial(shutil.rmtree, ignore_errors=True)):
-        yield aside
-        sync_folder(aside)
+    made = [parent for parent in folder.parents if not parent.exists()]
+    try:
+        make_folders(folder.parent, durable=True)
+        aside = folder.with_name(prefix + secrets.token_hex(8))
+        aside.mkdir()
+        with _rename_at_end(aside, folder, partial(shutil.rmtree, ignore_errors=True)):
+            yield aside
+            sync_folder(aside)
+    except BaseException:
+        for parent in made:
+            with suppress(OSError):
+                parent.rmdir()
+        raise
 
 
 def read_small_file(path: Path, limit_bytes: int) -> bytes:
@@ -199,7 +200,10 @@ def read_small_file(path: Path, limit_bytes: int) -> bytes:
 
 @contextmanager
 def exclusive_lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold the exclusive advisory lock (`flock(2)`) on a folder or file that exists.
+    """Hold the exclusive advisory lock (`flock(2)`) on a file or folder that exists: no lock file has to lie about.
+
+    Whoever opens or swaps the index holds that of the session's folder, whoever makes a checkpoint that of its log;
+    nobody takes the log's while holding the folder's. Appending never takes either.
 
     Gives True; without `wait` it gives False at once if somebody else holds it. Each call opens its own descriptor, so
     the lock also excludes other threads of this process.
