@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
@@ -11,13 +11,13 @@ from muse.core.entry.model import parse_op_id
 from muse.core.entry.validation import check_number
 from muse.core.handle_lock import HandleLock
 from muse.core.index.catch_up import CatchUp
-from muse.core.index.query import next_page, previous_page
+from muse.core.index.query import find_page
 from muse.core.index.store import Index
-from muse.core.storage.lines import Location, Span
+from muse.core.storage.lines import Location, Places
 from muse.core.storage.log_file import LogFile
 
 Found = TypeVar("Found")
-Read = Callable[[LogFile, Sequence[Location] | Span], list[Found]]
+Read = Callable[[LogFile, Places], list[Found]]
 """Fetches what lies at some places of the log."""
 
 
@@ -28,7 +28,7 @@ class PageSize(NamedTuple):
     size_bytes: int
 
 
-WHOLE_PAGE = PageSize(2048, 1 << 20)
+WHOLE_PAGE = PageSize(1024, 1 << 20)
 SMALL_PAGE = PageSize(128, 64 << 10)
 """For a follower in an event loop: it is parsed in less than a millisecond."""
 
@@ -88,10 +88,9 @@ class Pager:
 
         That is the byte offset at which the next page begins, or has to stop; None if there is none.
         """
-        find = previous_page if reverse else next_page
 
         def page(index: Index) -> tuple[list[Found], int | None]:
-            places, resume_at = find(index, wanted, size.lines, size.size_bytes)
+            places, resume_at = find_page(index, wanted, *size, reverse=reverse)
             return read(self.log, places), resume_at
 
         with self.lock:

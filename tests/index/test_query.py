@@ -20,7 +20,7 @@ from muse.core.index import query
 from muse.core.index.store import Index
 from muse.core.op_log import InvalidArgumentError, OpLog
 from muse.core.options import DEFAULT, MAX_LAMPORT_TS
-from muse.core.storage.lines import Location, Span
+from muse.core.storage.lines import Places
 from muse.core.storage.log_file import LogFile
 from tests import making, plain_scan
 from tests.index.plain_lines import (
@@ -38,7 +38,7 @@ from tests.making import entries, entry
 from tests.plain_scan import exact_list
 from tests.small_index import limits
 
-Place = tuple[int, int, int, int]
+Place = tuple[int, int, int]
 """(byte offset, length, checksum, timestamp) of an entry."""
 
 
@@ -70,15 +70,7 @@ class Model:
 
     def places(self, wanted: Filter) -> list[Place]:
         """Where the entries that match lie."""
-        return [(at, each.length, each.checksum, each.lamport_ts) for at, each in self.entries(wanted)]
-
-    def of_span(self, span: Span) -> list[Place]:
-        """What a span of consecutive entries stands for; it must be told by its ends, its number and its checksums."""
-        covered = [each for each in self.places(Filter()) if span.start <= each[0] < span.stop]
-        assert (span.start, span.stop) == (covered[0][0], covered[-1][0] + covered[-1][1])
-        assert sum(each[1] for each in covered) == span.stop - span.start
-        assert (span.lines, span.checksums) == (len(covered), sum(each[2] for each in covered))
-        return covered
+        return [(at, at + each.length, each.checksum) for at, each in self.entries(wanted)]
 
 
 @st.composite
@@ -109,34 +101,21 @@ def filters(draw: st.DrawFn, offsets: list[int]) -> Filter:
     )
 
 
-def pages_forward(model: Model, wanted: Filter, limit: int, size_bytes: int) -> Iterator[list[Place]]:
-    """Page after page, each begun where the one before says."""
+def pages(model: Model, wanted: Filter, limit: int, size_bytes: int, *, reverse: bool) -> Iterator[list[Place]]:
+    """Page after page, each begun where the one before says; or page before page, each ended there."""
     wanted = replace(wanted, stop=min(wanted.stop, model.offsets[-1]))
     while wanted.start < wanted.stop:
-        places, resume_at = query.next_page(model.index, wanted, limit, size_bytes)
-        yield model.of_span(places) if isinstance(places, Span) else list(map(place, places))
+        places, resume_at = query.find_page(model.index, wanted, limit, size_bytes, reverse=reverse)
+        yield plain(places)
         if resume_at is None:
             return
-        assert resume_at > wanted.start
-        wanted = replace(wanted, start=resume_at)
+        assert wanted.start < resume_at < wanted.stop
+        wanted = replace(wanted, stop=resume_at) if reverse else replace(wanted, start=resume_at)
 
 
-def pages_backward(model: Model, wanted: Filter, limit: int, size_bytes: int) -> Iterator[list[Place]]:
-    """Page before page, each ended where the one after it says."""
-    wanted = replace(wanted, stop=min(wanted.stop, model.offsets[-1]))
-    while wanted.start < wanted.stop:
-        places, resume_at = query.previous_page(model.index, wanted, limit, size_bytes)
-        assert isinstance(places, list)
-        yield list(map(place, places))
-        if resume_at is None:
-            return
-        assert resume_at <= wanted.stop
-        wanted = replace(wanted, stop=resume_at)
-
-
-def place(location: Location) -> Place:
-    """A location as a plain tuple."""
-    return location.byte_offset, location.length, location.checksum, location.lamport_ts
+def plain(places: Places) -> list[Place]:
+    """Line by line."""
+    return list(zip(*places, strict=True))
 
 
 @given(
@@ -153,13 +132,13 @@ def test_pages_in_both_directions_are_a_plain_look_at_each_line(
     wanted = data.draw(filters(model.offsets))
     expected = model.places(wanted)
     with limits(_UNITS_OF_A_PAGE=units):
-        forward = list(pages_forward(model, wanted, limit, size_bytes))
-        backward = list(pages_backward(model, wanted, limit, size_bytes))
+        forward = list(pages(model, wanted, limit, size_bytes, reverse=False))
+        backward = list(pages(model, wanted, limit, size_bytes, reverse=True))
     assert [place for page in forward for place in page] == expected
     assert [place for page in reversed(backward) for place in page] == expected
     for page in forward + backward:
         assert len(page) <= limit
-        assert len(page) <= 1 or sum(length for _, length, _, _ in page) <= size_bytes
+        assert len(page) <= 1 or sum(end - start for start, end, _ in page) <= size_bytes
     model.index.database.close()
 
 
@@ -171,8 +150,8 @@ def test_a_page_of_consecutive_entries_is_as_long_as_it_may_be(kept_as: str) -> 
         model = Model(lines, [])
     units = [*range(0, 20, 10), 20] if kept_as == "segments" else [0]
     for first, limit, size_bytes in product(range(29), (1, 3, 100), range(1, 60)):
-        places, _ = query.next_page(model.index, Filter(start=model.offsets[first]), limit, size_bytes)
-        found = model.of_span(places) if isinstance(places, Span) else list(map(place, places))
+        places, _ = query.find_page(model.index, Filter(start=model.offsets[first]), limit, size_bytes)
+        found = plain(places)
         expected = first + 1
         end_of_unit = min((unit for unit in units if unit > first), default=29)
         while expected < min(end_of_unit, first + limit) and (
@@ -180,7 +159,7 @@ def test_a_page_of_consecutive_entries_is_as_long_as_it_may_be(kept_as: str) -> 
         ):
             expected += 1
         assert found[: expected - first] == model.places(Filter())[first:expected]
-        assert len(found) == 1 or sum(length for _, length, _, _ in found) <= size_bytes
+        assert len(found) == 1 or sum(end - start for start, end, _ in found) <= size_bytes
         assert len(found) <= limit
     model.index.database.close()
 
@@ -246,13 +225,11 @@ def test_a_question_for_a_rare_name_looks_into_few_segments(monkeypatch: pytest.
 
     monkeypatch.setattr(Index, "segment", noting)
     for ask in (
-        partial(query.next_page, limit=5, size_bytes=10**9),
-        partial(query.previous_page, limit=5, size_bytes=10**9),
+        partial(query.find_page, limit=5, size_bytes=10**9),
+        partial(query.find_page, limit=5, size_bytes=10**9, reverse=True),
     ):
         places, _ = ask(model.index, Filter(intent="rare"))
-        assert [each.byte_offset for each in places if isinstance(each, Location)] == [
-            at for at, _, _, _ in model.places(Filter(intent="rare"))
-        ]
+        assert plain(places) == model.places(Filter(intent="rare"))
     assert query.count(model.index, Filter(intent="rare")) == 1
     assert query.count(model.index, Filter(intent="often")) == len(model.lines) - 1
     assert len(seen) == 2

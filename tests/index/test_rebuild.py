@@ -216,7 +216,7 @@ def test_a_rebuilt_index_has_the_links_of_a_plain_scan(awkward: LogFile, by_one:
     for number in by_one.segment_numbers():
         segment = by_one.segment(number)
         links = unpack_links(segment.first_offset, segment.links)
-        assert by_one.summary(number).parent_segments == tuple(sorted({by_one.number_at(at) for _, at in links}))
+        assert by_one.summary(number).parents_in() == sorted({by_one.number_at(at) for _, at in links})
         assert by_one.summary(number).unresolved_links == len(unpack_unresolved(segment.first_offset, segment.links))
         resolved |= set(links)
         unresolved |= set(unpack_unresolved(segment.first_offset, segment.links))

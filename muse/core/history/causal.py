@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import uuid
 from array import array
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import accumulate
+from itertools import chain
 from typing import NamedTuple, TypeVar
 
+from muse.core.entry.filter import END
 from muse.core.entry.model import OpEntry, op_id_bytes
 from muse.core.errors import UnknownOpError
-from muse.core.history.graph import Graph, children_of, locations_at
+from muse.core.history.graph import Graph, children_of, places_at
 from muse.core.history.order import causal_order
 from muse.core.index.store import Index
 from muse.core.paging import WHOLE_PAGE, Pager
@@ -58,8 +58,8 @@ class CausalHistory:
         """The operations that `op_id` names as its parents and that the log holds, in the order named."""
 
         def parents(index: Index, place: Location) -> list[OpEntry]:
-            found = [index.location_of(op_id_bytes(named)) for named in self._named(place)]
-            return self._read([parent for parent in found if parent is not None])
+            found = [index.offset_of(op_id_bytes(named)) for named in self._named(place)]
+            return self._read(index, [parent for parent in found if parent is not None])
 
         return self._about(op_id, parents)
 
@@ -75,8 +75,7 @@ class CausalHistory:
         """The operations that name `op_id` as a parent, in arrival order."""
 
         def children(index: Index, place: Location) -> list[OpEntry]:
-            found = children_of(index, place.byte_offset, op_id_bytes(op_id))
-            return self._read(locations_at(index, found))
+            return self._read(index, children_of(index, place.byte_offset, op_id_bytes(op_id)))
 
         return self._about(op_id, children)
 
@@ -135,26 +134,31 @@ class CausalHistory:
 
     def _at(self, offsets: Sequence[int]) -> Iterator[OpEntry]:
         """The entries at these byte offsets, in their order, page by page; the lock is free in between."""
+        return chain.from_iterable(self._pages(offsets))
+
+    def _pages(self, offsets: Sequence[int]) -> Iterator[list[OpEntry]]:
         start = 0
         nothing: list[OpEntry] = []
         while start < len(offsets):
             wanted = offsets[start : start + WHOLE_PAGE.lines]
-            page = self._ask(partial(self._page, offsets=wanted), nothing)
-            yield from page
+            page = self._ask(partial(self._read, offsets=wanted, size_bytes=WHOLE_PAGE.size_bytes), nothing)
+            yield page
             start += len(page)
 
-    def _page(self, index: Index, offsets: Sequence[int]) -> list[OpEntry]:
-        """The first entries at these offsets: one at least, and no more than make a page."""
-        place_at = {place.byte_offset: place for place in locations_at(index, offsets)}
-        places = [place_at[at] for at in offsets]
-        fitting = bisect_right(list(accumulate(place.length for place in places)), WHOLE_PAGE.size_bytes)
-        return self._read(places[: max(fitting, 1)])
+    def _read(self, index: Index, offsets: Sequence[int], size_bytes: int = END) -> list[OpEntry]:
+        """The entries at these byte offsets, in their order; only some of the first, if all are longer than that.
 
-    def _read(self, places: Sequence[Location]) -> list[OpEntry]:
-        """The entries at these places, in their order; the log is read from front to back."""
-        in_file = sorted(places)
-        entry_at = dict(zip((place.byte_offset for place in in_file), read_entries(self._log, in_file), strict=True))
-        return [entry_at[place.byte_offset] for place in places]
+        The log is read from front to back.
+        """
+        in_file = sorted(offsets)
+        places = places_at(index, in_file)
+        if places.size_bytes > size_bytes and len(offsets) > 1:
+            return self._read(index, offsets[: len(offsets) // 2], size_bytes)
+        entries = read_entries(self._log, places)
+        if in_file == list(offsets):
+            return entries
+        entry_at = dict(zip(in_file, entries, strict=True))
+        return [entry_at[at] for at in offsets]
 
 
 def _in_causal_order(index: Index) -> _Order:

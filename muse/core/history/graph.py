@@ -15,10 +15,10 @@ from functools import cached_property, lru_cache
 
 from muse.core.entry.filter import END, Filter
 from muse.core.index.blocks.links import Link, UnresolvedLink, links_named_in, unpack_links, unpack_unresolved
-from muse.core.index.blocks.segment import DamagedIndexError, locations
+from muse.core.index.blocks.segment import DamagedIndexError, places
 from muse.core.index.query import Unit, matching, totals, units_between
 from muse.core.index.store import Index
-from muse.core.storage.lines import Lines, Location
+from muse.core.storage.lines import Lines, Places
 
 _UNPACKED_SEGMENTS = 64
 """How many segments' links a walk keeps unpacked: a few tenths of a megabyte each."""
@@ -26,7 +26,9 @@ _UNPACKED_SEGMENTS = 64
 _TAIL = END
 """Stands for the number of the tail, which comes after every segment."""
 
-_Neighbours = Mapping[int, Sequence[int]]
+_Reached = dict[int, list[int]]
+"""Entries in arrival order, by the number of their segment."""
+
 _SORT_KEY = struct.Struct(">QI16sQ")
 
 
@@ -51,61 +53,60 @@ class Graph:
             else:
                 self._late_parents[child].append(parent)
                 self._late_children[parent].append(child)
-        self._parents_in_segment = lru_cache(_UNPACKED_SEGMENTS)(self._unpack_parents)
-        self._children_of_segment = lru_cache(_UNPACKED_SEGMENTS)(self._unpack_children)
         self._links_in_segment = lru_cache(_UNPACKED_SEGMENTS)(self._unpack)
-
-    # -- neighbours ------------------------------------------------------------------------------------
+        self._parents_in_segment = lru_cache(_UNPACKED_SEGMENTS)(self._unpack_parents)
 
     def parents(self, at: int) -> list[int]:
         """Those parents of an entry that are there."""
         return [*self._parents_in_segment(self._number_of(at)).get(at, ()), *self._late_parents.get(at, ())]
 
-    def children(self, at: int) -> list[int]:
-        """The entries that name an entry as a parent."""
-        return [*self._children_of_segment(self._number_of(at)).get(at, ()), *self._late_children.get(at, ())]
-
-    def ancestors(self, at: int) -> list[int]:
+    def ancestors(self, at: int) -> Iterator[int]:
         """All that an entry depends on, directly or not, in arrival order; never itself."""
-        return sorted(self._above(at))
+        return _others(self._above(at), at)
 
-    def descendants(self, at: int) -> list[int]:
+    def descendants(self, at: int) -> Iterator[int]:
         """All that depends on an entry, directly or not, in arrival order; never itself."""
-        return sorted(self._below(at))
+        return _others(self._below(at), at)
 
     def concurrent(self, at: int) -> Iterator[int]:
         """All that neither depends on an entry nor is depended on by it, in arrival order."""
-        related = {at} | self._above(at) | self._below(at)
-        return self._entries(lambda _number: related)
+        above, below = self._above(at), self._below(at)
+        return self._entries(lambda number: {*above.get(number, ()), *below.get(number, ())})
 
-    def _above(self, at: int) -> set[int]:
-        return self._reached(at, self._parents_in_segment, self._late_parents, max)
+    def _above(self, at: int) -> _Reached:
+        # From the last child to the first: parents mostly stand before their children.
+        return self._reached(at, lambda number: self._links_in_segment(number)[::-1], self._late_parents, max)
 
-    def _below(self, at: int) -> set[int]:
-        return self._reached(at, self._children_of_segment, self._late_children, min)
+    def _below(self, at: int) -> _Reached:
+        return self._reached(at, self._links_to_children, self._late_children, min)
 
     def _reached(
         self,
         start: int,
-        links_of: Callable[[int], _Neighbours],
-        late: _Neighbours,
+        links_of: Callable[[int], Sequence[Link]],
+        late: Mapping[int, Sequence[int]],
         next_of: Callable[[Mapping[int, object]], int],
-    ) -> set[int]:
-        """The neighbours of an entry, theirs, and so on, but not itself."""
-        found = {start}
-        waiting = {self._number_of(start): [start]}
+    ) -> _Reached:
+        """An entry, those to which links lead from it, from these, and so on."""
+        reached: _Reached = {}
+        waiting = {self._number_of(start): {start}}
         while waiting:
-            segment = next_of(waiting)
-            here, links = waiting.pop(segment), links_of(segment)
-            first, end = self._range_of(segment)
-            while here:
-                last = here.pop()
-                for at in (*links.get(last, ()), *late.get(last, ())):
-                    if at not in found:
-                        found.add(at)
-                        (here if first <= at < end else waiting.setdefault(self._number_of(at), [])).append(at)
-        found.discard(start)
-        return found
+            number = next_of(waiting)
+            here, links = waiting.pop(number).union(reached.get(number, ())), links_of(number)
+            before = 0
+            # Mostly the first pass finds all.
+            while before < len(here):
+                before = len(here)
+                here.update(end for start, end in links if start in here)
+                here.update(end for start in late.keys() & here for end in late[start])
+            in_order = sorted(here)
+            low, high = (bisect_left(in_order, at) for at in self._range_of(number))
+            reached[number] = in_order[low:high]
+            for at in in_order[:low] + in_order[high:]:
+                other = self._number_of(at)
+                if at not in reached.get(other, ()):
+                    waiting.setdefault(other, set()).add(at)
+        return reached
 
     def _number_of(self, at: int) -> int:
         """The number of the segment in which a line lies, or `_TAIL`."""
@@ -121,27 +122,28 @@ class Graph:
     def _unpack(self, number: int) -> list[Link]:
         return [] if number == _TAIL else _links_in(self._index, number)
 
-    def _unpack_parents(self, number: int) -> _Neighbours:
+    def _unpack_parents(self, number: int) -> Mapping[int, Sequence[int]]:
         parents: defaultdict[int, list[int]] = defaultdict(list)
         for child, parent in self._links_in_segment(number):
             parents[child].append(parent)
         return parents
 
-    def _unpack_children(self, number: int) -> _Neighbours:
-        children: defaultdict[int, list[int]] = defaultdict(list)
+    def _links_to_children(self, number: int) -> list[Link]:
+        """(parent, child) for each parent in a segment."""
         first, end = self._range_of(number)
-        for segment in self._segments_of_children.get(number, ()):
-            for child, parent in self._links_in_segment(segment):
-                if first <= parent < end:
-                    children[parent].append(child)
-        return children
+        return [
+            (parent, child)
+            for segment in self._segments_of_children.get(number, ())
+            for child, parent in self._links_in_segment(segment)
+            if first <= parent < end
+        ]
 
     @cached_property
     def _segments_of_children(self) -> dict[int, list[int]]:
         """The segments in which children of entries of a segment lie, by its number."""
         found: defaultdict[int, list[int]] = defaultdict(list)
         for number in self._index.segment_numbers():
-            for parent in self._index.summary(number).parent_segments or ():
+            for parent in self._index.summary(number).parents_in() or ():
                 found[parent].append(number)
         return found
 
@@ -149,11 +151,12 @@ class Graph:
 
     def heads(self) -> Iterator[int]:
         """The entries that nothing depends on, in arrival order."""
-        return self._entries(self._children_of_segment, self._late_children)
+        return self._entries(lambda number: {at for at, _ in self._links_to_children(number)}, self._late_children)
 
     def roots(self) -> Iterator[int]:
         """The entries that name no parents, in arrival order."""
-        return self._entries(self._parents_in_segment, {*self._late_parents, *self.missing})
+        named = {*self._late_parents, *self.missing}
+        return self._entries(lambda number: {at for at, _ in self._links_in_segment(number)}, named)
 
     def _entries(self, others_in: Callable[[int], Container[int]], others: Container[int] = ()) -> Iterator[int]:
         """Every entry but some others, in arrival order."""
@@ -184,10 +187,10 @@ def children_of(index: Index, at: int, op_id: bytes) -> list[int]:
     if at < index.tail.start:
         number = index.number_at(at)
         for run in index.runs:
-            listed = run.summary.parent_segments
+            listed = run.summary.parents_in()
             if listed is None or number in listed:
                 for segment in range(max(run.first_segment, number), run.end_segment):
-                    if number in (index.summary(segment).parent_segments or ()):
+                    if number in (index.summary(segment).parents_in() or ()):
                         found.update(child for child, parent in _links_in(index, segment) if parent == at)
     return sorted(found)
 
@@ -208,23 +211,30 @@ def _unresolved_links(index: Index) -> Iterator[UnresolvedLink]:
     yield from links_named_in(index.tail)
 
 
-def locations_at(index: Index, offsets: Sequence[int]) -> list[Location]:
-    """Where the entries at these byte offsets lie, in arrival order.
+def _others(reached: _Reached, at: int) -> Iterator[int]:
+    return (each for number in sorted(reached) for each in reached[number] if each != at)
+
+
+def places_at(index: Index, offsets: Sequence[int]) -> Places:
+    """Where the entries at these byte offsets, given in arrival order, lie.
 
     That the right lines are found is told by their checksums when they are read.
 
     Raises:
         DamagedIndexError: no line begins at one of them.
     """
-    found: list[Location] = []
-    wanted = sorted(offsets)
-    while wanted:
-        is_folded = wanted[0] < index.tail.start
-        unit: Unit = index.segment(index.number_at(wanted[0])) if is_folded else index.tail
-        count = bisect_left(wanted, unit.end) if is_folded else len(wanted)
-        here, wanted = wanted[:count], wanted[count:]
-        numbers = [unit.number_at(at) for at in here]
-        if numbers[-1] == len(unit) or [unit.first_offset + unit.offsets[number] for number in numbers] != here:
+    found: list[Places] = []
+    low = 0
+    while low < len(offsets):
+        is_folded = offsets[low] < index.tail.start
+        unit: Unit = index.segment(index.number_at(offsets[low])) if is_folded else index.tail
+        high = bisect_left(offsets, unit.end, low) if is_folded else len(offsets)
+        here = list(offsets[low:high])
+        first, last = unit.number_at(here[0]), unit.number_at(here[-1])
+        are_all = last - first == high - low - 1
+        numbers = range(first, last + 1) if are_all else [unit.number_at(at) for at in here]
+        if last == len(unit) or (piece := places(unit, numbers)).starts != here:
             raise DamagedIndexError(f"causal links lead to bytes from {here[0]} to {here[-1]} at which no line begins")
-        found += locations(unit, numbers)
-    return found
+        found.append(piece)
+        low = high
+    return Places.joined(found)

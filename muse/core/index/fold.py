@@ -7,12 +7,18 @@ import zlib
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from muse.core.entry.model import split_op_ids
 from muse.core.index.blocks.links import PackedLinks
 from muse.core.index.blocks.op_id_runs import Run, block_of, keys_of, merged_keys, merged_summary, runs_to_merge
-from muse.core.index.blocks.segment import MAX_SEGMENT_BYTES, SUMMARY_COLUMNS, PackedLines, Summary, row_checksum
+from muse.core.index.blocks.segment import (
+    MAX_SEGMENT_BYTES,
+    SUMMARY_COLUMNS,
+    PackedLines,
+    Summary,
+    as_json,
+    row_checksum,
+)
 from muse.core.options import Options
 from muse.core.storage.lines import Lines
 
@@ -52,14 +58,13 @@ def write_segment(
     """
     last = runs[-1] if runs else None
     number = last.end_segment if last else 1
-    summary = replace(
-        packed.summary,
+    summary = packed.summary._replace(
         entries_before=last.summary.entries_before + last.summary.entries if last else 0,
-        parent_segments=links.parent_segments,
+        parent_segments=as_json(links.parent_segments),
         unresolved_links=links.unresolved,
     )
     blocks = (packed.columns, packed.op_ids, links.block)
-    row = (number, *summary.values(), *map(zlib.crc32, blocks))
+    row = (number, *summary, *map(zlib.crc32, blocks))
     checksum = row_checksum(row)
     connection.execute(_INSERT_SEGMENT, (*row, checksum, *blocks))
     op_ids = packed.op_ids if summary.entries == summary.lines else _of_entries(packed)
@@ -92,7 +97,7 @@ def _write_run(
 ) -> Run:
     segments = len(directory) // 12
     block, pages = block_of(keys, segments)
-    row = (first, *summary.values(), zlib.crc32(directory), zlib.crc32(block))
+    row = (first, *summary, zlib.crc32(directory), zlib.crc32(block))
     connection.execute(_INSERT_RUN, (*row, row_checksum(row), directory, block))
     located = (((first, first + segments, page), packed) for page, packed in enumerate(pages))
     connection.executemany(_INSERT_PAGE, ((*key, page_checksum(key, packed), packed) for key, packed in located))

@@ -11,15 +11,16 @@ import uuid
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import accumulate, chain
+from operator import sub
 from typing import NamedTuple
 
 from muse.core.entry.filter import END, Filter
 from muse.core.entry.model import split_op_ids
 from muse.core.index.blocks.op_id_runs import Run
-from muse.core.index.blocks.segment import Segment, Summary, locations
+from muse.core.index.blocks.segment import Segment, Summary, location, places
 from muse.core.index.store import Index
-from muse.core.storage.lines import ROLES, Lines, Location, Span
+from muse.core.storage.lines import Lines, Places
 
 Unit = Segment | Lines
 
@@ -30,7 +31,7 @@ _UNITS_OF_A_PAGE = 64
 class Page(NamedTuple):
     """Where entries lie, in arrival order, and the byte offset at which to go on; None at the end."""
 
-    places: list[Location] | Span
+    places: Places
     resume_at: int | None
 
 
@@ -39,24 +40,23 @@ class _Plan:
 
     def __init__(self, wanted: Filter) -> None:
         self.wanted = wanted
-        self.names = [(ROLES.index(role), name) for role, name in wanted.names.items()]
         # What a summary counts: all entries, or those with one name.
-        self.is_counted = wanted.takes_every_timestamp and len(self.names) <= 1
+        self.is_counted = wanted.takes_every_timestamp and len(wanted.names) <= 1
 
     def may_match(self, summary: Summary) -> bool:
         """Whether one of the entries summed up may match."""
-        lowest, highest = self.wanted.min_lamport_ts, self.wanted.max_lamport_ts
-        return self.wanted.takes_every_entry or summary.may_match(self.names, lowest, highest)
+        wanted = self.wanted
+        return wanted.takes_every_entry or summary.may_match(wanted.names, wanted.min_lamport_ts, wanted.max_lamport_ts)
 
     def counted(self, summary: Summary) -> int | None:
         """How many entries match, if the summary tells."""
         wanted = self.wanted
         if not self.is_counted or summary.first_offset < wanted.start or summary.end_offset > wanted.stop:
             return None
-        if not self.names:
+        if not wanted.names:
             return summary.entries
-        ((role, name),) = self.names
-        listed = summary.names[role]
+        ((role, name),) = wanted.names.items()
+        listed = summary.names(role)
         if listed is None:
             return None
         return listed.get(name, 0) if name else summary.entries - sum(listed.values())
@@ -64,7 +64,8 @@ class _Plan:
 
 def matching(unit: Unit, wanted: Filter) -> Sequence[int]:
     """The numbers of the lines of a unit that match, ascending; entries only."""
-    low, high = unit.number_at(wanted.start), unit.number_at(wanted.stop)
+    low = 0 if wanted.start <= unit.start else unit.number_at(wanted.start)
+    high = len(unit) if wanted.stop >= unit.end else unit.number_at(wanted.stop)
     found: Sequence[int] = range(low, high)
     if wanted.names:
         numbers = [unit.with_name(role, name) for role, name in wanted.names.items()]
@@ -94,15 +95,15 @@ def _segments(run: Run, plan: _Plan) -> range:
 
 def _units(index: Index, plan: _Plan, *, reverse: bool = False) -> Iterator[Unit]:
     """The units in which something may match, in arrival order or from the end."""
-    turn = reversed if reverse else iter
+    step = -1 if reverse else 1
     # Taken before anything is given: what is folded meanwhile is in here once.
     runs, tail = _runs(index, plan), index.tail
     if reverse:
         yield tail
-    for run in turn(runs):
+    for run in runs[::step]:
         if plan.may_match(run.summary):
-            for number in turn(_segments(run, plan)):
-                if plan.wanted.takes_every_entry or plan.may_match(index.summary(number)):
+            for number, summary in index.summaries(_segments(run, plan)[::step]):
+                if plan.may_match(summary):
                     yield index.segment(number)
     if not reverse:
         yield tail
@@ -116,61 +117,40 @@ def units_between(index: Index, start: int, stop: int) -> Iterator[Unit]:
 # -- pages ----------------------------------------------------------------------------------------------------
 
 
-def next_page(index: Index, wanted: Filter, limit: int, size_bytes: int) -> Page:
-    """The first entries that match: at most `limit`, and `size_bytes` (but one at least)."""
-    found: list[Location] = []
-    size = 0
-    for count, unit in enumerate(_units(index, _Plan(wanted)), start=1):
-        if wanted.takes_every_entry and not found and (span := _span(unit, wanted, limit, size_bytes)):
-            return Page(span, span.stop if span.stop < wanted.stop else None)
-        for location in locations(unit, matching(unit, wanted)[: limit - len(found)]):
-            size += location.length
-            if found and size > size_bytes:
-                return Page(found, found[-1].end)
-            found.append(location)
-        if len(found) == limit:
-            return Page(found, found[-1].end)
-        if count == _UNITS_OF_A_PAGE:
-            return Page(found, unit.end)
-    return Page(found, None)
+def find_page(index: Index, wanted: Filter, limit: int, size_bytes: int, *, reverse: bool = False) -> Page:
+    """The first entries that match, or the last if `reverse`: at most `limit`, and `size_bytes` (but one at least).
 
-
-def _span(unit: Unit, wanted: Filter, limit: int, size_bytes: int) -> Span | None:
-    """The first lines of a unit, if all of them are entries."""
-    low, high = unit.number_at(wanted.start), unit.number_at(wanted.stop)
-    if low >= high or unit.problems:
-        return None
-    start = unit.first_offset + unit.offsets[low]
-    high = min(high, low + limit)
-    if _end_of(unit, high - 1) - start > size_bytes:
-        # The first line that begins past the limit, and the one before, which ends past it.
-        high = min(high, max(unit.number_at(start + size_bytes + 1) - 1, low + 1))
-    return Span(start, _end_of(unit, high - 1), high - low, sum(unit.checksums[low:high]))
-
-
-def _end_of(unit: Unit, number: int) -> int:
-    return unit.first_offset + unit.offsets[number] + unit.length(number)
-
-
-def previous_page(index: Index, wanted: Filter, limit: int, size_bytes: int) -> tuple[list[Location], int | None]:
-    """The last entries that match: at most `limit`, and `size_bytes` (but one at least), in arrival order.
-
-    The byte offset given with them is where the next page, which lies before, has to stop.
+    The byte offset given with them is where the next page begins or, if `reverse`, has to stop.
     """
-    found: list[Location] = []
-    size = 0
-    for count, unit in enumerate(_units(index, _Plan(wanted), reverse=True), start=1):
-        numbers = matching(unit, wanted)
-        for location in reversed(locations(unit, numbers[max(len(numbers) - limit + len(found), 0) :])):
-            size += location.length
-            if found and size > size_bytes:
-                return found[::-1], found[-1].byte_offset
-            found.append(location)
-        if len(found) == limit:
-            return found[::-1], found[-1].byte_offset
-        if count == _UNITS_OF_A_PAGE:
-            return found[::-1], unit.start if isinstance(unit, Lines) else unit.first_offset
-    return found[::-1], None
+    found: list[Places] = []
+    left, left_bytes = limit, size_bytes
+    resume_at: int | None = None
+    # By itself each statement would take and give back SQLite's lock.
+    with index.database.snapshot():
+        for count, unit in enumerate(_units(index, _Plan(wanted), reverse=reverse), start=1):
+            if numbers := matching(unit, wanted):
+                found.append(places(unit, numbers[-left:] if reverse else numbers[:left]))
+                left -= len(found[-1].starts)
+                left_bytes -= found[-1].size_bytes
+            # An answer of consecutive lines is put together from two units only if it would be short otherwise.
+            is_enough = wanted.takes_every_entry and not reverse and left < limit // 2
+            if left == 0 or left_bytes < 0 or is_enough or count == _UNITS_OF_A_PAGE:
+                resume_at = unit.start if reverse else unit.end
+                break
+    page = Places.joined(found[::-1] if reverse else found)
+    if left_bytes < 0:
+        page = _cut(page, size_bytes, reverse=reverse)
+    if left == 0 or left_bytes < 0:
+        resume_at = page.starts[0] if reverse else page.ends[-1]
+    return Page(page, resume_at if resume_at is not None and wanted.start < resume_at < wanted.stop else None)
+
+
+def _cut(page: Places, size_bytes: int, *, reverse: bool) -> Places:
+    """The first lines, or the last if `reverse`, as many as fit, but one at least."""
+    turn = -1 if reverse else 1
+    sizes = list(accumulate(map(sub, page.ends[::turn], page.starts[::turn])))
+    fitting = max(bisect_right(sizes, size_bytes), 1)
+    return Places(*(column[-fitting:] if reverse else column[:fitting] for column in page))
 
 
 # -- numbers --------------------------------------------------------------------------------------------------
@@ -200,16 +180,15 @@ def _count_in_segment(index: Index, number: int, plan: _Plan) -> int:
 
 def totals(index: Index, role: str) -> dict[str, int]:
     """Name and number of entries of every actor or domain, most first, then by name."""
-    which = ROLES.index(role)
     found: Counter[str] = Counter(getattr(index.tail, role))
     del found[""]
     for run in index.runs:
-        listed = run.summary.names[which]
+        listed = run.summary.names(role)
         if listed is not None:
             found.update(listed)
         else:
             for number in range(run.first_segment, run.end_segment):
-                found.update(index.summary(number).names[which] or {})
+                found.update(index.summary(number).names(role) or {})
     return dict(sorted(found.items(), key=lambda total: (-total[1], total[0])))
 
 
@@ -219,11 +198,11 @@ def highest_lamport_ts(index: Index, stop: int = END) -> int:
     highest = max(tail.lamport_ts[: tail.number_at(stop)], default=0)
     for run in index.runs:
         if run.summary.end_offset <= stop:
-            highest = max(highest, run.summary.highest or 0)
+            highest = max(highest, run.summary.highest_lamport_ts or 0)
         elif run.summary.first_offset < stop:
             last = run.segment_at(stop - 1)
             for number in range(run.first_segment, last):
-                highest = max(highest, index.summary(number).highest or 0)
+                highest = max(highest, index.summary(number).highest_lamport_ts or 0)
             segment = index.segment(last)
             highest = max(highest, *(segment.lamport_ts[number] for number in matching(segment, Filter(stop=stop))), 0)
     return highest
@@ -237,7 +216,7 @@ def end_of_entry(index: Index, number: int) -> int | None:
     entries = matching(unit, Filter())
     if number - before > len(entries):
         return None
-    return _end_of(unit, entries[number - before - 1])
+    return location(unit, entries[number - before - 1]).end
 
 
 def _unit_of_entry(index: Index, number: int) -> tuple[Unit, int]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from functools import partial
 from typing import Any
 
@@ -28,7 +28,7 @@ from muse.core.index.blocks.segment import (
     Segment,
     Summary,
     checked,
-    locations,
+    location,
     pack_lines,
     row_checksum,
 )
@@ -46,6 +46,7 @@ from muse.core.options import Options
 from muse.core.storage.lines import Lines, Location, duplicate_of
 
 _ROWS_AT_ONCE = 64
+_BLOCKS = ("columns", "op_ids", "links")
 
 
 class Index:
@@ -61,7 +62,7 @@ class Index:
         self._options = options or tuning.DEFAULT
         self.connection = database.connection
         self._segments: OrderedDict[int, Segment] = OrderedDict()
-        self._rows: dict[int, tuple[Summary, dict[str, int]]] = {}
+        self._rows: dict[int, tuple[Summary, tuple[int, ...]]] = {}
         self.runs: list[Run] = []
         self._lookup: Lookup | None = None
         self.tail = Lines(0)
@@ -106,7 +107,7 @@ class Index:
     @property
     def highest_lamport_ts(self) -> int:
         """The highest timestamp it knows; 0 if there is none."""
-        return max(max(self.tail.lamport_ts, default=0), *(run.summary.highest or 0 for run in self.runs), 0)
+        return max(max(self.tail.lamport_ts, default=0), *(run.summary.highest_lamport_ts or 0 for run in self.runs), 0)
 
     # -- runs and segments ----------------------------------------------------------------------------
 
@@ -120,7 +121,7 @@ class Index:
         for *row, found, directory in rows:
             if row_checksum(row) != found:
                 raise DamagedIndexError(f"the run from segment {segments} on is altered")
-            summary = Summary.of_values(row[1 : 1 + SUMMARY_WIDTH])
+            summary = Summary(*row[1 : 1 + SUMMARY_WIDTH])
             checked(directory, row[-2], f"the directory of the run from segment {segments} on")
             run = self.new_run(row[0], summary, directory, row[-1])
             if (run.first_segment, summary.first_offset, summary.entries_before) != (segments, end, entries):
@@ -173,8 +174,8 @@ class Index:
         if segment := self._segments.get(number):
             self._segments.move_to_end(number)
             return segment
-        summary, expected = self._row(number)
-        load = partial(self._load_segment_block, number, expected)
+        summary, checksums = self._row(number, range(number, number + 1))
+        load = partial(self._load_segment_block, number, dict(zip(_BLOCKS, checksums, strict=True)))
         segment = Segment(number, summary, load("columns"), load)
         self._segments[number] = segment
         if len(self._segments) > self._options.max_cached_segments:
@@ -186,19 +187,25 @@ class Index:
         return checked(found and found[0], expected[name], f"the {name} of segment {number}")
 
     def summary(self, number: int) -> Summary:
-        """The summary of segment `number`."""
+        """The summary of segment `number`; its neighbours' are read at once."""
         run = self.run_of(number)
-        return run.summary if run.segments == 1 else self._row(number, _ROWS_AT_ONCE)[0]
+        if run.segments == 1:
+            return run.summary
+        low = number - (number - 1) % _ROWS_AT_ONCE
+        return self._row(number, range(low, min(low + _ROWS_AT_ONCE, self.runs[-1].end_segment)))[0]
 
-    def _row(self, number: int, at_once: int = 1) -> tuple[Summary, dict[str, int]]:
-        """The summary of a segment and the checksums of its blocks; its neighbours' are read at once if wanted."""
+    def summaries(self, numbers: range) -> Iterator[tuple[int, Summary]]:
+        """Number and summary of some segments that follow each other, from front to back or from the end."""
+        for at, number in enumerate(numbers):
+            yield number, self._row(number, numbers[at : at + _ROWS_AT_ONCE])[0]
+
+    def _row(self, number: int, at_once: range) -> tuple[Summary, tuple[int, ...]]:
+        """The summary of a segment and the checksums of its blocks. If it has to be read, so are others at once."""
         if number not in self._rows:
             if len(self._rows) >= self._options.max_cached_summaries:
                 self._rows.clear()
-            low = number - (number - 1) % at_once
-            for row in self._segment_rows(low, min(low + at_once, self.runs[-1].end_segment)):
-                checksums = dict(zip(("columns", "op_ids", "links"), row[-4:-1], strict=True))
-                self._rows[row[0]] = Summary.of_values(row[1 : 1 + SUMMARY_WIDTH]), checksums
+            for row in self._segment_rows(min(at_once), max(at_once) + 1):
+                self._rows[row[0]] = Summary(*row[1 : 1 + SUMMARY_WIDTH]), row[1 + SUMMARY_WIDTH : -1]
         return self._rows[number]
 
     def _segment_rows(self, low: int, high: int) -> list[tuple[Any, ...]]:
@@ -272,11 +279,11 @@ class Index:
     def location_of(self, op_id: bytes) -> Location | None:
         """Where the entry with this op_id lies; None if there is none."""
         if (at := self.tail_op_ids.get(op_id)) is not None:
-            return locations(self.tail, [self.tail.number_at(at)])[0]
+            return location(self.tail, self.tail.number_at(at))
         if not self.runs or (found := self.find_folded(op_id)) is None:
             return None
         segment = self.segment(found[0])
-        return locations(segment, [segment.number_at(found[1])])[0]
+        return location(segment, segment.number_at(found[1]))
 
     def demote_duplicates(self, lines: Lines) -> None:
         """Of several lines with one op_id only the first stays an entry; `lines` are not in the index yet."""

@@ -15,9 +15,10 @@ from muse.core.entry.filter import END, Filter
 from muse.core.entry.model import parse_time
 from muse.core.errors import CheckpointError
 from muse.core.index.catch_up import CatchUp
-from muse.core.index.query import count, previous_page, totals
+from muse.core.index.query import count, find_page, totals
 from muse.core.index.store import Index
 from muse.core.maintenance.summary_cache import SummaryCache, stamp_of
+from muse.core.storage.lines import Places
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_entries
 from muse.core.storage.session_dir import LOG_NAME, list_sessions, op_log_root, session_folder
@@ -126,10 +127,12 @@ def ops_per_minute(index: Index, log: LogFile) -> float | None:
 
     None if there are fewer than two, or the times of the first and last of these tell no span.
     """
-    places, _ = previous_page(index, Filter(), PACE_OPS, END)
-    if len(places) < 2:
+    places, _ = find_page(index, Filter(), PACE_OPS, END, reverse=True)
+    between = len(places.starts) - 1
+    if between < 1:
         return None
-    first, last = (parse_time(entry["created_at"]) for entry in read_entries(log, [places[0], places[-1]]))
+    ends = Places(*(column[::between] for column in places))
+    first, last = (parse_time(entry["created_at"]) for entry in read_entries(log, ends))
     if first is None or last is None or last <= first:
         return None
-    return (len(places) - 1) * 60 / (last - first).total_seconds()
+    return between * 60 / (last - first).total_seconds()

@@ -26,7 +26,7 @@ from muse.core.index.blocks.op_id_runs import keys_of
 from muse.core.index.blocks.segment import DamagedIndexError
 from muse.core.index.evidence import changed_lines, inherit_checkpoint
 from muse.core.index.file import INDEX_FAULTS, new_temporary, open_database
-from muse.core.index.query import matching, next_page, units_between
+from muse.core.index.query import find_page, matching, units_between
 from muse.core.index.rebuild import Progress, fill
 from muse.core.index.store import Index
 from muse.core.maintenance.findings import REMEDIES, SEVERITIES, Finding, VerifyReport
@@ -132,7 +132,7 @@ class _Check:
     def _check_causality(self, fresh: Index) -> None:
         start: int | None = 0
         while start is not None:
-            places, start = next_page(fresh, Filter(start=start), *WHOLE_PAGE)
+            places, start = find_page(fresh, Filter(start=start), *WHOLE_PAGE)
             for entry in read_entries(self.log, places):
                 for parent_op_id in entry["parent_op_ids"]:
                     self._check_parent(fresh, entry, parent_op_id)

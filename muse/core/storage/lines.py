@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import uuid
 from bisect import bisect_left
-from collections.abc import Iterable
-from itertools import accumulate
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, chain
 from typing import Any, NamedTuple
 
 from muse.core.entry.columns import Columns
@@ -41,13 +41,33 @@ class Location(NamedTuple):
         return self.byte_offset + self.length
 
 
-class Span(NamedTuple):
-    """Consecutive lines, each of them an entry; the sum of their checksums tells if they still are."""
+class Places(NamedTuple):
+    """Where the lines of some entries lie, from front to back: in columns, since a `Location` for each takes long."""
 
-    start: int
-    stop: int
-    lines: int
-    checksums: int
+    starts: list[int]
+    ends: list[int]
+    checksums: list[int]
+
+    @classmethod
+    def joined(cls, pieces: Sequence[Places]) -> Places:
+        """The places of all pieces, which follow each other."""
+        if len(pieces) == 1:
+            return pieces[0]
+        return (
+            cls(*(list(chain.from_iterable(column)) for column in zip(*pieces, strict=True)))
+            if pieces
+            else cls([], [], [])
+        )
+
+    @property
+    def are_consecutive(self) -> bool:
+        """Whether nothing lies between the lines."""
+        return self.starts[1:] == self.ends[:-1]
+
+    @property
+    def size_bytes(self) -> int:
+        """How long all lines are together."""
+        return sum(self.ends) - sum(self.starts)
 
 
 class Lines:

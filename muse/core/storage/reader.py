@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from io import BytesIO
-from itertools import accumulate
 
 import orjson
 
 from muse.core.entry.codec import checksum, strip_padding
 from muse.core.entry.model import OpEntry
-from muse.core.storage.lines import Location, Span
+from muse.core.storage.lines import Location, Places
 from muse.core.storage.log_file import LogFile
 
 _MAX_GAP_BYTES = 16 << 10
@@ -22,19 +21,14 @@ class StaleLocationError(Exception):
     """A line is not what was indexed: the index is rebuilt, and keeps the old checksum as evidence for `verify`."""
 
 
-def read_entries(log: LogFile, places: Sequence[Location] | Span) -> list[OpEntry]:
+def read_entries(log: LogFile, places: Sequence[Location] | Places) -> list[OpEntry]:
     """The entries at these places, in their order; raises as `read_lines`."""
     return _parsed(read_lines(log, places))
 
 
-def read_entries_with_ends(log: LogFile, places: Sequence[Location] | Span) -> list[tuple[int, OpEntry]]:
+def read_entries_with_ends(log: LogFile, places: Places) -> list[tuple[int, OpEntry]]:
     """The same, each with the byte offset after its line; raises as `read_lines`."""
-    lines = read_lines(log, places)
-    if isinstance(places, Span):
-        ends = list(accumulate(map(len, lines), initial=places.start))[1:]
-    else:
-        ends = [place.end for place in places]
-    return list(zip(ends, _parsed(lines), strict=True))
+    return list(zip(places.ends, read_entries(log, places), strict=True))
 
 
 def _parsed(lines: list[bytes]) -> list[OpEntry]:
@@ -52,39 +46,37 @@ def _parsed(lines: list[bytes]) -> list[OpEntry]:
     return entries
 
 
-def read_lines(log: LogFile, places: Sequence[Location] | Span) -> list[bytes]:
+def read_lines(log: LogFile, places: Sequence[Location] | Places) -> list[bytes]:
     """The lines at these places, in their order; a `StaleLocationError` if one is not what was indexed.
 
     Each is a valid entry: a line whose checksum is the one in the index was found valid when it was indexed.
     """
-    if isinstance(places, Span):
-        return _lines_in(log, places)
-    lines: list[bytes] = []
-    number = 0
-    while number < len(places):
-        start, length, _, _ = places[number]
-        end, first = start + length, number
-        number += 1
-        # What lies close together is fetched in one read.
-        while number < len(places):
-            at, length, _, _ = places[number]
-            if at - end > _MAX_GAP_BYTES or at - start > _MAX_READ_BYTES:
-                break
-            end = at + length
-            number += 1
-        data = log.read(start, end)
-        for at, length, expected, _ in places[first:number]:
-            line = data[at - start : at - start + length]
-            if checksum(line) != expected:
-                raise StaleLocationError(f"the line at byte {at} is not what it was when it was indexed: run verify")
-            lines.append(line)
+    if not isinstance(places, Places):
+        places = Places([at.byte_offset for at in places], [at.end for at in places], [at.checksum for at in places])
+    starts, ends, checksums = places
+    if not starts:
+        return []
+    if places.are_consecutive:
+        lines = BytesIO(log.read(starts[0], ends[-1])).readlines()
+    else:
+        lines = _lines_apart(log, starts, ends)
+    if list(map(checksum, lines)) != checksums:
+        raise StaleLocationError(
+            f"a line between byte {starts[0]} and {ends[-1]} is not what it was when it was indexed: run verify"
+        )
     return lines
 
 
-def _lines_in(log: LogFile, span: Span) -> list[bytes]:
-    lines = BytesIO(log.read(span.start, span.stop)).readlines()
-    if len(lines) != span.lines or sum(map(checksum, lines)) != span.checksums:
-        raise StaleLocationError(
-            f"the lines from byte {span.start} to {span.stop} are not what they were when they were indexed: run verify"
-        )
+def _lines_apart(log: LogFile, starts: Sequence[int], ends: Sequence[int]) -> list[bytes]:
+    lines: list[bytes] = []
+    number = 0
+    while number < len(starts):
+        first, start, end = number, starts[number], ends[number]
+        number += 1
+        # What lies close together is fetched in one read.
+        while number < len(starts) and starts[number] - end <= _MAX_GAP_BYTES and end - start <= _MAX_READ_BYTES:
+            end = ends[number]
+            number += 1
+        data = log.read(start, end)
+        lines += [data[starts[each] - start : ends[each] - start] for each in range(first, number)]
     return lines

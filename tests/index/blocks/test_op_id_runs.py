@@ -26,7 +26,7 @@ from muse.core.index.blocks.op_id_runs import (
     merged_summary,
     runs_to_merge,
 )
-from muse.core.index.blocks.segment import Summary, pack_lines
+from muse.core.index.blocks.segment import Summary, as_json, pack_lines
 from tests.index.plain_lines import OP_IDS, PlainLine, fed_with, offsets_of, plain_lines, some_lines
 from tests.small_index import limits
 
@@ -180,7 +180,11 @@ def test_a_merged_summary_is_that_of_all_lines_together(parts: list[list[PlainLi
 
 def with_more(summary: Summary, before: int, parents: tuple[int, ...] | None, unresolved: int) -> Summary:
     """The summary of a segment as it lies in the log and with links."""
-    return replace(summary, entries_before=before, parent_segments=parents, unresolved_links=unresolved)
+    return summary._replace(
+        entries_before=before,
+        parent_segments=None if parents is None else as_json(parents),
+        unresolved_links=unresolved,
+    )
 
 
 def test_names_that_are_too_many_are_not_listed() -> None:
@@ -191,20 +195,20 @@ def test_names_that_are_too_many_are_not_listed() -> None:
     ]
     with limits(MAX_RUN_NAMES=5):
         some, many = merged_summary(summaries[:5]), merged_summary(summaries)
-    assert some.names[0] == dict.fromkeys("01234", 4)
-    assert many.names[0] is None
-    assert many.names[1] == Counter(each.domain for _ in summaries for each in some_lines(4))
-    assert merged_summary([many, summaries[0]]).names[0] is None
-    assert many.may_match([(0, "whoever")], 0, 2**60)
+    assert some.names("actor") == dict.fromkeys("01234", 4)
+    assert many.names("actor") is None
+    assert many.names("domain") == Counter(each.domain for _ in summaries for each in some_lines(4))
+    assert merged_summary([many, summaries[0]]).names("actor") is None
+    assert many.may_match({"actor": "whoever"}, 0, 2**60)
 
 
 def test_parent_segments_that_are_too_many_are_not_listed() -> None:
     """Past the limit, or if a part does not list its own, a merged summary does not list them."""
     parts = [with_more(SUMMARY, 0, (number, number + 1), 0) for number in range(1, 5)]
     with limits(MAX_RUN_NAMES=4):
-        assert merged_summary(parts[:3]).parent_segments == (1, 2, 3, 4)
-        assert merged_summary(parts).parent_segments is None
-    assert merged_summary([parts[0], with_more(SUMMARY, 0, None, 0)]).parent_segments is None
+        assert merged_summary(parts[:3]).parents_in() == [1, 2, 3, 4]
+        assert merged_summary(parts).parents_in() is None
+    assert merged_summary([parts[0], with_more(SUMMARY, 0, None, 0)]).parents_in() is None
 
 
 def test_a_byte_of_the_log_leads_to_its_segment() -> None:

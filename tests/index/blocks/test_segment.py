@@ -19,8 +19,9 @@ from muse.core.index.blocks.segment import (
     Segment,
     Summary,
     checked,
-    locations,
+    location,
     pack_lines,
+    places,
     row_checksum,
 )
 from tests.index.plain_lines import (
@@ -41,8 +42,8 @@ STARTS = st.sampled_from([0, 1, 12_345, 2**32 + 5, 2**50])
 def packed_and_unpacked(lines: Sequence[PlainLine], start: int = 0) -> Segment:
     """A segment of these lines, as it is after it was written and read."""
     packed = pack_lines(fed_with(lines, start))
-    values = json.loads(json.dumps(packed.summary.values()))
-    return Segment(7, Summary.of_values(values), packed.columns, {"op_ids": packed.op_ids, "links": b""}.__getitem__)
+    values = json.loads(json.dumps(packed.summary))
+    return Segment(7, Summary(*values), packed.columns, {"op_ids": packed.op_ids, "links": b""}.__getitem__)
 
 
 @given(plain_lines(min_size=1), STARTS)
@@ -82,9 +83,9 @@ def columns_as_drawn(block: bytes, names: list[list[str]], lowest: int) -> list[
 def test_the_blocks_are_laid_out_as_drawn(lines: list[PlainLine], start: int) -> None:
     """A reader that knows only the picture of the layout finds the same lines in the block."""
     packed = pack_lines(fed_with(lines, start))
-    values = packed.summary.values()
-    names = [list(json.loads(str(values[column]))) for column in range(7, 11)]
-    assert columns_as_drawn(packed.columns, names, int(values[5] or 0)) == [
+    summary = packed.summary
+    names = [list(json.loads(str(column))) for column in summary[7:11]]
+    assert columns_as_drawn(packed.columns, names, summary.lowest_lamport_ts or 0) == [
         (at - start, each.checksum, each.lamport_ts, *(getattr(each, role) for role in ROLES), each.problem)
         for at, each in zip(offsets_of(lines, start), lines, strict=False)
     ]
@@ -101,28 +102,28 @@ def test_the_summary_is_what_a_plain_count_says(lines: list[PlainLine], start: i
     summary = packed_and_unpacked(lines, start).summary
     assert (summary.first_offset, summary.end_offset) == (offsets[0], offsets[-1])
     assert (summary.lines, summary.entries) == (len(lines), len(entries))
-    assert summary.lowest == (min(timestamps) if entries else None)
-    assert summary.highest == (max(timestamps) if entries else None)
-    for listed, role in zip(summary.names, ROLES, strict=True):
+    assert summary.lowest_lamport_ts == (min(timestamps) if entries else None)
+    assert summary.highest_lamport_ts == (max(timestamps) if entries else None)
+    for role in ROLES:
         said = [getattr(each, role) for each in entries]
-        assert listed == {name: said.count(name) for name in set(said) - {""}}
+        assert summary.names(role) == {name: said.count(name) for name in set(said) - {""}}
 
 
-@given(plain_lines(min_size=1), st.lists(st.tuples(st.integers(0, 3), NAMES), max_size=3), st.data())
+@given(plain_lines(min_size=1), st.dictionaries(st.sampled_from(ROLES), NAMES, max_size=3), st.data())
 def test_a_summary_passes_over_no_entry_that_matches(
-    lines: list[PlainLine], names: list[tuple[int, str]], data: st.DataObject
+    lines: list[PlainLine], names: dict[str, str], data: st.DataObject
 ) -> None:
     """With any names and timestamps asked for: if an entry matches, the summary says that one may."""
     lowest, highest = sorted(data.draw(st.tuples(st.integers(0, 20), st.integers(0, 20))))
     for summary in (
         (whole := packed_and_unpacked(lines).summary),
-        replace(whole, names=(None, *whole.names[1:])),
-        replace(whole, names=(None,) * 4),
+        whole._replace(actors=None),
+        whole._replace(actors=None, domains=None, intents=None, reservations=None),
     ):
         if any(
             each.problem is None
             and lowest <= each.lamport_ts <= highest
-            and all(getattr(each, ROLES[role]) == name for role, name in names)
+            and all(getattr(each, role) == name for role, name in names.items())
             for each in lines
         ):
             assert summary.may_match(names, lowest, highest)
@@ -131,14 +132,14 @@ def test_a_summary_passes_over_no_entry_that_matches(
 def test_a_summary_passes_over_what_can_not_match() -> None:
     """Absent names, timestamps outside the range, and "without a name" if all have one, are passed over."""
     summary = packed_and_unpacked([replace(each, intent="the intent") for each in some_lines(10)]).summary
-    assert summary.may_match([(0, "actor 1"), (2, "the intent")], 0, 2**60)
-    assert packed_and_unpacked(some_lines(10)).summary.may_match([(2, "")], 0, 2**60)
-    for names in ([(0, "absent")], [(2, "")], [(0, "actor 1"), (1, "absent")]):
+    assert summary.may_match({"actor": "actor 1", "intent": "the intent"}, 0, 2**60)
+    assert packed_and_unpacked(some_lines(10)).summary.may_match({"intent": ""}, 0, 2**60)
+    for names in ({"actor": "absent"}, {"intent": ""}, {"actor": "actor 1", "domain": "absent"}):
         assert not summary.may_match(names, 0, 2**60)
-    assert not summary.may_match([], summary.highest + 1 if summary.highest else 0, 2**60)
-    assert not summary.may_match([], 0, (summary.lowest or 0) - 1)
+    assert not summary.may_match({}, (summary.highest_lamport_ts or 0) + 1, 2**60)
+    assert not summary.may_match({}, 0, (summary.lowest_lamport_ts or 0) - 1)
     only_problems = packed_and_unpacked([PlainLine(3, 5, problem=("blank", ""))]).summary
-    assert not only_problems.may_match([], 0, 2**60)
+    assert not only_problems.may_match({}, 0, 2**60)
 
 
 @given(plain_lines(min_size=1), st.data())
@@ -219,9 +220,14 @@ def test_places_are_those_of_the_lines(lines: list[PlainLine], start: int) -> No
             assert unit.number_at(at) == sum(each < at for each in offsets[:-1])
         assert [unit.length(number) for number in range(len(lines))] == [each.length for each in lines]
         entries = [number for number, each in enumerate(lines) if not each.problem]
-        assert locations(unit, entries) == [
+        assert [location(unit, number) for number in entries] == [
             (offsets[n], lines[n].length, lines[n].checksum, lines[n].lamport_ts) for n in entries
         ]
+        for numbers in (entries, entries[::2], entries[:1], range(entries[0], entries[0] + 1) if entries else ()):
+            if numbers:
+                assert list(zip(*places(unit, numbers), strict=True)) == [
+                    (offsets[n], offsets[n + 1], lines[n].checksum) for n in numbers
+                ]
         assert unit.numbers_with_problems() == [n for n, each in enumerate(lines) if each.problem]
     assert segment.problems == {at: each.problem for at, each in zip(offsets, lines, strict=False) if each.problem}
 

@@ -18,11 +18,11 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from functools import cached_property
 from itertools import repeat
 
-from muse.core.index.blocks.segment import Summary
+from muse.core.index.blocks.segment import Summary, as_json
+from muse.core.storage.lines import ROLES
 
 FAN_OUT = 4
 """So many runs of one size become one of the next."""
@@ -259,26 +259,28 @@ def merged_keys(runs: Sequence[Run]) -> array[int]:
 def merged_summary(parts: Sequence[Summary]) -> Summary:
     """The summary of lines that follow each other."""
     first, last = parts[0], parts[-1]
-    timestamps = [part for part in parts if part.lowest is not None and part.highest is not None]
-    parents = [part.parent_segments for part in parts]
+    parents = [part.parents_in() for part in parts]
     listed = set().union(*(each for each in parents if each is not None))
-    return replace(
-        first,
+    actors, domains, intents, reservations = (_merged_names([part.names(role) for part in parts]) for role in ROLES)
+    return first._replace(
         end_offset=last.end_offset,
         lines=sum(part.lines for part in parts),
         entries=sum(part.entries for part in parts),
-        lowest=min((part.lowest for part in timestamps if part.lowest is not None), default=None),
-        highest=max((part.highest for part in timestamps if part.highest is not None), default=None),
-        names=tuple(_merged_names([part.names[role] for part in parts]) for role in range(len(first.names))),
-        parent_segments=None if None in parents or len(listed) > MAX_RUN_NAMES else tuple(sorted(listed)),
+        lowest_lamport_ts=min((low for part in parts if (low := part.lowest_lamport_ts) is not None), default=None),
+        highest_lamport_ts=max((high for part in parts if (high := part.highest_lamport_ts) is not None), default=None),
+        actors=actors,
+        domains=domains,
+        intents=intents,
+        reservations=reservations,
+        parent_segments=None if None in parents or len(listed) > MAX_RUN_NAMES else as_json(sorted(listed)),
         unresolved_links=sum(part.unresolved_links for part in parts),
     )
 
 
-def _merged_names(each: Sequence[dict[str, int] | None]) -> dict[str, int] | None:
+def _merged_names(each: Sequence[dict[str, int] | None]) -> str | None:
     total: Counter[str] = Counter()
     for names in each:
         if names is None:
             return None
         total.update(names)
-    return dict(total) if len(total) <= MAX_RUN_NAMES else None
+    return as_json(total) if len(total) <= MAX_RUN_NAMES else None

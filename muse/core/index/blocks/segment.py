@@ -19,24 +19,18 @@ import zlib
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import orjson
 
 from muse.core.entry.model import OP_ID_BYTES
-from muse.core.storage.lines import ROLES, Lines, Location, Problem
+from muse.core.storage.lines import ROLES, Lines, Location, Places, Problem
 
 MAX_SEGMENT_BYTES = 2**32
 """A segment's last line begins less than this after its first: offsets take four bytes."""
-
-SUMMARY_COLUMNS = (
-    "first_offset, end_offset, lines, entries, entries_before, lowest_lamport_ts, highest_lamport_ts, "
-    "actors, domains, intents, reservations, parent_segments, unresolved_links"
-)
-"""The columns that segments and runs have in common, as they stand in the schema and in a checksum."""
 
 _BYTE_ORDER = 0x01020304
 _HEADER = struct.Struct("=IIIBBBBB3x")
@@ -48,9 +42,12 @@ class DamagedIndexError(Exception):
     """The index contradicts itself or its log: it must be rebuilt."""
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What is known of some consecutive lines without looking at each."""
+class Summary(NamedTuple):
+    """What is known of some consecutive lines without looking at each: columns of segments and of runs, as they stand
+    in the schema and in a checksum.
+
+    A JSON text is parsed when it is needed; None stands for one that would be too long.
+    """
 
     first_offset: int
     end_offset: int
@@ -58,56 +55,51 @@ class Summary:
     entries: int
     entries_before: int
     """Entries of the log before `first_offset`."""
-    lowest: int | None
+    lowest_lamport_ts: int | None
     """Lowest timestamp of an entry; None if there is no entry."""
-    highest: int | None
-    names: tuple[dict[str, int] | None, ...]
-    """For each of `ROLES`, how many entries have which name; None if there are too many names to list."""
-    parent_segments: tuple[int, ...] | None
-    """The numbers of the segments in which parents of these entries lie; None if there are too many to list."""
+    highest_lamport_ts: int | None
+    actors: str | None
+    """How many entries have which name: a JSON object."""
+    domains: str | None
+    intents: str | None
+    reservations: str | None
+    parent_segments: str | None
+    """The numbers of the segments in which parents of these entries lie: a JSON array."""
     unresolved_links: int
     """How many links lead to a parent that no line had when these lines were folded."""
 
-    def values(self) -> tuple[int | str | None, ...]:
-        """The values of `SUMMARY_COLUMNS`."""
-        return (
-            self.first_offset,
-            self.end_offset,
-            self.lines,
-            self.entries,
-            self.entries_before,
-            self.lowest,
-            self.highest,
-            *(None if names is None else orjson.dumps(names).decode() for names in self.names),
-            None if self.parent_segments is None else orjson.dumps(self.parent_segments).decode(),
-            self.unresolved_links,
-        )
+    def names(self, role: str) -> dict[str, int] | None:
+        """How many entries have which name in one of `ROLES`; None if there are too many names to list."""
+        text = _TEXT_OF[role](self)
+        return None if text is None else orjson.loads(text)
 
-    @classmethod
-    def of_values(cls, values: Sequence[Any]) -> Summary:
-        """The summary of a row whose checksum was found right."""
-        first_offset, end_offset, lines, entries, entries_before, lowest, highest = values[:7]
-        return cls(
-            first_offset,
-            end_offset,
-            lines,
-            entries,
-            entries_before,
-            lowest,
-            highest,
-            tuple(None if text is None else orjson.loads(text) for text in values[7:11]),
-            None if values[11] is None else tuple(orjson.loads(values[11])),
-            values[12],
-        )
+    def parents_in(self) -> list[int] | None:
+        """The numbers of the segments in which parents lie, ascending; None if there are too many to list."""
+        return None if self.parent_segments is None else orjson.loads(self.parent_segments)
 
-    def may_match(self, names: Iterable[tuple[int, str]], lowest: int, highest: int) -> bool:
-        """Whether an entry with these names, given as (number of the role, name), and such a timestamp may be there."""
-        if self.highest is None or self.lowest is None or self.highest < lowest or self.lowest > highest:
+    def may_match(self, names: Mapping[str, str], lowest: int, highest: int) -> bool:
+        """Whether an entry with these names, by role, and such a timestamp may be there."""
+        if self.highest_lamport_ts is None or self.lowest_lamport_ts is None:
             return False
-        return all(
-            (listed := self.names[role]) is None or name in listed or (not name and sum(listed.values()) < self.entries)
-            for role, name in names
+        return (
+            self.highest_lamport_ts >= lowest
+            and self.lowest_lamport_ts <= highest
+            and all(
+                (text := _TEXT_OF[role](self)) is None
+                # As a key it stands so; and so perhaps inside another one.
+                or (f"{as_json(name)}:" in text if name else sum(orjson.loads(text).values()) < self.entries)
+                for role, name in names.items()
+            )
         )
+
+
+SUMMARY_COLUMNS = ", ".join(Summary._fields)
+_TEXT_OF: dict[str, Callable[[Summary], str | None]] = {role: attrgetter(f"{role}s") for role in ROLES}
+
+
+def as_json(value: object) -> str:
+    """Value as a row of the index holds it."""
+    return orjson.dumps(value).decode()
 
 
 def row_checksum(values: Sequence[Any]) -> int:
@@ -136,8 +128,7 @@ def checked(block: object, checksum: object, what: str) -> bytes:
 # -- packing --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class PackedLines:
+class PackedLines(NamedTuple):
     """A segment as it is made of lines, but for its links: a worker process can make it without an index."""
 
     summary: Summary
@@ -154,7 +145,7 @@ def pack_lines(lines: Lines) -> PackedLines:
     if problems:
         timestamps = [ts for ts, op_id in zip(timestamps, lines.op_ids, strict=True) if op_id]
     lowest, highest = min(timestamps, default=None), max(timestamps, default=None)
-    names = tuple(_counted(getattr(lines, role)) for role in ROLES)
+    names = [_counted(getattr(lines, role)) for role in ROLES]
     role_columns = [_role_column(getattr(lines, role), counts) for role, counts in zip(ROLES, names, strict=True)]
     base = lowest or 0
     is_wide = (highest or 0) - base >= 2**32
@@ -190,10 +181,13 @@ def pack_lines(lines: Lines) -> PackedLines:
         lines=len(lines),
         entries=len(lines) - len(problems),
         entries_before=0,
-        lowest=lowest,
-        highest=highest,
-        names=names,
-        parent_segments=(),
+        lowest_lamport_ts=lowest,
+        highest_lamport_ts=highest,
+        actors=as_json(names[0]),
+        domains=as_json(names[1]),
+        intents=as_json(names[2]),
+        reservations=as_json(names[3]),
+        parent_segments="[]",
         unresolved_links=0,
     )
     return PackedLines(summary, columns, op_ids, frozenset(number for number, _, _ in listed))
@@ -233,7 +227,7 @@ class Segment:
         """
         self.number = number
         self.summary = summary
-        self.first_offset = summary.first_offset
+        self.start = self.first_offset = summary.first_offset
         self.end = summary.end_offset
         self._load = load
         order, lines, problem_bytes, timestamp_bytes, *widths = _HEADER.unpack_from(columns)
@@ -243,8 +237,10 @@ class Segment:
         self.offsets = array("I", columns[at : at + 4 * lines])
         self.checksums = array("I", columns[at + 4 * lines : at + 8 * lines])
         at += 8 * lines
-        self._timestamps = array("Q" if timestamp_bytes == 8 else "I", columns[at : at + timestamp_bytes * lines])
-        self._base = 0 if timestamp_bytes == 8 else summary.lowest or 0
+        self._timestamps = memoryview(columns)[at : at + timestamp_bytes * lines].cast(
+            "Q" if timestamp_bytes == 8 else "I"
+        )
+        self._base = 0 if timestamp_bytes == 8 else summary.lowest_lamport_ts or 0
         at += timestamp_bytes * lines
         self._roles = {}
         for role, width in zip(ROLES, widths, strict=True):
@@ -314,8 +310,7 @@ class Segment:
         if not name:
             without = range(len(self)) if not column else self._numbers_of(column, 0)
             return [number for number in without if not self._problems or not self._is_problem(number)]
-        listed = self.summary.names[ROLES.index(role)]
-        names = list(listed) if listed is not None else []
+        names = list(self.summary.names(role) or ())
         return self._numbers_of(column, names.index(name) + 1) if name in names else []
 
     def _numbers_of(self, column: bytes, wanted: int) -> list[int]:
@@ -338,9 +333,8 @@ class Segment:
         problems = set(self.numbers_with_problems())
         lines.lamport_ts = [0 if number in problems else ts for number, ts in enumerate(self.lamport_ts)]
         lines.op_ids = [b"" if number in problems else self.op_id(number) for number in range(len(self))]
-        for role, listed in zip(ROLES, self.summary.names, strict=True):
-            column = self._roles[role]
-            names = ["", *(listed or ())]
+        for role, column in self._roles.items():
+            names = ["", *(self.summary.names(role) or ())]
             numbers = array("H", column) if len(column) > len(self) else column
             setattr(lines, role, [names[number] for number in numbers] if column else [""] * len(self))
         lines.parents = [b""] * len(self)
@@ -348,10 +342,23 @@ class Segment:
         return lines
 
 
-def locations(unit: Lines | Segment, numbers: Iterable[int]) -> list[Location]:
-    """Where some lines of a segment or of the tail lie."""
+def location(unit: Lines | Segment, number: int) -> Location:
+    """Where one line of a segment or of the tail lies."""
+    at = unit.first_offset + unit.offsets[number]
+    return Location(at, unit.length(number), unit.checksums[number], unit.timestamp(number))
+
+
+def places(unit: Lines | Segment, numbers: Sequence[int]) -> Places:
+    """Where some lines of a segment or of the tail lie, given in ascending order, one at least."""
     first, offsets, checksums = unit.first_offset, unit.offsets, unit.checksums
-    length, timestamp = unit.length, unit.timestamp
-    return [
-        Location(first + offsets[number], length(number), checksums[number], timestamp(number)) for number in numbers
-    ]
+    last = numbers[-1]
+    end = first + offsets[last] + unit.length(last)
+    if last - numbers[0] == len(numbers) - 1:
+        some = slice(numbers[0], last + 1)
+        starts = [first + at for at in offsets[some]]
+        return Places(starts, [*starts[1:], end], list(checksums[some]))
+    return Places(
+        [first + offsets[number] for number in numbers],
+        [*[first + offsets[number + 1] for number in numbers[:-1]], end],
+        [checksums[number] for number in numbers],
+    )
