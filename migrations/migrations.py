@@ -136,7 +136,7 @@ def m0001_tail_segments_runs_evidence(db: Database) -> None:
             end_segment   INTEGER NOT NULL,
             page          INTEGER NOT NULL,
             row_checksum  INTEGER NOT NULL,
-            keys          BLOB NOT NULL,
+            content       BLOB NOT NULL,
             PRIMARY KEY (first_segment, end_segment, page)
         ) WITHOUT ROWID
         """

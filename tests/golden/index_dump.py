@@ -53,14 +53,6 @@ class Links:
     unresolved: list[tuple[int, str]]
 
 
-@dataclass(frozen=True)
-class RunBlock:
-    """The block of a run: all keys of a small one, or the first key of each page and the filter."""
-
-    keys: list[int]
-    filter: bytes | None
-
-
 def tables(path: Path) -> dict[str, list[sqlite3.Row]]:
     """The rows of every table of an index, and of the view `entries`."""
     with closing(sqlite3.connect(path)) as db:
@@ -126,23 +118,14 @@ def directory_of(row: sqlite3.Row) -> list[tuple[int, int]]:
     return list(zip(numbers[:count], numbers[count:], strict=True))
 
 
-def block_of(row: sqlite3.Row, *, is_large: bool) -> RunBlock:
-    """The block of the row of a run."""
-    block = row["block"]
-    if not is_large:
-        return RunBlock(keys_in(block), None)
-    (pages,) = struct.unpack_from("=I", block)
-    return RunBlock(keys_in(block[4 : 4 + 8 * pages]), block[4 + 8 * pages :])
-
-
 def keys_in(packed: bytes) -> list[int]:
     """Keys of 8 bytes each."""
     return list(struct.unpack(f"={len(packed) // 8}Q", packed))
 
 
-def bits_of(filter_: bytes) -> list[int]:
-    """The numbers of the bits that are set; bit 0 is the highest of the first byte."""
-    return [number for number in range(8 * len(filter_)) if filter_[number // 8] & 128 >> number % 8]
+def zeros_of(part: bytes) -> list[int]:
+    """The numbers of the bits of a filter's part that are 0; bit 0 is the highest of the first byte."""
+    return [number for number in range(8 * len(part)) if not part[number // 8] & 128 >> number % 8]
 
 
 def json_checksum(values: Sequence[Any]) -> int:
@@ -157,10 +140,11 @@ def dump(path: Path, large_run_segments: int) -> str:
     """The index at `path` as text; runs of so many segments or more have pages and a filter."""
     rows = tables(path)
     checksums = {row["number"]: row["row_checksum"] for row in rows["segment"]}
+    pages_of_keys = {row["first_segment"]: len(keys_in(row["block"])) for row in rows["run"]}
     parts: list[Iterator[str]] = [
         *(_segment(row) for row in rows["segment"]),
         *(_run(row, checksums, large_run_segments) for row in rows["run"]),
-        *(_page(row) for row in rows["run_page"]),
+        *(_page(row, pages_of_keys[row["first_segment"]]) for row in rows["run_page"]),
         *(_plain("tail", row, _TAIL, row["byte_offset"]) for row in rows["tail"]),
         *(_plain("seen_checkpoint", row, ("byte_offset", "snapshot_id"), row["id"]) for row in rows["seen_checkpoint"]),
         *(
@@ -211,21 +195,20 @@ def _run(row: sqlite3.Row, checksums: dict[int, int], large_run_segments: int) -
     for number, (first_offset, checksum) in enumerate(directory, start=first):
         verdict = _verdict(checksum, checksums[number])
         yield f"    segment {number} begins at {first_offset}, checksum of its row: {verdict}"
-    packed = block_of(row, is_large=len(directory) >= large_run_segments)
-    if packed.filter is None:
-        yield "  block: its keys"
-        yield from _keys(packed.keys)
-    else:
-        yield f"  block: first keys of {len(packed.keys)} pages, and a filter"
-        yield from _keys(packed.keys)
-        yield f"    {8 * len(packed.filter)} bits, set: {' '.join(map(str, bits_of(packed.filter)))}"
+    yield f"  block: {'the first key of each page' if len(directory) >= large_run_segments else 'its keys'}"
+    yield from _keys(keys_in(row["block"]))
 
 
-def _page(row: sqlite3.Row) -> Iterator[str]:
+def _page(row: sqlite3.Row, keys: int) -> Iterator[str]:
+    """A page of keys, or a part of a filter behind so many pages of keys."""
     key = (row["first_segment"], row["end_segment"], row["page"])
     yield f"run_page {row['page']} of the segments {key[0]} to {key[1] - 1}"
-    yield _checksum("row_checksum", row["row_checksum"], zlib.crc32(row["keys"], json_checksum(key)))
-    yield from _keys(keys_in(row["keys"]))
+    yield _checksum("row_checksum", row["row_checksum"], zlib.crc32(row["content"], json_checksum(key)))
+    if row["page"] < keys:
+        yield from _keys(keys_in(row["content"]))
+    else:
+        zeros = " ".join(map(str, zeros_of(row["content"])))
+        yield f"    part {row['page'] - keys} of the filter: {8 * len(row['content'])} bits, 0 are: {zeros}"
 
 
 def _keys(keys: Sequence[int]) -> Iterator[str]:

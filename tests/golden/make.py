@@ -25,6 +25,7 @@ CHECKPOINTED = 14
 
 INDEX = Path(__file__).parent / "index"
 LARGE_RUN_SEGMENTS = 4
+PART_BITS = 7
 CHANGED = (b'"content_summary": "C4"', b'"content_summary": "D4"')
 """What the first line holds now, and what it held when it was indexed first."""
 
@@ -120,7 +121,8 @@ def index_in(repo: Path) -> Path:
     data = index_log()
     path = making.log_path(repo, SESSION)
     # Two runs become one, and four segments are a large run: so seven of them show runs of every kind.
-    with limits(SEGMENT_LINES=5, LONG_BATCH_LINES=5, PAGE_KEYS=8, FAN_OUT=2, FILTERED_SEGMENTS=LARGE_RUN_SEGMENTS):
+    small = {"SEGMENT_LINES": 5, "LONG_BATCH_LINES": 5, "PAGE_KEYS": 8, "_PART_BITS": PART_BITS}
+    with limits(**small, FAN_OUT=2, FILTERED_SEGMENTS=LARGE_RUN_SEGMENTS):
         making.add_bytes(path, data.replace(*CHANGED, 1))
         with OpLog(repo, SESSION) as log:
             len(log)

@@ -14,7 +14,7 @@ import pytest
 
 from tests import plain_scan
 from tests.golden import index_dump
-from tests.golden.make import CHANGED, INDEX, LARGE_RUN_SEGMENTS, index_in, make_index
+from tests.golden.make import CHANGED, INDEX, LARGE_RUN_SEGMENTS, PART_BITS, index_in, make_index
 
 LOG = (INDEX / "ops.jsonl").read_bytes()
 SCANNED = plain_scan.scan(LOG)
@@ -42,7 +42,7 @@ def test_golden_index_shows_everything() -> None:
     titles = [line.split(" ")[0] for line in text.splitlines() if line and not line.startswith(" ")]
 
     assert set(titles) == {"segment", "run", "run_page", "tail", "seen_checkpoint", "changed_line", "view"}
-    assert (titles.count("segment"), titles.count("run"), titles.count("run_page")) == (7, 3, 3)
+    assert (titles.count("segment"), titles.count("run"), titles.count("run_page")) == (7, 3, 5)
     assert all(f": {kind}" in text for kind in ("blank", "damaged", "duplicate"))
     assert "t 8," in text
     assert "1 unresolved" in text
@@ -115,8 +115,8 @@ def test_links_decoded_by_the_page_are_those_of_a_plain_scan(tables: Tables) -> 
 
 
 def test_keys_and_filter_follow_from_the_op_ids_as_the_page_says(tables: Tables) -> None:
-    """A run has the keys of all entries of its segments, sorted, and in a filter the two bits of each."""
-    pages = {(row["first_segment"], row["page"]): index_dump.keys_in(row["keys"]) for row in tables["run_page"]}
+    """A run has the keys of all entries of its segments, sorted, and in a filter the three bits of each."""
+    pages = {(row["first_segment"], row["page"]): row["content"] for row in tables["run_page"]}
     places = {at: op_id for at, _, op_id, *_ in entries_in(tables)}
     for row in tables["run"]:
         first, segments = row["first_segment"], len(index_dump.directory_of(row))
@@ -126,19 +126,25 @@ def test_keys_and_filter_follow_from_the_op_ids_as_the_page_says(tables: Tables)
             for at, op_id in places.items()
             if segment["first_offset"] <= at < segment["end_offset"]
         )
-        block = index_dump.block_of(row, is_large=segments >= LARGE_RUN_SEGMENTS)
-        if block.filter is None:
-            assert block.keys == expected
+        block = index_dump.keys_in(row["block"])
+        if segments < LARGE_RUN_SEGMENTS:
+            assert block == expected
             continue
-        of_run = [pages[first, page] for page in range(len(block.keys))]
+        of_run = [index_dump.keys_in(pages[first, page]) for page in range(len(block))]
         assert list(chain.from_iterable(of_run)) == expected
-        assert block.keys == [keys[0] for keys in of_run]
-        k = next(k for k in range(3, 64) if 2**k > 12 * len(expected))
-        assert 8 * len(block.filter) == 2**k
-        hashes = [key >> 24 for key in expected]
-        assert index_dump.bits_of(block.filter) == sorted(
-            {each >> (40 - k) for each in hashes} | {each % 2**k for each in hashes}
-        )
+        assert block == [keys[0] for keys in of_run]
+        k = next(k for k in range(3, 64) if 2**k > 12 * row["entries"])
+        part_bits = min(k, PART_BITS)
+        parts = [pages[first, len(block) + part] for part in range(2 ** (k - part_bits))]
+        assert {8 * len(part) for part in parts} == {2**part_bits}
+        assert (first, len(block) + len(parts)) not in pages
+        zeros = set()
+        for key in expected:
+            part, one = divmod(key >> 64 - k, 2**part_bits)
+            other = (key >> 24) % 2**part_bits
+            zeros |= {(part, one), (part, other), (part, one ^ other)}
+        found = {(number, bit) for number, part in enumerate(parts) for bit in index_dump.zeros_of(part)}
+        assert found == zeros
 
 
 def hash_of(op_id: str) -> int:

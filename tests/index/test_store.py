@@ -321,7 +321,10 @@ def look_at_everything(connection: sqlite3.Connection) -> None:
     for number in index.segment_numbers():
         assert index.summary(number) == index.segment(number).summary
         assert index.segment(number).links is not None
-    assert all(len(run.all_keys()) for run in index.runs)
+    for run in index.runs:
+        assert len(run.all_keys())
+        if run.is_filtered:
+            run.filter.load()
 
 
 COLUMNS = {
@@ -335,7 +338,7 @@ COLUMNS = {
         "highest_lamport_ts, actors, domains, intents, reservations, parent_segments, unresolved_links, "
         "directory_checksum, block_checksum, row_checksum, directory, block"
     ),
-    "run_page": "first_segment, end_segment, page, row_checksum, keys",
+    "run_page": "first_segment, end_segment, page, row_checksum, content",
 }
 KEYS = {"segment": "number", "run": "first_segment", "run_page": "page"}
 

@@ -8,7 +8,6 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
-from muse.core.entry.model import split_op_ids
 from muse.core.index.blocks.links import PackedLinks
 from muse.core.index.blocks.op_id_runs import Run, block_of, keys_of, merged_keys, merged_summary, runs_to_merge
 from muse.core.index.blocks.segment import (
@@ -17,6 +16,7 @@ from muse.core.index.blocks.segment import (
     PackedLines,
     Summary,
     as_json,
+    pack_lines,
     row_checksum,
 )
 from muse.core.options import Options
@@ -38,7 +38,7 @@ def _insert_into(table: str, columns: str) -> str:
 
 _INSERT_SEGMENT = _insert_into("segment", f"{SEGMENT_COLUMNS}, row_checksum, columns, op_ids, links")
 _INSERT_RUN = _insert_into("run", f"{RUN_COLUMNS}, row_checksum, directory, block")
-_INSERT_PAGE = _insert_into("run_page", "first_segment, end_segment, page, row_checksum, keys")
+_INSERT_PAGE = _insert_into("run_page", "first_segment, end_segment, page, row_checksum, content")
 
 
 def end_of_segment(lines: Lines, low: int, options: Options) -> int:
@@ -49,17 +49,33 @@ def end_of_segment(lines: Lines, low: int, options: Options) -> int:
     return max(min(high, bisect_left(lines.offsets, lines.offsets[low] + MAX_SEGMENT_BYTES)), low + 1)
 
 
+SegmentRow = tuple[Summary, int]
+"""The summary of a segment, and the checksum of its row."""
+
+
 def write_segment(
-    connection: sqlite3.Connection, runs: Sequence[Run], new_run: NewRun, packed: PackedLines, links: PackedLinks
+    connection: sqlite3.Connection, runs: Sequence[Run], new_run: NewRun, lines: Lines, links: PackedLinks
 ) -> list[Run]:
-    """Write a segment that follows the last of `runs`, and a run of its own; gives all runs that there are then.
+    """Write lines as a segment behind the last of `runs`, and a run of its own; gives all runs that there are then.
 
     Call inside a transaction.
     """
     last = runs[-1] if runs else None
     number = last.end_segment if last else 1
+    row = insert_segment(connection, number, last.summary if last else None, pack_lines(lines), links)
+    keys = keys_of(b"".join(lines.op_ids), number)
+    runs = [*runs, write_run(connection, new_run, number, row[0], directory_of([row]), keys)]
+    while count := runs_to_merge([run.segments for run in runs]):
+        runs = [*runs[:-count], _merge(connection, new_run, runs[-count:])]
+    return runs
+
+
+def insert_segment(
+    connection: sqlite3.Connection, number: int, before: Summary | None, packed: PackedLines, links: PackedLinks
+) -> SegmentRow:
+    """Write the row of a segment; `before` is the summary of what lies before it."""
     summary = packed.summary._replace(
-        entries_before=last.summary.entries_before + last.summary.entries if last else 0,
+        entries_before=before.entries_before + before.entries if before else 0,
         parent_segments=as_json(links.parent_segments),
         unresolved_links=links.unresolved,
     )
@@ -67,27 +83,19 @@ def write_segment(
     row = (number, *summary, *map(zlib.crc32, blocks))
     checksum = row_checksum(row)
     connection.execute(_INSERT_SEGMENT, (*row, checksum, *blocks))
-    op_ids = packed.op_ids if summary.entries == summary.lines else _of_entries(packed)
-    new = _write_run(
-        connection, new_run, number, summary, _directory([summary.first_offset], [checksum]), keys_of(op_ids, number)
-    )
-    runs = [*runs, new]
-    while count := runs_to_merge([run.segments for run in runs]):
-        runs = [*runs[:-count], _merge(connection, new_run, runs[-count:])]
-    return runs
+    return summary, checksum
 
 
-def _of_entries(packed: PackedLines) -> bytes:
-    return b"".join(
-        op_id for number, op_id in enumerate(split_op_ids(packed.op_ids)) if number not in packed.problem_numbers
-    )
+def directory_of(rows: Sequence[SegmentRow]) -> bytes:
+    """The directory of a run of these segments."""
+    return _directory([summary.first_offset for summary, _ in rows], [checksum for _, checksum in rows])
 
 
 def _directory(first_offsets: Sequence[int], checksums: Sequence[int]) -> bytes:
     return array("Q", first_offsets).tobytes() + array("I", checksums).tobytes()
 
 
-def _write_run(
+def write_run(
     connection: sqlite3.Connection,
     new_run: NewRun,
     first: int,
@@ -95,27 +103,28 @@ def _write_run(
     directory: bytes,
     keys: array[int],
 ) -> Run:
+    """Write a run that begins with segment `first`."""
     segments = len(directory) // 12
-    block, pages = block_of(keys, segments)
+    block, pages = block_of(keys, segments, summary.entries)
     row = (first, *summary, zlib.crc32(directory), zlib.crc32(block))
     connection.execute(_INSERT_RUN, (*row, row_checksum(row), directory, block))
-    located = (((first, first + segments, page), packed) for page, packed in enumerate(pages))
-    connection.executemany(_INSERT_PAGE, ((*key, page_checksum(key, packed), packed) for key, packed in located))
+    located = (((first, first + segments, page), content) for page, content in enumerate(pages))
+    connection.executemany(_INSERT_PAGE, ((*key, page_checksum(key, content), content) for key, content in located))
     return new_run(first, summary, directory, block)
 
 
-def page_checksum(key: tuple[int, int, int], packed: bytes) -> int:
-    """CRC-32 of (first segment, end segment, page) as a JSON array, and of the page's keys behind it."""
-    return zlib.crc32(packed, row_checksum(key))
+def page_checksum(key: tuple[int, int, int], content: bytes) -> int:
+    """CRC-32 of (first segment, end segment, page) as a JSON array, and of the page's content behind it."""
+    return zlib.crc32(content, row_checksum(key))
 
 
 def _merge(connection: sqlite3.Connection, new_run: NewRun, runs: Sequence[Run]) -> Run:
     first, end = runs[0].first_segment, runs[-1].end_segment
-    keys = merged_keys(runs)
+    keys = merged_keys([run.all_keys() for run in runs])
     summary = merged_summary([run.summary for run in runs])
     directory = _directory(
         [at for run in runs for at in run.first_offsets], [each for run in runs for each in run.segment_checksums]
     )
     for table in ("run", "run_page"):
         connection.execute(f"DELETE FROM {table} WHERE first_segment >= ? AND first_segment < ?", (first, end))
-    return _write_run(connection, new_run, first, summary, directory, keys)
+    return write_run(connection, new_run, first, summary, directory, keys)

@@ -1,11 +1,16 @@
 """A whole log becomes an index: packed piece by piece, in worker processes where asked to, and written in order.
 
 A piece is sixteen segments' worth of lines, wherever it begins. So an index is the same however many processes made it.
+
+Segments are written as if no op_id stood in the log twice, and runs only when all keys of theirs are there. Then the
+keys tell, sorted by their hashes, whether that was right. If not, as in hardly any log, all is done over: the lines are
+taken in one after the other, as they are when the index catches up with the log.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -14,18 +19,30 @@ from pathlib import Path
 from muse.core import options as tuning
 from muse.core.entry.model import split_op_ids
 from muse.core.index.blocks.links import (
-    NO_LINKS,
-    Link,
+    FoundEntry,
     PackedLinks,
-    UnresolvedLink,
-    links_named_in,
     pack,
+    pack_links,
     resolve_links,
+    unpack_links,
+    unpack_unresolved,
 )
-from muse.core.index.blocks.op_id_runs import hashes_of
+from muse.core.index.blocks.op_id_runs import (
+    FAN_OUT,
+    MAX_RUN_SEGMENTS,
+    SEGMENT_MASK,
+    Run,
+    equal_hashes,
+    hash_of,
+    hashes_in,
+    keys_of,
+    merged_keys,
+    merged_summary,
+    renumbered,
+)
 from muse.core.index.blocks.segment import PackedLines, pack_lines
 from muse.core.index.file import Database
-from muse.core.index.fold import end_of_segment
+from muse.core.index.fold import SegmentRow, directory_of, end_of_segment, insert_segment, write_run
 from muse.core.index.store import Index
 from muse.core.options import Options
 from muse.core.storage.lines import Lines
@@ -39,13 +56,14 @@ _PIECE_SEGMENTS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class PackedPart:
-    """Some lines of a piece, as a segment that was not held against the rest of the log yet."""
+class PackedPiece:
+    """A piece as segments that were not held against the rest of the log yet, numbered from 0."""
 
-    packed: PackedLines
-    links: list[Link]
-    """The links within these lines."""
-    unresolved: list[UnresolvedLink]
+    segments: list[tuple[PackedLines, PackedLinks]]
+    keys: bytes
+    """Of all segments, sorted."""
+    rest: Lines
+    """Too few for a segment: only at the end of the log."""
 
 
 def fill(
@@ -58,25 +76,41 @@ def fill(
     """
     options = options or tuning.DEFAULT
     size = log.size()
+    progress = progress or (lambda _done, _total: None)
+    tick = partial(progress, size, size)
     pieces = _pieces(log, size, _PIECE_SEGMENTS * options.segment_lines)
-    packed: Iterator[list[PackedPart | Lines]] = map(partial(_pack_piece, log, options), pieces)
+    packed: Iterator[PackedPiece] = map(partial(_pack_piece, log, options), pieces)
     if workers > 1:
         from muse.core.index.workers import map_in_workers  # noqa: PLC0415 - takes as long to load as all of the index
 
         packed = map_in_workers(partial(_pack_piece_at, log.path, options), pieces, workers)
     with ExitStack() as undo:
         undo.callback(database.close)
-        index = Index(database, options)
         with database.transaction():
-            for parts in packed:
-                for part in parts:
-                    _add(index, log, part)
-                if progress:
-                    progress(index.end, size)
-            index.write_rows()
+            new = _NewIndex(Index(database, options))
+            for piece in packed:
+                new.add(piece)
+                progress(new.end, size)
+            index = new.finished(tick)
+        if index is None:
+            index = _fed(database, log, options, size, tick)
         undo.pop_all()
-    if progress:
-        progress(size, size)
+    tick()
+    return index
+
+
+def _fed(database: Database, log: LogFile, options: Options, size: int, tick: Callable[[], None]) -> Index:
+    """The index of a log in which op_ids stand twice, in the place of the one that was made as if none did."""
+    for table in ("segment", "run", "run_page"):
+        database.connection.execute(f"DELETE FROM {table}")
+    index = Index(database, options)
+    for lines in scan(log, 0, size):
+        index.demote_duplicates(lines)
+        index.add(lines)
+        if index.unwritten_lines >= options.max_unwritten_lines:
+            index.write(0)
+            tick()
+    index.write(0)
     return index
 
 
@@ -118,71 +152,149 @@ def _opened(path: Path) -> LogFile:
     return log
 
 
-def _pack_piece_at(path: Path, options: Options, piece: tuple[int, int]) -> list[PackedPart | Lines]:
+def _pack_piece_at(path: Path, options: Options, piece: tuple[int, int]) -> PackedPiece:
     return _pack_piece(_opened(path), options, piece)
 
 
-def _pack_piece(log: LogFile, options: Options, piece: tuple[int, int]) -> list[PackedPart | Lines]:
-    parts: list[PackedPart | Lines] = []
-    pending: Lines | None = None
+def _pack_piece(log: LogFile, options: Options, piece: tuple[int, int]) -> PackedPiece:
+    segments: list[tuple[PackedLines, PackedLinks]] = []
+    keys: list[array[int]] = []
+    places: list[dict[bytes, int]] = []
+
+    def find(op_id: bytes) -> FoundEntry | None:
+        for number in reversed(range(len(places))):
+            if (at := places[number].get(op_id)) is not None:
+                return number, at
+        return None
+
+    def pack_first(high: int) -> Lines:
+        lines = pending.part(0, high)
+        number = len(segments)
+        here = dict(zip(lines.op_ids, lines.offsets, strict=True))
+        segments.append((pack_lines(lines), pack_links(lines, number, find, here)))
+        keys.append(keys_of(b"".join(lines.op_ids), number))
+        places.append(here)
+        return pending.part(high, len(pending))
+
+    pending = Lines(piece[0])
     for lines in scan(log, *piece):
-        if pending is None:
-            pending = lines
-        else:
-            pending.extend(lines)
+        pending.extend(lines)
         while len(pending) >= options.segment_lines:
-            high = end_of_segment(pending, 0, options)
-            parts.append(_pack(pending.part(0, high)))
-            pending = pending.part(high, len(pending))
-    while pending:
-        high = end_of_segment(pending, 0, options)
-        parts.append(_pack(pending.part(0, high)) if high else pending)
-        pending = pending.part(high, len(pending)) if high else None
-    return parts
-
-
-def _pack(lines: Lines) -> PackedPart:
-    here = dict(zip(lines.op_ids, lines.offsets, strict=True))
-    links, unresolved, _ = resolve_links(links_named_in(lines), here, 0, lambda _op_id: None)
-    return PackedPart(pack_lines(lines), links, unresolved)
+            pending = pack_first(end_of_segment(pending, 0, options))
+    while high := end_of_segment(pending, 0, options):
+        pending = pack_first(high)
+    return PackedPiece(segments, merged_keys(keys).tobytes(), pending)
 
 
 # -- writing, in order ------------------------------------------------------------------------------------------
 
 
-def _add(index: Index, log: LogFile, part: PackedPart | Lines) -> None:
-    if isinstance(part, Lines):
-        # Too few for a segment: the end of the log.
-        index.demote_duplicates(part)
-        index.add(part)
-        return
-    if _holds_duplicate(index, part.packed):
-        summary = part.packed.summary
-        lines = Lines(summary.first_offset)
-        for some in scan(log, summary.first_offset, summary.end_offset):
-            lines.extend(some)
-        index.demote_duplicates(lines)
-        part = _pack(lines)
-    index.add_segment(part.packed, _with_links_to_earlier(index, part))
+class _PieceRun(Run):
+    """The run of a piece, which is only in memory: one block of keys, however many segments it covers."""
+
+    is_filtered = False
+
+    def __init__(self, first_segment: int, rows: Sequence[SegmentRow], keys: array[int]) -> None:
+        summary = merged_summary([summary for summary, _ in rows])
+        super().__init__(first_segment, summary, directory_of(rows), lambda _run: b"", lambda _run, _page: b"")
+        self._block = keys
 
 
-def _holds_duplicate(index: Index, packed: PackedLines) -> bool:
-    """Whether an op_id stands in there twice, or is in the index already; lines with problems may make it say so."""
-    hashes = hashes_of(packed.op_ids)
-    distinct = set(hashes)
-    if len(distinct) < len(hashes):
-        return True
-    # The hashes that may be there; only the op_ids themselves can tell.
-    there = index.lookup().those_there(distinct)
-    op_ids = split_op_ids(packed.op_ids) if there else []
-    return any(index.find_folded(op_id) for op_id, hashed in zip(op_ids, hashes, strict=False) if hashed in there)
+class _NewIndex:
+    """Writes pieces into an empty index: their segments at once, runs when all their segments are there."""
 
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._written: list[Run] = []
+        self._pieces: list[Run] = []
+        """What is not in a written run yet, or not all of it."""
+        self._rows: list[SegmentRow] = []
+        """Of the segments that are not in a written run yet."""
+        self._holds_twice = False
+        self._rest = Lines(0)
 
-def _with_links_to_earlier(index: Index, part: PackedPart) -> PackedLinks:
-    if not (part.links or part.unresolved):
-        return NO_LINKS
-    links, unresolved, segments = resolve_links(part.unresolved, {}, 0, index.find_folded)
-    if part.links:
-        segments.add(index.runs[-1].end_segment if index.runs else 1)
-    block = pack(part.packed.summary.first_offset, sorted([*part.links, *links]), unresolved)
-    return PackedLinks(block, tuple(sorted(segments)), len(unresolved))
+    @property
+    def end(self) -> int:
+        """How far the pieces reach."""
+        return self._rest.end
+
+    def add(self, piece: PackedPiece) -> None:
+        """Write the segments of the next piece."""
+        index = self._index
+        first = index.segment_numbers().stop
+        before = index.runs[-1].summary if index.runs else None
+        rows: list[SegmentRow] = []
+        for number, (packed, links) in enumerate(piece.segments, first):
+            rows.append(insert_segment(index.connection, number, before, packed, self._numbered(packed, links, first)))
+            before = rows[-1][0]
+        if rows:
+            keys = renumbered(array("Q", piece.keys), first)
+            self._pieces.append(_PieceRun(first, rows, keys))
+            # In one segment, equal op_ids have one key.
+            self._holds_twice |= len(keys) < self._pieces[-1].summary.entries
+            self._rows += rows
+            if len(self._rows) >= MAX_RUN_SEGMENTS:
+                self._write_run(MAX_RUN_SEGMENTS)
+            index.replace_runs([*self._written, *self._pieces])
+        self._rest = piece.rest
+
+    def _numbered(self, packed: PackedLines, links: PackedLinks, first: int) -> PackedLinks:
+        """Links with the numbers that segments have in the index, and with those to earlier pieces."""
+        parents = {first + number for number in links.parent_segments}
+        if not links.unresolved:
+            return PackedLinks(links.block, tuple(sorted(parents)), 0)
+        start = packed.summary.first_offset
+        missing = unpack_unresolved(start, links.block)
+        found, unresolved, segments = resolve_links(missing, {}, 0, self._index.find_folded)
+        parents |= segments
+        block = pack(start, sorted([*unpack_links(start, links.block), *found]), unresolved) if found else links.block
+        return PackedLinks(block, tuple(sorted(parents)), len(unresolved))
+
+    def _write_run(self, segments: int) -> None:
+        """Write the run of the first segments that have none."""
+        rows, self._rows = self._rows[:segments], self._rows[segments:]
+        first = self._written[-1].end_segment if self._written else 1
+        end = first + segments
+        keys = [
+            run.all_keys()
+            if first <= run.first_segment and run.end_segment <= end
+            else array("Q", [key for key in run.all_keys() if first <= key & SEGMENT_MASK < end])
+            for run in self._pieces
+            if run.first_segment < end
+        ]
+        summary = merged_summary([summary for summary, _ in rows])
+        index = self._index
+        run = write_run(index.connection, index.new_run, first, summary, directory_of(rows), merged_keys(keys))
+        self._written.append(run)
+        self._pieces = [run for run in self._pieces if run.end_segment > end]
+
+    def finished(self, tick: Callable[[], None]) -> Index | None:
+        """Write what is left; None if an op_id stands there twice. Now and then `tick` is called."""
+        index = self._index
+        if self._holds_twice:
+            return None
+        for alike in equal_hashes(index.runs):
+            tick()
+            if any(map(self._is_one_op_id, alike)):
+                return None
+        size = MAX_RUN_SEGMENTS
+        while self._rows:
+            while size > len(self._rows):
+                size //= FAN_OUT
+            self._write_run(size)
+            tick()
+        index.replace_runs(self._written)
+        index.demote_duplicates(self._rest)
+        index.add(self._rest)
+        index.write_rows()
+        return index
+
+    def _is_one_op_id(self, keys: list[int]) -> bool:
+        """Whether of the op_ids with these keys, whose hashes are equal, two are equal."""
+        op_ids = [
+            op_id
+            for number in {key & SEGMENT_MASK for key in keys}
+            for op_id in split_op_ids(self._index.segment(number).op_ids)
+            if hash_of(op_id) == hashes_in(array("Q", keys))[0]
+        ]
+        return len(set(op_ids)) < len(op_ids)

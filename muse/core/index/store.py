@@ -15,21 +15,19 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from muse.core import options as tuning
-from muse.core.index.blocks.links import FoundEntry, PackedLinks, pack_links
+from muse.core.index.blocks.links import FoundEntry, pack_links
 from muse.core.index.blocks.op_id_runs import Lookup, Run, hash_of, hashes_of
 from muse.core.index.blocks.segment import (
     DamagedIndexError,
-    PackedLines,
     Segment,
     Summary,
     checked,
     location,
-    pack_lines,
     row_checksum,
 )
 from muse.core.index.file import Database
@@ -44,6 +42,8 @@ from muse.core.index.fold import (
 from muse.core.index.tail import COVERED, delete_rows, insert_next, insert_rows, read_tail
 from muse.core.options import Options
 from muse.core.storage.lines import Lines, Location, duplicate_of
+
+Answer = TypeVar("Answer")
 
 _ROWS_AT_ONCE = 64
 _BLOCKS = ("columns", "op_ids", "links")
@@ -64,7 +64,7 @@ class Index:
         self._segments: OrderedDict[int, Segment] = OrderedDict()
         self._rows: dict[int, tuple[Summary, tuple[int, ...]]] = {}
         self.runs: list[Run] = []
-        self._lookup: Lookup | None = None
+        self._lookup_of_runs: Lookup | None = None
         self.tail = Lines(0)
         self.tail_op_ids: dict[bytes, int] = {}
         """The byte offsets of the tail's entries."""
@@ -133,7 +133,7 @@ class Index:
 
     def _use_runs(self, runs: list[Run]) -> None:
         self.runs = runs
-        self._lookup = None
+        self._lookup_of_runs = None
         self._first_segments = [run.first_segment for run in runs]
 
     def new_run(self, first_segment: int, summary: Summary, directory: bytes, block: bytes | int) -> Run:
@@ -150,7 +150,7 @@ class Index:
     def _load_page(self, run: Run, page: int) -> bytes:
         key = (run.first_segment, run.end_segment, page)
         found = self.connection.execute(
-            "SELECT row_checksum, keys FROM run_page WHERE first_segment = ? AND end_segment = ? AND page = ?", key
+            "SELECT row_checksum, content FROM run_page WHERE first_segment = ? AND end_segment = ? AND page = ?", key
         ).fetchone()
         if found is None or type(found[1]) is not bytes or page_checksum(key, found[1]) != found[0]:
             raise DamagedIndexError(f"page {page} of the run from segment {run.first_segment} on is missing or altered")
@@ -224,8 +224,10 @@ class Index:
     def offset_of(self, op_id: bytes) -> int | None:
         """The byte offset of the entry with this op_id; None if there is none."""
         at = self.tail_op_ids.get(op_id)
-        if at is None and self.runs and (found := self.find_folded(op_id)):
-            return found[1]
+        if at is None and self.runs:
+            hashed = hash_of(op_id)
+            if self._ask_runs(lambda: hashed in self._lookup()) and (found := self.find_folded(op_id)):
+                return found[1]
         return at
 
     def offsets_of(self, op_ids: Collection[bytes]) -> dict[bytes, int]:
@@ -234,37 +236,33 @@ class Index:
         if self.runs:
             wanted = [op_id for op_id in op_ids if op_id not in found] if found else list(op_ids)
             hashes = hashes_of(b"".join(wanted))
-            if there := self.lookup().those_there(set(hashes)):
+            if there := self._ask_runs(lambda: self._lookup().those_there(set(hashes))):
                 candidates = [op_id for op_id, hashed in zip(wanted, hashes, strict=True) if hashed in there]
                 found |= {op_id: place[1] for op_id in candidates if (place := self.find_folded(op_id))}
         return found
 
-    def lookup(self) -> Lookup:
-        """What finds op_ids in the runs."""
-        if self._lookup is None:
-            try:
-                self._lookup = Lookup(self.runs)
-            except DamagedIndexError:
-                # Another process may have merged these runs.
-                self.adopt_folds_of_others()
-                self._lookup = Lookup(self.runs)
-        return self._lookup
+    def _lookup(self) -> Lookup:
+        if self._lookup_of_runs is None:
+            self._lookup_of_runs = Lookup(self.runs)
+        return self._lookup_of_runs
 
-    def find_folded(self, op_id: bytes) -> FoundEntry | None:
-        """(number of its segment, byte offset) of the entry with this op_id, unless it is in the tail."""
-        lookup = self._lookup or self.lookup()
-        hashed = hash_of(op_id)
+    def _ask_runs(self, ask: Callable[[], Answer]) -> Answer:
         try:
-            numbers = lookup.segments_with(hashed)
+            return ask()
         except DamagedIndexError:
             # Another process may have merged these runs.
             self.adopt_folds_of_others()
-            numbers = self.lookup().segments_with(hashed)
-        for number in numbers:
-            segment = self.segment(number)
-            line = segment.find(op_id)
-            if line is not None:
-                return number, segment.first_offset + segment.offsets[line]
+            return ask()
+
+    def find_folded(self, op_id: bytes) -> FoundEntry | None:
+        """(number of its segment, byte offset) of the entry with this op_id, unless it is in the tail."""
+        return self._ask_runs(partial(self._find_in_runs, op_id, hash_of(op_id)))
+
+    def _find_in_runs(self, op_id: bytes, hashed: int) -> FoundEntry | None:
+        for run in reversed(self.runs):
+            for segment in map(self.segment, run.segments_with(hashed)):
+                if (line := segment.find(op_id)) is not None:
+                    return segment.number, segment.first_offset + segment.offsets[line]
         return None
 
     def adopt_folds_of_others(self) -> None:
@@ -315,9 +313,9 @@ class Index:
         self.tail_op_ids.pop(b"", None)
         self.tail.extend(lines)
 
-    def add_segment(self, packed: PackedLines, links: PackedLinks) -> None:
-        """Write lines that follow the last as a segment, while there is no tail. Call inside a transaction."""
-        self._use_runs(write_segment(self.connection, self.runs, self.new_run, packed, links))
+    def replace_runs(self, runs: list[Run]) -> None:
+        """Take over what somebody has written into an index without a tail."""
+        self._use_runs(runs)
         self._use_tail(Lines(self.folded_end))
         self.written_end = self.folded_end
 
@@ -392,7 +390,7 @@ class Index:
             part = tail.part(low, high)
             number = self.runs[-1].end_segment if self.runs else 1
             links = pack_links(part, number, self.find_folded)
-            self._use_runs(write_segment(self.connection, self.runs, self.new_run, pack_lines(part), links))
+            self._use_runs(write_segment(self.connection, self.runs, self.new_run, part, links))
             low = high
         rest = tail.part(low, len(tail))
         delete_rows(self.connection, rest.start if self.written_end > rest.start else None)

@@ -266,5 +266,7 @@ def _check_keys_and_links(index: Index) -> None:
             keys.update(keys_of(op_ids, number))
             unpack_links(segment.first_offset, segment.links)
             unpack_unresolved(segment.first_offset, segment.links)
+        if run.is_filtered:
+            run.filter.load()
         if keys != set(run.all_keys()):
             raise DamagedIndexError(f"op_ids of the segments from {run.first_segment} on can't be found")

@@ -90,7 +90,6 @@ def test_the_blocks_are_laid_out_as_drawn(lines: list[PlainLine], start: int) ->
         for at, each in zip(offsets_of(lines, start), lines, strict=False)
     ]
     assert packed.op_ids == b"".join(each.op_id or bytes(16) for each in lines)
-    assert packed.problem_numbers == {number for number, each in enumerate(lines) if each.problem}
 
 
 @given(plain_lines(min_size=1), STARTS)

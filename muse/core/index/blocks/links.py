@@ -72,11 +72,16 @@ def resolve_links(
     return links, unresolved, segments
 
 
-def pack_links(lines: Lines, number: int, find: Callable[[bytes], FoundEntry | None]) -> PackedLinks:
-    """The links of the entries in `lines`, which become segment `number`."""
+def pack_links(
+    lines: Lines,
+    number: int,
+    find: Callable[[bytes], FoundEntry | None],
+    here: dict[bytes, int] | None = None,
+) -> PackedLinks:
+    """The links of the entries in `lines`, which become segment `number`; see `resolve_links`."""
     if not any(lines.parents):
         return NO_LINKS
-    here = dict(zip(lines.op_ids, lines.offsets, strict=True))
+    here = here or dict(zip(lines.op_ids, lines.offsets, strict=True))
     links, unresolved, segments = resolve_links(links_named_in(lines), here, number, find)
     return PackedLinks(pack(lines.start, links, unresolved), tuple(sorted(segments)), len(unresolved))
 

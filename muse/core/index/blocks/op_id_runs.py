@@ -6,20 +6,19 @@ of the next, as in an LSM tree (O'Neil et al., 1996), so no fold touches pages a
 log. A key leads to a segment, where the whole op_id is looked for; so keys may be alike, by chance or by design.
 
 A small run's keys are one block, which is held in memory as a set. A large run's keys lie in pages of some hundred,
-and its block is a filter: two bits for each key, among at least twelve, say if an op_id may be there; and the first
-key of each page. (docs/format.md, "Runs")
+and its block is the first key of each. Behind these pages lies a Bloom filter, in parts that are loaded when they are
+first needed: three bits for each key, among at least twelve, say if an op_id may be there. (docs/format.md, "Runs")
 """
 
 from __future__ import annotations
 
-import struct
 import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import repeat
+from itertools import groupby, repeat
 
 from muse.core.index.blocks.segment import Summary, as_json
 from muse.core.storage.lines import ROLES
@@ -40,13 +39,13 @@ MAX_RUN_NAMES = 4096
 """If there are more names of one role in a run, or more segments with parents, they are not listed in its summary."""
 
 _SEGMENT_BITS = 24
-_SEGMENT_MASK = (1 << _SEGMENT_BITS) - 1
-_HASH_MASK = (1 << 64) - 1 - _SEGMENT_MASK
+SEGMENT_MASK = (1 << _SEGMENT_BITS) - 1
+_HASH_MASK = (1 << 64) - 1 - SEGMENT_MASK
 _HASH_BITS = 40
-_FILTER_BITS_PER_KEY = 12
-_FILTER_HEAD = struct.Struct("=I")
 
-Filter = tuple[bytes, int, int]
+_FILTER_BITS_PER_KEY = 12
+_PART_BITS = 18
+"""A part of a filter has at most 2 to the power of this many bits: 32 KiB, loaded in some 30 µs."""
 
 
 def hash_of(op_id: bytes) -> int:
@@ -55,18 +54,42 @@ def hash_of(op_id: bytes) -> int:
     return ((number ^ number >> 64) & 0xFFFFFFFFFFFFFFFF) >> _SEGMENT_BITS
 
 
-def hashes_of(op_ids: bytes) -> list[int]:
+def hashes_of(op_ids: bytes) -> array[int]:
     """`hash_of` each of some op_ids, 16 bytes each."""
-    return [each >> _SEGMENT_BITS for each in array("Q", _combined(op_ids).to_bytes(len(op_ids) // 2, sys.byteorder))]
+    return hashes_in(array("Q", _combined(op_ids).to_bytes(len(op_ids) // 2, sys.byteorder)))
+
+
+def hashes_in(keys: array[int]) -> array[int]:
+    """The hash in each of some keys."""
+    return _from_number(_as_number(keys) >> _SEGMENT_BITS & _repeated((1 << _HASH_BITS) - 1, len(keys)), len(keys))
 
 
 def keys_of(op_ids: bytes, number: int) -> array[int]:
     """The keys of segment `number`, sorted; `op_ids` are 16 bytes each."""
-    size = len(op_ids) // 2
-    masks, numbers = ((each).to_bytes(8, sys.byteorder) * (size // 8) for each in (_HASH_MASK, number))
-    keys = _combined(op_ids) & int.from_bytes(masks, sys.byteorder) | int.from_bytes(numbers, sys.byteorder)
+    count = len(op_ids) // 16
+    keys = _combined(op_ids) & _repeated(_HASH_MASK, count) | _repeated(number, count)
     # Twice the same key says no more than once.
-    return array("Q", sorted(set(array("Q", keys.to_bytes(size, sys.byteorder)))))
+    return array("Q", sorted(set(_from_number(keys, count))))
+
+
+def renumbered(keys: array[int], by: int) -> array[int]:
+    """Keys whose segments have numbers that are higher by so much."""
+    return _from_number(_as_number(keys) + _repeated(by, len(keys)), len(keys))
+
+
+# Many integers at once, as one long number: Python is as fast then as C.
+
+
+def _as_number(integers: array[int]) -> int:
+    return int.from_bytes(integers.tobytes(), sys.byteorder)
+
+
+def _from_number(number: int, count: int) -> array[int]:
+    return array("Q", number.to_bytes(8 * count, sys.byteorder))
+
+
+def _repeated(integer: int, count: int) -> int:
+    return int.from_bytes(integer.to_bytes(8, sys.byteorder) * count, sys.byteorder)
 
 
 def _combined(op_ids: bytes) -> int:
@@ -93,8 +116,8 @@ class Run:
             first_segment: the number of the first segment it covers.
             summary: of all its segments.
             directory: the byte offsets at which they begin, 8 bytes each, and the checksums of their rows, 4 each.
-            load_block: loads the keys, or filter and first keys.
-            load_page: loads a page of keys.
+            load_block: loads the keys, or the first key of each page.
+            load_page: loads a page of keys, or a part of the filter.
         """
         segments = len(directory) // 12
         self.first_segment = first_segment
@@ -120,124 +143,149 @@ class Run:
         return self.first_segment + bisect_right(self.first_offsets, byte_offset) - 1
 
     @cached_property
-    def _block(self) -> bytes:
-        return self._load_block(self)
-
-    @cached_property
-    def _first_keys(self) -> array[int]:
-        """The first key of each page."""
-        (pages,) = _FILTER_HEAD.unpack_from(self._block)
-        at = _FILTER_HEAD.size
-        return array("Q", self._block[at : at + 8 * pages])
-
-    @cached_property
-    def _keys(self) -> array[int]:
-        """All keys of a small run."""
-        return array("Q", self._block)
+    def _block(self) -> array[int]:
+        """All keys of a small run, the first key of each page of a large one."""
+        return array("Q", self._load_block(self))
 
     @cached_property
     def hashes(self) -> frozenset[int]:
         """The hashes of all op_ids; of a small run."""
-        return frozenset([key >> _SEGMENT_BITS for key in self._keys])
+        return frozenset(hashes_in(self._block))
 
     @cached_property
     def filter(self) -> Filter:
-        """(bits, how far to shift a hash for the first bit, mask for the second); of a large run."""
-        bits = self._block[_FILTER_HEAD.size + 8 * self.pages() :]
-        size = 8 * len(bits)
-        return bits, _HASH_BITS - _log2(size), size - 1
+        """Tells which op_ids may be there; of a large run."""
+        return Filter(self.summary.entries, lambda part: self._load_page(self, self.pages() + part))
 
     def pages(self) -> int:
         """How many pages of keys it has."""
-        return len(self._first_keys) if self.is_filtered else 0
+        return len(self._block) if self.is_filtered else 0
 
     def all_keys(self) -> array[int]:
         """Every key, sorted."""
         if not self.is_filtered:
-            return self._keys
-        return array("Q", b"".join([self._load_page(self, page) for page in range(self.pages())]))
+            return self._block
+        return self._keys_on(0, self.pages())
+
+    def _keys_on(self, page: int, end: int) -> array[int]:
+        return array("Q", b"".join([self._load_page(self, each) for each in range(page, end)]))
+
+    def keys_between(self, low: int, high: int) -> array[int]:
+        """The keys from `low` up to below `high`, sorted."""
+        keys = self._block
+        if self.is_filtered:
+            keys = self._keys_on(max(bisect_right(keys, low) - 1, 0), bisect_left(keys, high))
+        return keys[bisect_left(keys, low) : bisect_left(keys, high)]
 
     def segments_with(self, hashed: int) -> list[int]:
         """The numbers of the segments in which an op_id with this hash stands."""
-        low, high = hashed << _SEGMENT_BITS, (hashed << _SEGMENT_BITS) | _SEGMENT_MASK
-        if not self.is_filtered:
-            return _segments_between(self._keys, low, high)
-        found = []
-        page = max(bisect_right(self._first_keys, low) - 1, 0)
-        while page < self.pages() and self._first_keys[page] <= high:
-            found += _segments_between(array("Q", self._load_page(self, page)), low, high)
-            page += 1
-        return found
+        low, high = hashed << _SEGMENT_BITS, (hashed << _SEGMENT_BITS) | SEGMENT_MASK
+        if self.is_filtered and hashed not in self.filter:
+            return []
+        return [key & SEGMENT_MASK for key in self.keys_between(low, high + 1)]
+
+
+class Filter:
+    """The Bloom filter of a large run: which op_ids may be in it. Its parts are loaded when they are first needed.
+
+    All bits are 1 but for three of each key: so a part that is not loaded yet, all zeros, lets everything through. The
+    upper bits of a hash are the number of its first bit. The others are in the same part: at the place that the lowest
+    bits of the hash say, and at the two places combined by XOR. The first bit of a byte is its highest.
+    """
+
+    def __init__(self, entries: int, load: Callable[[int], bytes]) -> None:
+        """Of a run of so many entries; `load` gives a part."""
+        bits, part_bits = _filter_bits(entries)
+        self.bits = bytearray(1 << bits - 3)
+        self.shift = _HASH_BITS - bits
+        """A hash, shifted to the right by so much, is the number of its first bit."""
+        self._mask = (1 << part_bits) - 1
+        self._part_bits = part_bits
+        self._load = load
+        self._missing = set(range(1 << bits - part_bits))
+
+    def load(self, parts: Iterable[int] | None = None) -> None:
+        """Load these parts, or all that are not loaded yet."""
+        for part in sorted(self._missing) if parts is None else parts:
+            loaded = self._load(part)
+            self.bits[part * len(loaded) : (part + 1) * len(loaded)] = loaded
+            self._missing.discard(part)
+
+    def __contains__(self, hashed: int) -> bool:
+        """Whether an op_id with this hash may be there."""
+        first, low = hashed >> self.shift, hashed & self._mask
+        if self._missing and first >> self._part_bits in self._missing:
+            self.load([first >> self._part_bits])
+        bits = self.bits
+        return not any(
+            bits[place >> 3] & 128 >> (place & 7) for place in (first, first & ~self._mask | low, first ^ low)
+        )
+
+
+def _filter_bits(entries: int) -> tuple[int, int]:
+    """Of how many bits the filter of so many entries is, and each part of it, as powers of two."""
+    bits = max((_FILTER_BITS_PER_KEY * entries).bit_length(), 3)
+    return bits, min(bits, _PART_BITS)
+
+
+def _filter_parts(keys: array[int], entries: int) -> Iterator[bytes]:
+    bits, part_bits = _filter_bits(entries)
+    zeros = repeat(ord("0"))
+    start = 0
+    for part in range(1, (1 << bits - part_bits) + 1):
+        end = bisect_left(keys, part << 64 - bits + part_bits)
+        count = end - start
+        together, masks = _as_number(keys[start:end]), _repeated((1 << part_bits) - 1, count)
+        first, second = together >> 64 - bits & masks, together >> _SEGMENT_BITS & masks
+        # As digits, since Python makes a number of them, and bytes of that, faster than it changes a bit.
+        digits = bytearray(b"1") * (1 << part_bits)
+        for places in (first, second, first ^ second):
+            deque(map(digits.__setitem__, _from_number(places, count), zeros), maxlen=0)
+        yield int(digits, 2).to_bytes(len(digits) // 8, "big")
+        start = end
 
 
 class Lookup:
-    """Finds out in which segments of some runs an op_id may stand."""
+    """Tells quickly, and nearly always rightly, which op_ids are not in some runs."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
-        self._small = [(run.hashes, run) for run in reversed(runs) if not run.is_filtered]
-        self._large = [(run.filter, run) for run in reversed(runs) if run.is_filtered]
+        self._small = [run.hashes for run in reversed(runs) if not run.is_filtered]
+        filters = [run.filter for run in reversed(runs) if run.is_filtered]
+        self._large = [(each.bits, each.shift, each) for each in filters]
 
-    def segments_with(self, hashed: int) -> list[int]:
-        """The numbers of the segments in which an op_id with this hash stands."""
-        found = []
-        for hashes, run in self._small:
+    def __contains__(self, hashed: int) -> bool:
+        """Whether an op_id with this hash may be there."""
+        for hashes in self._small:
             if hashed in hashes:
-                found += run.segments_with(hashed)
-        for (bits, top, mask), run in self._large:
-            if bits[hashed >> top >> 3] & 128 >> (hashed >> top & 7) and bits[(hashed & mask) >> 3] & 128 >> (
-                hashed & 7
-            ):
-                found += run.segments_with(hashed)
-        return found
+                return True
+        for bits, shift, each in self._large:
+            first = hashed >> shift
+            # Few get past the first bit.
+            if not bits[first >> 3] & 128 >> (first & 7) and hashed in each:
+                return True
+        return False
 
     def those_there(self, wanted: Collection[int]) -> set[int]:
         """Those of some hashes that may be there: all that are, and hardly another."""
         found: set[int] = set()
-        for hashes, _ in self._small:
+        for hashes in self._small:
             if not hashes.isdisjoint(wanted):
                 found |= hashes.intersection(wanted)
-        for (bits, top, mask), _ in self._large:
+        for bits, bit, filter_ in self._large:
+            byte = bit + 3
             found.update(
-                [
-                    each
-                    for each in wanted
-                    if bits[each >> top >> 3] & 128 >> (each >> top & 7)
-                    and bits[(each & mask) >> 3] & 128 >> (each & 7)
-                ]
+                [each for each in wanted if not bits[each >> byte] & 128 >> (each >> bit & 7) and each in filter_]
             )
         return found
 
 
-def _segments_between(keys: array[int], low: int, high: int) -> list[int]:
-    start = bisect_left(keys, low)
-    if start == len(keys) or keys[start] > high:
-        return []
-    return [key & _SEGMENT_MASK for key in keys[start : bisect_right(keys, high)]]
-
-
-def block_of(keys: array[int], segments: int) -> tuple[bytes, list[bytes]]:
+def block_of(keys: array[int], segments: int, entries: int) -> tuple[bytes, list[bytes]]:
     """The block of a run with these keys, and its pages."""
-    if segments < FILTERED_SEGMENTS:
-        return keys.tobytes(), []
     packed = keys.tobytes()
+    if segments < FILTERED_SEGMENTS:
+        return packed, []
     pages = [packed[at : at + 8 * PAGE_KEYS] for at in range(0, len(packed), 8 * PAGE_KEYS)]
-    return _FILTER_HEAD.pack(len(pages)) + keys[::PAGE_KEYS].tobytes() + _filter_of(keys), pages
-
-
-def _filter_of(keys: array[int]) -> bytes:
-    """A bit for the highest bits of each hash and one for its lowest, the first bit of a byte being its highest."""
-    size = max(1 << (_FILTER_BITS_PER_KEY * len(keys)).bit_length(), 8)
-    top, mask = _SEGMENT_BITS + _HASH_BITS - _log2(size), size - 1
-    # As digits, since Python makes a number of them, and bytes of that, faster than it sets a bit.
-    digits = bytearray(b"0") * size
-    set_digit = digits.__setitem__
-    deque(map(set_digit, [key >> top for key in keys], repeat(ord("1"))), maxlen=0)
-    deque(map(set_digit, [key >> _SEGMENT_BITS & mask for key in keys], repeat(ord("1"))), maxlen=0)
-    return int(digits, 2).to_bytes(size // 8, "big")
-
-
-def _log2(power: int) -> int:
-    return power.bit_length() - 1
+    return keys[::PAGE_KEYS].tobytes(), [*pages, *_filter_parts(keys, entries)]
 
 
 def runs_to_merge(sizes: Sequence[int]) -> int:
@@ -246,14 +294,33 @@ def runs_to_merge(sizes: Sequence[int]) -> int:
     return FAN_OUT if len(last) == FAN_OUT and last[0] < MAX_RUN_SEGMENTS and len(set(last)) == 1 else 0
 
 
-def merged_keys(runs: Sequence[Run]) -> array[int]:
-    """The keys of several runs, sorted."""
+def merged_keys(parts: Sequence[Sequence[int]]) -> array[int]:
+    """Several times sorted keys, as one."""
     keys: list[int] = []
-    for run in runs:
-        keys += run.all_keys()
+    for part in parts:
+        keys += part
     # Sorted stretches are what Python's sort takes advantage of.
     keys.sort()
     return array("Q", keys)
+
+
+_KEYS_AT_ONCE = 1 << 16
+"""So many are searched for equal hashes at once, roughly: they fit into a processor's cache."""
+
+
+def equal_hashes(runs: Sequence[Run]) -> Iterator[list[list[int]]]:
+    """The keys of some runs that have a hash in common, for each such hash; by and by, as they are looked for."""
+    bits = (sum(run.summary.entries for run in runs) // _KEYS_AT_ONCE).bit_length()
+    for part in range(1 << bits):
+        low, high = (each << 64 - bits for each in (part, part + 1))
+        keys = array("Q")
+        for run in runs:
+            keys += run.keys_between(low, high)
+        if len(set(hashes_in(keys))) < len(keys):
+            groups = [list(group) for _, group in groupby(sorted(keys), lambda key: key >> _SEGMENT_BITS)]
+            yield [group for group in groups if len(group) > 1]
+        else:
+            yield []
 
 
 def merged_summary(parts: Sequence[Summary]) -> Summary:

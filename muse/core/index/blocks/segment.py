@@ -134,8 +134,6 @@ class PackedLines(NamedTuple):
     summary: Summary
     columns: bytes
     op_ids: bytes
-    problem_numbers: frozenset[int]
-    """The numbers of the lines that are not entries."""
 
 
 def pack_lines(lines: Lines) -> PackedLines:
@@ -190,7 +188,7 @@ def pack_lines(lines: Lines) -> PackedLines:
         parent_segments="[]",
         unresolved_links=0,
     )
-    return PackedLines(summary, columns, op_ids, frozenset(number for number, _, _ in listed))
+    return PackedLines(summary, columns, op_ids)
 
 
 def _counted(column: list[str]) -> dict[str, int]:
