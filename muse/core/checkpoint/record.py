@@ -4,7 +4,6 @@ It is replaced atomically and never moves backwards. If it can't be read or does
 depends on it fails: taking it for "no checkpoint" would commit operations twice.
 """
 
-import hashlib
 from pathlib import Path
 from typing import NotRequired, cast, get_type_hints
 
@@ -60,6 +59,8 @@ def chain_digest(log: LogFile, start: int, stop: int, digest: str) -> str:
     Each line's digest is SHA-256 over the previous one (32 bytes) and the line with its newline. So a new checkpoint
     reads only the lines it adds, and a changed bit anywhere below changes the end.
     """
+    import hashlib  # noqa: PLC0415 - loads OpenSSL, which takes a tenth as long as all of the engine
+
     link = bytes.fromhex(digest)
     chained = hashlib.sha256(link)
     while start < stop:
@@ -85,6 +86,8 @@ def write_record(path: Path, record: OpLogCheckpoint) -> OpLogCheckpoint:
 
 
 def _digest_of(record: OpLogCheckpoint) -> str:
+    import hashlib  # noqa: PLC0415 - loads OpenSSL, which takes a tenth as long as all of the engine
+
     bare = {name: value for name, value in record.items() if name != "record_digest"}
     return hashlib.sha256(orjson.dumps(bare, option=orjson.OPT_SORT_KEYS)).hexdigest()
 

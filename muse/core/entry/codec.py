@@ -7,7 +7,7 @@ held to the same rules, whatever their spacing, escapes and key order.
 from __future__ import annotations
 
 import json
-import secrets
+import os
 import zlib
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -127,7 +127,7 @@ def decode_plain_lines(lines: Sequence[bytes]) -> Columns | None:
     return columns_of(entries) if orjson.dumps(values) == body else None
 
 
-_BETWEEN_VALUE = secrets.token_hex(16)
+_BETWEEN_VALUE = os.urandom(16).hex()
 _BETWEEN = b',"' + _BETWEEN_VALUE.encode() + b'",'
 # Each level takes a bracket that opens and one that closes, and the names of the fields take more than these 100.
 _DEEP_LINE_BYTES = 2 * MAX_NESTING + 100

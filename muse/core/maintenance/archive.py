@@ -7,10 +7,8 @@ what was read: it appears whole, and survives power loss, or not at all.
 
 from __future__ import annotations
 
-import gzip
-import hashlib
+# ruff: noqa: PLC0415 - tarfile and gzip load every compressor there is, and few handles make or read an archive
 import os
-import tarfile
 import time
 import zlib
 from collections.abc import Iterator
@@ -19,7 +17,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any, Protocol, cast
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 import orjson
 from pydantic_core import core_schema
@@ -40,6 +38,12 @@ from muse.core.index.rebuild import Progress
 from muse.core.storage import durable
 from muse.core.storage.log_file import CHUNK_BYTES, LogFile
 from muse.core.storage.session_dir import CHECKPOINT_NAME, LOG_NAME, list_sessions, session_folder
+
+if TYPE_CHECKING:
+    import gzip
+    import tarfile
+
+    _Member = tuple[tarfile.TarInfo, IO[bytes]]
 
 MANIFEST_NAME = "manifest.json"
 ASIDE_PREFIX = ".import-"
@@ -129,6 +133,10 @@ def export_session(log: ExportedLog, file: IO[bytes], *, progress: Progress | No
         DamagedCheckpointError: `checkpoint.json` can't be used, so the session would not be whole.
         LogReplacedError: the log was altered meanwhile; what was written is not an archive.
     """
+    import gzip
+    import hashlib
+    import tarfile
+
     checkpoint = _checkpoint_bytes(log)
     # After the checkpoint was read: the cut then holds all that it covers.
     cut = log.cut()
@@ -171,7 +179,7 @@ def _checkpoint_bytes(log: ExportedLog) -> bytes | None:
 
 
 def _add(archive: tarfile.TarFile, name: str, content: IO[bytes], size_bytes: int) -> None:
-    member = tarfile.TarInfo(name)
+    member = archive.tarinfo(name)
     member.size = size_bytes
     member.mtime = int(time.time())
     archive.addfile(member, content)
@@ -186,6 +194,8 @@ class _LogBytes:
         self._stop = stop
         self._done_before = done_before
         self._progress = progress
+        import hashlib
+
         self.sha256 = hashlib.sha256()
 
     def read(self, size: int) -> bytes:
@@ -226,6 +236,9 @@ def import_session(
         InvalidSessionIdError: the id can't be a folder.
         OSError: it could not be read or written; nothing was made.
     """
+    import gzip
+    import tarfile
+
     root = Path(repo_root).absolute()
     try:
         with (
@@ -254,13 +267,10 @@ def import_session(
         ) from error
 
 
-_Member = tuple[tarfile.TarInfo, IO[bytes]]
-
-
 def _members(archive: tarfile.TarFile, unzipped: gzip.GzipFile) -> Iterator[_Member]:
     for member in archive:
         # Nothing is ever extracted by its name or type: a member of ours is a regular file.
-        is_regular = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse()
+        is_regular = member.isreg() and not member.issparse()
         content = archive.extractfile(member) if is_regular else None
         if content is None:
             raise ArchiveError(f"member {member.name[:100]!r} is not a regular file, so not one of a session's archive")
@@ -297,6 +307,8 @@ def _read_manifest(leading: _Member | None) -> ArchiveManifest:
 def _take_members(
     members: Iterator[_Member], manifest: ArchiveManifest, aside: Path, progress: Progress | None
 ) -> None:
+    import hashlib
+
     done, total = 0, sum(described.size_bytes for described in manifest.members.values())
     awaited = dict(manifest.members)
     for member, content in members:

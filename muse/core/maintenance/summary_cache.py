@@ -13,7 +13,6 @@ import time
 import zlib
 from contextlib import suppress
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 import orjson
@@ -82,7 +81,7 @@ class SummaryCache:
         if self._kept == self._known:
             return
         body = orjson.dumps((_FORMAT, self._kept))
-        aside = self._path.with_name(f"{_NAME}.{token_hex(8)}.tmp")
+        aside = self._path.with_name(f"{_NAME}.{os.urandom(8).hex()}.tmp")
         try:
             # For nobody else: a session may be private.
             with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:

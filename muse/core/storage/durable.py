@@ -8,8 +8,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -141,7 +139,7 @@ def whole_file(path: Path, *, replace: bool) -> Iterator[Path]:
     A process that is killed leaves the aside file, whose name begins with a dot. Raises as `_refuse_to_replace`.
     """
     _refuse_to_replace(path, replace=replace)
-    aside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.tmp")
+    aside = path.with_name(f".{path.name[:100]}.{os.urandom(8).hex()}.tmp")
     with _rename_at_end(aside, path):
         try:
             os.close(os.open(aside, _NEW, 0o666))
@@ -171,12 +169,14 @@ def new_folder(folder: Path, prefix: str) -> Iterator[Path]:
     Not even the parents that were missing. A process that is killed leaves the aside folder, whose name begins with
     `prefix`. A `FileExistsError` if there is something at `folder` other than an empty folder.
     """
+    from shutil import rmtree  # noqa: PLC0415 - loads every compressor there is
+
     made = [parent for parent in folder.parents if not parent.exists()]
     try:
         make_folders(folder.parent, durable=True)
-        aside = folder.with_name(prefix + secrets.token_hex(8))
+        aside = folder.with_name(prefix + os.urandom(8).hex())
         aside.mkdir()
-        with _rename_at_end(aside, folder, partial(shutil.rmtree, ignore_errors=True)):
+        with _rename_at_end(aside, folder, partial(rmtree, ignore_errors=True)):
             yield aside
             sync_folder(aside)
     except BaseException:
