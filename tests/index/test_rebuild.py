@@ -7,7 +7,8 @@ import random
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from muse.core.index.blocks.links import unpack_links, unpack_unresolved
 from muse.core.index.file import new_in_memory
-from muse.core.index.rebuild import fill
+from muse.core.index.rebuild import fed_with_lines, fill
 from muse.core.index.store import Index
 from muse.core.op_log import OpLog
 from muse.core.options import Options
@@ -121,8 +122,8 @@ PIECE = 16 * SMALL.segment_lines
 """How many lines one process packs at a time."""
 
 
-def awkward_log() -> bytes:
-    """Lines of several pieces: duplicates within a piece and across, damage, links back and forth, an end too short."""
+def awkward_log(copies: Iterable[tuple[int, int]], most_parents: int = 2) -> bytes:
+    """Lines of several pieces: damage, links back and forth, an end too short; and copies, as (of which, at which)."""
     chance = random.Random(5)
     text = making.line(entry(1, parent_op_ids=["PARENTS"], actor_id="ACTOR", intent_id="INTENT")).decode()
     ids = [str(uuid.UUID(int=chance.getrandbits(128), version=4)) for _ in range(5 * PIECE + 650)]
@@ -130,7 +131,7 @@ def awkward_log() -> bytes:
     for number, op_id in enumerate(ids):
         # Mostly the line before, now and then one far before or after it, or one that is not there.
         named = [ids[max(number - 1, 0)], *chance.choices([*ids, making.op_id(7)], k=number % 50 == 0)]
-        parents = ", ".join(f'"{parent}"' for parent in named) if number % 3 else ""
+        parents = ", ".join(f'"{parent}"' for parent in named[-most_parents:]) if number % 3 else ""
         words = {
             entry(1)["op_id"]: op_id,
             '"PARENTS"': parents,
@@ -141,17 +142,27 @@ def awkward_log() -> bytes:
         made.append(text)
         for word, value in words.items():
             made[-1] = made[-1].replace(word, value)
-    for copy, at in ((3, 10), (5, PIECE + 9), (PIECE + 1, 3 * PIECE), (4 * PIECE, 4 * PIECE + 1), (2, len(made) - 5)):
+    for copy, at in copies:
         made.insert(at, made[copy])
     made[100:100] = ["{torn\n", "\n"]
     return "".join(made).encode() + b"{no newline"
 
 
-@pytest.fixture(scope="module")
-def awkward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogFile]:
+COPIES = {
+    "no line twice": (),
+    "a line twice in a segment": ((3, 10),),
+    "a line twice in a piece": ((5, PIECE - 9),),
+    "a line twice, far apart": ((7, 4 * PIECE),),
+    "a line twice, at the end": ((2, 5 * PIECE + 645),),
+    "all of these": ((3, 10), (5, PIECE + 9), (PIECE + 1, 3 * PIECE), (4 * PIECE, 4 * PIECE + 1), (2, 5 * PIECE + 645)),
+}
+
+
+@pytest.fixture(scope="module", params=COPIES)
+def awkward(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogFile]:
     """A log of several pieces, which nobody writes to."""
     path = tmp_path_factory.mktemp("awkward") / "ops.jsonl"
-    path.write_bytes(awkward_log())
+    path.write_bytes(awkward_log(COPIES[request.param]))
     log = LogFile(path, durable_names=False)
     log.size()
     yield log
@@ -193,10 +204,27 @@ def test_workers_make_the_same_index_row_by_row(awkward: LogFile, by_one: Index,
     index.database.close()
 
 
+@pytest.mark.parametrize("most", [16, 64, 1024])
+def test_runs_written_once_are_those_that_merging_makes(tmp_path: Path, most: int) -> None:
+    """An index made of packed pieces is, byte by byte, the one that is fed with the lines and merges its runs."""
+    (tmp_path / "ops.jsonl").write_bytes(awkward_log((), most_parents=1))
+    log = LogFile(tmp_path / "ops.jsonl", durable_names=False)
+    with limits(MAX_RUN_SEGMENTS=most, PAGE_KEYS=50, _PART_BITS=10):
+        index = rebuilt(log, 1)
+        database = new_in_memory()
+        fed = fed_with_lines(database, log, replace(SMALL, max_unwritten_lines=2**30), log.size(), lambda: None)
+        assert len(index.runs) > 2
+        for name, rows in tables(fed).items():
+            assert tables(index)[name] == rows, name
+    for each in (index, fed):
+        each.database.close()
+    log.close()
+
+
 def test_a_rebuilt_index_has_the_entries_of_a_plain_scan(awkward: LogFile, by_one: Index) -> None:
     """Of the lines with one op_id the first is the entry, across pieces and within one; links lead to its line."""
     scanned = plain_scan.scan_file(awkward.path)
-    assert len(scanned.duplicates) == 5
+    assert len(scanned.duplicates) in {len(copies) for copies in COPIES.values()}
     places = {each["op_id"]: span.byte_offset for each, span in zip(scanned.entries, scanned.spans, strict=True)}
     assert by_one.entries == len(places)
     assert by_one.offsets_of([uuid.UUID(op_id).bytes for op_id in places]) == {
@@ -239,7 +267,7 @@ def test_a_rebuilt_index_has_the_links_of_a_plain_scan(awkward: LogFile, by_one:
 @examples(50)
 def test_pieces_of_any_size_have_every_line_once(pieces: list[bytes], segment_lines: int, segments: int) -> None:
     """Any bytes, in pieces of a few lines: the entries are those of a plain scan."""
-    with making.fresh_repo() as repo, limits(_PIECE_SEGMENTS=segments):
+    with making.fresh_repo() as repo, limits(_PIECE_SEGMENTS=segments, FAN_OUT=2, MAX_RUN_SEGMENTS=4):
         making.add_bytes(making.log_path(repo), b"".join(pieces))
         log = LogFile(making.log_path(repo), durable_names=False)
         index = fill(new_in_memory(), log, Options(segment_lines=segment_lines, long_batch_lines=1))

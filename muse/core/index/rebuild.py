@@ -93,14 +93,14 @@ def fill(
                 progress(new.end, size)
             index = new.finished(tick)
         if index is None:
-            index = _fed(database, log, options, size, tick)
+            index = fed_with_lines(database, log, options, size, tick)
         undo.pop_all()
     tick()
     return index
 
 
-def _fed(database: Database, log: LogFile, options: Options, size: int, tick: Callable[[], None]) -> Index:
-    """The index of a log in which op_ids stand twice, in the place of the one that was made as if none did."""
+def fed_with_lines(database: Database, log: LogFile, options: Options, size: int, tick: Callable[[], None]) -> Index:
+    """The index of a log in which op_ids stand twice, in the place of one that was made as if none did."""
     for table in ("segment", "run", "run_page"):
         database.connection.execute(f"DELETE FROM {table}")
     index = Index(database, options)
