@@ -54,6 +54,10 @@ class CheckpointBackwardsError(CheckpointError, ValueError):
     """The requested cut lies before the checkpoint that exists."""
 
 
+class LockTimeoutError(MuseError, TimeoutError):
+    """Another process held a lock for too long. The message names the file, how long this one waited, and who it is."""
+
+
 class LogReplacedError(MuseError, RuntimeError):
     """`ops.jsonl` was deleted, replaced or cut short while this handle had it open."""
 
@@ -68,6 +72,10 @@ class SyncError(AppendError):
 
 class ClosedLogError(MuseError, ValueError):
     """The `OpLog` was used after `close()`."""
+
+
+class HandleInUseError(MuseError, RuntimeError):
+    """A thread came in again while it was in the middle of using a handle; nothing was done."""
 
 
 class DamagedLineError(MuseError, ValueError):

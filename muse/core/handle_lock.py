@@ -1,34 +1,35 @@
-"""The lock of one handle: its threads enter one at a time, once it is closed none does, and a fork finds nobody inside.
+"""The lock of one handle: threads take turns, nobody comes in twice, and a fork finds no connection open.
 
-A lock that another thread holds at the moment of a fork stays locked in the child for ever. And a child inherits
-SQLite's list of the files it has locked, but not the locks: another process would take itself for the last one with a
-connection, and delete the write-ahead log (sqlite.org/howtocorrupt.html, section 2.6). So a fork waits until no handle
-is at work and closes every index; parent and child open theirs again when they need it.
+The lock itself is one of C and stands in the `with` statement itself, so no interrupt falls between taking it and
+having it. SQLite's connections must not cross a fork: before one, every handle closes its own, as soon as the thread
+that uses it is done. If that takes more than a second the handle keeps it; then the handle's copy in the child leaves
+that connection alone, and opens no other on the same file.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
-from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-from muse.core.errors import ClosedLogError
+from muse.core.errors import ClosedLogError, HandleInUseError
+from muse.core.index.catch_up import CatchUp
+
+_FORK_WAIT_SECONDS = 1.0
 
 
 class HandleLock:
-    """Held while a handle works; a thread may enter again what it holds already."""
+    """Held while a handle works: `with lock.taken():`."""
 
-    def __init__(self, path: Path, *, before_fork: Callable[[], None], in_child: Sequence[Callable[[], None]]) -> None:
-        """`path` names the log in the error. `before_fork` closes what must not cross a fork, `in_child` what is the
-        parent's.
-        """
-        self.of_threads = threading.RLock()
+    def __init__(self, path: Path, catch_up: CatchUp) -> None:
+        """`path` names the log in errors; `catch_up` has open what must not cross a fork."""
         self.is_closed = False
-        self.before_fork = before_fork
-        self.in_child = in_child
         self._path = path
+        self._catch_up = catch_up
+        self._of_threads = threading.RLock()
         _locks.add(self)
 
     def check_open(self) -> None:
@@ -36,39 +37,83 @@ class HandleLock:
         if self.is_closed:
             raise ClosedLogError(f"{self._path}: the log is closed: open it anew")
 
-    def __enter__(self) -> None:
-        self.of_threads.acquire()
-        # Asked inside: a thread that waited while another one closed the handle would open its files again.
-        if self.is_closed:
-            self.of_threads.release()
-            self.check_open()
+    def taken(self) -> AbstractContextManager[object]:
+        """What holds the lock in a `with` statement.
 
-    def __exit__(self, _kind: object, _error: object, _trace: object) -> None:
-        self.of_threads.release()
+        Raises:
+            ClosedLogError: the handle is closed.
+            HandleInUseError: this thread holds it already.
+        """
+        self.check_open()
+        if self.is_mine:
+            raise HandleInUseError(
+                f"{self._path}: this thread is in the middle of using this handle: a signal handler, a finaliser or a "
+                "callback that wants to use the log opens a handle of its own"
+            )
+        return self._of_threads
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether this thread holds it."""
+        return _is_mine(self._of_threads)
+
+    # -- forks ----------------------------------------------------------------------------------------
+
+    def suspend(self, deadline: float) -> bool:
+        """Before a fork: take the lock and close the connection; False if the handle is in use until `deadline`."""
+        if not self._of_threads.acquire(timeout=max(deadline - time.monotonic(), 0)):
+            return False
+        self._catch_up.suspend()
+        return True
+
+    def resume(self) -> None:
+        """After it: give the lock back, if it was taken."""
+        with suppress(RuntimeError):
+            self._of_threads.release()
+
+    def start_in_child(self, *, in_use: bool) -> None:
+        """In the child: go on without what is the parent's, and with a lock that no thread holds."""
+        self._of_threads = threading.RLock()
+        self._catch_up.leave_to_parent(in_use=in_use)
 
 
 _locks: weakref.WeakSet[HandleLock] = weakref.WeakSet()
-_held: list[HandleLock] = []
+_one_fork = threading.RLock()
+_suspended: list[HandleLock] = []
+"""By the fork that has `_one_fork`. What is here may not have been taken, if the fork was interrupted."""
 
 
 def _before() -> None:
-    # A thread holds one handle's lock at a time, so taking all of them can't deadlock.
+    _one_fork.acquire()
+    deadline = time.monotonic() + _FORK_WAIT_SECONDS
     for lock in list(_locks):
-        lock.of_threads.acquire()
-        _held.append(lock)
-        lock.before_fork()
+        # A callback of this very thread may fork.
+        if not lock.is_mine:
+            _suspended.append(lock)
+            if not lock.suspend(deadline):
+                _suspended.remove(lock)
 
 
-def _release() -> None:
-    while _held:
-        _held.pop().of_threads.release()
+def _in_parent() -> None:
+    # It was not taken if a signal handler interrupted the wait for another thread's fork.
+    if _is_mine(_one_fork):
+        while _suspended:
+            _suspended.pop().resume()
+        _one_fork.release()
 
 
 def _in_child() -> None:
-    for lock in _held:
-        for close in lock.in_child:
-            close()
-    _release()
+    global _one_fork  # noqa: PLW0603 - the parent's may be held by a thread that is not here
+    suspended = _suspended if _is_mine(_one_fork) else []
+    for lock in list(_locks):
+        lock.start_in_child(in_use=lock not in suspended)
+    _suspended.clear()
+    _one_fork = threading.RLock()
 
 
-os.register_at_fork(before=_before, after_in_parent=_release, after_in_child=_in_child)
+def _is_mine(lock: threading.RLock) -> bool:
+    # What threading.Condition asks it as well; there is no public name for it.
+    return lock._is_owned()  # type: ignore[attr-defined,no-any-return] # noqa: SLF001
+
+
+os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)

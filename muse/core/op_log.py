@@ -62,7 +62,6 @@ from muse.core.maintenance.summary import SessionSummary, describe_sessions
 from muse.core.maintenance.verify import verify
 from muse.core.options import DEFAULT_MAX_APPEND_BYTES, MAX_LINE_BYTES, MAX_SNAPSHOT_ID_BYTES, MAX_WORKERS, Options
 from muse.core.paging import SMALL_PAGE, WHOLE_PAGE, Pager, PageSize
-from muse.core.storage.durable import exclusive_lock
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_entries, read_lines
 from muse.core.storage.session_dir import LOG_NAME, list_sessions, session_folder
@@ -178,20 +177,15 @@ class OpLog:
         self._clock = LamportClock()
         self._catch_up = CatchUp(self.folder, self._file, self._clock.observe, options)
         self._checkpoints = Checkpoints(self._catch_up, self._file, session_id)
-        self._lock = HandleLock(
-            self.path,
-            before_fork=self._catch_up.suspend,
-            # The position of a descriptor is shared with the parent, and one's place in the log is read off it.
-            in_child=(self._catch_up.close, self._file.close),
-        )
+        self._lock = HandleLock(self.path, self._catch_up)
         self._pager = Pager(self._lock, self._catch_up, self._file)
         self._writer = Writer(self._file, self._catch_up, sync_each=durability == "fsync")
 
     def close(self) -> None:
         """Close file and index. Closing twice is fine; using the log afterwards is a `ClosedLogError`."""
-        with suppress(ClosedLogError), self._lock:
+        with suppress(ClosedLogError), self._lock.taken():
             self._catch_up.close()
-            self._file.close()
+            self._file.close_for_good()
             self._lock.is_closed = True
 
     def __enter__(self) -> Self:
@@ -212,7 +206,7 @@ class OpLog:
 
         A `LimitExceededError` if the log holds the largest there is.
         """
-        with self._lock:
+        with self._lock.taken():
             self._catch_up.catch_up()
             return self._clock.tick()
 
@@ -234,7 +228,7 @@ class OpLog:
             SyncError: written, but the flush failed; see `durability`.
         """
         line = encode_entry(entry, self._max_line_bytes)
-        with self._lock:
+        with self._lock.taken():
             return self._writer.append_entry(entry, line)
 
     def append_many(self, entries: Iterable[OpEntry]) -> int:
@@ -247,7 +241,7 @@ class OpLog:
             How many were added; entries that the log already held are passed over.
         """
         batch = Batch.of_entries(list(entries), self._max_line_bytes)
-        with self._lock:
+        with self._lock.taken():
             return self._writer.append(batch)
 
     def record(
@@ -273,7 +267,7 @@ class OpLog:
         Returns:
             The entry, as it is in the log.
         """
-        with self._lock:
+        with self._lock.taken():
             self._writer.check_usable()
             self._catch_up.catch_up()
             entry = make_op_entry(
@@ -426,7 +420,7 @@ class OpLog:
         wanted = wanted_by(filters)
         if not since_checkpoint:
             return wanted
-        with self._lock:
+        with self._lock.taken():
             stop = wanted.stop if upto is None else self._checkpoints.check_cut("upto", upto).byte_offset
             return replace(wanted, start=self._checkpoints.current()[1], stop=stop)
 
@@ -435,7 +429,7 @@ class OpLog:
 
     def cut(self) -> Cut:
         """A consistent cut: exactly the entries that have arrived by now."""
-        with self._lock:
+        with self._lock.taken():
             return self._checkpoints.cut()
 
     def replay_since_checkpoint(self, *, upto: Cut | None = None) -> list[OpEntry]:
@@ -480,17 +474,16 @@ class OpLog:
             raise InvalidArgumentError("snapshot_id: must not be empty")
         if len(snapshot_id.encode()) > MAX_SNAPSHOT_ID_BYTES:
             raise LimitExceededError(f"snapshot_id: longer than {MAX_SNAPSHOT_ID_BYTES} bytes: {snapshot_id[:40]!r}…")
-        with self._lock:
+        with self._lock.taken():
             self._writer.check_usable()
             cut = self._checkpoints.cut() if upto is None else self._checkpoints.check_cut("upto", upto)
             self._writer.create()
             self._writer.sync()
-            with exclusive_lock(self.path):
-                return self._checkpoints.replace(snapshot_id, cut)
+            return self._checkpoints.replace(snapshot_id, cut)
 
     def read_checkpoint(self) -> OpLogCheckpoint | None:
         """The most recent checkpoint record; None if none was made."""
-        with self._lock:
+        with self._lock.taken():
             return self._checkpoints.current()[0]
 
     def merge(self, other: OpLog, *, progress: Progress | None = None) -> int:
@@ -516,7 +509,7 @@ class OpLog:
         done = added = 0
         for lines in other._pager.pages(Filter(), read_lines):
             batch = Batch.of_lines(lines, self._max_line_bytes)
-            with self._lock:
+            with self._lock.taken():
                 added += self._writer.append(batch)
             done += len(batch)
             if progress:
@@ -535,7 +528,7 @@ class OpLog:
         Returns:
             What was found, with the place, the reason and the remedy of each finding.
         """
-        with self._lock:
+        with self._lock.taken():
             self._catch_up.close()
             return verify(self._file, self.session_id, progress, max_findings)
 
@@ -550,6 +543,6 @@ class OpLog:
             OSError, sqlite3.Error: it could not be written; the old one is unchanged.
         """
         check_number("workers", workers, lowest=1, highest=MAX_WORKERS)
-        with self._lock:
+        with self._lock.taken():
             if self._file.size():
                 self._catch_up.rebuild(progress, workers)

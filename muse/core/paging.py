@@ -43,7 +43,7 @@ class Pager:
 
     def ask(self, question: Callable[[Index], Found], empty: Found) -> Found:
         """The answer of an index that covers all that has arrived by now; `empty` if nothing has."""
-        with self.lock:
+        with self.lock.taken():
             self._catch_up.catch_up()
             return self._catch_up.with_index(question) if self._catch_up.size else empty
 
@@ -59,7 +59,7 @@ class Pager:
 
     def end(self) -> int:
         """Byte offset after the last line that has arrived by now."""
-        with self.lock:
+        with self.lock.taken():
             self._catch_up.catch_up()
             return self._catch_up.end
 
@@ -93,5 +93,5 @@ class Pager:
             places, resume_at = find_page(index, wanted, *size, reverse=reverse)
             return read(self.log, places), resume_at
 
-        with self.lock:
+        with self.lock.taken():
             return self._catch_up.with_index(page)

@@ -154,7 +154,7 @@ def test_a_new_index_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     make(tmp_path)
     before = open_database(tmp_path)
     assert before
-    with replacing(tmp_path) as (database, old_files):
+    with replacing(tmp_path) as (database, old_files, _):
         assert old_files == [tmp_path / "index.db"]
         database.connection.execute("INSERT INTO changed_line VALUES (5, 1, 1)")
     assert not before.is_current()
@@ -182,7 +182,7 @@ def test_what_a_killed_builder_left_is_cleared_away_and_read(tmp_path: Path) -> 
     path = make(tmp_path)
     path.rename(path.with_name("index.db.old"))
     path.with_name("index.db.new").write_bytes(b"half-built")
-    with replacing(tmp_path) as (_, old_files):
+    with replacing(tmp_path) as (_, old_files, _):
         assert old_files == [tmp_path / "index.db.old"]
     assert [path.name for path in tmp_path.iterdir()] == ["index.db"]
 

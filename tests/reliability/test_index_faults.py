@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from muse.core.op_log import DamagedCheckpointError, OpLog
-from muse.core.storage import durable
+from muse.core.storage.locks import exclusive_lock
 from tests import children, making, plain_scan, small_index
 from tests.making import entries, entry, op_id
 from tests.reliability import faults
@@ -381,7 +381,7 @@ def test_wal_is_copied_into_the_database_by_one_connection_at_a_time(repo: Path)
         index = log._catch_up._index
         assert index is not None
         index.connection.set_trace_callback(statements.append)
-        with durable.exclusive_lock(log.folder):
+        with exclusive_lock(log.folder, 0):
             for start in range(10, 400, 30):
                 log.append_many(entries(30, start=start))
             assert wal.stat().st_size > 10_000

@@ -15,8 +15,12 @@ from muse.core.index.catch_up import CatchUp
 from muse.core.index.evidence import checkpoint_seen
 from muse.core.index.query import count, end_of_entry, highest_lamport_ts, last_op_id
 from muse.core.index.store import Index
+from muse.core.storage.locks import exclusive_lock
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.session_dir import CHECKPOINT_NAME
+
+_WAIT_SECONDS = 8.0
+"""How long a checkpoint waits for another process to make its own, which may have gigabytes to digest."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +89,15 @@ class Checkpoints:
                     raise
 
     def replace(self, snapshot_id: str, cut: Cut) -> OpLogCheckpoint:
-        """Make `cut` the checkpoint, under a lock that keeps other processes from making one.
+        """Make `cut` the checkpoint, under a lock on the log that keeps other processes from making one.
 
-        A `CheckpointBackwardsError` if the one that exists covers more.
+        A `CheckpointBackwardsError` if the one that exists covers more, a `LockTimeoutError` if another process is
+        making one and does not end.
         """
+        with exclusive_lock(self._log.path, _WAIT_SECONDS):
+            return self._replace_alone(snapshot_id, cut)
+
+    def _replace_alone(self, snapshot_id: str, cut: Cut) -> OpLogCheckpoint:
         previous, start = self.current()
         if previous is not None and cut.byte_offset < start:
             raise CheckpointBackwardsError(

@@ -122,7 +122,7 @@ class Feed:
             if end is None:
                 raise InvalidArgumentError(f"since: {log.path} has no entry with the op_id {since[:60]!r}")
             return end
-        with self._pager.lock:
+        with self._pager.lock.taken():
             if since is not None:
                 return self._checkpoints.check_cut("since", since).byte_offset
             return end_of_last_line(log, min(self._begin_below, log.size())) if self._begin_below else 0
@@ -163,5 +163,5 @@ class Feed:
 
     def cut(self) -> Cut:
         """The position reached by what was taken: all that matches below it was, and nothing above."""
-        with self._pager.lock:
+        with self._pager.lock.taken():
             return self._checkpoints.cut(self._beginning() if self._given is None else self._given)

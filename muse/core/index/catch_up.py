@@ -259,6 +259,15 @@ class CatchUp:
         """Close the index; it is opened again when it is needed."""
         self._close_index()
 
+    def leave_to_parent(self, *, in_use: bool) -> None:
+        """In a forked child: open everything anew. `in_use`: the parent was using its index, which is not touched."""
+        index, self._index = self._index, None
+        if in_use and index is not None:
+            index.database.leave_to_parent()
+        # The position of a descriptor is shared with the parent, and one's place in the log is read off it.
+        self._log.close()
+        self.size = self.end = 0
+
     def _refresh(self) -> None:
         """Have an index, and the one that lies beside the log now."""
         if (index := self._index) is not None:
@@ -321,8 +330,14 @@ class CatchUp:
 
     def _make_on_disk(self, progress: Progress | None = None, workers: int = 1) -> None:
         """Make an index of the whole log, and put it in the place of what is there, whose evidence it inherits."""
-        with replacing(self._folder) as (database, old_files):
-            index = fill(database, self._log, self._options, progress, workers)
+        with replacing(self._folder) as (database, old_files, sign_of_life):
+
+            def tell(done: int, total: int) -> None:
+                sign_of_life()
+                if progress:
+                    progress(done, total)
+
+            index = fill(database, self._log, self._options, tell, workers)
             for path in old_files:
                 self._inherit(index, path)
 

@@ -10,18 +10,19 @@ SQLite's pager.c). They notice by the file's inode, and open the new one.
 from __future__ import annotations
 
 import errno
-import fcntl
 import importlib.util
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 
+from muse.core.errors import LockTimeoutError
 from muse.core.index.blocks.segment import DamagedIndexError
 from muse.core.storage import durable
+from muse.core.storage.locks import exclusive_lock, lock_file
 from muse.core.storage.session_dir import INDEX_NAME
 
 KNOWN_MIGRATIONS = ["m0001_tail_segments_runs_evidence"]
@@ -33,6 +34,10 @@ INDEX_FAULTS = (sqlite3.Error, DamagedIndexError, UnicodeDecodeError)
 
 _CACHE_KIB = 6000  # SQLite's own default is 2000: too small to hold the pages of a busy tail and of a fold
 _PAGE_BYTES = 1024  # an append rewrites a page of the tail: the smaller the page, the less is written
+
+_LOCK_WAIT_SECONDS = 0.5  # whoever has the folder's lock keeps it for some milliseconds
+_CLOSE_WAIT_SECONDS = 0.1
+_STUCK_SECONDS = 1.0  # a rebuild gives a sign of life for every piece of the log, some tenths of a second
 
 _log = logging.getLogger(__name__)
 
@@ -85,8 +90,8 @@ class Database:
         if self.path is None:
             return
         # If the folder is gone, what comes next fails in a way that is understood.
-        with suppress(OSError), durable.exclusive_lock(self.path.parent, wait=False) as mine:
-            if mine and self.is_current():
+        with suppress(OSError), exclusive_lock(self.path.parent, 0):
+            if self.is_current():
                 (mode,) = self.connection.execute("PRAGMA journal_mode = WAL").fetchone()
                 self.has_wal = mode == "wal"
 
@@ -126,30 +131,39 @@ class Database:
                 return
         except FileNotFoundError:
             return
-        with durable.exclusive_lock(self.path.parent, wait=False) as mine:
-            if mine:
-                self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-                _log.debug("%s: WAL checkpoint done", self.path)
+        with suppress(LockTimeoutError), exclusive_lock(self.path.parent, 0):
+            self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            _log.debug("%s: WAL checkpoint done", self.path)
 
     def close(self) -> None:
         """Close the connection; the last one to close copies SQLite's write-ahead log into the file.
 
         SQLite does that after it has looked if the file is still at its place, and then removes the write-ahead log
-        by name. Under the folder's lock nobody swaps in a new index in between.
+        by name. Under the folder's lock nobody swaps in a new index in between. If that can't be had, somebody was
+        stopped while he had it, and will hardly go on at this very moment.
         """
         if self.path is not None:
-            with suppress(OSError), durable.exclusive_lock(self.path.parent):
+            with suppress(OSError), exclusive_lock(self.path.parent, _CLOSE_WAIT_SECONDS):
                 if self.has_wal and self.is_current():
                     self._leave_wal()
                 self.connection.close()
         # If the folder is gone there is nothing to keep apart.
         self.connection.close()
 
+    def leave_to_parent(self) -> None:
+        """In a forked child: never touch this connection. SQLite takes the parent's locks on the file for its own, so
+        no other connection of this process may be opened on it either.
+        """
+        _left_to_parent.append(self)
+
     def _leave_wal(self) -> None:
         """Give up the write-ahead log, unless another connection is open: then this fails, and the last one does it."""
         with suppress(sqlite3.Error):
             self.wait_up_to(0)
             self.connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+
+
+_left_to_parent: list[Database] = []
 
 
 # -- opening --------------------------------------------------------------------------------------------------
@@ -162,8 +176,13 @@ def open_database(folder: Path) -> Database | None:
         sqlite3.OperationalError, OSError: it is there but can't be opened now (locked, read-only, …).
     """
     path = folder / INDEX_NAME
-    with durable.exclusive_lock(folder):
-        if path.is_symlink() or not path.is_file() or path.stat().st_size == 0:
+    with exclusive_lock(folder, _LOCK_WAIT_SECONDS):
+        if any(database.path == path and database.is_current() for database in _left_to_parent):
+            raise OSError(errno.EBUSY, "was in use when this process was forked", str(path))
+        # SQLite would wait for whoever writes to a FIFO, and follow a link.
+        if not _is_regular(path) or not path.stat().st_size:
+            return None
+        if not all(_is_regular(side) for side in _with_sides(path) if os.path.lexists(side)):
             return None
         connection = _connect(path)
         try:
@@ -233,14 +252,15 @@ def new_temporary() -> Database:
 
 
 @contextmanager
-def replacing(folder: Path) -> Iterator[tuple[Database, list[Path]]]:
+def replacing(folder: Path) -> Iterator[tuple[Database, list[Path], Callable[[], None]]]:
     """An empty index to fill, which takes the place of the session's when the block ends well.
 
     Several processes may try at once: they take turns, and each puts a whole one into place. Given with it are the
     files in which older indexes may lie, for what they have seen; the first is left of a process that was killed
-    while it did this.
+    while it did this. The function that comes last is to be called now and then: the others wait as long as it is.
 
     Raises:
+        LockTimeoutError: another process holds the turn and does not go on.
         sqlite3.Error, OSError: it could not be built, and the old one is as it was; or it could not be put into
             place, and there is none.
     """
@@ -248,7 +268,7 @@ def replacing(folder: Path) -> Iterator[tuple[Database, list[Path]]]:
     if path.is_dir() and not path.is_symlink():
         # It was not made by us, and is not ours to move away.
         raise IsADirectoryError(errno.EISDIR, "a folder is in the index's place", str(path))
-    with _building_alone(folder):
+    with lock_file(folder / (INDEX_NAME + ".building"), _STUCK_SECONDS) as sign_of_life:
         for file in _with_sides(new):
             file.unlink(missing_ok=True)
         try:
@@ -256,7 +276,7 @@ def replacing(folder: Path) -> Iterator[tuple[Database, list[Path]]]:
             os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
             database = _unprotected(_connect(new))
             try:
-                yield database, [file for file in (old, path) if file.is_file() and not file.is_symlink()]
+                yield database, [file for file in (old, path) if _is_regular(file)], sign_of_life
                 database.connection.execute("PRAGMA journal_mode = DELETE").fetchall()
             finally:
                 database.connection.close()
@@ -264,7 +284,7 @@ def replacing(folder: Path) -> Iterator[tuple[Database, list[Path]]]:
         except BaseException:
             new.unlink(missing_ok=True)
             raise
-        with durable.exclusive_lock(folder):
+        with exclusive_lock(folder, _LOCK_WAIT_SECONDS):
             _swap_in(new, path, old)
 
 
@@ -319,6 +339,10 @@ def _swap_in(new: Path, path: Path, old: Path) -> None:
         file.unlink(missing_ok=True)
 
 
+def _is_regular(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
 def _rename_if_there(path: Path, to: Path) -> None:
     with suppress(FileNotFoundError):
         os.rename(path, to)
@@ -326,38 +350,6 @@ def _rename_if_there(path: Path, to: Path) -> None:
 
 def _with_sides(path: Path) -> list[Path]:
     return [path, *(path.with_name(path.name + side) for side in ("-journal", "-wal", "-shm"))]
-
-
-@contextmanager
-def _building_alone(folder: Path) -> Iterator[None]:
-    """Keep other builders of this session's index waiting.
-
-    The lock is on a file of its own: closing any descriptor of a database drops the POSIX locks that
-    SQLite holds on it in this process.
-    """
-    path = folder / (INDEX_NAME + ".building")
-    while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            # While this one waited, the one before has removed the file: the lock is on nothing.
-            if _is_at(path, fd):
-                try:
-                    yield
-                finally:
-                    path.unlink(missing_ok=True)
-                return
-        finally:
-            os.close(fd)
-
-
-def _is_at(path: Path, fd: int) -> bool:
-    try:
-        at_path = os.stat(path)
-    except FileNotFoundError:
-        return False
-    mine = os.fstat(fd)
-    return (at_path.st_dev, at_path.st_ino) == (mine.st_dev, mine.st_ino)
 
 
 def _sync(path: Path) -> None:

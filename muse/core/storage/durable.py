@@ -6,7 +6,6 @@ Whatever is made under a new name is written aside, flushed and renamed: it appe
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from muse.core.errors import AppendError, SyncError
+from muse.core.storage.descriptor import open_descriptor
 
 # O_EXCL and O_NOFOLLOW: never write through a link that somebody laid here.
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -188,32 +188,9 @@ def new_folder(folder: Path, prefix: str) -> Iterator[Path]:
 
 def read_small_file(path: Path, limit_bytes: int) -> bytes:
     """The content of `path`, at most `limit_bytes` of it; not through a symbolic link."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        return os.read(fd, limit_bytes)
-    except OSError as error:
-        error.filename = str(path)
-        raise
-    finally:
-        os.close(fd)
-
-
-@contextmanager
-def exclusive_lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold the exclusive advisory lock (`flock(2)`) on a file or folder that exists: no lock file has to lie about.
-
-    Whoever opens or swaps the index holds that of the session's folder, whoever makes a checkpoint that of its log;
-    nobody takes the log's while holding the folder's. Appending never takes either.
-
-    Gives True; without `wait` it gives False at once if somebody else holds it. Each call opens its own descriptor, so
-    the lock also excludes other threads of this process.
-    """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    is_held = False
-    try:
-        with suppress(BlockingIOError):
-            fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_held = True
-        yield is_held
-    finally:
-        os.close(fd)
+    with open_descriptor(path, os.O_RDONLY | os.O_NOFOLLOW) as file:
+        try:
+            return os.read(file.fileno(), limit_bytes)
+        except OSError as error:
+            error.filename = str(path)
+            raise

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from muse.core.errors import AppendError, LogReplacedError
+from muse.core.errors import AppendError, ClosedLogError, LogReplacedError
 from muse.core.storage import durable
+from muse.core.storage.descriptor import Descriptor, open_descriptor
 from muse.core.storage.session_dir import reject_symlink_escape
 
 CHUNK_BYTES = 1 << 20
@@ -30,8 +31,10 @@ class LogFile:
         self.path = path
         self._path_text = os.fspath(path)
         self._durable_names = durable_names
+        self._descriptor: Descriptor | None = None
         self._fd = -1
         self._appendable = False
+        self._is_closed = False
         self._identity: tuple[int, int] = (0, 0)
         self._known_bytes = 0
 
@@ -70,11 +73,10 @@ class LogFile:
         """
         if self._appendable:
             return
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             durable.make_folders(self.path.parent, durable=self._durable_names)
             reject_symlink_escape(self.path.parent)
-            self._attach(os.open(self.path, flags, 0o666))
+            self._open(os.O_RDWR | os.O_APPEND | os.O_CREAT)
         except OSError as error:
             raise AppendError(
                 error.errno, f"can't be opened for appending: {error.strerror}", str(self.path)
@@ -103,30 +105,37 @@ class LogFile:
         return b"".join(pieces)
 
     def close(self) -> None:
-        """Close the descriptor. Everything acknowledged is in the kernel already."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-            self._appendable = False
+        """Close the descriptor; the next use opens it again. Everything acknowledged is in the kernel already."""
+        # Forgotten first: if this is interrupted, nothing is written into a file that gets the same number.
+        descriptor, self._descriptor, self._fd, self._appendable = self._descriptor, None, -1, False
+        if descriptor:
+            descriptor.close()
+
+    def close_for_good(self) -> None:
+        """Close it, and refuse to open it again: another thread may have waited for its turn."""
+        self._is_closed = True
+        self.close()
+
+    def _open(self, flags: int) -> None:
+        if self._is_closed:
+            raise ClosedLogError(f"{self.path}: the log is closed: open it anew")
+        self._attach(open_descriptor(self.path, flags | os.O_NOFOLLOW))
 
     def _open_for_reading(self) -> bool:
         # Asked here and not only when the handle was made: the folder may have been laid since.
         reject_symlink_escape(self.path.parent)
         try:
-            self._attach(os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
+            self._open(os.O_RDONLY)
         except FileNotFoundError:
             return False
         return True
 
-    def _attach(self, fd: int) -> None:
-        status = os.fstat(fd)
+    def _attach(self, descriptor: Descriptor) -> None:
+        status = os.fstat(descriptor.fileno())
         identity = (status.st_dev, status.st_ino)
-        if self._fd >= 0:
-            if identity != self._identity:
-                os.close(fd)
-                raise self._replaced("was replaced by another file")
-            os.close(self._fd)
-        self._fd, self._identity = fd, identity
+        if self._fd >= 0 and identity != self._identity:
+            raise self._replaced("was replaced by another file")
+        self._fd, self._descriptor, self._identity = descriptor.fileno(), descriptor, identity
 
     def _replaced(self, how: str) -> LogReplacedError:
         return LogReplacedError(
