@@ -18,7 +18,8 @@ from bisect import bisect_left, bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import groupby, repeat
+from itertools import compress, groupby, repeat
+from operator import itemgetter
 
 from muse.core.index.blocks.segment import Summary, as_json
 from muse.core.storage.lines import ROLES
@@ -216,9 +217,11 @@ class Filter:
         first, low = hashed >> self.shift, hashed & self._mask
         if self._missing and first >> self._part_bits in self._missing:
             self.load([first >> self._part_bits])
-        bits = self.bits
-        return not any(
-            bits[place >> 3] & 128 >> (place & 7) for place in (first, first & ~self._mask | low, first ^ low)
+        bits, second, third = self.bits, first & ~self._mask | low, first ^ low
+        return not (
+            bits[first >> 3] & 128 >> (first & 7)
+            or bits[second >> 3] & 128 >> (second & 7)
+            or bits[third >> 3] & 128 >> (third & 7)
         )
 
 
@@ -271,11 +274,16 @@ class Lookup:
         for hashes in self._small:
             if not hashes.isdisjoint(wanted):
                 found |= hashes.intersection(wanted)
-        for bits, bit, filter_ in self._large:
-            byte = bit + 3
-            found.update(
-                [each for each in wanted if not bits[each >> byte] & 128 >> (each >> bit & 7) and each in filter_]
-            )
+        asked = list(wanted)
+        for shift, filters in groupby(self._large, itemgetter(1)):
+            # The first bits of all at once, since few get past them.
+            firsts = [hashed >> shift for hashed in asked]
+            places = [first >> 3 for first in firsts]
+            masks = int.from_bytes(bytes([128 >> (first & 7) for first in firsts]), "big")
+            for bits, _, each in filters:
+                ones = int.from_bytes(bytes(map(bits.__getitem__, places)), "big") & masks
+                passed = compress(asked, (ones ^ masks).to_bytes(len(asked), "big"))
+                found.update([hashed for hashed in passed if hashed in each])
         return found
 
 
