@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from operator import itemgetter
 
 from muse.core.entry.model import OpEntry, kind_of
 from muse.domain import StructuredDelta
 
-
-def total_order(entry: OpEntry) -> tuple[int, str, str]:
-    """The sort key that puts entries in the same order on every replica."""
-    return (entry["lamport_ts"], entry["actor_id"], entry["op_id"])
+total_order = itemgetter("lamport_ts", "actor_id", "op_id")
+"""The sort key that puts entries in the same order on every replica."""
 
 
 def collapse(domain: str, entries: Iterable[OpEntry]) -> StructuredDelta:

@@ -12,6 +12,8 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
+from itertools import starmap
+from operator import gt, lt
 
 from muse.core.entry.filter import END, Filter
 from muse.core.index.blocks.links import Link, UnresolvedLink, links_named_in, unpack_links, unpack_unresolved
@@ -75,10 +77,10 @@ class Graph:
 
     def _above(self, at: int) -> _Reached:
         # From the last child to the first: parents mostly stand before their children.
-        return self._reached(at, lambda number: self._links_in_segment(number)[::-1], self._late_parents, max)
+        return self._reached(at, lambda number: self._links_in_segment(number)[::-1], self._late_parents, max, gt)
 
     def _below(self, at: int) -> _Reached:
-        return self._reached(at, self._links_to_children, self._late_children, min)
+        return self._reached(at, self._links_to_children, self._late_children, min, lt)
 
     def _reached(
         self,
@@ -86,26 +88,33 @@ class Graph:
         links_of: Callable[[int], Sequence[Link]],
         late: Mapping[int, Sequence[int]],
         next_of: Callable[[Mapping[int, object]], int],
+        leads_on: Callable[[int, int], bool],
     ) -> _Reached:
         """An entry, those to which links lead from it, from these, and so on."""
         reached: _Reached = {}
+        from_late = set(late)
         waiting = {self._number_of(start): {start}}
         while waiting:
             number = next_of(waiting)
             here, links = waiting.pop(number).union(reached.get(number, ())), links_of(number)
+            is_one_pass = not late and all(starmap(leads_on, links))
             before = 0
-            # Mostly the first pass finds all.
             while before < len(here):
                 before = len(here)
-                here.update(end for start, end in links if start in here)
-                here.update(end for start in late.keys() & here for end in late[start])
+                for at, other in links:
+                    if at in here:
+                        here.add(other)
+                for at in here & from_late:
+                    here.update(late[at])
+                if is_one_pass:
+                    break
             in_order = sorted(here)
             low, high = (bisect_left(in_order, at) for at in self._range_of(number))
             reached[number] = in_order[low:high]
             for at in in_order[:low] + in_order[high:]:
-                other = self._number_of(at)
-                if at not in reached.get(other, ()):
-                    waiting.setdefault(other, set()).add(at)
+                elsewhere = self._number_of(at)
+                if at not in reached.get(elsewhere, ()):
+                    waiting.setdefault(elsewhere, set()).add(at)
         return reached
 
     def _number_of(self, at: int) -> int:

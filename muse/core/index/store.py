@@ -176,7 +176,7 @@ class Index:
             return segment
         summary, checksums = self._row(number, range(number, number + 1))
         load = partial(self._load_segment_block, number, dict(zip(_BLOCKS, checksums, strict=True)))
-        segment = Segment(number, summary, load("columns"), load)
+        segment = Segment(number, summary, load)
         self._segments[number] = segment
         if len(self._segments) > self._options.max_cached_segments:
             self._segments.popitem(last=False)
@@ -197,7 +197,8 @@ class Index:
     def summaries(self, numbers: range) -> Iterator[tuple[int, Summary]]:
         """Number and summary of some segments that follow each other, from front to back or from the end."""
         for at, number in enumerate(numbers):
-            yield number, self._row(number, numbers[at : at + _ROWS_AT_ONCE])[0]
+            # Few at first: perhaps no more are asked for.
+            yield number, self._row(number, numbers[at : at + min(at + 2, _ROWS_AT_ONCE)])[0]
 
     def _row(self, number: int, at_once: range) -> tuple[Summary, tuple[int, ...]]:
         """The summary of a segment and the checksums of its blocks. If it has to be read, so are others at once."""

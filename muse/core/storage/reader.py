@@ -14,7 +14,7 @@ from muse.core.storage.log_file import LogFile
 
 _MAX_GAP_BYTES = 16 << 10
 _MAX_READ_BYTES = 1 << 20
-_PARSED_AT_ONCE_BYTES = 128 << 10
+_PARSED_AT_ONCE_BYTES = 32 << 10
 
 
 class StaleLocationError(Exception):

@@ -43,7 +43,7 @@ def packed_and_unpacked(lines: Sequence[PlainLine], start: int = 0) -> Segment:
     """A segment of these lines, as it is after it was written and read."""
     packed = pack_lines(fed_with(lines, start))
     values = json.loads(json.dumps(packed.summary))
-    return Segment(7, Summary(*values), packed.columns, {"op_ids": packed.op_ids, "links": b""}.__getitem__)
+    return Segment(7, Summary(*values), {"columns": packed.columns, "op_ids": packed.op_ids, "links": b""}.__getitem__)
 
 
 @given(plain_lines(min_size=1), STARTS)
@@ -236,7 +236,7 @@ def test_a_segment_of_another_byte_order_is_refused() -> None:
     packed = pack_lines(fed_with(some_lines(5)))
     turned = packed.columns[3::-1] + packed.columns[4:]
     with pytest.raises(DamagedIndexError, match="byte order"):
-        Segment(1, packed.summary, turned, lambda name: b"")
+        Segment(1, packed.summary, lambda _name: turned).number_at(0)
 
 
 def test_a_row_checksum_is_the_crc_of_the_values_as_json() -> None:

@@ -21,6 +21,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from itertools import accumulate, pairwise
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -217,46 +218,56 @@ class Segment:
     It can be looked at as `Lines` can: `offsets` count from `first_offset`.
     """
 
-    def __init__(self, number: int, summary: Summary, columns: bytes, load: Callable[[str], bytes]) -> None:
-        """`load` gives the block "op_ids" or "links", checked.
-
-        Raises:
-            DamagedIndexError: `columns` was packed on a machine of another byte order.
-        """
+    def __init__(self, number: int, summary: Summary, load: Callable[[str], bytes]) -> None:
+        """`load` gives the block "columns", "op_ids" or "links", checked; it may raise `DamagedIndexError`."""
         self.number = number
         self.summary = summary
         self.start = self.first_offset = summary.first_offset
         self.end = summary.end_offset
         self._load = load
-        order, lines, problem_bytes, timestamp_bytes, *widths = _HEADER.unpack_from(columns)
-        if order != _BYTE_ORDER:
-            raise DamagedIndexError("it was made on a machine of another byte order")
-        at = _HEADER.size
-        self.offsets = array("I", columns[at : at + 4 * lines])
-        self.checksums = array("I", columns[at + 4 * lines : at + 8 * lines])
-        at += 8 * lines
-        self._timestamps = memoryview(columns)[at : at + timestamp_bytes * lines].cast(
-            "Q" if timestamp_bytes == 8 else "I"
-        )
-        self._base = 0 if timestamp_bytes == 8 else summary.lowest_lamport_ts or 0
-        at += timestamp_bytes * lines
-        self._roles = {}
-        for role, width in zip(ROLES, widths, strict=True):
-            self._roles[role] = columns[at : at + width * lines]
-            at += width * lines
-        self._problems = columns[at : at + problem_bytes]
 
     def __len__(self) -> int:
-        return len(self.offsets)
+        return self.summary.lines
+
+    @cached_property
+    def _columns(self) -> dict[str, bytes]:
+        columns = self._load("columns")
+        order, lines, problem_bytes, *widths = _HEADER.unpack_from(columns)
+        if order != _BYTE_ORDER:
+            raise DamagedIndexError("it was made on a machine of another byte order")
+        sizes = (4 * lines, 4 * lines, *(width * lines for width in widths), problem_bytes)
+        ends = pairwise(accumulate(sizes, initial=_HEADER.size))
+        names = ("offsets", "checksums", "timestamps", *ROLES, "problems")
+        return {name: columns[start:end] for name, (start, end) in zip(names, ends, strict=True)}
+
+    @cached_property
+    def offsets(self) -> array[int]:
+        """Where each line begins, from `first_offset` on."""
+        return array("I", self._columns["offsets"])
+
+    @cached_property
+    def checksums(self) -> array[int]:
+        """CRC-32 of each line, newline included."""
+        return array("I", self._columns["checksums"])
 
     @cached_property
     def lamport_ts(self) -> Sequence[int]:
         """The timestamp of each line; of a line with a problem it means nothing."""
-        return [self._base + each for each in self._timestamps]
+        base = self._base
+        return [base + each for each in self._timestamps]
 
     def timestamp(self, number: int) -> int:
         """The timestamp of one line."""
         return self._base + self._timestamps[number]
+
+    @cached_property
+    def _timestamps(self) -> array[int]:
+        packed = self._columns["timestamps"]
+        return array("I" if len(packed) == 4 * len(self) else "Q", packed)
+
+    @property
+    def _base(self) -> int:
+        return self.summary.lowest_lamport_ts or 0 if self._timestamps.typecode == "I" else 0
 
     @cached_property
     def op_ids(self) -> bytes:
@@ -271,12 +282,15 @@ class Segment:
     @cached_property
     def problems(self) -> dict[int, Problem]:
         """What is wrong with the lines that are not entries, by byte offset."""
-        listed = orjson.loads(self._problems) if self._problems else ()
-        return {self.first_offset + self.offsets[number]: (kind, reason) for number, kind, reason in listed}
+        return {self.first_offset + self.offsets[number]: (kind, reason) for number, kind, reason in self._problems()}
+
+    def _problems(self) -> list[tuple[int, str, str]]:
+        packed = self._columns["problems"]
+        return orjson.loads(packed) if packed else []
 
     def numbers_with_problems(self) -> list[int]:
         """The numbers of the lines that are not entries, ascending."""
-        return [number for number, _, _ in orjson.loads(self._problems)] if self._problems else []
+        return [number for number, _, _ in self._problems()]
 
     def number_at(self, byte_offset: int) -> int:
         """The number of the first line that does not begin before `byte_offset`."""
@@ -304,10 +318,10 @@ class Segment:
 
     def with_name(self, role: str, name: str) -> list[int]:
         """The numbers of the entries whose `role` is `name`, ascending."""
-        column = self._roles[role]
+        column = self._columns[role]
         if not name:
             without = range(len(self)) if not column else self._numbers_of(column, 0)
-            return [number for number in without if not self._problems or not self._is_problem(number)]
+            return [number for number in without if not self.problems or not self._is_problem(number)]
         names = list(self.summary.names(role) or ())
         return self._numbers_of(column, names.index(name) + 1) if name in names else []
 
@@ -331,7 +345,8 @@ class Segment:
         problems = set(self.numbers_with_problems())
         lines.lamport_ts = [0 if number in problems else ts for number, ts in enumerate(self.lamport_ts)]
         lines.op_ids = [b"" if number in problems else self.op_id(number) for number in range(len(self))]
-        for role, column in self._roles.items():
+        for role in ROLES:
+            column = self._columns[role]
             names = ["", *(self.summary.names(role) or ())]
             numbers = array("H", column) if len(column) > len(self) else column
             setattr(lines, role, [names[number] for number in numbers] if column else [""] * len(self))
