@@ -255,13 +255,11 @@ class _NewIndex:
         rows, self._rows = self._rows[:segments], self._rows[segments:]
         first = self._written[-1].end_segment if self._written else 1
         end = first + segments
-        keys = [
-            run.all_keys()
-            if first <= run.first_segment and run.end_segment <= end
-            else array("Q", [key for key in run.all_keys() if first <= key & SEGMENT_MASK < end])
-            for run in self._pieces
-            if run.first_segment < end
-        ]
+        keys = []
+        for run in self._pieces:
+            keys.append(run.all_keys())
+            if run.first_segment < first or run.end_segment > end:
+                keys[-1] = array("Q", [key for key in keys[-1] if first <= key & SEGMENT_MASK < end])
         summary = merged_summary([summary for summary, _ in rows])
         index = self._index
         run = write_run(index.connection, index.new_run, first, summary, directory_of(rows), merged_keys(keys))

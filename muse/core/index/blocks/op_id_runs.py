@@ -164,18 +164,14 @@ class Run:
 
     def all_keys(self) -> array[int]:
         """Every key, sorted."""
-        if not self.is_filtered:
-            return self._block
-        return self._keys_on(0, self.pages())
-
-    def _keys_on(self, page: int, end: int) -> array[int]:
-        return array("Q", b"".join([self._load_page(self, each) for each in range(page, end)]))
+        return self.keys_between(0, 1 << 64)
 
     def keys_between(self, low: int, high: int) -> array[int]:
         """The keys from `low` up to below `high`, sorted."""
         keys = self._block
         if self.is_filtered:
-            keys = self._keys_on(max(bisect_right(keys, low) - 1, 0), bisect_left(keys, high))
+            pages = range(max(bisect_right(keys, low) - 1, 0), bisect_left(keys, high))
+            keys = array("Q", b"".join([self._load_page(self, page) for page in pages]))
         return keys[bisect_left(keys, low) : bisect_left(keys, high)]
 
     def segments_with(self, hashed: int) -> list[int]:
