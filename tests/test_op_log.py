@@ -18,7 +18,9 @@ import pytest
 from muse.core import op_log as public
 from muse.core.op_log import (
     ClosedLogError,
+    Cut,
     EntryFilters,
+    InvalidCutError,
     InvalidEntryError,
     LimitExceededError,
     MuseError,
@@ -30,7 +32,7 @@ from muse.core.op_log import (
     list_sessions,
     make_op_entry,
 )
-from tests import children, making, plain_scan
+from tests import children, making, plain_scan, small_index
 from tests.making import entries, entry, op_id
 from tests.plain_scan import exact, exact_list
 
@@ -283,6 +285,23 @@ def test_guarantee_5_damage_costs_its_own_line_alone(repo: Path, log: OpLog) -> 
     assert finding.byte_offset == offset
     assert finding.length in {len(torn), len(torn) + 1}
     assert finding.reason
+
+
+def test_damaged_lines_are_those_between_two_cuts(repo: Path) -> None:
+    """With the place and length of each as a plain scan finds them, in whole segments and in the tail of the index."""
+    with small_index.segments_of(8), OpLog(repo, "s") as log:
+        cuts = [log.cut()]
+        for number in range(0, 40, 4):
+            log.append_many(entries(4, start=1 + number))
+            making.add_bytes(log.path, b"damage %d\n\n" % number + making.line(entry(1)))
+            cuts.append(log.cut())
+        damaged = plain_scan.scan_file(log.path).damaged
+        assert len(damaged) == 10
+        for first, last in ((0, 10), (0, 0), (3, 7), (9, 10), (4, 3)):
+            found = [(at, length - 1) for at, length, reason in log.damaged_lines(cuts[first], cuts[last]) if reason]
+            assert found == [(each.byte_offset, each.length) for each, _ in damaged[first:last]]
+        with pytest.raises(InvalidCutError):
+            log.damaged_lines(cuts[0], Cut("s", 1, 0))
 
 
 def test_guarantee_6_arrival_order_is_the_files_and_total_order_is_the_deltas(log: OpLog) -> None:
@@ -636,6 +655,7 @@ def test_a_closed_log_refuses_work_and_may_be_closed_again(repo: Path) -> None:
         log.next_lamport_ts,
         log.replay_since_checkpoint,
         lambda: log.to_structured_delta("music"),
+        lambda: log.damaged_lines(Cut("s", 0, 0), Cut("s", 0, 0)),
         lambda: log.checkpoint("x"),
         log.verify,
         log.rebuild_index,

@@ -54,7 +54,7 @@ from muse.core.follow.follower import AsyncFollower, Follower
 from muse.core.handle_lock import HandleLock
 from muse.core.history.causal import CausalEntry, CausalHistory
 from muse.core.index.catch_up import CatchUp
-from muse.core.index.query import count, op_ids_beginning, totals
+from muse.core.index.query import count, damaged_lines, op_ids_beginning, totals
 from muse.core.index.rebuild import Progress
 from muse.core.maintenance.archive import ArchivedFile, ArchiveManifest, export_session, import_session
 from muse.core.maintenance.findings import Finding, VerifyReport
@@ -71,7 +71,6 @@ from muse.domain import StructuredDelta
 # Not public names of the log: the commands and the statistics use them, and import nothing else of the engine.
 from muse.core.entry.codec import parse_object as parse_object  # isort: skip
 from muse.core.entry.model import parse_time as parse_time  # isort: skip
-from muse.core.maintenance.damage import Damage as Damage  # isort: skip
 from muse.core.storage.durable import whole_file as whole_file  # isort: skip
 
 __all__ = [
@@ -515,6 +514,17 @@ class OpLog:
             if progress:
                 progress(done, max(total, done))
         return added
+
+    def damaged_lines(self, since: Cut, upto: Cut) -> list[tuple[int, int, str]]:
+        """The damaged lines that arrived after the cut `since`, up to the cut `upto`, as they were indexed.
+
+        Returns:
+            (byte offset, length in bytes with the newline, what is wrong) of each.
+        """
+        with self._lock.taken():
+            start = self._checkpoints.check_cut("since", since).byte_offset
+            stop = self._checkpoints.check_cut("upto", upto).byte_offset
+        return self._pager.ask(lambda index: damaged_lines(index, start, stop), [])
 
     def verify(self, *, progress: Progress | None = None, max_findings: int = 1000) -> VerifyReport:
         """Check everything: each line, the index against the log, the checkpoint against what it covers.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 from muse.core.entry.filter import Filter
@@ -33,19 +33,19 @@ SMALL_PAGE = PageSize(128, 64 << 10)
 """For a follower in an event loop: it is parsed in less than a millisecond."""
 
 
+@dataclass(frozen=True)
 class Pager:
     """Asks one handle's index and reads its log. Takes the handle's lock itself; any thread may ask."""
 
-    def __init__(self, lock: HandleLock, catch_up: CatchUp, log: LogFile) -> None:
-        self.lock = lock
-        self.log = log
-        self._catch_up = catch_up
+    lock: HandleLock
+    catch_up: CatchUp
+    log: LogFile
 
     def ask(self, question: Callable[[Index], Found], empty: Found) -> Found:
         """The answer of an index that covers all that has arrived by now; `empty` if nothing has."""
         with self.lock.taken():
-            self._catch_up.catch_up()
-            return self._catch_up.with_index(question) if self._catch_up.size else empty
+            self.catch_up.catch_up()
+            return self.catch_up.with_index(question) if self.catch_up.size else empty
 
     def find(self, op_id: str, use: Callable[[Index, Location], Found]) -> Found | None:
         """What `use` makes of where the entry with this op_id lies; None if there is none."""
@@ -60,8 +60,8 @@ class Pager:
     def end(self) -> int:
         """Byte offset after the last line that has arrived by now."""
         with self.lock.taken():
-            self._catch_up.catch_up()
-            return self._catch_up.end
+            self.catch_up.catch_up()
+            return self.catch_up.end
 
     def pages(
         self, wanted: Filter, read: Read[Found], *, limit: int | None = None, reverse: bool = False
@@ -94,4 +94,4 @@ class Pager:
             return read(self.log, places), resume_at
 
         with self.lock.taken():
-            return self._catch_up.with_index(page)
+            return self.catch_up.with_index(page)

@@ -12,12 +12,15 @@ from muse.cli.watch.check import Check
 from muse.cli.watch.findings import Findings
 from muse.cli.watch.rates import MINUTE_S, Rates
 from muse.cli.watch.view import HISTORY_PARTS, ActorView, View
-from muse.core.op_log import CheckpointError, Cut, Damage, LogReplacedError, OpEntry, OpLog, OpLogCheckpoint
+from muse.core.op_log import CheckpointError, Cut, LogReplacedError, OpEntry, OpLog, OpLogCheckpoint
 
 _MOST_LINES = 200
 """No screen shows more actors or ops than this."""
 
 _TRIES = 5
+
+_TORN_AFTER_S = 2.0
+"""How long a last line may be without its newline before it is no longer taken for one being written."""
 
 
 def time_of_day() -> str:
@@ -43,7 +46,8 @@ class Watched:
     def _open(self) -> None:
         self._log = OpLog(self._repo, self._session_id)
         self._cut = self._log.cut()
-        self._damage = Damage(self._log.path, self._cut)
+        self._tail = (0, 0)
+        self._tail_since_s = 0.0
         self._actors, self._actors_ahead = self._totals(self._log.actors)
         self._domains, self._domains_ahead = self._totals(self._log.domains)
         self._max_lamport_ts = self._log.next_lamport_ts() - 1
@@ -60,17 +64,13 @@ class Watched:
     def close(self) -> None:
         """Stop the check and close the session."""
         self.check.stop()
-        self._close()
-
-    def _close(self) -> None:
-        self._damage.close()
         self._log.close()
 
     def poll(self, now_s: float) -> None:
         """Read the entries that have arrived by now, and look for problems."""
         try:
             if self._replaced:
-                self._close()
+                self._log.close()
                 self._open()
             self._poll(now_s)
             self.findings.set_state("read", None)
@@ -84,10 +84,20 @@ class Watched:
         cut = self._cut_with_pending()
         if cut != self._cut:
             self._read_new(cut, now_s)
-            for damaged in self._damage.lines_up_to(cut):
-                self.findings.add_event(damaged)
+            for at, length, reason in self._log.damaged_lines(self._cut, cut):
+                self.findings.add_event(f"damaged line at byte {at:,}, {length:,} bytes: {reason}")
             self._cut = cut
-        self.findings.set_state("tail", self._damage.torn_tail(now_s))
+        self.findings.set_state("tail", self._torn_tail(now_s))
+
+    def _torn_tail(self, now_s: float) -> str | None:
+        """The line without a newline at the end, where nobody seems to write it any more."""
+        size = self._log.path.stat().st_size if self._log.exists() else 0
+        tail = at, length = (self._cut.byte_offset, size - self._cut.byte_offset)
+        if tail != self._tail:
+            self._tail, self._tail_since_s = tail, now_s
+        if length <= 0 or now_s - self._tail_since_s < _TORN_AFTER_S:
+            return None
+        return f"torn tail at byte {at:,}, {length:,} bytes: its writer died, the next append seals it"
 
     def _cut_with_pending(self) -> Cut:
         """Take a cut and count what is pending at it. Retry a few times if an entry arrives between the two."""

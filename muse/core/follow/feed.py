@@ -13,7 +13,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from muse.core.checkpoint.cut import Checkpoints, Cut
 from muse.core.entry.filter import Filter
@@ -33,41 +33,33 @@ LONGEST_PAUSE_SECONDS = 0.05
 _GROWTH = 1.1  # A pause is then about a tenth of the time since the last entry.
 
 
+@dataclass
 class Feed:
     """The entries after one position that match, page by page, as far as they have arrived.
 
-    One thread at a time fetches and takes; any thread may stop it or ask for the cut.
+    One thread at a time fetches and takes; any thread may stop it or ask for the cut. The arguments are those of
+    `OpLog.follow`; where `since` lies is looked up by `start`, which may have to wait for the lock or the index.
     """
 
-    def __init__(
-        self,
-        pager: Pager,
-        checkpoints: Checkpoints,
-        wanted: Filter,
-        size: PageSize,
-        timeout: float | None,
-        *,
-        from_start: bool,
-        since: Cut | str | None,
-    ) -> None:
-        """The arguments of `OpLog.follow`; an `InvalidArgumentError` if they contradict each other.
+    pager: Pager
+    checkpoints: Checkpoints
+    wanted: Filter
+    size: PageSize
+    timeout: float | None
+    from_start: bool
+    since: Cut | str | None
+    is_behind: bool = field(default=False, init=False)
+    """Whether more had arrived than the last page held."""
 
-        Where `since` lies is looked up by `start`, which may have to wait for the lock or the index.
-        """
-        if timeout is not None:
-            check_seconds("timeout", timeout)
-        if since is not None and from_start:
+    def __post_init__(self) -> None:
+        if self.timeout is not None:
+            check_seconds("timeout", self.timeout)
+        if self.since is not None and self.from_start:
             raise InvalidArgumentError("from_start: the position is given by `since` already: leave one of them out")
-        if not isinstance(since, (Cut, str, type(None))):
-            raise InvalidArgumentError(f"since: must be a Cut or an op_id, not {since!r}")
-        self._pager = pager
-        self._checkpoints = checkpoints
-        self._wanted = wanted
-        self._size = size
-        self._timeout = timeout
-        self._since = since
+        if not isinstance(self.since, (Cut, str, type(None))):
+            raise InvalidArgumentError(f"since: must be a Cut or an op_id, not {self.since!r}")
         # "From now on" begins at the size that the file has now.
-        self._begin_below = 0 if from_start else (self._file_state() or (0,))[-1]
+        self._begin_below = 0 if self.from_start else (self._file_state() or (0,))[-1]
         # A flag, not an event: a signal handler may interrupt its own thread while that holds the event's lock.
         self._is_stopped = False
         self._fetched: deque[tuple[int, OpEntry]] = deque()
@@ -77,13 +69,11 @@ class Feed:
         self._reached = 0
         # No file has this state, nor has a file that is not there.
         self._seen: tuple[int, ...] | None = ()
-        self.is_behind = False
-        """Whether more had arrived than the last page held."""
 
     def _file_state(self) -> tuple[int, ...] | None:
         """Device, inode and size of the log, by one `stat` and without the lock; None if there is no file."""
         try:
-            now = os.stat(self._pager.log.path)
+            now = os.stat(self.pager.log.path)
         except FileNotFoundError:
             return None
         return now.st_dev, now.st_ino, now.st_size
@@ -94,9 +84,9 @@ class Feed:
         It ends when the feed was stopped, the log was closed, or a look that began after the timeout found nothing.
         Then the feed is stopped for good.
         """
-        deadline = math.inf if self._timeout is None else time.monotonic() + self._timeout
+        deadline = math.inf if self.timeout is None else time.monotonic() + self.timeout
         pause = SHORTEST_PAUSE_SECONDS
-        while not (self._is_stopped or self._pager.lock.is_closed):
+        while not (self._is_stopped or self.pager.lock.is_closed):
             # Asked before the look: what had arrived when the time was over is still given.
             left = deadline - time.monotonic()
             yield pause if pause < left else max(left, 0)
@@ -116,15 +106,15 @@ class Feed:
             self._reached = self._given = self._beginning()
 
     def _beginning(self) -> int:
-        since, log = self._since, self._pager.log
+        since, log = self.since, self.pager.log
         if isinstance(since, str):
-            end = self._pager.find(since, lambda _index, place: place.end)
+            end = self.pager.find(since, lambda _index, place: place.end)
             if end is None:
                 raise InvalidArgumentError(f"since: {log.path} has no entry with the op_id {since[:60]!r}")
             return end
-        with self._pager.lock.taken():
+        with self.pager.lock.taken():
             if since is not None:
-                return self._checkpoints.check_cut("since", since).byte_offset
+                return self.checkpoints.check_cut("since", since).byte_offset
             return end_of_last_line(log, min(self._begin_below, log.size())) if self._begin_below else 0
 
     def has_news(self) -> bool:
@@ -142,9 +132,9 @@ class Feed:
             self.start()
             # In this order: what arrives in between looks like news the next time.
             self._seen = self._file_state()
-            wanted = replace(self._wanted, start=self._reached, stop=self._pager.end())
+            wanted = replace(self.wanted, start=self._reached, stop=self.pager.end())
             if wanted.start < wanted.stop:
-                found, resume_at = self._pager.page(wanted, read_entries_with_ends, self._size)
+                found, resume_at = self.pager.page(wanted, read_entries_with_ends, self.size)
                 self._fetched.extend(found)
                 self.is_behind = resume_at is not None
                 self._reached = wanted.stop if resume_at is None else resume_at
@@ -163,5 +153,6 @@ class Feed:
 
     def cut(self) -> Cut:
         """The position reached by what was taken: all that matches below it was, and nothing above."""
-        with self._pager.lock.taken():
-            return self._checkpoints.cut(self._beginning() if self._given is None else self._given)
+        position = self._beginning() if self._given is None else self._given
+        with self.pager.lock.taken():
+            return self.checkpoints.cut(position)

@@ -114,6 +114,16 @@ def units_between(index: Index, start: int, stop: int) -> Iterator[Unit]:
     return _units(index, _Plan(Filter(start=start, stop=stop)))
 
 
+def damaged_lines(index: Index, start: int, stop: int) -> list[tuple[int, int, str]]:
+    """Byte offset, length and what is wrong, of each damaged line that begins at the bytes [start, stop)."""
+    return [
+        (at, unit.length(unit.number_at(at)), reason)
+        for unit in units_between(index, start, stop)
+        for at, (kind, reason) in unit.problems.items()
+        if kind == "damaged" and start <= at < stop
+    ]
+
+
 # -- pages ----------------------------------------------------------------------------------------------------
 
 

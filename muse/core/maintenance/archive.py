@@ -99,8 +99,7 @@ class ArchiveManifest:
 
 _text = core_schema.str_schema()
 _size = core_schema.int_schema(ge=0, le=2**62)
-_sha256 = core_schema.str_schema(pattern="^[0-9a-f]{64}$")
-_file = {"size_bytes": core_schema.typed_dict_field(_size), "sha256": core_schema.typed_dict_field(_sha256)}
+_file = {"size_bytes": core_schema.typed_dict_field(_size), "sha256": core_schema.typed_dict_field(_text)}
 _validator = dict_validator(
     {
         "format": core_schema.literal_schema([_FORMAT]),
@@ -185,27 +184,29 @@ def _add(archive: tarfile.TarFile, name: str, content: IO[bytes], size_bytes: in
     archive.addfile(member, content)
 
 
+@dataclass
 class _LogBytes:
-    """The bytes of a log below a cut, to be read once; knows the digest of what was read."""
+    """The bytes of a log below `stop`, to be read once; knows the digest of what was read."""
 
-    def __init__(self, log: LogFile, stop: int, done_before: int, progress: Progress | None) -> None:
-        self._log = log
-        self._at = 0
-        self._stop = stop
-        self._done_before = done_before
-        self._progress = progress
+    log: LogFile
+    stop: int
+    done_before: int
+    progress: Progress | None
+
+    def __post_init__(self) -> None:
         import hashlib
 
+        self.at = 0
         self.sha256 = hashlib.sha256()
 
     def read(self, size: int) -> bytes:
-        start, self._at = self._at, min(self._at + size, self._stop)
-        data = self._log.read(start, self._at)
-        if len(data) < self._at - start:
-            raise LogReplacedError(f"{self._log.path}: it was cut while it was exported")
+        start, self.at = self.at, min(self.at + size, self.stop)
+        data = self.log.read(start, self.at)
+        if len(data) < self.at - start:
+            raise LogReplacedError(f"{self.log.path}: it was cut while it was exported")
         self.sha256.update(data)
-        if self._progress:
-            self._progress(self._done_before + self._at, 2 * self._stop)
+        if self.progress:
+            self.progress(self.done_before + self.at, 2 * self.stop)
         return data
 
 

@@ -34,14 +34,11 @@ Stamp = list[list[int] | None]
 
 def stamp_of(folder: Path) -> Stamp:
     """What the files of a session are now, by one `stat` each."""
-    found: Stamp = []
-    for name in (LOG_NAME, CHECKPOINT_NAME, INDEX_NAME):
-        try:
+    found: Stamp = [None, None, None]
+    for number, name in enumerate((LOG_NAME, CHECKPOINT_NAME, INDEX_NAME)):
+        with suppress(FileNotFoundError):
             status = os.stat(f"{folder}/{name}", follow_symlinks=False)
-        except FileNotFoundError:
-            found.append(None)
-        else:
-            found.append([status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns])
+            found[number] = [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
     return found
 
 
