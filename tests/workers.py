@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import io
 import json
 import os
 import resource
@@ -10,11 +12,12 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from muse.core.op_log import AppendError, MuseError, OpLog, describe_sessions
+from muse.core.op_log import AppendError, MuseError, OpLog, describe_sessions, export_session
 from tests import making, plain_scan
 from tests.children import DEADLINE_S
 
@@ -90,6 +93,18 @@ def hold_index(path: str, how: str) -> None:
     sys.stdin.read()
     connection.execute("ROLLBACK")
     connection.close()
+
+
+def hold_lock(path: str, how: str) -> None:
+    """Take a lock on a file or folder, as the engine does or as SQLite does for "write" and "all", and stop there."""
+    if how == "flock":
+        file = os.open(path, os.O_RDONLY | os.O_CREAT if not Path(path).exists() else os.O_RDONLY, 0o666)
+        fcntl.flock(file, fcntl.LOCK_EX)
+    else:
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.execute({"write": "BEGIN IMMEDIATE", "all": "BEGIN EXCLUSIVE"}[how])
+    say("locked")
+    os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def use_read_only(repo: str) -> None:
@@ -241,6 +256,18 @@ def answer_big_session(repo: str, session: str) -> None:
         )
 
 
+def _fork(log: OpLog, argument: str) -> int:
+    """Let a child append an entry of this number, and wait for it."""
+    child = os.fork()
+    if not child:
+        status = 1
+        with suppress(BaseException):
+            log.append(making.entry(int(argument)))
+            status = 0
+        os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 def numbers(argument: str) -> list[int]:
     """The numbers of "3" or "3-7"."""
     first, _, last = argument.partition("-")
@@ -260,6 +287,12 @@ def _limit(log: OpLog, argument: str) -> None:
 
 STEPS: dict[str, Callable[[OpLog, str], Any]] = {
     "append": lambda log, argument: log.append(making.entry(int(argument))),
+    "actors": lambda log, argument: log.actors(),
+    "describe": lambda log, argument: describe_sessions(log.folder.parents[2])[0].ops,
+    "export": lambda log, argument: export_session(log, io.BytesIO()).op_count,
+    "fork": _fork,
+    "len": lambda log, argument: len(log),
+    "record": lambda log, argument: log.record("ada", "music", {"op": argument})["op_id"],
     "batch": lambda log, argument: log.append_many([making.entry(number) for number in numbers(argument)]),
     "checkpoint": lambda log, argument: log.checkpoint(argument)["op_count"],
     "count": lambda log, argument: log.count(domain="music"),
@@ -280,6 +313,7 @@ def take_steps(repo: str, durability: str, *steps: str) -> None:
         for step in steps:
             name, _, argument = step.partition(":")
             told: dict[str, Any] = {"step": step}
+            began = time.monotonic()
             try:
                 told["result"] = STEPS[name](log, argument)
             except Exception as error:  # noqa: BLE001 - whatever comes is what the test wants to know
@@ -287,6 +321,7 @@ def take_steps(repo: str, durability: str, *steps: str) -> None:
                 told["errno"] = getattr(error, "errno", None)
                 told["text"] = str(error)
                 told["ours"] = isinstance(error, MuseError)
+            told["seconds"] = time.monotonic() - began
             say(told)
 
 
@@ -298,6 +333,7 @@ WORKERS: dict[str, Callable[..., None]] = {
         acknowledge_forever,
         tear_often,
         hold_index,
+        hold_lock,
         use_read_only,
         fill_disk,
         fail_to_sync,

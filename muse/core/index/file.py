@@ -14,6 +14,7 @@ import importlib.util
 import logging
 import os
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,7 +38,7 @@ _PAGE_BYTES = 1024  # an append rewrites a page of the tail: the smaller the pag
 
 _LOCK_WAIT_SECONDS = 0.5  # whoever has the folder's lock keeps it for some milliseconds
 _CLOSE_WAIT_SECONDS = 0.1
-_STUCK_SECONDS = 1.0  # a rebuild gives a sign of life for every piece of the log, some tenths of a second
+_STUCK_SECONDS = 0.5  # a rebuild gives a sign of life for every piece of the log, about each tenth of a second
 
 _log = logging.getLogger(__name__)
 
@@ -179,10 +180,7 @@ def open_database(folder: Path) -> Database | None:
     with exclusive_lock(folder, _LOCK_WAIT_SECONDS):
         if any(database.path == path and database.is_current() for database in _left_to_parent):
             raise OSError(errno.EBUSY, "was in use when this process was forked", str(path))
-        # SQLite would wait for whoever writes to a FIFO, and follow a link.
-        if not _is_regular(path) or not path.stat().st_size:
-            return None
-        if not all(_is_regular(side) for side in _with_sides(path) if os.path.lexists(side)):
+        if not _is_safe(path) or not path.stat().st_size:
             return None
         connection = _connect(path)
         try:
@@ -276,7 +274,7 @@ def replacing(folder: Path) -> Iterator[tuple[Database, list[Path], Callable[[],
             os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
             database = _unprotected(_connect(new))
             try:
-                yield database, [file for file in (old, path) if _is_regular(file)], sign_of_life
+                yield database, [file for file in (old, path) if _is_safe(file)], sign_of_life
                 database.connection.execute("PRAGMA journal_mode = DELETE").fetchall()
             finally:
                 database.connection.close()
@@ -339,8 +337,10 @@ def _swap_in(new: Path, path: Path, old: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def _is_regular(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink()
+def _is_safe(path: Path) -> bool:
+    """Whether a database and what lies beside it are regular files: SQLite would wait for whoever writes to a FIFO."""
+    there = [file for file in _with_sides(path) if os.path.lexists(file)]
+    return path in there and all(stat.S_ISREG(file.lstat().st_mode) for file in there)
 
 
 def _rename_if_there(path: Path, to: Path) -> None:

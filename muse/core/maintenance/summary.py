@@ -13,7 +13,7 @@ from muse.core.checkpoint.cut import Checkpoints
 from muse.core.checkpoint.record import OpLogCheckpoint
 from muse.core.entry.filter import END, Filter
 from muse.core.entry.model import parse_time
-from muse.core.errors import CheckpointError
+from muse.core.errors import CheckpointError, MuseError
 from muse.core.index.catch_up import CatchUp
 from muse.core.index.query import count, find_page, totals
 from muse.core.index.store import Index
@@ -48,7 +48,7 @@ class SessionSummary:
     checkpoint: OpLogCheckpoint | None
     """The most recent checkpoint; None if none was made, or if `problem` says what is wrong."""
     problem: str | None
-    """What is wrong with the checkpoint, and what to do."""
+    """What is wrong with the checkpoint or, if nothing is known of the session, with its files, and what to do."""
     ops_per_minute: float | None
     """Over the last 100 entries, by their `created_at`; None if that tells nothing."""
     modified_at: str | None
@@ -67,8 +67,10 @@ def describe_sessions(repo_root: Path | str) -> list[SessionSummary]:
     Args:
         repo_root: the folder that holds `.muse/`.
 
+    A session that can't be read has nothing but its `problem`.
+
     Raises:
-        OSError: a log or index can't be read.
+        OSError: the folder of the sessions can't be read.
     """
     root = Path(repo_root).absolute()
     cache = SummaryCache(op_log_root(root))
@@ -83,7 +85,10 @@ def _known_or_made(cache: SummaryCache, root: Path, session_id: str) -> SessionS
     known = cache.get(folder.name, stamp)
     if known is not None:
         return SessionSummary(**known)
-    summary = _describe(folder, session_id)
+    try:
+        summary = _describe(folder, session_id)
+    except (OSError, MuseError) as error:
+        return SessionSummary(session_id, 0, None, 0, {}, {}, 0, None, str(error), None, None)
     # Looking at it may have fed its index; then the next look is the one that is kept.
     if summary.problem is None and stamp_of(folder) == stamp:
         cache.keep(folder.name, stamp, summary.to_dict())
