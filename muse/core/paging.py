@@ -69,17 +69,19 @@ class Pager:
         """What matches and has arrived by now, at most `limit`; the newest arrival first if `reverse`."""
         if limit is not None:
             check_number("limit", limit, lowest=0)
-        return self._pages(replace(wanted, stop=min(wanted.stop, self.end())), read, limit, reverse=reverse)
+        wanted = replace(wanted, stop=min(wanted.stop, self.end()))
+        # There are fewer entries than bytes.
+        return self._pages(wanted, read, wanted.stop if limit is None else limit, reverse=reverse)
 
-    def _pages(self, wanted: Filter, read: Read[Found], limit: int | None, *, reverse: bool) -> Iterator[list[Found]]:
-        while wanted.start < wanted.stop and limit != 0:
-            lines = WHOLE_PAGE.lines if limit is None else min(limit, WHOLE_PAGE.lines)
-            found, resume_at = self.page(wanted, read, WHOLE_PAGE._replace(lines=lines), reverse=reverse)
+    def _pages(self, wanted: Filter, read: Read[Found], left: int, *, reverse: bool) -> Iterator[list[Found]]:
+        while wanted.start < wanted.stop and left:
+            size = WHOLE_PAGE._replace(lines=min(left, WHOLE_PAGE.lines))
+            found, resume_at = self.page(wanted, read, size, reverse=reverse)
             yield found[::-1] if reverse else found
             if resume_at is None:
                 return
             wanted = replace(wanted, stop=resume_at) if reverse else replace(wanted, start=resume_at)
-            limit = None if limit is None else limit - len(found)
+            left -= len(found)
 
     def page(
         self, wanted: Filter, read: Read[Found], size: PageSize, *, reverse: bool = False

@@ -1,7 +1,7 @@
 """The record in `checkpoint.json`: which cut of a session has been committed, and into which snapshot.
 
 It is replaced atomically and never moves backwards. If it can't be read or does not fit its log, every call that
-depends on it fails: taking it for "no checkpoint" would commit operations twice.
+depends on it fails.
 """
 
 from pathlib import Path

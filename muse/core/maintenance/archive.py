@@ -59,7 +59,6 @@ class ExportedLog(Protocol):
     """What an export needs of an `OpLog`."""
 
     session_id: str
-    folder: Path
     path: Path
 
     def cut(self) -> Cut:
@@ -165,7 +164,7 @@ def export_session(log: ExportedLog, file: IO[bytes], *, progress: Progress | No
 
 def _checkpoint_bytes(log: ExportedLog) -> bytes | None:
     """The bytes of a checkpoint record that was found to fit its log; None if there is none."""
-    path = log.folder / CHECKPOINT_NAME
+    path = log.path.with_name(CHECKPOINT_NAME)
     while True:
         record = log.read_checkpoint()
         if record is None:

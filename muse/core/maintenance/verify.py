@@ -133,26 +133,21 @@ class _Check:
         start: int | None = 0
         while start is not None:
             places, start = find_page(fresh, Filter(start=start), *WHOLE_PAGE)
-            for entry in read_entries(self.log, places):
+            for at, end, entry in zip(places.starts, places.ends, read_entries(self.log, places), strict=True):
                 for parent_op_id in entry["parent_op_ids"]:
-                    self._check_parent(fresh, entry, parent_op_id)
+                    self._check_parent(fresh, at, end - at, entry, parent_op_id)
 
-    def _check_parent(self, fresh: Index, entry: OpEntry, parent_op_id: str) -> None:
+    def _check_parent(self, fresh: Index, at: int, length: int, entry: OpEntry, parent_op_id: str) -> None:
         parent = fresh.location_of(op_id_bytes(parent_op_id))
         op_id, lamport_ts = entry["op_id"], entry["lamport_ts"]
         if parent is None:
-            kind, reason = "missing-parent", f"{parent_op_id}, a parent of {op_id}, is not in the log"
+            reason = f"{parent_op_id}, a parent of {op_id}, is not in the log"
+            self._found("missing-parent", at, length, reason)
         elif parent.lamport_ts >= lamport_ts:
-            kind = "timestamp-not-above-parent"
-            reason = (
-                f"the timestamp {lamport_ts} of {op_id} is not above {parent.lamport_ts}, that of its parent "
-                f"{parent_op_id}"
+            above = f"{parent.lamport_ts}, that of its parent {parent_op_id}"
+            self._found(
+                "timestamp-not-above-parent", at, length, f"the timestamp {lamport_ts} of {op_id} is not above {above}"
             )
-        else:
-            return
-        child = fresh.location_of(op_id_bytes(op_id))
-        at, length = child[:2] if child else (None, None)
-        self._found(kind, at, length, reason)
 
     # -- the session's own index ----------------------------------------------------------------------
 
