@@ -259,13 +259,7 @@ class OpLog:
     ) -> OpEntry:
         """Make an entry with a fresh op_id and the next timestamp, and append it; raises what `append` raises.
 
-        Args:
-            actor_id: who does it, non-empty.
-            domain: which domain it belongs to, non-empty.
-            domain_op: the operation, any JSON object (a dict; the TypedDicts of `muse.domain` are).
-            parent_op_ids: op_ids it causally depends on; the list is copied.
-            intent_id: coordination linkage, "" if none.
-            reservation_id: coordination linkage, "" if none.
+        The arguments are the fields of an `OpEntry` that have their names; `parent_op_ids` is copied.
 
         Returns:
             The entry, as it is in the log.

@@ -185,7 +185,7 @@ def test_what_is_asked_up_to_a_byte_is_of_the_lines_before_it(model: Model, data
     for stop in {*model.offsets, data.draw(st.integers(0, model.offsets[-1] + 5)), END}:
         before = model.entries(Filter(stop=stop))
         assert query.highest_lamport_ts(model.index, stop) == max((each.lamport_ts for _, each in before), default=0)
-        assert query.last_op_id(model.index, stop) == (before[-1][1].op_id if before else None)
+        assert query.last_op_id(model.index, stop) == (str(uuid.UUID(bytes=before[-1][1].op_id)) if before else "")
     assert query.highest_lamport_ts(model.index) == query.highest_lamport_ts(model.index, END)
     model.index.database.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -117,7 +116,7 @@ class Checkpoints:
                 "op_count": cut.op_count,
                 "created_at": datetime.now(UTC).isoformat(),
                 "byte_offset": cut.byte_offset,
-                "last_op_id": _last_op_id(index, cut.byte_offset),
+                "last_op_id": last_op_id(index, cut.byte_offset),
                 "log_digest": digest,
             }
 
@@ -153,7 +152,7 @@ def end_of_covered(index: Index | None, log: LogFile, record: OpLogCheckpoint | 
         raise damaged(path, f"covers {end} bytes, but no line of the log ends there: the log was replaced")
     # A covered line may have been damaged since; that costs this line and not the whole replay. If neither the last
     # entry nor the number is right, what lies below is not what was covered.
-    if _last_op_id(index, end) != record["last_op_id"] and (below := count(index, Filter(stop=end))) != op_count:
+    if last_op_id(index, end) != record["last_op_id"] and (below := count(index, Filter(stop=end))) != op_count:
         raise damaged(path, f"covers {op_count} entries, but {below} others lie below byte {end}: the log was replaced")
     return end
 
@@ -168,8 +167,3 @@ def refuse_missing_or_older(index: Index, path: Path, record: OpLogCheckpoint | 
         raise damaged(path, f"is missing, but a checkpoint of snapshot {snapshot_id!r} was made")
     if record.get("byte_offset", byte_offset) < byte_offset:
         raise damaged(path, f"is older than the checkpoint of snapshot {snapshot_id!r}, which was made after it")
-
-
-def _last_op_id(index: Index, byte_offset: int) -> str:
-    op_id = last_op_id(index, byte_offset)
-    return "" if op_id is None else str(uuid.UUID(bytes=op_id))

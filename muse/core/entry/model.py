@@ -47,8 +47,7 @@ def make_op_entry(
 ) -> OpEntry:
     """A fresh entry with its own op_id and the current wall-clock time. `OpLog.append` checks it.
 
-    The arguments are those of `record`, and `lamport_ts`: logical time, 0 to 2^53-1; usually
-    `OpLog.next_lamport_ts()`.
+    The arguments are the fields of an `OpEntry`; `lamport_ts` is usually an `OpLog.next_lamport_ts()`.
     """
     return {
         "op_id": str(uuid.uuid4()),

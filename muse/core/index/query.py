@@ -239,13 +239,13 @@ def _unit_of_entry(index: Index, number: int) -> tuple[Unit, int]:
     return index.tail, index.entries - len(index.tail) + len(index.tail.problems)
 
 
-def last_op_id(index: Index, stop: int = END) -> bytes | None:
-    """The op_id of the last entry that begins before byte `stop`."""
+def last_op_id(index: Index, stop: int = END) -> str:
+    """The op_id of the last entry that begins before byte `stop`; "" if there is none."""
     wanted = Filter(stop=stop)
     for unit in _units(index, _Plan(wanted), reverse=True):
         if numbers := matching(unit, wanted):
-            return unit.op_id(numbers[-1])
-    return None
+            return str(uuid.UUID(bytes=unit.op_id(numbers[-1])))
+    return ""
 
 
 def op_ids_beginning(index: Index, digits: str, limit: int) -> list[str]:
