@@ -687,8 +687,7 @@ def test_a_call_that_waited_while_the_log_was_closed_opens_nothing(repo: Path) -
         # Long enough for it to be waiting for the lock; where it is not yet, the test shows nothing and passes.
         waiting.join(0.05)
         # As `close` does, which this thread may not call in the middle of using the handle.
-        log._catch_up.close()
-        log._file.close_for_good()
+        log._catch_up.close_for_good()
         log._lock.is_closed = True
         before = len(list(Path("/proc/self/fd").iterdir()))
     waiting.join()

@@ -9,27 +9,42 @@ that connection alone, and opens no other on the same file.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
+import warnings
 import weakref
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import Protocol
 
 from muse.core.errors import ClosedLogError, HandleInUseError
-from muse.core.index.catch_up import CatchUp
 
 _FORK_WAIT_SECONDS = 1.0
 
 
-class HandleLock:
-    """Held while a handle works: `with lock.taken():`."""
+class Opened(Protocol):
+    """What a handle has open."""
 
-    def __init__(self, path: Path, catch_up: CatchUp) -> None:
-        """`path` names the log in errors; `catch_up` has open what must not cross a fork."""
+    def close_for_good(self) -> None:
+        """Close it, and refuse to be used again."""
+
+    def suspend(self) -> None:
+        """Close what must not cross a fork; it is opened again when it is needed."""
+
+    def leave_to_parent(self, *, in_use: bool) -> None:
+        """In a forked child: open everything anew. `in_use`: it was not suspended, and what is open is not touched."""
+
+
+class HandleLock:
+    """Held while a handle works: `with lock.taken():`. With the last one that refers to it, the handle is closed."""
+
+    def __init__(self, path: Path, opened: Opened) -> None:
+        """`path` names the log in errors."""
         self.is_closed = False
         self._path = path
-        self._catch_up = catch_up
-        self._of_threads = threading.RLock()
+        self._opened = opened
+        self.of_threads = threading.RLock()
         _locks.add(self)
 
     def check_open(self) -> None:
@@ -44,37 +59,46 @@ class HandleLock:
             ClosedLogError: the handle is closed.
             HandleInUseError: this thread holds it already.
         """
-        self.check_open()
-        if self.is_mine:
+        if self.is_closed:
+            self.check_open()
+        if _is_mine(self.of_threads):
             raise HandleInUseError(
                 f"{self._path}: this thread is in the middle of using this handle: a signal handler, a finaliser or a "
                 "callback that wants to use the log opens a handle of its own"
             )
-        return self._of_threads
+        return self.of_threads
 
-    @property
-    def is_mine(self) -> bool:
-        """Whether this thread holds it."""
-        return _is_mine(self._of_threads)
+    def close(self) -> None:
+        """Close what the handle has open, for good; a second time does nothing."""
+        with suppress(ClosedLogError), self.taken():
+            self._opened.close_for_good()
+            self.is_closed = True
+
+    def __del__(self) -> None:
+        # When the interpreter ends, the system closes everything.
+        if not self.is_closed and not sys.is_finalizing():
+            text = f"{self._path}: a handle was dropped and not closed"
+            warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
+            self.close()
 
     # -- forks ----------------------------------------------------------------------------------------
 
     def suspend(self, deadline: float) -> bool:
         """Before a fork: take the lock and close the connection; False if the handle is in use until `deadline`."""
-        if not self._of_threads.acquire(timeout=max(deadline - time.monotonic(), 0)):
+        if not self.of_threads.acquire(timeout=max(deadline - time.monotonic(), 0)):
             return False
-        self._catch_up.suspend()
+        self._opened.suspend()
         return True
 
     def resume(self) -> None:
         """After it: give the lock back, if it was taken."""
         with suppress(RuntimeError):
-            self._of_threads.release()
+            self.of_threads.release()
 
     def start_in_child(self, *, in_use: bool) -> None:
         """In the child: go on without what is the parent's, and with a lock that no thread holds."""
-        self._of_threads = threading.RLock()
-        self._catch_up.leave_to_parent(in_use=in_use)
+        self.of_threads = threading.RLock()
+        self._opened.leave_to_parent(in_use=in_use)
 
 
 _locks: weakref.WeakSet[HandleLock] = weakref.WeakSet()
@@ -88,7 +112,7 @@ def _before() -> None:
     deadline = time.monotonic() + _FORK_WAIT_SECONDS
     for lock in list(_locks):
         # A callback of this very thread may fork.
-        if not lock.is_mine:
+        if not _is_mine(lock.of_threads):
             _suspended.append(lock)
             if not lock.suspend(deadline):
                 _suspended.remove(lock)

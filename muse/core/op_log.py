@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -124,7 +123,7 @@ class OpLog:
 
     Opening creates nothing on disk; the first append creates the folder and the file. Threads may share a handle, and
     any number of handles, in any number of processes, may work on one session. After a fork parent and child both go
-    on with theirs. Close it, or use it in a `with` statement.
+    on with theirs. Close it, or use it in a `with` statement; one that is dropped is closed, with a `ResourceWarning`.
 
     Entries are read in arrival order, each once, exactly as they were appended. Every method that reads first catches
     up with what other processes have appended.
@@ -186,10 +185,7 @@ class OpLog:
 
     def close(self) -> None:
         """Close file and index. Closing twice is fine; using the log afterwards is a `ClosedLogError`."""
-        with suppress(ClosedLogError), self._lock.taken():
-            self._catch_up.close()
-            self._file.close_for_good()
-            self._lock.is_closed = True
+        self._lock.close()
 
     def __enter__(self) -> Self:
         return self

@@ -39,6 +39,9 @@ Answer = TypeVar("Answer")
 CLOSE_WAIT_MS = 100
 """How long closing waits for another connection's transaction."""
 
+WRITE_WAIT_MS = 500
+"""How long an append waits for another connection's transaction, if many lines have waited for it already."""
+
 READ_WAIT_MS = 2000
 """How long a read waits for another connection's transaction, before it goes on without the file."""
 
@@ -163,9 +166,9 @@ class CatchUp:
         is missing, so under contention one serves several appends.
         """
         try:
-            self._refresh()
+            self._refresh(may_build=False)
             if (index := self._index) is not None:
-                index.write(READ_WAIT_MS if index.unwritten_lines >= self._options.max_unwritten_lines else 0)
+                index.write(WRITE_WAIT_MS if index.unwritten_lines >= self._options.max_unwritten_lines else 0)
                 index.database.maybe_wal_checkpoint(self._options.wal_checkpoint_bytes)
         except (*_FAULTS, OSError, MuseError) as error:
             self._cannot_write(error)
@@ -251,6 +254,11 @@ class CatchUp:
         self._close_index()
         self.size = self.end = 0
 
+    def close_for_good(self) -> None:
+        """Close index and log."""
+        self.close()
+        self._log.close_for_good()
+
     def _has_long_tail(self, index: Index) -> bool:
         """Whether this handle has made a tail that is worth folding: the next one to open it has less to read then."""
         return self._appended > 0 and len(index.tail) >= self._options.long_batch_lines
@@ -268,11 +276,16 @@ class CatchUp:
         self._log.close()
         self.size = self.end = 0
 
-    def _refresh(self) -> None:
-        """Have an index, and the one that lies beside the log now."""
+    def _refresh(self, *, may_build: bool = True) -> None:
+        """Have an index, and the one that lies beside the log now.
+
+        If there is none, an append goes on with what it has: a file that was deleted is as good as before for whoever
+        has it open.
+        """
         if (index := self._index) is not None:
             retry = index.database.path is None and time.monotonic() >= self._memory_until
-            if index.database.is_usable and index.database.is_current() and not retry:
+            is_right = index.database.is_current() and not retry
+            if index.database.is_usable and (is_right or not (may_build or (self._folder / INDEX_NAME).exists())):
                 return
             self._close_index()
         self._attempt(lambda _index: None)

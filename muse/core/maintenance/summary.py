@@ -14,6 +14,7 @@ from muse.core.checkpoint.record import OpLogCheckpoint
 from muse.core.entry.filter import END, Filter
 from muse.core.entry.model import parse_time
 from muse.core.errors import CheckpointError, MuseError
+from muse.core.handle_lock import HandleLock
 from muse.core.index.catch_up import CatchUp
 from muse.core.index.query import count, find_page, totals
 from muse.core.index.store import Index
@@ -98,7 +99,8 @@ def _known_or_made(cache: SummaryCache, root: Path, session_id: str) -> SessionS
 def _describe(folder: Path, session_id: str) -> SessionSummary:
     log = LogFile(folder / LOG_NAME, durable_names=False)
     catch_up = CatchUp(folder, log, lambda _lamport_ts: None)
-    with closing(log), closing(catch_up):
+    lock = HandleLock(log.path, catch_up)
+    with closing(lock), lock.taken():
         checkpoint, covered, problem = None, None, None
         try:
             checkpoint, covered = Checkpoints(catch_up, log, session_id).current()
