@@ -106,16 +106,21 @@ def pages(model: Model, wanted: Filter, limit: int, size_bytes: int, *, reverse:
     wanted = replace(wanted, stop=min(wanted.stop, model.offsets[-1]))
     while wanted.start < wanted.stop:
         places, resume_at = query.find_page(model.index, wanted, limit, size_bytes, reverse=reverse)
-        yield plain(places)
+        yield plain(model, places)
         if resume_at is None:
             return
         assert wanted.start < resume_at < wanted.stop
         wanted = replace(wanted, stop=resume_at) if reverse else replace(wanted, start=resume_at)
 
 
-def plain(places: Places) -> list[Place]:
-    """Line by line."""
-    return list(zip(*places, strict=True))
+def plain(model: Model, places: Places) -> list[Place]:
+    """Line by line: those that begin in a stretch; their number and the sum of their checksums must be told."""
+    stretches = list(zip(places.starts, places.ends, strict=True))
+    found = [each for each in model.places(Filter()) if any(start <= each[0] < end for start, end in stretches)]
+    assert places.size_bytes == sum(end - start for start, end, _ in found)
+    assert (places.lines, places.checksums) == (len(found), sum(checksum for _, _, checksum in found))
+    assert set(places.starts) <= {start for start, _, _ in found}
+    return found
 
 
 @given(
@@ -151,7 +156,7 @@ def test_a_page_of_consecutive_entries_is_as_long_as_it_may_be(kept_as: str) -> 
     units = [*range(0, 20, 10), 20] if kept_as == "segments" else [0]
     for first, limit, size_bytes in product(range(29), (1, 3, 100), range(1, 60)):
         places, _ = query.find_page(model.index, Filter(start=model.offsets[first]), limit, size_bytes)
-        found = plain(places)
+        found = plain(model, places)
         expected = first + 1
         end_of_unit = min((unit for unit in units if unit > first), default=29)
         while expected < min(end_of_unit, first + limit) and (
@@ -229,7 +234,7 @@ def test_a_question_for_a_rare_name_looks_into_few_segments(monkeypatch: pytest.
         partial(query.find_page, limit=5, size_bytes=10**9, reverse=True),
     ):
         places, _ = ask(model.index, Filter(intent="rare"))
-        assert plain(places) == model.places(Filter(intent="rare"))
+        assert plain(model, places) == model.places(Filter(intent="rare"))
     assert query.count(model.index, Filter(intent="rare")) == 1
     assert query.count(model.index, Filter(intent="often")) == len(model.lines) - 1
     assert len(seen) == 2

@@ -11,7 +11,7 @@ import pytest
 
 from muse.core.storage.lines import Location, Places
 from muse.core.storage.log_file import LogFile
-from muse.core.storage.reader import StaleLocationError, read_entries, read_entries_with_ends, read_lines
+from muse.core.storage.reader import StaleLocationError, read_entries, read_lines, read_placed_entries
 
 LINES = [b'{"n":%d,"text":"%s"}\n' % (number, b"x" * (number % 3 * 9000)) for number in range(60)]
 OFFSETS = [*accumulate(map(len, LINES), initial=0)]
@@ -28,22 +28,23 @@ def log(tmp_path: Path) -> Iterator[LogFile]:
 
 
 def places_of(numbers: list[int] | range) -> Places:
-    """Where some of the lines lie."""
-    return Places(
-        [OFFSETS[each] for each in numbers],
-        [OFFSETS[each + 1] for each in numbers],
-        [crc32(LINES[each]) for each in numbers],
-    )
+    """Where some of the lines lie: as one stretch if they follow each other."""
+    starts, ends = [OFFSETS[each] for each in numbers], [OFFSETS[each + 1] for each in numbers]
+    if starts[1:] == ends[:-1]:
+        starts, ends = starts[:1], ends[-1:]
+    return Places(starts, ends, len(numbers), sum(crc32(LINES[each]) for each in numbers))
 
 
 @pytest.mark.parametrize("numbers", CHOICES, ids=str)
 def test_lines_come_as_they_are(log: LogFile, numbers: list[int] | range) -> None:
     """Lines that follow each other, lie close together or far apart, given in columns or one by one."""
     places = places_of(numbers)
-    one_by_one = [Location(start, end - start, checksum, 0) for start, end, checksum in zip(*places, strict=True)]
+    one_by_one = [Location(OFFSETS[each], len(LINES[each]), crc32(LINES[each]), 0) for each in numbers]
     assert read_lines(log, places) == read_lines(log, one_by_one) == [LINES[each] for each in numbers]
     assert [entry["n"] for entry in map(dict, read_entries(log, places))] == list(numbers)
-    assert [end for end, _ in read_entries_with_ends(log, places)] == places.ends
+    assert [(at, end) for at, end, _ in read_placed_entries(log, places)] == [
+        (OFFSETS[each], OFFSETS[each + 1]) for each in numbers
+    ]
 
 
 @pytest.mark.parametrize("numbers", CHOICES[1:], ids=str)

@@ -22,7 +22,7 @@ from muse.core.entry.validation import check_seconds
 from muse.core.errors import ClosedLogError, InvalidArgumentError
 from muse.core.paging import Pager, PageSize
 from muse.core.storage.log_file import end_of_last_line
-from muse.core.storage.reader import read_entries_with_ends
+from muse.core.storage.reader import read_placed_entries
 
 SHORTEST_PAUSE_SECONDS = 0.001
 """Between two looks, right after an entry."""
@@ -62,7 +62,7 @@ class Feed:
         self._begin_below = 0 if self.from_start else (self._file_state() or (0,))[-1]
         # A flag, not an event: a signal handler may interrupt its own thread while that holds the event's lock.
         self._is_stopped = False
-        self._fetched: deque[tuple[int, OpEntry]] = deque()
+        self._fetched: deque[tuple[int, int, OpEntry]] = deque()
         # All that matches below the first of these was given, below the second it was fetched. The first is None until
         # it is known where to begin.
         self._given: int | None = None
@@ -134,7 +134,7 @@ class Feed:
             self._seen = self._file_state()
             wanted = replace(self.wanted, start=self._reached, stop=self.pager.end())
             if wanted.start < wanted.stop:
-                found, resume_at = self.pager.page(wanted, read_entries_with_ends, self.size)
+                found, resume_at = self.pager.page(wanted, read_placed_entries, self.size)
                 self._fetched.extend(found)
                 self.is_behind = resume_at is not None
                 self._reached = wanted.stop if resume_at is None else resume_at
@@ -147,7 +147,7 @@ class Feed:
         """The next entry that was fetched; None if there is none."""
         if not self._fetched:
             return None
-        end, entry = self._fetched.popleft()
+        _, end, entry = self._fetched.popleft()
         self._given = end if self._fetched else self._reached
         return entry
 

@@ -242,8 +242,8 @@ def places_at(index: Index, offsets: Sequence[int]) -> Places:
         first, last = unit.number_at(here[0]), unit.number_at(here[-1])
         are_all = last - first == high - low - 1
         numbers = range(first, last + 1) if are_all else [unit.number_at(at) for at in here]
-        if last == len(unit) or (piece := places(unit, numbers)).starts != here:
+        if last == len(unit) or [unit.first_offset + unit.offsets[number] for number in numbers] != here:
             raise DamagedIndexError(f"causal links lead to bytes from {here[0]} to {here[-1]} at which no line begins")
-        found.append(piece)
+        found.append(places(unit, numbers))
         low = high
     return Places.joined(found)

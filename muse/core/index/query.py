@@ -12,7 +12,6 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain
-from operator import sub
 from typing import NamedTuple
 
 from muse.core.entry.filter import END, Filter
@@ -138,29 +137,32 @@ def find_page(index: Index, wanted: Filter, limit: int, size_bytes: int, *, reve
     # By itself each statement would take and give back SQLite's lock.
     with index.database.snapshot():
         for count, unit in enumerate(_units(index, _Plan(wanted), reverse=reverse), start=1):
-            if numbers := matching(unit, wanted):
-                found.append(places(unit, numbers[-left:] if reverse else numbers[:left]))
-                left -= len(found[-1].starts)
-                left_bytes -= found[-1].size_bytes
+            numbers = matching(unit, wanted)
+            numbers = numbers[-left:] if reverse else numbers[:left]
+            here = places(unit, numbers)
+            if is_full := here.size_bytes > left_bytes:
+                here = places(unit, _fitting(unit, numbers, left_bytes, reverse=reverse, at_least=0 if found else 1))
+            if here.lines:
+                found.append(here)
+            left -= here.lines
+            left_bytes -= here.size_bytes
             # An answer of consecutive lines is put together from two units only if it would be short otherwise.
             is_enough = wanted.takes_every_entry and not reverse and left < limit // 2
-            if left == 0 or left_bytes < 0 or is_enough or count == _UNITS_OF_A_PAGE:
+            if is_full or left == 0:
+                resume_at = found[-1].starts[0] if reverse else found[-1].ends[-1]
+            elif is_enough or count == _UNITS_OF_A_PAGE:
                 resume_at = unit.start if reverse else unit.end
+            if resume_at is not None:
                 break
     page = Places.joined(found[::-1] if reverse else found)
-    if left_bytes < 0:
-        page = _cut(page, size_bytes, reverse=reverse)
-    if left == 0 or left_bytes < 0:
-        resume_at = page.starts[0] if reverse else page.ends[-1]
     return Page(page, resume_at if resume_at is not None and wanted.start < resume_at < wanted.stop else None)
 
 
-def _cut(page: Places, size_bytes: int, *, reverse: bool) -> Places:
-    """The first lines, or the last if `reverse`, as many as fit, but one at least."""
-    turn = -1 if reverse else 1
-    sizes = list(accumulate(map(sub, page.ends[::turn], page.starts[::turn])))
-    fitting = max(bisect_right(sizes, size_bytes), 1)
-    return Places(*(column[-fitting:] if reverse else column[:fitting] for column in page))
+def _fitting(unit: Unit, numbers: Sequence[int], size_bytes: int, *, reverse: bool, at_least: int) -> Sequence[int]:
+    """The first of some lines, or the last if `reverse`, as many as fit."""
+    sizes = list(accumulate(map(unit.length, numbers[::-1] if reverse else numbers)))
+    fitting = max(bisect_right(sizes, size_bytes), at_least)
+    return numbers[len(numbers) - fitting :] if reverse else numbers[:fitting]
 
 
 # -- numbers --------------------------------------------------------------------------------------------------

@@ -19,7 +19,6 @@ from muse.core.index.catch_up import CatchUp
 from muse.core.index.query import count, find_page, totals
 from muse.core.index.store import Index
 from muse.core.maintenance.summary_cache import SummaryCache, stamp_of
-from muse.core.storage.lines import Places
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_entries
 from muse.core.storage.session_dir import LOG_NAME, list_sessions, op_log_root, session_folder
@@ -135,11 +134,11 @@ def ops_per_minute(index: Index, log: LogFile) -> float | None:
     None if there are fewer than two, or the times of the first and last of these tell no span.
     """
     places, _ = find_page(index, Filter(), PACE_OPS, END, reverse=True)
-    between = len(places.starts) - 1
-    if between < 1:
+    if places.lines < 2:
         return None
-    ends = Places(*(column[::between] for column in places))
-    first, last = (parse_time(entry["created_at"]) for entry in read_entries(log, ends))
+    first_page, _ = find_page(index, Filter(start=places.starts[0]), 1, END)
+    last_page, _ = find_page(index, Filter(), 1, END, reverse=True)
+    first, last = (parse_time(read_entries(log, page)[0]["created_at"]) for page in (first_page, last_page))
     if first is None or last is None or last <= first:
         return None
-    return between * 60 / (last - first).total_seconds()
+    return (places.lines - 1) * 60 / (last - first).total_seconds()

@@ -34,7 +34,7 @@ from muse.core.options import MAX_LINE_BYTES
 from muse.core.paging import WHOLE_PAGE
 from muse.core.storage.lines import ROLES, Lines
 from muse.core.storage.log_file import LogFile
-from muse.core.storage.reader import read_entries, read_lines
+from muse.core.storage.reader import read_lines, read_placed_entries
 from muse.core.storage.session_dir import CHECKPOINT_NAME, INDEX_NAME
 
 _TAIL_WAIT_SECONDS = 0.2
@@ -133,7 +133,7 @@ class _Check:
         start: int | None = 0
         while start is not None:
             places, start = find_page(fresh, Filter(start=start), *WHOLE_PAGE)
-            for at, end, entry in zip(places.starts, places.ends, read_entries(self.log, places), strict=True):
+            for at, end, entry in read_placed_entries(self.log, places):
                 for parent_op_id in entry["parent_op_ids"]:
                     self._check_parent(fresh, at, end - at, entry, parent_op_id)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, chain
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from muse.core.entry.columns import Columns
@@ -42,27 +42,25 @@ class Location(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Where the lines of some entries lie, from front to back: in columns, since a `Location` for each takes long."""
+    """Where the lines of some entries lie: stretches of consecutive lines, from front to back.
+
+    The number of the lines and the sum of their checksums tell if they still are what they were.
+    """
 
     starts: list[int]
     ends: list[int]
-    checksums: list[int]
+    lines: int
+    checksums: int
 
     @classmethod
     def joined(cls, pieces: Sequence[Places]) -> Places:
         """The places of all pieces, which follow each other."""
-        if len(pieces) == 1:
-            return pieces[0]
-        return (
-            cls(*(list(chain.from_iterable(column)) for column in zip(*pieces, strict=True)))
-            if pieces
-            else cls([], [], [])
+        return cls(
+            [at for piece in pieces for at in piece.starts],
+            [at for piece in pieces for at in piece.ends],
+            sum(piece.lines for piece in pieces),
+            sum(piece.checksums for piece in pieces),
         )
-
-    @property
-    def are_consecutive(self) -> bool:
-        """Whether nothing lies between the lines."""
-        return self.starts[1:] == self.ends[:-1]
 
     @property
     def size_bytes(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 
 import orjson
@@ -26,9 +26,17 @@ def read_entries(log: LogFile, places: Sequence[Location] | Places) -> list[OpEn
     return _parsed(read_lines(log, places))
 
 
-def read_entries_with_ends(log: LogFile, places: Places) -> list[tuple[int, OpEntry]]:
-    """The same, each with the byte offset after its line; raises as `read_lines`."""
-    return list(zip(places.ends, read_entries(log, places), strict=True))
+def read_placed_entries(log: LogFile, places: Places) -> list[tuple[int, int, OpEntry]]:
+    """The same, each behind the byte offsets at which its line begins and ends; raises as `read_lines`."""
+    lines = read_lines(log, places)
+    lengths = map(len, lines)
+    bounds: list[tuple[int, int]] = []
+    for at, stop in zip(places.starts, places.ends, strict=True):
+        end = at
+        while end < stop:
+            begin, end = end, end + next(lengths)
+            bounds.append((begin, end))
+    return [(at, end, entry) for (at, end), entry in zip(bounds, _parsed(lines), strict=True)]
 
 
 def _parsed(lines: list[bytes]) -> list[OpEntry]:
@@ -52,23 +60,20 @@ def read_lines(log: LogFile, places: Sequence[Location] | Places) -> list[bytes]
     Each is a valid entry: a line whose checksum is the one in the index was found valid when it was indexed.
     """
     if not isinstance(places, Places):
-        places = Places([at.byte_offset for at in places], [at.end for at in places], [at.checksum for at in places])
-    starts, ends, checksums = places
-    if not starts:
-        return []
-    if places.are_consecutive:
-        lines = BytesIO(log.read(starts[0], ends[-1])).readlines()
-    else:
-        lines = _lines_apart(log, starts, ends)
-    if list(map(checksum, lines)) != checksums:
+        starts, ends = [place.byte_offset for place in places], [place.end for place in places]
+        places = Places(starts, ends, len(places), sum(place.checksum for place in places))
+    lines: list[bytes] = []
+    for data in _stretches(log, places.starts, places.ends):
+        # Most answers of a filter are lines that stand alone.
+        lines += [data] if len(places.starts) == places.lines else BytesIO(data).readlines()
+    if len(lines) != places.lines or sum(map(checksum, lines)) != places.checksums:
         raise StaleLocationError(
-            f"a line between byte {starts[0]} and {ends[-1]} is not what it was when it was indexed: run verify"
+            f"a line between byte {places.starts[0]} and {places.ends[-1]} is not what it was when indexed: run verify"
         )
     return lines
 
 
-def _lines_apart(log: LogFile, starts: Sequence[int], ends: Sequence[int]) -> list[bytes]:
-    lines: list[bytes] = []
+def _stretches(log: LogFile, starts: Sequence[int], ends: Sequence[int]) -> Iterator[bytes]:
     number = 0
     while number < len(starts):
         first, start, end = number, starts[number], ends[number]
@@ -78,5 +83,8 @@ def _lines_apart(log: LogFile, starts: Sequence[int], ends: Sequence[int]) -> li
             end = ends[number]
             number += 1
         data = log.read(start, end)
-        lines += [data[starts[each] - start : ends[each] - start] for each in range(first, number)]
-    return lines
+        if number == first + 1:
+            yield data
+        else:
+            for each in range(first, number):
+                yield data[starts[each] - start : ends[each] - start]

@@ -222,11 +222,14 @@ def test_places_are_those_of_the_lines(lines: list[PlainLine], start: int) -> No
         assert [location(unit, number) for number in entries] == [
             (offsets[n], lines[n].length, lines[n].checksum, lines[n].lamport_ts) for n in entries
         ]
-        for numbers in (entries, entries[::2], entries[:1], range(entries[0], entries[0] + 1) if entries else ()):
-            if numbers:
-                assert list(zip(*places(unit, numbers), strict=True)) == [
-                    (offsets[n], offsets[n + 1], lines[n].checksum) for n in numbers
-                ]
+        for numbers in (entries, entries[::2], entries[:1], range(len(lines)), ()):
+            found = places(unit, numbers)
+            covered = [
+                n for n, at in enumerate(offsets[:-1]) if any(s <= at < e for s, e in zip(*found[:2], strict=True))
+            ]
+            assert covered == list(numbers)
+            assert found.size_bytes == sum(lines[n].length for n in numbers)
+            assert (found.lines, found.checksums) == (len(numbers), sum(lines[n].checksum for n in numbers))
         assert unit.numbers_with_problems() == [n for n, each in enumerate(lines) if each.problem]
     assert segment.problems == {at: each.problem for at, each in zip(offsets, lines, strict=False) if each.problem}
 

@@ -362,16 +362,17 @@ def location(unit: Lines | Segment, number: int) -> Location:
 
 
 def places(unit: Lines | Segment, numbers: Sequence[int]) -> Places:
-    """Where some lines of a segment or of the tail lie, given in ascending order, one at least."""
+    """Where some lines of a segment or of the tail lie, given in ascending order."""
+    if not numbers:
+        return Places([], [], 0, 0)
     first, offsets, checksums = unit.first_offset, unit.offsets, unit.checksums
-    last = numbers[-1]
+    low, last = numbers[0], numbers[-1]
     end = first + offsets[last] + unit.length(last)
-    if last - numbers[0] == len(numbers) - 1:
-        some = slice(numbers[0], last + 1)
-        starts = [first + at for at in offsets[some]]
-        return Places(starts, [*starts[1:], end], list(checksums[some]))
+    if last - low == len(numbers) - 1:
+        return Places([first + offsets[low]], [end], len(numbers), sum(checksums[low : last + 1]))
     return Places(
         [first + offsets[number] for number in numbers],
         [*[first + offsets[number + 1] for number in numbers[:-1]], end],
-        [checksums[number] for number in numbers],
+        len(numbers),
+        sum([checksums[number] for number in numbers]),
     )
