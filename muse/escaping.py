@@ -9,8 +9,11 @@ from __future__ import annotations
 import re
 
 # C0 with DEL, C1 (some terminals treat U+009B like ESC [), characters that change the writing direction,
-# zero-width characters, line separators, and lone surrogates.
-_UNSEEN = "\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+# zero-width characters, line separators, lone surrogates, and U+FFFE and U+FFFF, which no XML can hold.
+_UNSEEN = (
+    "\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff"
+    "\ud800-\udfff"
+)
 _TO_SHOW = re.compile(f"[{_UNSEEN}]")
 _RAW_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
