@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from muse.cli.output import note, pluralize, print_json, print_rows, print_table
+from muse.cli.output import note, pluralize, print_json, print_rows, print_table, shown
 from muse.cli.progress import ProgressBar
 from muse.cli.repo import json_option, open_session, repo_option, session_argument
 from muse.describing import description
@@ -33,7 +33,7 @@ def delta(session: str, domain: str, repo: Path, *, as_json: bool) -> None:
         note(f"{domain}: {collapsed['summary']}")
         if not collapsed["ops"]:
             known = ", ".join(sorted(log.domains())) or "none"
-            note(f"domains in this session: {known}")
+            note(shown(f"domains in this session: {known}"))
 
 
 @click.command(

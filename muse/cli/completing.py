@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from muse.core.op_log import OpLog
 
 _MOST_OFFERED = 500
+_LONGEST_OFFERED = 200
 
 
 def complete_sessions(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
@@ -74,5 +76,5 @@ def _answers_at_once(log: OpLog) -> bool:
 
 
 def _offered(names: Iterable[str], begun: str) -> list[str]:
-    fitting = [name for name in names if name.startswith(begun) and shlex.quote(name) == name]
-    return fitting[:_MOST_OFFERED]
+    short = (name for name in names if name.startswith(begun) and len(name) <= _LONGEST_OFFERED)
+    return list(islice((name for name in short if shlex.quote(name) == name), _MOST_OFFERED))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from muse.cli.streams import end_if_output_is_lost
 from muse.escaping import escape_for_terminal, escape_json_for_terminal
 
 if TYPE_CHECKING:
@@ -23,11 +24,17 @@ if TYPE_CHECKING:
 
 _WIDTHS_FROM_ROWS = 200
 _WIDEST_COLUMN = 40
+_LONGEST_CELL = 1000
 
 
 def note(text: str) -> None:
     """Print a note for people on standard error, so that it does not mix with the data."""
     click.echo(escape_for_terminal(text, keep="\n"), err=True)
+
+
+def shown(text: str) -> str:
+    """A text from a log as people see it: escaped, and cut if it is so long that laying it out would take seconds."""
+    return escape_for_terminal(text if len(text) <= _LONGEST_CELL else text[: _LONGEST_CELL - 1] + "…")
 
 
 def pluralize(number: int, thing: str, things: str = "") -> str:
@@ -49,17 +56,12 @@ def console(stream: TextIO) -> Console:
     """A rich console that uses colours only on a terminal, and only if NO_COLOR is not set."""
     from rich.console import Console
 
-    class QuietOnBrokenPipe(Console):
-        def on_broken_pipe(self) -> None:
-            # rich would exit with code 1, which means damage here.
-            raise BrokenPipeError
-
     terminal = stream.isatty()
-    return QuietOnBrokenPipe(
+    return Console(
         file=stream,
         force_terminal=terminal,
         color_system="auto" if terminal and not os.environ.get("NO_COLOR") else None,
-        # In a pipe, each row is one line, however long.
+        # In a pipe, each row is one line.
         width=None if terminal else 1_000_000,
         markup=False,
         highlight=False,
@@ -72,7 +74,7 @@ _LARGE_TABLE_ROWS = 200
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[str] = ()) -> None:
     """Print a table; the columns named in `right` are aligned right."""
-    cells = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
+    cells = [[shown(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row] for row in rows]
     if len(cells) > _LARGE_TABLE_ROWS:
         # rich takes half a millisecond for each row.
         _print_large_table(columns, cells, right=set(right))
@@ -86,7 +88,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, rig
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in cells:
-        table.add_row(*map(Text, map(escape_for_terminal, row)))
+        table.add_row(*map(Text, row))
     out.print(table)
 
 
@@ -103,15 +105,14 @@ def _print_large_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *,
 class Columns:
     """Formats rows in columns without holding all of them in memory: the first rows decide the widths.
 
-    A later cell that is wider shifts only its own row. On a terminal, long lines are cut at the margin; elsewhere
-    lines are whole.
+    A later cell that is wider shifts only its own row. On a terminal, long lines are cut at the margin.
     """
 
     def __init__(self, columns: Sequence[str], first: Iterable[Sequence[str]], narrowest: Sequence[int] = ()) -> None:
         """`narrowest` holds the minimum width of each column; without it there is no minimum."""
         from rich.cells import cell_len
 
-        cells = zip(*([escape_for_terminal(cell) for cell in row] for row in (columns, *first)), strict=True)
+        cells = zip(*(map(shown, row) for row in (columns, *first)), strict=True)
         widths = [min(_WIDEST_COLUMN, max(map(cell_len, column))) for column in cells]
         self._widths = [max(pair) for pair in zip(widths, narrowest or (0,) * len(widths), strict=True)]
         self._widest = console(sys.stdout).width if sys.stdout.isatty() else 0
@@ -120,7 +121,7 @@ class Columns:
         """One row, or the heading, as a line."""
         from rich.cells import cell_len
 
-        cells = [escape_for_terminal(cell) for cell in row]
+        cells = list(map(shown, row))
         padded = [cell + " " * (width - cell_len(cell)) for cell, width in zip(cells, self._widths, strict=True)]
         text = "  ".join(padded).rstrip()
         return cut_to_width(text, self._widest) if self._widest else text
@@ -141,6 +142,7 @@ def print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table = Columns(columns, first)
         for row in chain([columns], first, coming):
             click.echo(table.line(row))
+            end_if_output_is_lost()
 
 
 def largest_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:

@@ -11,8 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from muse.cli.output import console, largest_first, tally
-from muse.escaping import escape_for_terminal
+from muse.cli.output import console, largest_first, shown, tally
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -59,10 +58,10 @@ def _table(elapsed_s: float, actors: Mapping[str, int], domains: Mapping[str, in
     total = sum(domains.values())
     table.add_row(Text(f"{elapsed_s:.1f} s, {working} at work", "bold"), Text(f"{total:,}", "bold"))
     for name, count in sorted(domains.items()):
-        table.add_row(Text(f"domain {escape_for_terminal(name)}", "cyan"), Text(f"{count:,}", "cyan"))
+        table.add_row(Text(shown(f"domain {name}"), "cyan"), Text(f"{count:,}", "cyan"))
     largest = largest_first(actors)
     for name, count in largest[:_MOST_ACTORS]:
-        table.add_row(Text(f"  {escape_for_terminal(name)}"), Text(f"{count:,}"))
+        table.add_row(Text(shown(f"  {name}")), Text(f"{count:,}"))
     if rest := largest[_MOST_ACTORS:]:
         table.add_row(Text(f"  and {len(rest)} more"), Text(f"{sum(count for _, count in rest):,}"))
     return table

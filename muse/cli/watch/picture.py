@@ -12,11 +12,10 @@ from rich.cells import cell_len
 from rich.filesize import decimal
 from rich.text import Text
 
-from muse.cli.output import cut_to_width, pluralize, tally
+from muse.cli.output import cut_to_width, pluralize, shown, tally
 from muse.cli.sparkline import BLOCKS, draw_levels
 from muse.cli.watch.view import HISTORY_PARTS, ActorView, View
 from muse.describing import ENTRY_COLUMNS, entry_cells
-from muse.escaping import escape_for_terminal
 
 KEYS = "q quit  v verify"
 
@@ -114,13 +113,13 @@ def _row(cells: Sequence[str], columns: Sequence[_Column], width: int, style: st
 
 
 def _fitted(cell: str, column: _Column) -> str:
-    text = cut_to_width(escape_for_terminal(cell), column.width)
+    text = cut_to_width(shown(cell), column.width)
     space = " " * (column.width - cell_len(text))
     return space + text if column.right else text + space
 
 
 def _line(text: str, width: int, style: str = "") -> Text:
-    return Text(cut_to_width(escape_for_terminal(text).rstrip(), width), style)
+    return Text(cut_to_width(shown(text).rstrip(), width), style)
 
 
 def _rate(per_second: float) -> str:
