@@ -58,7 +58,8 @@ def _refusals_of_the_system(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         code = error.sqlite_errorcode & 0xFF
         if code == sqlite3.SQLITE_FULL:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+            # Sorting takes room in the temporary folder, and SQLite does not say which of the two is full.
+            raise OSError(errno.ENOSPC, "No space left for it, or in the temporary folder", str(path)) from error
         if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
             raise OSError(errno.EIO, f"SQLite can't write it: {error}", str(path)) from error
         raise

@@ -14,8 +14,10 @@ import click
 
 from muse.cli.failures import WrongUsage
 from muse.cli.output import note, pluralize, print_json, print_table, tally
+from muse.cli.output_file import named_file, written_whole
 from muse.cli.progress import ProgressBar
 from muse.cli.repo import json_option, open_session, repo_option, session_argument
+from muse.cli.streams import output_that_must_arrive
 
 _FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 
@@ -111,7 +113,7 @@ def _export_archive(session: str, file: Path, repo: Path, *, force: bool, as_jso
         raise WrongUsage("an archive is not for a terminal: name a FILE, or send standard output elsewhere")
     with (
         open_session(repo, session) as log,
-        _destination(file, force=force) as out,
+        _destination(file, repo, force=force) as out,
         ProgressBar(f"exporting {session}", "bytes") as bar,
     ):
         manifest = export_session(log, out, progress=bar)
@@ -127,7 +129,7 @@ def _export_database(session: str, file: Path, repo: Path, *, force: bool, as_js
         raise WrongUsage("a SQLite database can't be written to standard output: name a FILE")
     with (
         open_session(repo, session) as log,
-        _existing_file_refused(force=force),
+        named_file(file, repo, replace=force),
         ProgressBar(f"exporting {session}", "bytes") as bar,
     ):
         made = write_database(log, file, replace=force, progress=bar)
@@ -141,23 +143,13 @@ def _export_database(session: str, file: Path, repo: Path, *, force: bool, as_js
 
 
 @contextmanager
-def _destination(file: Path, *, force: bool) -> Iterator[IO[bytes]]:
-    from muse.core.op_log import whole_file
-
+def _destination(file: Path, repo: Path, *, force: bool) -> Iterator[IO[bytes]]:
     if str(file) == "-":
-        yield sys.stdout.buffer
+        with output_that_must_arrive() as out:
+            yield out
         return
-    with _existing_file_refused(force=force), whole_file(file, replace=force) as aside, open(aside, "wb") as out:
+    with written_whole(file, repo, replace=force) as aside, open(aside, "wb") as out:
         yield out
-
-
-@contextmanager
-def _existing_file_refused(*, force: bool) -> Iterator[None]:
-    try:
-        yield
-    except FileExistsError as error:
-        hint = "it is not a regular file" if force else "use --force to replace it"
-        raise WrongUsage(f"{error.filename} exists: {hint}") from None
 
 
 def _named(file: Path) -> str:

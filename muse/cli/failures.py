@@ -8,15 +8,15 @@ A traceback is printed only for a bug in this program.
 from __future__ import annotations
 
 import logging
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from io import StringIO, TextIOWrapper
+from io import StringIO
 from typing import Any, Final
 
 import click
 
+from muse.cli.streams import lost_output, prepare_streams
 from muse.escaping import escape_for_terminal
 
 FOUND_DAMAGE: Final = 1
@@ -52,16 +52,23 @@ def exit_with(exit_code: int) -> None:
 class ReportingGroup(click.Group):
     """A command group that reports the errors that its commands raise."""
 
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run the command line; a success whose output could not be written ends with `IO_FAILED`."""
+        prepare_streams()
+        try:
+            return super().main(*arguments, **options)
+        except SystemExit as end:
+            lost = lost_output()
+            if lost and not end.code:
+                _show(SystemFailed(lost))
+                sys.exit(IO_FAILED)
+            raise
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the chosen command; report an expected failure with its message and exit code."""
-        _never_fail_to_print()
         try:
             with _engine_log_shown():
-                return _flushed(lambda: super(ReportingGroup, self).invoke(ctx))
-        except BrokenPipeError:
-            # The reader has closed the pipe, as in `muse … | head`.
-            _let_the_rest_go()
-            ctx.exit(0)
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             click.echo("stopped", err=True)
             ctx.exit(INTERRUPTED)
@@ -73,14 +80,6 @@ class ReportingGroup(click.Group):
                 raise
             _show(told)
             ctx.exit(told.exit_code)
-
-
-def _flushed(work: Callable[[], Any]) -> Any:
-    """Do the work and flush standard output, so that a closed pipe raises here and is handled by the caller."""
-    try:
-        return work()
-    finally:
-        sys.stdout.flush()
 
 
 def _show(failure: click.ClickException) -> None:
@@ -103,25 +102,19 @@ def _as_click_exception(failure: Exception) -> click.ClickException | None:
         return BadDataFound(str(failure))
     if isinstance(failure, OSError):
         return SystemFailed(str(failure))
-    return None
+    if isinstance(failure, MemoryError):
+        return SystemFailed("not enough memory")
+    return _refusal_to_sqlite(failure)
 
 
-def _never_fail_to_print() -> None:
-    """Print characters that the output's encoding lacks as escapes, instead of failing."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+def _refusal_to_sqlite(failure: Exception) -> click.ClickException | None:
+    """The message if the system refused SQLite a file, None if `failure` is something else."""
+    import sqlite3
 
-
-def _let_the_rest_go() -> None:
-    """Redirect standard output to the null device, so that flushing the rest of the buffer can't fail."""
-    try:
-        descriptor = sys.stdout.fileno()
-    except (OSError, ValueError):
-        return
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, descriptor)
-    os.close(nothing)
+    codes = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+    if not isinstance(failure, sqlite3.Error) or getattr(failure, "sqlite_errorcode", 0) & 0xFF not in codes:
+        return None
+    return SystemFailed(f"SQLite: {failure}: is there room, beside the log and in the temporary folder?")
 
 
 class _OnStandardError(logging.Handler):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import select
-import sys
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -15,6 +13,7 @@ from muse.cli.filters import filter_options
 from muse.cli.listing import Listing, listing_options
 from muse.cli.output import note
 from muse.cli.repo import open_session, repo_option, session_argument
+from muse.cli.streams import end_if_output_is_lost
 
 if TYPE_CHECKING:
     from muse.core.op_log import Cut, OpEntry, OpLog
@@ -70,15 +69,4 @@ def _arriving(log: OpLog, since: Cut | str, filters: dict[str, Any]) -> Iterator
         follower = log.follow(since=since, timeout=_LOOK_AT_READER_S, **filters)
         yield from follower
         since = follower.cut()
-        if _reader_is_gone():
-            raise BrokenPipeError
-
-
-def _reader_is_gone() -> bool:
-    """Whether the reader of standard output has gone. While no entry arrives, no write would fail and show it."""
-    try:
-        poll = select.poll()
-        poll.register(sys.stdout.fileno(), 0)
-        return bool(poll.poll(0))
-    except (OSError, ValueError):
-        return False
+        end_if_output_is_lost()

@@ -21,6 +21,7 @@ import click
 from muse.cli.failures import WrongUsage
 from muse.cli.output import Columns, note
 from muse.cli.picking import FIELDS, MISSING, field_names, pick
+from muse.cli.streams import end_if_output_is_lost
 from muse.describing import ENTRY_COLUMNS, entry_cells
 from muse.escaping import escape_for_terminal, escape_json_for_terminal
 
@@ -142,7 +143,7 @@ def _write(lines: Sequence[str], *, in_utf8: bool) -> None:
         sys.stdout.buffer.write(text.encode())
     else:
         sys.stdout.write(text)
-    sys.stdout.flush()
+    end_if_output_is_lost()
 
 
 def listing_options(command: Callable[..., Any]) -> Callable[..., Any]:

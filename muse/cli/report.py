@@ -4,16 +4,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from muse.cli.output import note, pluralize, print_json
+from muse.cli.output_file import written_whole
 from muse.cli.progress import ProgressBar
 from muse.cli.repo import json_option, open_session, repo_option, session_argument
+
+if TYPE_CHECKING:
+    from muse.report.gather import Gathered
 
 
 @click.command(
@@ -27,7 +31,7 @@ from muse.cli.repo import json_option, open_session, repo_option, session_argume
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The file to write; an existing file is replaced.",
+    help="The file to write; an existing regular file is replaced.",
 )
 @click.option("--svg", "as_svg", is_flag=True, help="Write only the diagram, as an SVG picture.")
 @json_option("one object with the file, its size and the counts")
@@ -38,30 +42,18 @@ def report(session: str, output: Path, repo: Path, *, as_svg: bool, as_json: boo
     The page is one file that needs no network. It is never larger than 3 MB: for a large session it shows counts and
     a sample of the ops, and says so. The session is not changed.
     """
-    from importlib.metadata import version
-
     from muse.report.gather import gather
 
-    with open_session(repo, session) as log, ExitStack() as bars:
+    with open_session(repo, session) as log, written_whole(output, repo, replace=True) as aside:
+        with ExitStack() as bars:
 
-        def step(what: str) -> Callable[[int, int], None]:
-            bars.close()
-            return bars.enter_context(ProgressBar(f"{what} {session}", "bytes" if what == "verifying" else ""))
+            def step(what: str) -> Callable[[int, int], None]:
+                bars.close()
+                return bars.enter_context(ProgressBar(f"{what} {session}", "bytes" if what == "verifying" else ""))
 
-        gathered = gather(log, step=step, check=not as_svg)
-    if as_svg:
-        from muse.report.svg import diagram_svg
-
-        text = diagram_svg(gathered)
-    else:
-        from datetime import UTC, datetime
-
-        from muse.report.data import page_data
-        from muse.report.page import report_page
-
-        made_at = datetime.now(UTC).isoformat(timespec="seconds")
-        text = report_page(page_data(gathered, made_at=made_at, version=version("muse-op-log")))
-    _write(output, text)
+            gathered = gather(log, step=step, check=not as_svg)
+        text = _picture(gathered) if as_svg else _page(gathered)
+        aside.write_text(text, encoding="utf-8")
     if as_json:
         print_json(
             {
@@ -76,15 +68,18 @@ def report(session: str, output: Path, repo: Path, *, as_svg: bool, as_json: boo
     note(f"{output}: {pluralize(len(text.encode()), 'byte')}, {pluralize(gathered.stats.ops, 'op')}, {shown}")
 
 
-def _write(path: Path, text: str) -> None:
-    """Write the file completely or not at all. A process that has the old file open keeps reading the old one."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    except OSError as error:
-        # Name the file that the user asked for, not the temporary one.
-        error.filename, error.filename2 = str(path), None
-        raise
-    finally:
-        beside.unlink(missing_ok=True)
+def _picture(gathered: Gathered) -> str:
+    from muse.report.svg import diagram_svg
+
+    return diagram_svg(gathered)
+
+
+def _page(gathered: Gathered) -> str:
+    from datetime import UTC, datetime
+    from importlib.metadata import version
+
+    from muse.report.data import page_data
+    from muse.report.page import report_page
+
+    made_at = datetime.now(UTC).isoformat(timespec="seconds")
+    return report_page(page_data(gathered, made_at=made_at, version=version("muse-op-log")))

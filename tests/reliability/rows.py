@@ -36,6 +36,15 @@ ROWS = {
     18: "index deleted, damaged, foreign, locked, unlinked while open",
     19: "rebuild while writers write",
     20: "SQLite's bug in concurrent WAL checkpoints",
+    25: "a process that is stopped while it holds a lock, or builds the index",
+    26: "a FIFO in the place of a session's file",
+    42: "an index is built while others append",
+    50: "a device, FIFO, link, session's file in the place of a command's output; links beside it",
+    51: "U+FFFE, U+FFFF and all else that XML can't hold, in names",
+    52: "standard output, input or error closed, full, or without a reader",
+    53: "no room in the temporary folder or for the index, in a command",
+    55: "a reader of another user follows while a writer is live",
+    57: "40 names of 400 kB",
 }
 """The rows of the failure table, by their numbers."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +20,9 @@ from muse.core.op_log import OpEntry, OpLog, make_op_entry
 _MOST_IN_BATCH = 256
 _SHORTEST_WAIT_S = 0.0005
 _LONGEST_WAIT_S = 0.005
+
+REFUSED = "Error: "
+"""Begins the line in which a process says what the system refused."""
 
 _MAIN_PROCESS = os.getppid()
 
@@ -131,5 +135,13 @@ def main(repo: str, session_id: str, plan_path: str, rate: str) -> None:
     send(f"done {actor.acknowledged}")
 
 
+def run_script(main: Callable[..., None]) -> None:
+    """Run `main` with the arguments of the script; what the system refuses ends it with one line, not a traceback."""
+    try:
+        main(*sys.argv[1:])
+    except OSError as error:
+        sys.exit(f"{REFUSED}{error}")
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    run_script(main)

@@ -7,11 +7,10 @@ as soon as that holds an entry. After that it works without it. It exchanges the
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
-from muse.cli.demo.actor import exit_if_orphaned, parse_rate, send, wait_for_go
+from muse.cli.demo.actor import exit_if_orphaned, parse_rate, run_script, send, wait_for_go
 from muse.cli.demo.plan import PlannedEdit, read_plan
 from muse.core.op_log import OpLog
 
@@ -56,4 +55,4 @@ def main(repo: str, session_id: str, plan_path: str, rate: str, other_repo: str)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    run_script(main)

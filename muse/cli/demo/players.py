@@ -132,7 +132,10 @@ class Players:
         for player in self._all:
             if player.failed:
                 said = self._errors_path.read_text("utf-8", "backslashreplace").strip()
-                raise SystemFailed(f"the process of {player.name} failed:\n{said}")
+                # Several may have failed, and the engine may have said more.
+                refused = [line for line in said.splitlines() if line.startswith(actor.REFUSED)]
+                why = refused[0].removeprefix(actor.REFUSED) if refused else f"\n{said}"
+                raise SystemFailed(f"the process of {player.name} failed: {why}")
 
     def __enter__(self) -> Players:
         return self
