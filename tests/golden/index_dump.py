@@ -11,6 +11,7 @@ import sqlite3
 import struct
 import uuid
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -140,11 +141,12 @@ def dump(path: Path, large_run_segments: int) -> str:
     """The index at `path` as text; runs of so many segments or more have pages and a filter."""
     rows = tables(path)
     checksums = {row["number"]: row["row_checksum"] for row in rows["segment"]}
-    pages_of_keys = {row["first_segment"]: len(keys_in(row["block"])) for row in rows["run"]}
+    pages = Counter(row["first_segment"] for row in rows["run_page"])
+    parts_of = {row["first_segment"]: pages[row["first_segment"]] - len(keys_in(row["block"])) for row in rows["run"]}
     parts: list[Iterator[str]] = [
         *(_segment(row) for row in rows["segment"]),
         *(_run(row, checksums, large_run_segments) for row in rows["run"]),
-        *(_page(row, pages_of_keys[row["first_segment"]]) for row in rows["run_page"]),
+        *(_page(row, parts_of[row["first_segment"]]) for row in rows["run_page"]),
         *(_plain("tail", row, _TAIL, row["byte_offset"]) for row in rows["tail"]),
         *(_plain("seen_checkpoint", row, ("byte_offset", "snapshot_id"), row["id"]) for row in rows["seen_checkpoint"]),
         *(
@@ -199,16 +201,16 @@ def _run(row: sqlite3.Row, checksums: dict[int, int], large_run_segments: int) -
     yield from _keys(keys_in(row["block"]))
 
 
-def _page(row: sqlite3.Row, keys: int) -> Iterator[str]:
-    """A page of keys, or a part of a filter behind so many pages of keys."""
+def _page(row: sqlite3.Row, parts: int) -> Iterator[str]:
+    """One of so many parts of a filter, or a page of keys behind them."""
     key = (row["first_segment"], row["end_segment"], row["page"])
     yield f"run_page {row['page']} of the segments {key[0]} to {key[1] - 1}"
     yield _checksum("row_checksum", row["row_checksum"], zlib.crc32(row["content"], json_checksum(key)))
-    if row["page"] < keys:
+    if row["page"] >= parts:
         yield from _keys(keys_in(row["content"]))
     else:
         zeros = " ".join(map(str, zeros_of(row["content"])))
-        yield f"    part {row['page'] - keys} of the filter: {8 * len(row['content'])} bits, 0 are: {zeros}"
+        yield f"    part {row['page']} of the filter: {8 * len(row['content'])} bits, 0 are: {zeros}"
 
 
 def _keys(keys: Sequence[int]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -64,7 +64,6 @@ class Index:
         self._segments: OrderedDict[int, Segment] = OrderedDict()
         self._rows: dict[int, tuple[Summary, tuple[int, ...]]] = {}
         self.runs: list[Run] = []
-        self._lookup_of_runs: Lookup | None = None
         self.tail = Lines(0)
         self.tail_op_ids: dict[bytes, int] = {}
         """The byte offsets of the tail's entries."""
@@ -133,7 +132,7 @@ class Index:
 
     def _use_runs(self, runs: list[Run]) -> None:
         self.runs = runs
-        self._lookup_of_runs = None
+        self._lookup = Lookup(runs)
         self._first_segments = [run.first_segment for run in runs]
 
     def new_run(self, first_segment: int, summary: Summary, directory: bytes, block: bytes | int) -> Run:
@@ -227,8 +226,8 @@ class Index:
         at = self.tail_op_ids.get(op_id)
         if at is None and self.runs:
             hashed = hash_of(op_id)
-            if self._ask_runs(lambda: hashed in self._lookup()) and (found := self.find_folded(op_id)):
-                return found[1]
+            found = self._ask_runs(lambda: self._find(op_id, hashed, self._lookup.runs_with(hashed)))
+            return found and found[1]
         return at
 
     def offsets_of(self, op_ids: Collection[bytes]) -> dict[bytes, int]:
@@ -236,16 +235,27 @@ class Index:
         found = {op_id: self.tail_op_ids[op_id] for op_id in self.tail_op_ids.keys() & op_ids}
         if self.runs:
             wanted = [op_id for op_id in op_ids if op_id not in found] if found else list(op_ids)
-            hashes = hashes_of(b"".join(wanted))
-            if there := self._ask_runs(lambda: self._lookup().those_there(set(hashes))):
-                candidates = [op_id for op_id, hashed in zip(wanted, hashes, strict=True) if hashed in there]
-                found |= {op_id: place[1] for op_id in candidates if (place := self.find_folded(op_id))}
+            found |= self._ask_runs(partial(self._look_up_all, wanted))
         return found
 
-    def _lookup(self) -> Lookup:
-        if self._lookup_of_runs is None:
-            self._lookup_of_runs = Lookup(self.runs)
-        return self._lookup_of_runs
+    def find_folded(self, op_id: bytes) -> FoundEntry | None:
+        """(number of its segment, byte offset) of the entry with this op_id, unless it is in the tail."""
+        hashed = hash_of(op_id)
+        # Mostly it is in one of the last, so a lookup need not be loaded.
+        return self._ask_runs(lambda: self._find(op_id, hashed, self.runs[::-1]))
+
+    def _look_up_all(self, op_ids: Sequence[bytes]) -> dict[bytes, int]:
+        hashes = hashes_of(b"".join(op_ids))
+        runs = self._lookup.runs_with_any(set(hashes))
+        candidates = [(op_id, hashed) for op_id, hashed in zip(op_ids, hashes, strict=True) if hashed in runs]
+        return {op_id: at[1] for op_id, hashed in candidates if (at := self._find(op_id, hashed, runs[hashed]))}
+
+    def _find(self, op_id: bytes, hashed: int, runs: Sequence[Run]) -> FoundEntry | None:
+        for run in runs:
+            for segment in map(self.segment, run.segments_with(hashed)):
+                if (line := segment.find(op_id)) is not None:
+                    return segment.number, segment.first_offset + segment.offsets[line]
+        return None
 
     def _ask_runs(self, ask: Callable[[], Answer]) -> Answer:
         try:
@@ -254,17 +264,6 @@ class Index:
             # Another process may have merged these runs.
             self.adopt_folds_of_others()
             return ask()
-
-    def find_folded(self, op_id: bytes) -> FoundEntry | None:
-        """(number of its segment, byte offset) of the entry with this op_id, unless it is in the tail."""
-        return self._ask_runs(partial(self._find_in_runs, op_id, hash_of(op_id)))
-
-    def _find_in_runs(self, op_id: bytes, hashed: int) -> FoundEntry | None:
-        for run in reversed(self.runs):
-            for segment in map(self.segment, run.segments_with(hashed)):
-                if (line := segment.find(op_id)) is not None:
-                    return segment.number, segment.first_offset + segment.offsets[line]
-        return None
 
     def adopt_folds_of_others(self) -> None:
         """Take over what other processes have folded and merged since the runs were read."""

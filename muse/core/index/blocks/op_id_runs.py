@@ -6,8 +6,8 @@ of the next, as in an LSM tree (O'Neil et al., 1996), so no fold touches pages a
 log. A key leads to a segment, where the whole op_id is looked for; so keys may be alike, by chance or by design.
 
 A small run's keys are one block, which is held in memory as a set. A large run's keys lie in pages of some hundred,
-and its block is the first key of each. Behind these pages lies a Bloom filter, in parts that are loaded when they are
-first needed: three bits for each key, among at least twelve, say if an op_id may be there. (docs/format.md, "Runs")
+and its block is the first key of each. Before these pages lies a Bloom filter, in parts that are loaded when they are
+first needed: four bits for each key, among at least twelve, say if an op_id may be there. (docs/format.md, "Runs")
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import compress, groupby, repeat
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from operator import itemgetter
 
 from muse.core.index.blocks.segment import Summary, as_json
@@ -156,11 +157,7 @@ class Run:
     @cached_property
     def filter(self) -> Filter:
         """Tells which op_ids may be there; of a large run."""
-        return Filter(self.summary.entries, lambda part: self._load_page(self, self.pages() + part))
-
-    def pages(self) -> int:
-        """How many pages of keys it has."""
-        return len(self._block) if self.is_filtered else 0
+        return Filter(self.summary.entries, partial(self._load_page, self))
 
     def all_keys(self) -> array[int]:
         """Every key, sorted."""
@@ -171,7 +168,7 @@ class Run:
         keys = self._block
         if self.is_filtered:
             pages = range(max(bisect_right(keys, low) - 1, 0), bisect_left(keys, high))
-            keys = array("Q", b"".join([self._load_page(self, page) for page in pages]))
+            keys = array("Q", b"".join([self._load_page(self, self.filter.parts + page) for page in pages]))
         return keys[bisect_left(keys, low) : bisect_left(keys, high)]
 
     def segments_with(self, hashed: int) -> list[int]:
@@ -185,21 +182,24 @@ class Run:
 class Filter:
     """The Bloom filter of a large run: which op_ids may be in it. Its parts are loaded when they are first needed.
 
-    All bits are 1 but for three of each key: so a part that is not loaded yet, all zeros, lets everything through. The
+    All bits are 1 but for four of each key: so a part that is not loaded yet, all zeros, lets everything through. The
     upper bits of a hash are the number of its first bit. The others are in the same part: at the place that the lowest
-    bits of the hash say, and at the two places combined by XOR. The first bit of a byte is its highest.
+    bits of the hash say, and at the two places combined by XOR, whole and with the second shifted by a bit. The first
+    bit of a byte is its highest.
     """
 
     def __init__(self, entries: int, load: Callable[[int], bytes]) -> None:
         """Of a run of so many entries; `load` gives a part."""
         bits, part_bits = _filter_bits(entries)
-        self.bits = bytearray(1 << bits - 3)
+        # Memory that takes no time, nor room, before it is used.
+        self.bits = mmap(-1, 1 << bits - 3, MAP_PRIVATE | MAP_ANONYMOUS)
         self.shift = _HASH_BITS - bits
         """A hash, shifted to the right by so much, is the number of its first bit."""
         self._mask = (1 << part_bits) - 1
         self._part_bits = part_bits
         self._load = load
-        self._missing = set(range(1 << bits - part_bits))
+        self.parts = 1 << bits - part_bits
+        self._missing = set(range(self.parts))
 
     def load(self, parts: Iterable[int] | None = None) -> None:
         """Load these parts, or all that are not loaded yet."""
@@ -213,11 +213,12 @@ class Filter:
         first, low = hashed >> self.shift, hashed & self._mask
         if self._missing and first >> self._part_bits in self._missing:
             self.load([first >> self._part_bits])
-        bits, second, third = self.bits, first & ~self._mask | low, first ^ low
+        bits, second, third, fourth = self.bits, first & ~self._mask | low, first ^ low, first ^ low >> 1
         return not (
             bits[first >> 3] & 128 >> (first & 7)
             or bits[second >> 3] & 128 >> (second & 7)
             or bits[third >> 3] & 128 >> (third & 7)
+            or bits[fourth >> 3] & 128 >> (fourth & 7)
         )
 
 
@@ -234,11 +235,12 @@ def _filter_parts(keys: array[int], entries: int) -> Iterator[bytes]:
     for part in range(1, (1 << bits - part_bits) + 1):
         end = bisect_left(keys, part << 64 - bits + part_bits)
         count = end - start
-        together, masks = _as_number(keys[start:end]), _repeated((1 << part_bits) - 1, count)
-        first, second = together >> 64 - bits & masks, together >> _SEGMENT_BITS & masks
+        together, mask = _as_number(keys[start:end]), (1 << part_bits) - 1
+        first, second = (together >> by & _repeated(mask, count) for by in (64 - bits, _SEGMENT_BITS))
+        half = second >> 1 & _repeated(mask >> 1, count)
         # As digits, since Python makes a number of them, and bytes of that, faster than it changes a bit.
         digits = bytearray(b"1") * (1 << part_bits)
-        for places in (first, second, first ^ second):
+        for places in (first, second, first ^ second, first ^ half):
             deque(map(digits.__setitem__, _from_number(places, count), zeros), maxlen=0)
         yield int(digits, 2).to_bytes(len(digits) // 8, "big")
         start = end
@@ -248,38 +250,46 @@ class Lookup:
     """Tells quickly, and nearly always rightly, which op_ids are not in some runs."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
-        self._small = [run.hashes for run in reversed(runs) if not run.is_filtered]
-        filters = [run.filter for run in reversed(runs) if run.is_filtered]
-        self._large = [(each.bits, each.shift, each) for each in filters]
+        self._runs = runs[::-1]
 
-    def __contains__(self, hashed: int) -> bool:
-        """Whether an op_id with this hash may be there."""
-        for hashes in self._small:
-            if hashed in hashes:
-                return True
-        for bits, shift, each in self._large:
+    @cached_property
+    def _small(self) -> list[tuple[frozenset[int], Run]]:
+        return [(run.hashes, run) for run in self._runs if not run.is_filtered]
+
+    @cached_property
+    def _large(self) -> list[tuple[mmap, int, Filter, Run]]:
+        large = [(run.filter, run) for run in self._runs if run.is_filtered]
+        return [(each.bits, each.shift, each, run) for each, run in large]
+
+    def runs_with(self, hashed: int) -> list[Run]:
+        """The runs in which an op_id with this hash may be: hardly another than where it is."""
+        found = [run for hashes, run in self._small if hashed in hashes]
+        for bits, shift, each, run in self._large:
             first = hashed >> shift
             # Few get past the first bit.
             if not bits[first >> 3] & 128 >> (first & 7) and hashed in each:
-                return True
-        return False
+                found.append(run)
+        return found
 
-    def those_there(self, wanted: Collection[int]) -> set[int]:
-        """Those of some hashes that may be there: all that are, and hardly another."""
-        found: set[int] = set()
-        for hashes in self._small:
+    def runs_with_any(self, wanted: Collection[int]) -> dict[int, list[Run]]:
+        """`runs_with` those of some hashes that may be somewhere."""
+        found: dict[int, list[Run]] = {}
+        for hashes, run in self._small:
             if not hashes.isdisjoint(wanted):
-                found |= hashes.intersection(wanted)
-        asked = list(wanted)
-        for shift, filters in groupby(self._large, itemgetter(1)):
-            # The first bits of all at once, since few get past them.
+                for hashed in hashes.intersection(wanted):
+                    found.setdefault(hashed, []).append(run)
+        # In their order, so that a processor finds what it has just seen.
+        asked = sorted(wanted)
+        for shift, large in groupby(self._large, itemgetter(1)):
             firsts = [hashed >> shift for hashed in asked]
             places = [first >> 3 for first in firsts]
             masks = int.from_bytes(bytes([128 >> (first & 7) for first in firsts]), "big")
-            for bits, _, each in filters:
+            for bits, _, each, run in large:
+                # The first bits of all at once, as one long number.
                 ones = int.from_bytes(bytes(map(bits.__getitem__, places)), "big") & masks
-                passed = compress(asked, (ones ^ masks).to_bytes(len(asked), "big"))
-                found.update([hashed for hashed in passed if hashed in each])
+                for hashed in compress(asked, (ones ^ masks).to_bytes(len(asked), "big")):
+                    if hashed in each:
+                        found.setdefault(hashed, []).append(run)
         return found
 
 
@@ -289,7 +299,7 @@ def block_of(keys: array[int], segments: int, entries: int) -> tuple[bytes, list
     if segments < FILTERED_SEGMENTS:
         return packed, []
     pages = [packed[at : at + 8 * PAGE_KEYS] for at in range(0, len(packed), 8 * PAGE_KEYS)]
-    return keys[::PAGE_KEYS].tobytes(), [*pages, *_filter_parts(keys, entries)]
+    return keys[::PAGE_KEYS].tobytes(), [*_filter_parts(keys, entries), *pages]
 
 
 def runs_to_merge(sizes: Sequence[int]) -> int:
