@@ -51,7 +51,9 @@ def open_session(repo: Path, session_id: str) -> OpLog:
     # A folder without a log is a damaged session; the engine reports that better than "no session".
     if log.exists() or log.folder.is_dir():
         return log
-    log.close()
     known = list_sessions(repo)
+    if session_id in known:
+        return log
+    log.close()
     hint = f"it has: {', '.join(known[:10])}{', …' if len(known) > 10 else ''}" if known else "it has none"
     raise WrongUsage(f"no session {session_id!r} in {repo} ({hint})")

@@ -43,6 +43,7 @@ ROWS = {
     51: "U+FFFE, U+FFFF and all else that XML can't hold, in names",
     52: "standard output, input or error closed, full, or without a reader",
     53: "no room in the temporary folder or for the index, in a command",
+    54: "a link loop, a folder, a socket, a FIFO in the place of a session or of one of its files",
     55: "a reader of another user follows while a writer is live",
     57: "40 names of 400 kB",
 }

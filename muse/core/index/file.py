@@ -334,7 +334,9 @@ def _swap_in(new: Path, path: Path, old: Path) -> None:
     os.rename(new, path)
     durable.sync_folder(path.parent)
     for file in _with_sides(old):
-        file.unlink(missing_ok=True)
+        # Whatever somebody has put there, the new one is in its place.
+        with suppress(OSError):
+            file.unlink()
 
 
 def _is_safe(path: Path) -> bool:

@@ -80,12 +80,12 @@ def describe_sessions(repo_root: Path | str) -> list[SessionSummary]:
 
 
 def _known_or_made(cache: SummaryCache, root: Path, session_id: str) -> SessionSummary:
-    folder = session_folder(root, session_id)
-    stamp = stamp_of(folder)
-    known = cache.get(folder.name, stamp)
-    if known is not None:
-        return SessionSummary(**known)
     try:
+        folder = session_folder(root, session_id)
+        stamp = stamp_of(folder)
+        known = cache.get(folder.name, stamp)
+        if known is not None:
+            return SessionSummary(**known)
         summary = _describe(folder, session_id)
     except (OSError, MuseError) as error:
         return SessionSummary(session_id, 0, None, 0, {}, {}, 0, None, str(error), None, None)

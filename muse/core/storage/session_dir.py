@@ -6,7 +6,9 @@ percent-encoded, so that it is reversible, no two ids share a folder, and nothin
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
@@ -16,6 +18,7 @@ from muse.core.options import MAX_SESSION_FOLDER_BYTES
 LOG_NAME = "ops.jsonl"
 CHECKPOINT_NAME = "checkpoint.json"
 INDEX_NAME = "index.db"
+_NAMES = (LOG_NAME, CHECKPOINT_NAME, INDEX_NAME)
 
 # A dot is unsafe in front ("..", hidden files) and at the end (dropped by some file systems).
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_.-]|^\.|\.$")
@@ -70,23 +73,50 @@ def reject_symlink_escape(folder: Path) -> None:
 
 
 def _leads_out(folder: Path) -> bool:
-    return folder.is_symlink() and not folder.resolve().is_relative_to(folder.parent.resolve())
+    # realpath, since Path.resolve raises a RuntimeError for links that lead in a circle.
+    return folder.is_symlink() and not Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(folder.parent))
 
 
 def list_sessions(repo_root: Path | str) -> list[str]:
     """The ids of all sessions of the repository, sorted, as they were passed in.
 
     A folder counts as a session as soon as it holds any of its three files: one whose log was deleted must show up too.
-    Folders that no session id encodes to are not ours.
+    So does what can't be used as a folder or looked into (a socket, links in a circle): using it says what is wrong.
+    Folders that no session id encodes to are not ours, nor are plain files and links that lead out.
 
     Args:
         repo_root: the folder that holds `.muse/`.
+
+    Raises:
+        OSError: the folder of the sessions is not one, or can't be read.
     """
     root = op_log_root(Path(repo_root))
+    try:
+        names = os.listdir(root)
+    except FileNotFoundError:
+        return []
     return sorted(
         session_id
-        for folder in (root.iterdir() if root.is_dir() else ())
-        if (session_id := decode_folder_name(folder.name)) is not None
-        and any((folder / name).exists() for name in (LOG_NAME, CHECKPOINT_NAME, INDEX_NAME))
-        and not _leads_out(folder)
+        for name in names
+        if (session_id := decode_folder_name(name)) is not None and _is_session(root / name)
     )
+
+
+def _is_session(folder: Path) -> bool:
+    if _leads_out(folder):
+        return False
+    try:
+        mode = os.stat(folder).st_mode
+        return any(_is_there(folder / name) for name in _NAMES) if stat.S_ISDIR(mode) else not stat.S_ISREG(mode)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return True
