@@ -78,12 +78,13 @@ def fill(
     size = log.size()
     progress = progress or (lambda _done, _total: None)
     tick = partial(progress, size, size)
-    pieces = _pieces(log, size, _PIECE_SEGMENTS * options.segment_lines)
-    packed: Iterator[PackedPiece] = map(partial(_pack_piece, log, options), pieces)
+    piece_lines = _PIECE_SEGMENTS * options.segment_lines
+    packed: Iterator[PackedPiece] = map(partial(_pack_piece, options), _scanned_pieces(log, size, piece_lines))
     if workers > 1:
         from muse.core.index.workers import map_in_workers  # noqa: PLC0415 - takes as long to load as all of the index
 
-        packed = map_in_workers(partial(_pack_piece_at, log.path, options), pieces, workers)
+        places = _places_of_pieces(log, size, piece_lines)
+        packed = map_in_workers(partial(_pack_piece_at, log.path, options), places, workers)
     with ExitStack() as undo:
         undo.callback(database.close)
         with database.transaction():
@@ -114,8 +115,19 @@ def fed_with_lines(database: Database, log: LogFile, options: Options, size: int
     return index
 
 
-def _pieces(log: LogFile, size: int, piece_lines: int) -> Iterator[tuple[int, int]]:
-    """The byte ranges of the log's pieces: each of so many lines, but for the last."""
+def _scanned_pieces(log: LogFile, size: int, piece_lines: int) -> Iterator[Lines]:
+    """The log's pieces: each of so many lines, but for the last."""
+    pending = Lines(0)
+    for lines in scan(log, 0, size):
+        pending.extend(lines)
+        while len(pending) >= piece_lines:
+            yield pending.part(0, piece_lines)
+            pending = pending.part(piece_lines, len(pending))
+    yield pending
+
+
+def _places_of_pieces(log: LogFile, size: int, piece_lines: int) -> Iterator[tuple[int, int]]:
+    """The byte ranges of the same pieces, found without reading what is in the lines."""
     start = at = lines = 0
     while at < size:
         chunk = log.read(at, min(at + CHUNK_BYTES, size))
@@ -152,11 +164,14 @@ def _opened(path: Path) -> LogFile:
     return log
 
 
-def _pack_piece_at(path: Path, options: Options, piece: tuple[int, int]) -> PackedPiece:
-    return _pack_piece(_opened(path), options, piece)
+def _pack_piece_at(path: Path, options: Options, place: tuple[int, int]) -> PackedPiece:
+    piece = Lines(place[0])
+    for lines in scan(_opened(path), *place):
+        piece.extend(lines)
+    return _pack_piece(options, piece)
 
 
-def _pack_piece(log: LogFile, options: Options, piece: tuple[int, int]) -> PackedPiece:
+def _pack_piece(options: Options, piece: Lines) -> PackedPiece:
     segments: list[tuple[PackedLines, PackedLinks]] = []
     keys: list[array[int]] = []
     places: list[dict[bytes, int]] = []
@@ -167,23 +182,15 @@ def _pack_piece(log: LogFile, options: Options, piece: tuple[int, int]) -> Packe
                 return number, at
         return None
 
-    def pack_first(high: int) -> Lines:
-        lines = pending.part(0, high)
-        number = len(segments)
+    low = 0
+    while (high := end_of_segment(piece, low, options)) > low:
+        lines, number = piece.part(low, high), len(segments)
         here = dict(zip(lines.op_ids, lines.offsets, strict=True))
         segments.append((pack_lines(lines), pack_links(lines, number, find, here)))
         keys.append(keys_of(b"".join(lines.op_ids), number))
         places.append(here)
-        return pending.part(high, len(pending))
-
-    pending = Lines(piece[0])
-    for lines in scan(log, *piece):
-        pending.extend(lines)
-        while len(pending) >= options.segment_lines:
-            pending = pack_first(end_of_segment(pending, 0, options))
-    while high := end_of_segment(pending, 0, options):
-        pending = pack_first(high)
-    return PackedPiece(segments, merged_keys(keys).tobytes(), pending)
+        low = high
+    return PackedPiece(segments, merged_keys(keys).tobytes(), piece.part(low, len(piece)))
 
 
 # -- writing, in order ------------------------------------------------------------------------------------------
