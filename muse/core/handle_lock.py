@@ -1,7 +1,7 @@
 """The lock of one handle: threads take turns, nobody comes in twice, and a fork finds no connection open.
 
-The lock itself is one of C and stands in the `with` statement itself, so no interrupt falls between taking it and
-having it. SQLite's connections must not cross a fork: before one, every handle closes its own, as soon as the thread
+No interrupt, wherever it falls, leaves a lock behind: whoever has the lock gives it back when he is dropped, at the
+latest. SQLite's connections must not cross a fork: before one, every handle closes its own, as soon as the thread
 that uses it is done. If that takes more than a second the handle keeps it; then the handle's copy in the child leaves
 that connection alone, and opens no other on the same file.
 """
@@ -14,11 +14,11 @@ import threading
 import time
 import warnings
 import weakref
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from muse.core.errors import ClosedLogError, HandleInUseError
+from muse.core.errors import ClosedLogError, HandleInUseError, MuseError
 
 _FORK_WAIT_SECONDS = 1.0
 
@@ -32,27 +32,60 @@ class Opened(Protocol):
     def suspend(self) -> None:
         """Close what must not cross a fork; it is opened again when it is needed."""
 
+    def start_over(self) -> None:
+        """Trust nothing that is in memory: an interrupt may have left half of it."""
+
     def leave_to_parent(self, *, in_use: bool) -> None:
         """In a forked child: open everything anew. `in_use`: it was not suspended, and what is open is not touched."""
+
+
+class Turn:
+    """One thread's turn with a handle. It ends with the `with` block, or when it is dropped."""
+
+    def __init__(self, lock: threading.RLock, opened: Opened) -> None:
+        self._opened = opened
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, kind: type[BaseException] | None, _error: object, _trace: object) -> None:
+        if kind is not None and not issubclass(kind, MuseError):
+            self._start_over()
+        else:
+            self._lock.release()
+
+    def __del__(self) -> None:
+        # An interrupt may fall between the last line of the block and `__exit__`, or into this class.
+        if hasattr(self, "_lock") and _is_mine(self._lock):
+            self._start_over()
+
+    def _start_over(self) -> None:
+        try:
+            self._opened.start_over()
+        finally:
+            self._lock.release()
 
 
 class HandleLock:
     """Held while a handle works: `with lock.taken():`. With the last one that refers to it, the handle is closed."""
 
+    is_closed = True
+
     def __init__(self, path: Path, opened: Opened) -> None:
         """`path` names the log in errors."""
-        self.is_closed = False
         self._path = path
         self._opened = opened
         self.of_threads = threading.RLock()
         _locks.add(self)
+        self.is_closed = False
 
     def check_open(self) -> None:
         """Raise `ClosedLogError` if the handle is closed; waits for nobody."""
         if self.is_closed:
             raise ClosedLogError(f"{self._path}: the log is closed: open it anew")
 
-    def taken(self) -> AbstractContextManager[object]:
+    def taken(self) -> Turn:
         """What holds the lock in a `with` statement.
 
         Raises:
@@ -66,7 +99,7 @@ class HandleLock:
                 f"{self._path}: this thread is in the middle of using this handle: a signal handler, a finaliser or a "
                 "callback that wants to use the log opens a handle of its own"
             )
-        return self.of_threads
+        return Turn(self.of_threads, self._opened)
 
     def close(self) -> None:
         """Close what the handle has open, for good; a second time does nothing."""

@@ -136,7 +136,8 @@ class CatchUp:
         self.end = self.size = byte_offset + length
         self._observe(entry["lamport_ts"])
         self._appended += 1
-        if not self._appended % _CHECK_EVERY or not self._write_next(index, entry, length, checksum):
+        wait = index.database.wal_is_held or not self._appended % _CHECK_EVERY
+        if wait or not self._write_next(index, entry, length, checksum):
             self.flush_pending()
         return True
 
@@ -168,7 +169,9 @@ class CatchUp:
         try:
             self._refresh(may_build=False)
             if (index := self._index) is not None:
-                index.write(WRITE_WAIT_MS if index.unwritten_lines >= self._options.max_unwritten_lines else 0)
+                are_many = index.unwritten_lines >= self._options.max_unwritten_lines
+                if are_many or not index.database.wal_is_held:
+                    index.write(WRITE_WAIT_MS if are_many else 0)
                 index.database.maybe_wal_checkpoint(self._options.wal_checkpoint_bytes)
         except (*_FAULTS, OSError, MuseError) as error:
             self._cannot_write(error)
@@ -265,6 +268,11 @@ class CatchUp:
 
     def suspend(self) -> None:
         """Close the index; it is opened again when it is needed."""
+        self._close_index()
+
+    def start_over(self) -> None:
+        """Look at everything anew: after an interrupt, what is in memory may be half of what it should be."""
+        self.size = self.end = 0
         self._close_index()
 
     def leave_to_parent(self, *, in_use: bool) -> None:
@@ -378,6 +386,7 @@ class CatchUp:
         self._close_index()
 
     def _close_index(self) -> None:
+        # Forgotten last: if this is interrupted, it is closed again by `start_over`.
         if self._index is not None:
             self._index.database.close()
             self._index = None

@@ -38,6 +38,7 @@ _PAGE_BYTES = 1024  # an append rewrites a page of the tail: the smaller the pag
 
 _LOCK_WAIT_SECONDS = 0.5  # whoever has the folder's lock keeps it for some milliseconds
 _CLOSE_WAIT_SECONDS = 0.1
+_HELD_WAL = 4  # times the size at which it is copied: by then a reader of ours would have been done
 _STUCK_SECONDS = 0.5  # a rebuild gives a sign of life for every piece of the log, about each tenth of a second
 
 _log = logging.getLogger(__name__)
@@ -51,11 +52,14 @@ class Database:
         self.connection = connection
         self.path = path
         self._inode = path.stat().st_ino if path else 0
+        self._has_warned = False
         self.wait_ms = -1
         self.has_wal = path is None
         """Whether SQLite's write-ahead log is known to be in use, which makes a commit three times as fast."""
         self.is_usable = True
         """False after a transaction has failed half-way: what was read through it may be ahead of the file."""
+        self.wal_is_held = False
+        """Whether SQLite's write-ahead log has grown far, because somebody has long been reading what is in it."""
 
     def is_current(self) -> bool:
         """Whether the file that this connection has open is still the one beside the log."""
@@ -120,21 +124,33 @@ class Database:
             self.wait_ms = milliseconds
 
     def maybe_wal_checkpoint(self, size_bytes: int) -> None:
-        """Copy SQLite's write-ahead log into the database when it has grown to `size_bytes`.
+        """Copy SQLite's write-ahead log into the database when it has grown to `size_bytes`; warn if that is in vain.
 
         SQLite 3.7.0 to 3.51.2 can corrupt a database in which two connections do this at the same moment, so it is
         done under the folder's lock, and not at all while somebody else holds it.
         """
         if self.path is None:
             return
+        wal = self.path.with_name(self.path.name + "-wal")
         try:
-            if self.path.with_name(self.path.name + "-wal").stat().st_size < size_bytes:
-                return
+            size = wal.stat().st_size
         except FileNotFoundError:
             return
+        if size < size_bytes:
+            self.wal_is_held = False
+            return
         with suppress(LockTimeoutError), exclusive_lock(self.path.parent, 0):
-            self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            _log.debug("%s: WAL checkpoint done", self.path)
+            _, pages, copied = self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            _log.debug("%s: WAL checkpoint done, %d of %d pages", self.path, copied, pages)
+            self.wal_is_held = copied < pages and size >= _HELD_WAL * size_bytes
+        if self.wal_is_held and not self._has_warned:
+            self._has_warned = True
+            _log.warning(
+                "%s: has grown to %d bytes, as another program has been reading the index all the time; it is emptied "
+                "when that program ends its transaction, and grows more slowly until then",
+                wal,
+                size,
+            )
 
     def close(self) -> None:
         """Close the connection; the last one to close copies SQLite's write-ahead log into the file.
@@ -143,13 +159,15 @@ class Database:
         by name. Under the folder's lock nobody swaps in a new index in between. If that can't be had, somebody was
         stopped while he had it, and will hardly go on at this very moment.
         """
-        if self.path is not None:
-            with suppress(OSError), exclusive_lock(self.path.parent, _CLOSE_WAIT_SECONDS):
-                if self.has_wal and self.is_current():
-                    self._leave_wal()
-                self.connection.close()
-        # If the folder is gone there is nothing to keep apart.
-        self.connection.close()
+        try:
+            if self.path is not None:
+                with suppress(OSError), exclusive_lock(self.path.parent, _CLOSE_WAIT_SECONDS):
+                    if self.has_wal and self.is_current():
+                        self._leave_wal()
+                    self.connection.close()
+        finally:
+            # If the folder is gone there is nothing to keep apart.
+            self.connection.close()
 
     def leave_to_parent(self) -> None:
         """In a forked child: never touch this connection. SQLite takes the parent's locks on the file for its own, so
@@ -189,8 +207,12 @@ def open_database(folder: Path) -> Database | None:
                 _log.warning("%s: its schema is not the one of this version; it will be rebuilt", path)
                 connection.close()
                 return None
-            for pragma in ("wal_autocheckpoint = 0", "synchronous = NORMAL", f"cache_size = {-_CACHE_KIB}"):
-                connection.execute(f"PRAGMA {pragma}")
+            # The last lets a WAL that was copied start small, or it would be copied again and again.
+            for pragma in (
+                *("wal_autocheckpoint = 0", "synchronous = NORMAL", f"cache_size = {-_CACHE_KIB}"),
+                "journal_size_limit = 0",
+            ):
+                connection.execute(f"PRAGMA {pragma}").fetchall()
             return Database(connection, path)
         except INDEX_FAULTS as error:
             connection.close()
