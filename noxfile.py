@@ -111,6 +111,13 @@ def sweeps(session: nox.Session) -> None:
 
 
 @nox.session
+def power_loss(session: nox.Session) -> None:
+    """Lose power right after acknowledgements, as root on Linux: `nox -s power_loss -- --rounds N --entries M`."""
+    session.install("-e", ".", *DEV)
+    session.run("python", "-m", "tests.reliability.power_loss", *session.posargs)
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Fuzz the line decoder and the checkpoint reader: `nox -s fuzz -- --inputs N --seed S`."""
     session.install("-e", ".", *DEV)

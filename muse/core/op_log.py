@@ -470,7 +470,6 @@ class OpLog:
         with self._lock.taken():
             self._writer.check_usable()
             cut = self._checkpoints.cut() if upto is None else self._checkpoints.check_cut("upto", upto)
-            self._writer.create()
             self._writer.sync()
             return self._checkpoints.replace(snapshot_id, cut)
 

@@ -11,6 +11,9 @@ MAX_LINE_BYTES = 64 << 20
 """Longest line that is read as an entry, its newline included. The same for every handle, since all of
 them share one index: what is an entry can't depend on who asks."""
 
+MAX_WRITE_BYTES = 0x7FFF_F000
+"""How much Linux takes in one write(2), so no batch may be longer."""
+
 DEFAULT_MAX_APPEND_BYTES = 16 << 20
 """Longest line that is appended, unless `OpLog(max_line_bytes=…)` says otherwise."""
 

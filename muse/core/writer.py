@@ -24,7 +24,7 @@ from muse.core.entry.model import OpEntry, op_id_bytes
 from muse.core.errors import AppendError, InvalidEntryError, LimitExceededError, OpIdConflictError, SyncError
 from muse.core.index.catch_up import CatchUp
 from muse.core.index.store import Index
-from muse.core.options import MAX_LAMPORT_TS, MAX_LINE_BYTES
+from muse.core.options import MAX_LAMPORT_TS, MAX_LINE_BYTES, MAX_WRITE_BYTES
 from muse.core.storage.lines import Lines
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_lines
@@ -135,24 +135,12 @@ class Writer:
                 str(self._log.path),
             )
 
-    def create(self) -> None:
-        """Have the file open for appending, created if it is missing.
-
-        Raises:
-            AppendError: it can't be.
-            SyncError: its name may not be durable; this writer is of no more use.
-        """
-        try:
-            self._log.create()
-        except SyncError as error:
-            self._sync_error = error
-            raise
-
     def sync(self) -> None:
-        """Make everything written so far durable.
+        """Make durable all that has arrived in the log, and its name; it is created if it is missing.
 
         Raises:
-            SyncError: it may not be; this writer is of no more use.
+            AppendError: it can't be created.
+            SyncError: it may not be durable; this writer is of no more use.
         """
         try:
             self._log.sync()
@@ -172,8 +160,10 @@ class Writer:
             self.check_usable()
         catch_up.catch_up()
         op_id = op_id_bytes(entry["op_id"])
-        if catch_up.find(op_id) is not None:
+        at = catch_up.find(op_id)
+        if at is not None:
             self._refuse_other_content({op_id: line})
+            self._secure_known({op_id: line}, {op_id: at})
             return False
         self.write_entry(entry, op_id, line)
         return True
@@ -196,16 +186,20 @@ class Writer:
 
         Raises:
             OpIdConflictError: an op_id is there with other content; nothing was written.
+            LimitExceededError: they are too many for one write; nothing was written.
             AppendError: the system refused the write; nothing is acknowledged.
         """
         self.check_usable()
         self._catch_up.catch_up()
         distinct = set(batch.columns.op_ids)
         there = self._catch_up.find_all(distinct)
+        known: dict[bytes, bytes] = {}
         if there or len(distinct) < len(batch):
-            batch = self._not_there_yet(batch, there)
+            batch, known = self._split(batch, there)
         if batch:
             self.write(batch)
+        if known:
+            self._secure_known(known, there)
         return len(batch)
 
     def write(self, batch: Batch) -> None:
@@ -224,6 +218,12 @@ class Writer:
             self.sync()
 
     def _append(self, data: bytes | bytearray) -> int:
+        # One byte is left for a newline in front, should it have to be written again.
+        if len(data) >= MAX_WRITE_BYTES:
+            raise LimitExceededError(
+                f"the batch takes {len(data)} bytes, and one write takes less than {MAX_WRITE_BYTES}: nothing was "
+                "written; append it in parts"
+            )
         try:
             return self._log.append(data)
         except SyncError as error:
@@ -259,7 +259,8 @@ class Writer:
             errno.EIO, f"{len(glued)} entries were written {_MAX_WRITES} times and are not there", str(self._log.path)
         )
 
-    def _not_there_yet(self, batch: Batch, there: Collection[bytes]) -> Batch:
+    def _split(self, batch: Batch, there: Collection[bytes]) -> tuple[Batch, dict[bytes, bytes]]:
+        """What is to be written of a batch, and the lines, by op_id, of what is there."""
         fresh: dict[bytes, bytes] = {}
         known: dict[bytes, bytes] = {}
         for op_id, line in zip(batch.columns.op_ids, batch.lines(), strict=True):
@@ -270,7 +271,20 @@ class Writer:
             else:
                 fresh[op_id] = line
         self._refuse_other_content(known)
-        return Batch.of_lines(fresh.values(), MAX_LINE_BYTES)
+        return Batch.of_lines(fresh.values(), MAX_LINE_BYTES), known
+
+    def _secure_known(self, known: Mapping[bytes, bytes], there: Mapping[bytes, int]) -> None:
+        """Make durable what was there already, whoever wrote it, if this writer has to before it acknowledges it."""
+        if not self._sync_each:
+            return
+        lost = [op_id for op_id in known if self._log.may_be_lost(there[op_id])]
+        if lost:
+            # In front a newline, as the last line may be torn. It counts as a repeated line when it is caught up with.
+            self._append(b"\n" + b"".join([known[op_id] for op_id in lost]))
+        if lost or not self._log.is_synced(max(there.values())):
+            self.sync()
+        if lost:
+            self._log.note_written_again([there[op_id] for op_id in lost])
 
     def _refuse_other_content(self, known: Mapping[bytes, bytes]) -> None:
         """Refuse lines whose op_ids are there with other content; if the checksums agree none is read."""

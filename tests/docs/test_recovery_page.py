@@ -236,12 +236,17 @@ def test_messages_of_a_failed_fsync_are_the_ones_shown(tmp_path: Path, monkeypat
     with OpLog(tmp_path, "friday") as log:
         log.append(an_entry())
     with OpLog(tmp_path, "friday", durability="fsync") as log:
+        log.append(an_entry())
         for _ in range(2):
             with monkeypatch.context() as patched:
                 patched.setattr(os, "fsync", fail)
                 with pytest.raises(SyncError) as caught:
                     log.append(an_entry())
             assert shown_under("fsync failed", str(caught.value)), str(caught.value)
+    with OpLog(tmp_path, "friday") as log:
+        with pytest.raises(SyncError) as caught:
+            log.checkpoint("snapshot")
+        assert shown_under("fsync failed", str(caught.value)), str(caught.value)
 
 
 def test_message_of_a_link_that_leads_out_is_the_one_shown(tmp_path: Path) -> None:

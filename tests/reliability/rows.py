@@ -38,6 +38,8 @@ ROWS = {
     20: "SQLite's bug in concurrent WAL checkpoints",
     25: "a process that is stopped while it holds a lock, or builds the index",
     26: "a FIFO in the place of a session's file",
+    37: "an entry that is there, given to a handle that syncs; after a failed fsync",
+    38: "names on the way to a checkpoint or an import that were never synced",
     42: "an index is built while others append",
     50: "a device, FIFO, link, session's file in the place of a command's output; links beside it",
     51: "U+FFFE, U+FFFF and all else that XML can't hold, in names",
@@ -45,7 +47,9 @@ ROWS = {
     53: "no room in the temporary folder or for the index, in a command",
     54: "a link loop, a folder, a socket, a FIFO in the place of a session or of one of its files",
     55: "a reader of another user follows while a writer is live",
+    56: "a long reader of index.db",
     57: "40 names of 400 kB",
+    58: "a batch past 2 GiB",
 }
 """The rows of the failure table, by their numbers."""
 

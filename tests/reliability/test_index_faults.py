@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -389,6 +391,47 @@ def test_wal_is_copied_into_the_database_by_one_connection_at_a_time(repo: Path)
         log.append_many(entries(30, start=500))
         assert [each for each in statements if "wal_checkpoint" in each]
         making.assert_same_as_scan(log, log.path)
+
+
+def test_wal_does_not_grow_for_ever_under_a_long_reader(repo: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Row 56: one warning names the file, its size and what to do; it grows by folds alone, until the reader ends."""
+    limit, wal = 20_000, index_path(repo).with_name("index.db-wal")
+    few = small_index.limits(WAL_CHECKPOINT_BYTES=limit, SEGMENT_LINES=256, MAX_UNWRITTEN_LINES=512)
+    with few, OpLog(repo, "s") as log, ExitStack() as stack:
+        log.append_many(entries(3))
+        # From now on there is a WAL.
+        log.append(entry(4))
+        reader = stack.enter_context(closing(sqlite3.connect(index_path(repo), isolation_level=None)))
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM tail").fetchall()
+        for each in entries(2_000, start=10):
+            log.append(each)
+        warnings = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
+        (warning,) = warnings
+        assert str(wal) in warning
+        assert re.search(r"grown to \d+ bytes.*ends its transaction", warning)
+        assert wal.stat().st_size < log.path.stat().st_size
+        making.assert_same_as_scan(log, log.path)
+        reader.execute("COMMIT")
+        for each in entries(2_000, start=3_000):
+            log.append(each)
+        assert wal.stat().st_size < 8 * limit, "it is not emptied after the reader has ended"
+        making.assert_same_as_scan(log, log.path)
+
+
+def test_wal_that_was_copied_is_not_copied_again_and_again(repo: Path) -> None:
+    """Row 56: it starts small again; one that keeps its size would be synced and copied with each batch."""
+    statements: list[str] = []
+    with small_index.limits(WAL_CHECKPOINT_BYTES=100_000), OpLog(repo, "s") as log:
+        log.append_many(entries(3))
+        log.append(entry(4))
+        index = log._catch_up._index
+        assert index is not None
+        index.connection.set_trace_callback(statements.append)
+        for start in range(10, 10_000, 100):
+            log.append_many(entries(100, start=start))
+        copied = [each for each in statements if "wal_checkpoint" in each]
+        assert 0 < len(copied) < 50
 
 
 def test_connections_never_copy_the_wal_by_themselves(repo: Path) -> None:

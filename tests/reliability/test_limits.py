@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import resource
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,14 @@ import pytest
 from muse.core.entry.codec import decode_line
 from muse.core.errors import DamagedLineError
 from muse.core.op_log import InvalidArgumentError, InvalidSessionIdError, LimitExceededError, OpLog
-from muse.core.options import DEFAULT_MAX_APPEND_BYTES, MAX_LAMPORT_TS, MAX_LINE_BYTES, MAX_NESTING
-from tests import children, making, plain_scan
+from muse.core.options import (
+    DEFAULT_MAX_APPEND_BYTES,
+    MAX_LAMPORT_TS,
+    MAX_LINE_BYTES,
+    MAX_NESTING,
+    MAX_WRITE_BYTES,
+)
+from tests import children, making, plain_scan, small_index
 from tests.making import add_bytes, entry, line, op_id
 from tests.reliability import faults
 from tests.reliability.faults import filled, run_child
@@ -211,3 +219,34 @@ def test_snapshot_id_is_read_back_or_refused(repo: Path, size: int) -> None:
         assert record is not None
         assert record["snapshot_id"] in {"old", "x" * size}
         assert len(log.replay_since_checkpoint()) == 2 - record["op_count"]
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"op_id": "'])
+@pytest.mark.parametrize("over", [-1, 0, 1_000])
+def test_batch_is_as_long_as_one_write_takes_or_longer(repo: Path, over: int, torn: bytes) -> None:
+    """Row 58: refused before a byte is written, with the sizes and what to do; in parts it is appended."""
+    made = making.entries(30)
+    with OpLog(repo, "measured") as log:
+        log.append_many(made)
+        size = log.path.stat().st_size
+    with small_index.limits(MAX_WRITE_BYTES=size - over), OpLog(repo, "s") as log:
+        add_bytes(log.path, torn)
+        if over < 0 and not torn:
+            assert log.append_many(made) == 30
+        else:
+            with pytest.raises(LimitExceededError, match=rf"{size + bool(torn)} bytes.*{size - over}.*in parts"):
+                log.append_many(made)
+            assert making.log_bytes(repo) == torn
+            assert log.append_many(made[:15]) == 15
+            # What is there already takes no room in the write.
+            assert log.append_many(made) == 15
+        assert making.assert_same_as_scan(log, log.path).op_ids == [each["op_id"] for each in made]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+def test_limit_of_a_write_is_the_kernels() -> None:
+    """Row 58: write(2) takes exactly so many bytes of what is longer; the memory is never touched."""
+    sink = os.open(os.devnull, os.O_WRONLY)
+    with mmap.mmap(-1, MAX_WRITE_BYTES + mmap.PAGESIZE) as memory:
+        assert os.write(sink, memory) == MAX_WRITE_BYTES
+    os.close(sink)

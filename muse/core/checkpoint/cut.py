@@ -91,8 +91,9 @@ class Checkpoints:
         """Make `cut` the checkpoint, under a lock on the log that keeps other processes from making one.
 
         A `CheckpointBackwardsError` if the one that exists covers more, a `LockTimeoutError` if another process is
-        making one and does not end.
+        making one and does not end, a `SyncError` if what lies below the cut may be lost.
         """
+        self._log.check_not_lost(cut.byte_offset)
         with exclusive_lock(self._log.path, _WAIT_SECONDS):
             return self._replace_alone(snapshot_id, cut)
 

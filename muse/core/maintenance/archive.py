@@ -37,7 +37,7 @@ from muse.core.errors import (
 from muse.core.index.rebuild import Progress
 from muse.core.storage import durable
 from muse.core.storage.log_file import CHUNK_BYTES, LogFile
-from muse.core.storage.session_dir import CHECKPOINT_NAME, LOG_NAME, list_sessions, session_folder
+from muse.core.storage.session_dir import CHECKPOINT_NAME, LOG_NAME, SESSION_DEPTH, list_sessions, session_folder
 
 if TYPE_CHECKING:
     import gzip
@@ -251,7 +251,7 @@ def import_session(
             folder = session_folder(root, name)
             if name in list_sessions(root):
                 raise SessionExistsError(f"session {name!r} exists already: import under another id, or merge the two")
-            with durable.new_folder(folder, ASIDE_PREFIX) as aside:
+            with durable.new_folder(folder, ASIDE_PREFIX, SESSION_DEPTH) as aside:
                 _take_members(members, manifest, aside, progress)
                 _fit_checkpoint(aside, manifest, name)
             return manifest

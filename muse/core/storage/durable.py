@@ -76,15 +76,24 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def make_folders(folder: Path, *, durable: bool) -> None:
-    """Create `folder` and its missing parents; with `durable`, each new name survives power loss."""
+def sync_names(path: Path, levels: int) -> None:
+    """Make the last `levels` names of `path` survive power loss, whoever made them.
+
+    Not those in a folder that may not be read: nobody with our rights could make a name in it durable.
+    """
+    for folder in path.parents[:levels]:
+        with suppress(PermissionError):
+            sync_folder(folder)
+
+
+def make_folders(folder: Path) -> int:
+    """Create `folder` and its missing parents, whose names may not survive power loss yet; how many were missing."""
     if folder.is_dir():
-        return
-    make_folders(folder.parent, durable=durable)
+        return 0
+    missing = make_folders(folder.parent) + 1
     with suppress(FileExistsError):
         folder.mkdir()
-    if durable:
-        sync_folder(folder.parent)
+    return missing
 
 
 @contextmanager
@@ -163,17 +172,19 @@ def _refuse_to_replace(path: Path, *, replace: bool) -> None:
 
 
 @contextmanager
-def new_folder(folder: Path, prefix: str) -> Iterator[Path]:
+def new_folder(folder: Path, prefix: str, levels: int) -> Iterator[Path]:
     """A folder to fill by `new_file`, which takes the name `folder` when the block ends well; if not, nothing is left.
 
     Not even the parents that were missing. A process that is killed leaves the aside folder, whose name begins with
-    `prefix`. A `FileExistsError` if there is something at `folder` other than an empty folder.
+    `prefix`. When the block has ended well, at least the last `levels` names of `folder` survive power loss. A
+    `FileExistsError` if there is something at `folder` other than an empty folder.
     """
     from shutil import rmtree  # noqa: PLC0415 - loads every compressor there is
 
     made = [parent for parent in folder.parents if not parent.exists()]
     try:
-        make_folders(folder.parent, durable=True)
+        make_folders(folder.parent)
+        sync_names(folder.parent, max(levels - 1, len(made)))
         aside = folder.with_name(prefix + os.urandom(8).hex())
         aside.mkdir()
         with _rename_at_end(aside, folder, partial(rmtree, ignore_errors=True)):

@@ -6,18 +6,33 @@ and takes no lock. Nothing here knows what a line means.
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from muse.core.errors import AppendError, ClosedLogError, LogReplacedError
+from muse.core.errors import AppendError, ClosedLogError, LogReplacedError, SyncError
 from muse.core.storage import durable
 from muse.core.storage.descriptor import Descriptor, open_descriptor
-from muse.core.storage.session_dir import reject_symlink_escape
+from muse.core.storage.session_dir import SESSION_DEPTH, reject_symlink_escape
 
 CHUNK_BYTES = 1 << 20
 """How much a scan reads at a time."""
 
-_FOLDERS_OF_OURS = 4  # the session's, op_log, .muse and the one that holds its name
+
+@dataclass
+class _Doubt:
+    """Bytes of one file that a failed fsync may have lost, although they can still be read."""
+
+    start: int
+    end: int
+    written_again: set[int] = field(default_factory=set)
+    """Where lines in it begin that were written and synced once more since."""
+
+
+_doubts: dict[tuple[int, int], _Doubt] = {}
+"""By device and inode: of all files that this process has failed to sync. No call can tell it of other processes'."""
 
 
 class LogFile:
@@ -37,6 +52,8 @@ class LogFile:
         self._is_closed = False
         self._identity: tuple[int, int] = (0, 0)
         self._known_bytes = 0
+        self._unsynced_names = 1 + SESSION_DEPTH
+        self._synced_bytes = 0
 
     def size(self) -> int:
         """Bytes in the log, 0 if there is none yet; a `LogReplacedError` if the file is gone, another or shorter."""
@@ -74,7 +91,7 @@ class LogFile:
         if self._appendable:
             return
         try:
-            durable.make_folders(self.path.parent, durable=self._durable_names)
+            missing = durable.make_folders(self.path.parent)
             reject_symlink_escape(self.path.parent)
             self._open(os.O_RDWR | os.O_APPEND | os.O_CREAT)
         except OSError as error:
@@ -82,15 +99,59 @@ class LogFile:
                 error.errno, f"can't be opened for appending: {error.strerror}", str(self.path)
             ) from error
         self._appendable = True
+        self._unsynced_names = 1 + max(SESSION_DEPTH, missing)
         if self._durable_names:
-            # The names may be new, made by this handle or by one that does not sync.
-            for folder in self.path.parents[:_FOLDERS_OF_OURS]:
-                durable.sync_folder(folder)
+            self._sync_names()
+
+    def _sync_names(self) -> None:
+        # They may be new, made by this handle or by one that does not sync.
+        durable.sync_names(self.path, self._unsynced_names)
+        self._unsynced_names = 0
 
     def sync(self) -> None:
-        """Make everything appended so far survive power loss; see `durable.sync_file`."""
-        if self._fd >= 0:
+        """Make the log with all that has arrived by now, and the names on the way to it, survive power loss.
+
+        It is created if it is missing. Raises as `create` and `durable.sync_file`.
+        """
+        if self._fd < 0:
+            self.create()
+        self._sync_names()
+        size = os.fstat(self._fd).st_size
+        try:
             durable.sync_file(self._fd, self.path)
+        except SyncError:
+            # What was durable before an earlier failure still is.
+            doubt = _doubts.setdefault(self._identity, _Doubt(self._synced_bytes, 0))
+            doubt.end = os.fstat(self._fd).st_size
+            raise
+        self._synced_bytes = size
+
+    def is_synced(self, byte_offset: int) -> bool:
+        """Whether a line that begins here was there at the last `sync`."""
+        return byte_offset < self._synced_bytes
+
+    def may_be_lost(self, byte_offset: int) -> bool:
+        """Whether an fsync of this process has failed while a line that begins here was there.
+
+        Then no later fsync tells if the line is on the disk (see `durable.sync_file`): it has to be written again.
+        """
+        doubt = _doubts.get(self._identity)
+        return doubt is not None and doubt.start <= byte_offset < doubt.end and byte_offset not in doubt.written_again
+
+    def note_written_again(self, byte_offsets: Iterable[int]) -> None:
+        """The lines that begin at these places may no longer be lost: they were written once more, and synced."""
+        _doubts[self._identity].written_again.update(byte_offsets)
+
+    def check_not_lost(self, stop: int) -> None:
+        """Raise `SyncError` if bytes below `stop` may be lost, which can't all be written again at their place."""
+        doubt = _doubts.get(self._identity)
+        if doubt is not None and doubt.start < stop:
+            raise SyncError(
+                errno.EIO,
+                f"an fsync of this file has failed, and from byte {doubt.start} on it may not be on the disk: put a "
+                "copy of it in its place and open the session anew (docs/recovery.md)",
+                str(self.path),
+            )
 
     def read(self, start: int, stop: int) -> bytes:
         """The bytes [start, stop), fewer if the file ends before. An EIO is not corruption: it is raised."""
@@ -109,6 +170,7 @@ class LogFile:
         """Close the descriptor; the next use opens it again. Everything acknowledged is in the kernel already."""
         # Forgotten first: if this is interrupted, nothing is written into a file that gets the same number.
         descriptor, self._descriptor, self._fd, self._appendable = self._descriptor, None, -1, False
+        self._synced_bytes = 0
         if descriptor:
             descriptor.close()
 
@@ -137,6 +199,9 @@ class LogFile:
         if self._fd >= 0 and identity != self._identity:
             raise self._replaced("was replaced by another file")
         self._fd, self._descriptor, self._identity = descriptor.fileno(), descriptor, identity
+        if identity in _doubts and status.st_size < _doubts[identity].end:
+            # Another file, which has got the number of one that is gone.
+            del _doubts[identity]
 
     def _replaced(self, how: str) -> LogReplacedError:
         return LogReplacedError(

@@ -18,6 +18,9 @@ from muse.core.options import MAX_SESSION_FOLDER_BYTES
 LOG_NAME = "ops.jsonl"
 CHECKPOINT_NAME = "checkpoint.json"
 INDEX_NAME = "index.db"
+
+SESSION_DEPTH = 3
+"""How many names lead from the repository to a session's folder: `.muse`, `op_log` and its own."""
 _NAMES = (LOG_NAME, CHECKPOINT_NAME, INDEX_NAME)
 
 # A dot is unsafe in front ("..", hidden files) and at the end (dropped by some file systems).
