@@ -115,9 +115,9 @@ def test_no_room_for_a_checkpoint_record(repo: Path, strace: str, call: str, err
     filled(repo, 8, checkpoint_after=4)
     path = faults.folder_of(repo) / "checkpoint.json"
     before = path.read_bytes()
-    # The name aside holds the child's process id: calls on it are told by order, after those on the log.
+    # Calls on the file aside are told by order: four names and the log are synced before it.
     calls = {"write": "write", "fsync": "fsync", "rename": "rename"}[call]
-    when = {"write": "1", "fsync": "2", "rename": "1"}[call]
+    when = {"write": "1", "fsync": "6", "rename": "1"}[call]
     told = run_child(repo, "checkpoint:two", "replay", "append:9", before=failing(strace, calls, error, when=when))
     assert errors(told).keys() == {"checkpoint:two"}
     assert told[0]["errno"] == getattr(errno, error)
