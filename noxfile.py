@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import nox
 
 nox.needs_version = ">=2025.2.9"
@@ -115,6 +117,15 @@ def power_loss(session: nox.Session) -> None:
     """Lose power right after acknowledgements, as root on Linux: `nox -s power_loss -- --rounds N --entries M`."""
     session.install("-e", ".", *DEV)
     session.run("python", "-m", "tests.reliability.power_loss", *session.posargs)
+
+
+@nox.session
+def interrupts(session: nox.Session) -> None:
+    """Interrupt every line of every operation, 10,000 signals and forks: `MUSE_TEST_ROUNDS=N nox -s interrupts`."""
+    session.install("-e", ".", *DEV)
+    files = ("tests/reliability/test_interrupts.py", "tests/reliability/test_one_owner.py")
+    env = {"MUSE_TEST_EVERY_LINE": "1", "MUSE_TEST_ROUNDS": os.environ.get("MUSE_TEST_ROUNDS", "10000")}
+    session.run("python", "-m", "pytest", *files, *session.posargs, env=env)
 
 
 @nox.session
