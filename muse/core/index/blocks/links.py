@@ -59,17 +59,20 @@ def resolve_links(
         The links, those whose parents were not found, and the numbers of the segments in which parents lie.
     """
     there = list(map(here.get, map(itemgetter(1), parents)))
-    elsewhere = [at for at, parent in enumerate(there) if parent is None]
-    segments = {number} if len(elsewhere) < len(parents) else set()
+    elsewhere = there.count(None)
+    segments = {number} if elsewhere < len(there) else set()
     unresolved: list[UnresolvedLink] = []
-    for at in elsewhere:
+    at = -1
+    # Few, mostly: in a chain of entries it is the first one's parent alone.
+    for _ in range(elsewhere):
+        at = there.index(None, at + 1)
         if (found := find(parents[at][1])) is None:
             unresolved.append(parents[at])
         else:
             segments.add(found[0])
             there[at] = found[1]
-    links = [(child, parent) for (child, _), parent in zip(parents, there, strict=True) if parent is not None]
-    return links, unresolved, segments
+    pairs = zip(map(itemgetter(0), parents), there, strict=True)
+    return [(child, parent) for child, parent in pairs if parent is not None], unresolved, segments
 
 
 def pack_links(
