@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from muse.core import op_log as public
+from muse.core.handle_lock import Turn
 from muse.core.op_log import (
     ClosedLogError,
     Cut,
@@ -681,7 +682,7 @@ def test_a_call_that_waited_while_the_log_was_closed_opens_nothing(repo: Path) -
 
     began = threading.Event()
     waiting = threading.Thread(target=ask)
-    with log._lock.taken():
+    with Turn(log._lock):
         waiting.start()
         began.wait()
         # Long enough for it to be waiting for the lock; where it is not yet, the test shows nothing and passes.

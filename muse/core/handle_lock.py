@@ -14,9 +14,10 @@ import threading
 import time
 import warnings
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from muse.core.errors import ClosedLogError, HandleInUseError, MuseError
 
@@ -39,12 +40,86 @@ class Opened(Protocol):
         """In a forked child: open everything anew. `in_use`: it was not suspended, and what is open is not touched."""
 
 
+class HandleLock:
+    """Held while a handle works: `with Turn(lock):`. With the last one that refers to it, the handle is closed."""
+
+    is_closed = True
+
+    def __init__(self, path: Path, opened: Opened) -> None:
+        """`path` names the log in errors."""
+        self._path = path
+        self.opened = opened
+        self._start_unheld()
+        _locks.add(self)
+        self.is_closed = False
+
+    def _start_unheld(self) -> None:
+        self.of_threads = threading.RLock()
+        self.is_mine = _owner_question(self.of_threads)
+
+    def check_open(self) -> None:
+        """Raise `ClosedLogError` if the handle is closed; waits for nobody."""
+        if self.is_closed:
+            raise ClosedLogError(f"{self._path}: the log is closed: open it anew")
+
+    def refuse(self) -> NoReturn:
+        """Raise `HandleInUseError`."""
+        raise HandleInUseError(
+            f"{self._path}: this thread is in the middle of using this handle: a signal handler, a finaliser or a "
+            "callback that wants to use the log opens a handle of its own"
+        )
+
+    def close(self) -> None:
+        """Close what the handle has open, for good; a second time does nothing."""
+        with suppress(ClosedLogError), Turn(self):
+            self.opened.close_for_good()
+            self.is_closed = True
+
+    def __del__(self) -> None:
+        # When the interpreter ends, the system closes everything.
+        if not self.is_closed and not sys.is_finalizing():
+            try:
+                text = f"{self._path}: a handle was dropped and not closed"
+                warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
+            finally:
+                self.close()
+
+    # -- forks ----------------------------------------------------------------------------------------
+
+    def suspend(self, deadline: float) -> bool:
+        """Before a fork: take the lock and close the connection; False if the handle is in use until `deadline`."""
+        if not self.of_threads.acquire(timeout=max(deadline - time.monotonic(), 0)):
+            return False
+        self.opened.suspend()
+        return True
+
+    def resume(self) -> None:
+        """After it: give the lock back, if it was taken."""
+        with suppress(RuntimeError):
+            self.of_threads.release()
+
+    def start_in_child(self, *, in_use: bool) -> None:
+        """In the child: go on without what is the parent's, and with a lock that no thread holds."""
+        self._start_unheld()
+        self.opened.leave_to_parent(in_use=in_use)
+
+
 class Turn:
     """One thread's turn with a handle. It ends with the `with` block, or when it is dropped."""
 
-    def __init__(self, lock: threading.RLock, opened: Opened) -> None:
-        self._opened = opened
-        self._lock = lock
+    def __init__(self, handle: HandleLock) -> None:
+        """Wait for nothing yet.
+
+        Raises:
+            ClosedLogError: the handle is closed.
+            HandleInUseError: this thread has its turn already.
+        """
+        if handle.is_closed:
+            handle.check_open()
+        if handle.is_mine():
+            handle.refuse()
+        self._handle = handle
+        self._lock = handle.of_threads
 
     def __enter__(self) -> None:
         self._lock.acquire()
@@ -57,81 +132,14 @@ class Turn:
 
     def __del__(self) -> None:
         # An interrupt may fall between the last line of the block and `__exit__`, or into this class.
-        if hasattr(self, "_lock") and _is_mine(self._lock):
+        if hasattr(self, "_lock") and self._handle.is_mine():
             self._start_over()
 
     def _start_over(self) -> None:
         try:
-            self._opened.start_over()
+            self._handle.opened.start_over()
         finally:
             self._lock.release()
-
-
-class HandleLock:
-    """Held while a handle works: `with lock.taken():`. With the last one that refers to it, the handle is closed."""
-
-    is_closed = True
-
-    def __init__(self, path: Path, opened: Opened) -> None:
-        """`path` names the log in errors."""
-        self._path = path
-        self._opened = opened
-        self.of_threads = threading.RLock()
-        _locks.add(self)
-        self.is_closed = False
-
-    def check_open(self) -> None:
-        """Raise `ClosedLogError` if the handle is closed; waits for nobody."""
-        if self.is_closed:
-            raise ClosedLogError(f"{self._path}: the log is closed: open it anew")
-
-    def taken(self) -> Turn:
-        """What holds the lock in a `with` statement.
-
-        Raises:
-            ClosedLogError: the handle is closed.
-            HandleInUseError: this thread holds it already.
-        """
-        if self.is_closed:
-            self.check_open()
-        if _is_mine(self.of_threads):
-            raise HandleInUseError(
-                f"{self._path}: this thread is in the middle of using this handle: a signal handler, a finaliser or a "
-                "callback that wants to use the log opens a handle of its own"
-            )
-        return Turn(self.of_threads, self._opened)
-
-    def close(self) -> None:
-        """Close what the handle has open, for good; a second time does nothing."""
-        with suppress(ClosedLogError), self.taken():
-            self._opened.close_for_good()
-            self.is_closed = True
-
-    def __del__(self) -> None:
-        # When the interpreter ends, the system closes everything.
-        if not self.is_closed and not sys.is_finalizing():
-            text = f"{self._path}: a handle was dropped and not closed"
-            warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
-            self.close()
-
-    # -- forks ----------------------------------------------------------------------------------------
-
-    def suspend(self, deadline: float) -> bool:
-        """Before a fork: take the lock and close the connection; False if the handle is in use until `deadline`."""
-        if not self.of_threads.acquire(timeout=max(deadline - time.monotonic(), 0)):
-            return False
-        self._opened.suspend()
-        return True
-
-    def resume(self) -> None:
-        """After it: give the lock back, if it was taken."""
-        with suppress(RuntimeError):
-            self.of_threads.release()
-
-    def start_in_child(self, *, in_use: bool) -> None:
-        """In the child: go on without what is the parent's, and with a lock that no thread holds."""
-        self.of_threads = threading.RLock()
-        self._opened.leave_to_parent(in_use=in_use)
 
 
 _locks: weakref.WeakSet[HandleLock] = weakref.WeakSet()
@@ -145,7 +153,7 @@ def _before() -> None:
     deadline = time.monotonic() + _FORK_WAIT_SECONDS
     for lock in list(_locks):
         # A callback of this very thread may fork.
-        if not _is_mine(lock.of_threads):
+        if not lock.is_mine():
             _suspended.append(lock)
             if not lock.suspend(deadline):
                 _suspended.remove(lock)
@@ -153,7 +161,7 @@ def _before() -> None:
 
 def _in_parent() -> None:
     # It was not taken if a signal handler interrupted the wait for another thread's fork.
-    if _is_mine(_one_fork):
+    if _owner_question(_one_fork)():
         while _suspended:
             _suspended.pop().resume()
         _one_fork.release()
@@ -161,16 +169,17 @@ def _in_parent() -> None:
 
 def _in_child() -> None:
     global _one_fork  # noqa: PLW0603 - the parent's may be held by a thread that is not here
-    suspended = _suspended if _is_mine(_one_fork) else []
+    suspended = _suspended if _owner_question(_one_fork)() else []
     for lock in list(_locks):
         lock.start_in_child(in_use=lock not in suspended)
     _suspended.clear()
     _one_fork = threading.RLock()
 
 
-def _is_mine(lock: threading.RLock) -> bool:
+def _owner_question(lock: threading.RLock) -> Callable[[], bool]:
+    """What tells if the thread that asks holds the lock."""
     # What threading.Condition asks it as well; there is no public name for it.
-    return lock._is_owned()  # type: ignore[attr-defined,no-any-return] # noqa: SLF001
+    return lock._is_owned  # type: ignore[attr-defined,no-any-return] # noqa: SLF001
 
 
 os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)

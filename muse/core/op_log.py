@@ -52,7 +52,7 @@ from muse.core.errors import (
 )
 from muse.core.follow.feed import Feed
 from muse.core.follow.follower import AsyncFollower, Follower
-from muse.core.handle_lock import HandleLock
+from muse.core.handle_lock import HandleLock, Turn
 from muse.core.history.causal import CausalEntry, CausalHistory
 from muse.core.index.catch_up import CatchUp
 from muse.core.index.query import count, damaged_lines, op_ids_beginning, totals
@@ -205,7 +205,7 @@ class OpLog:
 
         A `LimitExceededError` if the log holds the largest there is.
         """
-        with self._lock.taken():
+        with Turn(self._lock):
             self._catch_up.catch_up()
             return self._clock.tick()
 
@@ -227,7 +227,7 @@ class OpLog:
             SyncError: written, but the flush failed; see `durability`.
         """
         line = encode_entry(entry, self._max_line_bytes)
-        with self._lock.taken():
+        with Turn(self._lock):
             return self._writer.append_entry(entry, line)
 
     def append_many(self, entries: Iterable[OpEntry]) -> int:
@@ -240,7 +240,7 @@ class OpLog:
             How many were added; entries that the log already held are passed over.
         """
         batch = Batch.of_entries(list(entries), self._max_line_bytes)
-        with self._lock.taken():
+        with Turn(self._lock):
             return self._writer.append(batch)
 
     def record(
@@ -260,7 +260,7 @@ class OpLog:
         Returns:
             The entry, as it is in the log.
         """
-        with self._lock.taken():
+        with Turn(self._lock):
             self._writer.check_usable()
             self._catch_up.catch_up()
             entry = make_op_entry(
@@ -413,7 +413,7 @@ class OpLog:
         wanted = wanted_by(filters)
         if not since_checkpoint:
             return wanted
-        with self._lock.taken():
+        with Turn(self._lock):
             stop = wanted.stop if upto is None else self._checkpoints.check_cut("upto", upto).byte_offset
             return replace(wanted, start=self._checkpoints.current()[1], stop=stop)
 
@@ -422,7 +422,7 @@ class OpLog:
 
     def cut(self) -> Cut:
         """A consistent cut: exactly the entries that have arrived by now."""
-        with self._lock.taken():
+        with Turn(self._lock):
             return self._checkpoints.cut()
 
     def replay_since_checkpoint(self, *, upto: Cut | None = None) -> list[OpEntry]:
@@ -467,7 +467,7 @@ class OpLog:
             raise InvalidArgumentError("snapshot_id: must not be empty")
         if len(snapshot_id.encode()) > MAX_SNAPSHOT_ID_BYTES:
             raise LimitExceededError(f"snapshot_id: longer than {MAX_SNAPSHOT_ID_BYTES} bytes: {snapshot_id[:40]!r}…")
-        with self._lock.taken():
+        with Turn(self._lock):
             self._writer.check_usable()
             cut = self._checkpoints.cut() if upto is None else self._checkpoints.check_cut("upto", upto)
             self._writer.sync()
@@ -475,7 +475,7 @@ class OpLog:
 
     def read_checkpoint(self) -> OpLogCheckpoint | None:
         """The most recent checkpoint record; None if none was made."""
-        with self._lock.taken():
+        with Turn(self._lock):
             return self._checkpoints.current()[0]
 
     def merge(self, other: OpLog, *, progress: Progress | None = None) -> int:
@@ -501,7 +501,7 @@ class OpLog:
         done = added = 0
         for lines in other._pager.pages(Filter(), read_lines):
             batch = Batch.of_lines(lines, self._max_line_bytes)
-            with self._lock.taken():
+            with Turn(self._lock):
                 added += self._writer.append(batch)
             done += len(batch)
             if progress:
@@ -514,7 +514,7 @@ class OpLog:
         Returns:
             (byte offset, length in bytes with the newline, what is wrong) of each.
         """
-        with self._lock.taken():
+        with Turn(self._lock):
             start = self._checkpoints.check_cut("since", since).byte_offset
             stop = self._checkpoints.check_cut("upto", upto).byte_offset
         return self._pager.ask(lambda index: damaged_lines(index, start, stop), [])
@@ -531,7 +531,7 @@ class OpLog:
         Returns:
             What was found, with the place, the reason and the remedy of each finding.
         """
-        with self._lock.taken():
+        with Turn(self._lock):
             self._catch_up.close()
             return verify(self._file, self.session_id, progress, max_findings)
 
@@ -546,6 +546,6 @@ class OpLog:
             OSError, sqlite3.Error: it could not be written; the old one is unchanged.
         """
         check_number("workers", workers, lowest=1, highest=MAX_WORKERS)
-        with self._lock.taken():
+        with Turn(self._lock):
             if self._file.size():
                 self._catch_up.rebuild(progress, workers)

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 from muse.core.entry.filter import Filter
 from muse.core.entry.model import parse_op_id
 from muse.core.entry.validation import check_number
-from muse.core.handle_lock import HandleLock
+from muse.core.handle_lock import HandleLock, Turn
 from muse.core.index.catch_up import CatchUp
 from muse.core.index.query import find_page
 from muse.core.index.store import Index
@@ -43,7 +43,7 @@ class Pager:
 
     def ask(self, question: Callable[[Index], Found], empty: Found) -> Found:
         """The answer of an index that covers all that has arrived by now; `empty` if nothing has."""
-        with self.lock.taken():
+        with Turn(self.lock):
             self.catch_up.catch_up()
             return self.catch_up.with_index(question) if self.catch_up.size else empty
 
@@ -59,7 +59,7 @@ class Pager:
 
     def end(self) -> int:
         """Byte offset after the last line that has arrived by now."""
-        with self.lock.taken():
+        with Turn(self.lock):
             self.catch_up.catch_up()
             return self.catch_up.end
 
@@ -95,5 +95,5 @@ class Pager:
             places, resume_at = find_page(index, wanted, *size, reverse=reverse)
             return read(self.log, places), resume_at
 
-        with self.lock.taken():
+        with Turn(self.lock):
             return self.catch_up.with_index(page)

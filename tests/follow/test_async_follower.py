@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from muse.core.handle_lock import Turn
 from muse.core.op_log import LogReplacedError, OpEntry, OpLog
 from tests import plain_scan
 from tests.follow.following import LONG, collected, in_thread
@@ -46,7 +47,7 @@ def test_a_loop_is_not_blocked_by_a_handle_that_is_busy(log: OpLog) -> None:
             held, let_go = threading.Event(), threading.Event()
 
             def hold() -> None:
-                with log._lock.taken():
+                with Turn(log._lock):
                     held.set()
                     assert let_go.wait(LONG)
 

@@ -250,10 +250,13 @@ def test_the_view_has_every_entry_of_a_plain_scan(repo: Path) -> None:
 
 
 def in_view(index: Index) -> list[tuple[object, ...]]:
-    """What the view tells of an index."""
-    return index.connection.execute(
-        "SELECT byte_offset, lamport_ts, op_id, actor_id, domain FROM entries ORDER BY byte_offset"
-    ).fetchall()
+    """What the view tells of an index, in any SQLite shell."""
+    statement = "SELECT byte_offset, lamport_ts, op_id, actor_id, domain FROM entries ORDER BY byte_offset"
+    path = index.database.path
+    if path is None:
+        return index.connection.execute(statement).fetchall()
+    with closing(sqlite3.connect(path)) as shell:
+        return shell.execute(statement).fetchall()
 
 
 def as_rows(lines: list[PlainLine]) -> list[tuple[object, ...]]:

@@ -171,9 +171,10 @@ def imported_beside(repo: Path, entries: int) -> Acknowledged:
 def given_again_after_a_failed_sync(repo: Path, entries: int) -> Acknowledged:
     """Entries appended again by a new handle, after the device has refused them to the first one.
 
-    The kernel drops what it could not write and takes the file for clean.
+    The kernel drops what it could not write and takes the file for clean. A few entries would fit into a block that
+    the device has room for already.
     """
-    made = making.entries(entries, start=100)
+    made = making.entries(entries + 300, start=100)
     filler = repo.parent.with_name("tight") / "filler"
     with OpLog(repo, "s", durability="fsync") as log:
         log.append_many(making.entries(5))

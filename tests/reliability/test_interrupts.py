@@ -14,6 +14,9 @@ from tests.making import entries, entry, op_id
 from tests.reliability.interrupting import assert_nothing_is_left, descriptors, interrupt_at
 from tests.small_index import segments_of
 
+# What is interrupted while it closes a handle drops it.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
 _numbers = count(1000)
 
 
@@ -28,7 +31,7 @@ MOST_DESCRIPTORS = 6
 """Of one handle: its log, its index with what SQLite has beside it, and those of a connection that was closed while
 another one of this process had locks on the file: SQLite keeps them for the next."""
 
-EVERY = int(os.environ.get("MUSE_TEST_EVERY_LINE", "41"))
+EVERY = int(os.environ.get("MUSE_TEST_EVERY_LINE", "97"))
 """Behind the first lines only one of so many is interrupted; `nox -s interrupts` sets it to 1."""
 
 

@@ -20,6 +20,7 @@ from muse.core.entry.filter import Filter
 from muse.core.entry.model import OpEntry
 from muse.core.entry.validation import check_seconds
 from muse.core.errors import ClosedLogError, InvalidArgumentError
+from muse.core.handle_lock import Turn
 from muse.core.paging import Pager, PageSize
 from muse.core.storage.log_file import end_of_last_line
 from muse.core.storage.reader import read_placed_entries
@@ -112,7 +113,7 @@ class Feed:
             if end is None:
                 raise InvalidArgumentError(f"since: {log.path} has no entry with the op_id {since[:60]!r}")
             return end
-        with self.pager.lock.taken():
+        with Turn(self.pager.lock):
             if since is not None:
                 return self.checkpoints.check_cut("since", since).byte_offset
             return end_of_last_line(log, min(self._begin_below, log.size())) if self._begin_below else 0
@@ -154,5 +155,5 @@ class Feed:
     def cut(self) -> Cut:
         """The position reached by what was taken: all that matches below it was, and nothing above."""
         position = self._beginning() if self._given is None else self._given
-        with self.pager.lock.taken():
+        with Turn(self.pager.lock):
             return self.checkpoints.cut(position)

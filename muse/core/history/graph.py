@@ -206,7 +206,7 @@ def children_of(index: Index, at: int, op_id: bytes) -> list[int]:
 
 def _links_in(index: Index, number: int) -> list[Link]:
     segment = index.segment(number)
-    return unpack_links(segment.first_offset, segment.links)
+    return unpack_links(segment.first_offset, segment.links, segment.end - segment.start)
 
 
 def _unresolved_links(index: Index) -> Iterator[UnresolvedLink]:
@@ -216,7 +216,7 @@ def _unresolved_links(index: Index) -> Iterator[UnresolvedLink]:
             for number in range(run.first_segment, run.end_segment):
                 if index.summary(number).unresolved_links:
                     segment = index.segment(number)
-                    yield from unpack_unresolved(segment.first_offset, segment.links)
+                    yield from unpack_unresolved(segment.first_offset, segment.links, segment.end - segment.start)
     yield from links_named_in(index.tail)
 
 

@@ -14,17 +14,14 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-import uuid
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
 from muse.core import options as tuning
-from muse.core.entry.codec import checksum
 from muse.core.errors import MuseError
-from muse.core.index.evidence import inherit_changed_lines, inherit_checkpoint, record_checkpoint
-from muse.core.index.file import INDEX_FAULTS, Database, is_transient, new_in_memory, open_database, replacing
-from muse.core.index.query import Unit
+from muse.core.index.evidence import fits, inherit, record_checkpoint
+from muse.core.index.file import INDEX_FAULTS, is_transient, new_in_memory, open_database, replacing
 from muse.core.index.rebuild import Progress, fill
 from muse.core.index.store import Index
 from muse.core.options import Options
@@ -130,33 +127,35 @@ class CatchUp:
         False if it does not follow what has been caught up: somebody else wrote in between.
         """
         index = self._index
-        if index is None or index.end != byte_offset or self.size != byte_offset:
+        if self.size != byte_offset or (index is not None and index.tail.end != byte_offset):
             return False
-        index.add_entry(entry, op_id, length, checksum)
         self.end = self.size = byte_offset + length
         self._observe(entry["lamport_ts"])
         self._appended += 1
-        wait = index.database.wal_is_held or not self._appended % _CHECK_EVERY
-        if wait or not self._write_next(index, entry, length, checksum):
+        if index is None:
             self.flush_pending()
-        return True
-
-    def _write_next(self, index: Index, entry: Any, length: int, checksum: int) -> bool:
-        try:
-            return index.write_next(entry, length, checksum)
-        except INDEX_FAULTS as error:
-            self._cannot_write(error)
             return True
+        wait = index.database.wal_is_held or not self._appended % _CHECK_EVERY
+        try:
+            index.add_entry(entry, op_id, length, checksum)
+            if wait or not index.write_next(entry, length, checksum):
+                self.flush_pending()
+        except (*INDEX_FAULTS, MemoryError) as error:
+            self._cannot_write(error)
+        return True
 
     def index_lines(self, lines: Lines) -> bool:
         """`index_entry` for the lines of several entries."""
         index = self._index
         if index is None or index.end != lines.start or self.size != lines.start:
             return False
-        index.add(lines)
         self.end = self.size = lines.end
         self._observe(max(lines.lamport_ts))
         self._appended += len(lines)
+        try:
+            index.add(lines)
+        except MemoryError as error:
+            self._discard_index(error)
         self.flush_pending()
         return True
 
@@ -173,7 +172,7 @@ class CatchUp:
                 if are_many or not index.database.wal_is_held:
                     index.write(WRITE_WAIT_MS if are_many else 0)
                 index.database.maybe_wal_checkpoint(self._options.wal_checkpoint_bytes)
-        except (*_FAULTS, OSError, MuseError) as error:
+        except (*_FAULTS, OSError, MuseError, MemoryError) as error:
             self._cannot_write(error)
 
     def _cannot_write(self, error: Exception) -> None:
@@ -360,26 +359,16 @@ class CatchUp:
 
             index = fill(database, self._log, self._options, tell, workers)
             for path in old_files:
-                self._inherit(index, path)
-
-    def _inherit(self, index: Index, path: Path) -> None:
-        connection = sqlite3.connect(path, isolation_level=None, timeout=READ_WAIT_MS / 1000)
-        old = Database(connection, None)
-        try:
-            inherit_checkpoint(index.connection, connection)
-            known = Index(old, self._options)
-            if fits(known, self._log):
-                inherit_changed_lines(index, known)
-        except _FAULTS as error:
-            _log.warning("%s: what this index had seen could not be carried over (%s)", path, error)
-        finally:
-            connection.close()
+                inherit(index, path, self._log, READ_WAIT_MS)
 
     def _discard_index(self, error: Exception) -> None:
         """Stop using the index at hand. A bad moment is waited out in memory; a bad file is rebuilt."""
         if isinstance(error, OSError) or (isinstance(error, sqlite3.Error) and is_transient(error)):
             self._memory_until = time.monotonic() + self._options.retry_seconds
             _log.warning("%s: the index can't be used now (%s)", self._folder, error)
+        elif isinstance(error, (MemoryError, sqlite3.ProgrammingError)):
+            # Memory is short, or an interrupt has closed the connection.
+            _log.warning("%s: the index is opened anew (%s)", self._folder, type(error).__name__)
         else:
             self._rebuild_next = True
             _log.warning("%s: the index is not right (%s); it will be rebuilt from the log", self._folder, error)
@@ -390,46 +379,3 @@ class CatchUp:
         if self._index is not None:
             self._index.database.close()
             self._index = None
-
-
-def fits(index: Index, log: LogFile) -> bool:
-    """Whether the index is this log's: its first lines and its last ones lie where it says.
-
-    Of two neighbours one is enough: a flipped bit in the other must not look like another log, or what the index
-    knows of that line would be forgotten with it.
-    """
-    if not index.end:
-        return True
-    first = index.segment(1) if index.runs else index.tail
-    last = index.tail if len(index.tail) else index.segment(index.segment_numbers()[-1])
-    for unit, numbers in ((first, (0, 1)), (last, (len(last) - 1, len(last) - 2))):
-        at = unit.first_offset + unit.offsets[numbers[0]]
-        end = at + unit.length(numbers[0])
-        # Asked after the index was read: others may append and index in between.
-        lies_outside = end > log.size() or log.read(end - 1, end) != b"\n"
-        if lies_outside or not any(_is_there(unit, number, log) for number in numbers if 0 <= number < len(unit)):
-            _log.warning(
-                "%s: the index is of another log, or the log was cut: its line at byte %d is not there; the "
-                "index will be rebuilt from the log",
-                log.path.parent,
-                at,
-            )
-            return False
-    return True
-
-
-def _is_there(unit: Unit, number: int, log: LogFile) -> bool:
-    """Whether a line lies where the index says, unchanged or at least with its op_id.
-
-    The checksum alone would take one flipped bit for another log: a damaged line is still this log's, and stays for
-    `verify` to report.
-    """
-    at = unit.first_offset + unit.offsets[number]
-    found = log.read(max(at - 1, 0), at + unit.length(number))
-    line = found[1:] if at else found
-    if not line.endswith(b"\n") or (at and not found.startswith(b"\n")):
-        return False
-    if checksum(line) == unit.checksums[number]:
-        return True
-    op_id = unit.op_id(number)
-    return any(op_id) and str(uuid.UUID(bytes=op_id)).encode() in line

@@ -14,7 +14,6 @@ import importlib.util
 import logging
 import os
 import sqlite3
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,13 +21,10 @@ from types import ModuleType
 
 from muse.core.errors import LockTimeoutError
 from muse.core.index.blocks.segment import DamagedIndexError
+from muse.core.index.guard import beside_package, connect, is_safe, open_guarded, with_sides
 from muse.core.storage import durable
 from muse.core.storage.locks import exclusive_lock, lock_file
 from muse.core.storage.session_dir import INDEX_NAME
-
-KNOWN_MIGRATIONS = ["m0001_tail_segments_runs_evidence"]
-"""The names in migrations/migrations.py; repeated here because importing sqlite-utils takes longer
-than anything else this library does, and only a new index needs it."""
 
 INDEX_FAULTS = (sqlite3.Error, DamagedIndexError, UnicodeDecodeError)
 """What a damaged index file raises; the last if even SQLite's message quotes damaged text."""
@@ -159,6 +155,7 @@ class Database:
         by name. Under the folder's lock nobody swaps in a new index in between. If that can't be had, somebody was
         stopped while he had it, and will hardly go on at this very moment.
         """
+        self.is_usable = False
         try:
             if self.path is not None:
                 with suppress(OSError), exclusive_lock(self.path.parent, _CLOSE_WAIT_SECONDS):
@@ -198,14 +195,14 @@ def open_database(folder: Path) -> Database | None:
     with exclusive_lock(folder, _LOCK_WAIT_SECONDS):
         if any(database.path == path and database.is_current() for database in _left_to_parent):
             raise OSError(errno.EBUSY, "was in use when this process was forked", str(path))
-        if not _is_safe(path) or not path.stat().st_size:
+        if not is_safe(path) or not path.stat().st_size:
             return None
-        connection = _connect(path)
+        connection = None
         try:
             # Reading opens SQLite's -wal and -shm by name: it has to happen while the names are ours.
-            if not _has_our_schema(connection):
+            connection = open_guarded(path)
+            if connection is None:
                 _log.warning("%s: its schema is not the one of this version; it will be rebuilt", path)
-                connection.close()
                 return None
             # The last lets a WAL that was copied start small, or it would be copied again and again.
             for pragma in (
@@ -215,28 +212,16 @@ def open_database(folder: Path) -> Database | None:
                 connection.execute(f"PRAGMA {pragma}").fetchall()
             return Database(connection, path)
         except INDEX_FAULTS as error:
-            connection.close()
+            if connection:
+                connection.close()
             if isinstance(error, sqlite3.Error) and is_transient(error):
                 raise
             _log.warning("%s: not a usable index (%s); it will be rebuilt", path, error)
             return None
         except BaseException:
-            connection.close()
+            if connection:
+                connection.close()
             raise
-
-
-def _connect(path: Path | None) -> sqlite3.Connection:
-    return sqlite3.connect(
-        ":memory:" if path is None else path,
-        timeout=0.1,
-        isolation_level=None,
-        check_same_thread=False,  # the owner's lock keeps the threads apart
-    )
-
-
-def _has_our_schema(connection: sqlite3.Connection) -> bool:
-    applied = connection.execute("SELECT name FROM _sqlite_migrations ORDER BY id").fetchall()
-    return [name for (name,) in applied] == KNOWN_MIGRATIONS
 
 
 def is_transient(error: sqlite3.Error) -> bool:
@@ -260,7 +245,7 @@ def is_transient(error: sqlite3.Error) -> bool:
 
 def new_in_memory() -> Database:
     """An empty index that lives as long as its handle, for a log beside which none can lie."""
-    connection = _connect(None)
+    connection = connect(None)
     # What is put aside while it is built must not need a place on disk either.
     connection.execute("PRAGMA temp_store = MEMORY")
     return _with_schema(connection, None)
@@ -289,14 +274,14 @@ def replacing(folder: Path) -> Iterator[tuple[Database, list[Path], Callable[[],
         # It was not made by us, and is not ours to move away.
         raise IsADirectoryError(errno.EISDIR, "a folder is in the index's place", str(path))
     with lock_file(folder / (INDEX_NAME + ".building"), _STUCK_SECONDS) as sign_of_life:
-        for file in _with_sides(new):
+        for file in with_sides(new):
             file.unlink(missing_ok=True)
         try:
             # SQLite would create it readable for others at most; with the user's umask a group can share it.
             os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
-            database = _unprotected(_connect(new))
+            database = _unprotected(connect(new))
             try:
-                yield database, [file for file in (old, path) if _is_safe(file)], sign_of_life
+                yield database, [file for file in (old, path) if is_safe(file)], sign_of_life
                 database.connection.execute("PRAGMA journal_mode = DELETE").fetchall()
             finally:
                 database.connection.close()
@@ -321,7 +306,7 @@ def _unprotected(connection: sqlite3.Connection) -> Database:
 
 
 def _with_schema(connection: sqlite3.Connection, path: Path | None) -> Database:
-    from sqlite_utils import Database as SqliteUtilsDatabase  # noqa: PLC0415 - see KNOWN_MIGRATIONS
+    from sqlite_utils import Database as SqliteUtilsDatabase  # noqa: PLC0415 - see guard.KNOWN_MIGRATIONS
 
     try:
         _migrations().migrations.apply(SqliteUtilsDatabase(connection))
@@ -332,15 +317,13 @@ def _with_schema(connection: sqlite3.Connection, path: Path | None) -> Database:
 
 
 def _migrations() -> ModuleType:
-    """The migrations module: inside the package in a wheel, beside it in a checkout."""
-    package = Path(__file__).resolve().parents[2]
-    for path in (package / "_migrations" / "migrations.py", package.parent / "migrations" / "migrations.py"):
-        spec = importlib.util.spec_from_file_location("muse_index_migrations", path)
-        if path.is_file() and spec and spec.loader:
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            return module
-    raise FileNotFoundError(f"no migrations/migrations.py beside {package}: the installation is incomplete")
+    path = beside_package("migrations.py")
+    spec = importlib.util.spec_from_file_location("muse_index_migrations", path)
+    assert spec  # noqa: S101 - the name ends with .py
+    assert spec.loader  # noqa: S101
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _swap_in(new: Path, path: Path, old: Path) -> None:
@@ -355,25 +338,15 @@ def _swap_in(new: Path, path: Path, old: Path) -> None:
     path.with_name(path.name + "-shm").unlink(missing_ok=True)
     os.rename(new, path)
     durable.sync_folder(path.parent)
-    for file in _with_sides(old):
+    for file in with_sides(old):
         # Whatever somebody has put there, the new one is in its place.
         with suppress(OSError):
             file.unlink()
 
 
-def _is_safe(path: Path) -> bool:
-    """Whether a database and what lies beside it are regular files: SQLite would wait for whoever writes to a FIFO."""
-    there = [file for file in _with_sides(path) if os.path.lexists(file)]
-    return path in there and all(stat.S_ISREG(file.lstat().st_mode) for file in there)
-
-
 def _rename_if_there(path: Path, to: Path) -> None:
     with suppress(FileNotFoundError):
         os.rename(path, to)
-
-
-def _with_sides(path: Path) -> list[Path]:
-    return [path, *(path.with_name(path.name + side) for side in ("-journal", "-wal", "-shm"))]
 
 
 def _sync(path: Path) -> None:

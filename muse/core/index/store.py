@@ -111,9 +111,7 @@ class Index:
     # -- runs and segments ----------------------------------------------------------------------------
 
     def _read_runs(self) -> None:
-        rows = self.connection.execute(
-            f"SELECT {RUN_COLUMNS}, row_checksum, directory FROM run ORDER BY first_segment"
-        ).fetchall()
+        rows = self.connection.execute(f"SELECT {RUN_COLUMNS}, row_checksum, directory FROM run ORDER BY first_segment")
         runs: list[Run] = []
         segments, end, entries = 1, 0, 0
         known = {(run.first_segment, run.segments): run for run in self.runs}
@@ -211,7 +209,8 @@ class Index:
     def _segment_rows(self, low: int, high: int) -> list[tuple[Any, ...]]:
         """The rows of the segments [low, high) without their blocks, checked; the row's checksum comes last."""
         rows = self.connection.execute(
-            f"SELECT {SEGMENT_COLUMNS}, row_checksum FROM segment WHERE number >= ? AND number < ?", (low, high)
+            f"SELECT {SEGMENT_COLUMNS}, row_checksum FROM segment WHERE number >= ? AND number < ? LIMIT ?",
+            (low, high, high - low + 1),
         ).fetchall()
         if len(rows) != high - low:
             raise DamagedIndexError(f"of the segments {low} to {high - 1} it has {len(rows)}")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
 from typing import Any
 
 import orjson
@@ -97,18 +96,19 @@ def read_tail(connection: sqlite3.Connection, start: int) -> Lines:
     Raises:
         DamagedIndexError: a row is altered, or a line is missing.
     """
-    rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM tail WHERE byte_offset >= ? ORDER BY byte_offset", (start,)
-    ).fetchall()
-    lines = Lines(start)
+    lines, rows, end = Lines(start), [], start
+    statement = f"SELECT {_COLUMNS} FROM tail WHERE byte_offset >= ? ORDER BY byte_offset"
+    # One by one: in a file that was made to do harm the same rows come again and again.
+    for row in connection.execute(statement, (start,)):
+        if row_checksum(row[:-1]) != row[-1]:
+            raise DamagedIndexError(f"a row of the tail from byte {start} on is altered")
+        if row[0] != end or type(row[1]) is not int or row[1] <= 0:
+            raise DamagedIndexError(f"a line is missing from the tail from byte {start} on")
+        end += row[1]
+        rows.append(row)
     if not rows:
         return lines
-    if any(row_checksum(row[:-1]) != row[-1] for row in rows):
-        raise DamagedIndexError(f"a row of the tail from byte {start} on is altered")
     columns = list(zip(*rows, strict=True))
-    lengths = columns[1]
-    if list(columns[0]) != list(accumulate(lengths, initial=start))[:-1]:
-        raise DamagedIndexError(f"a line is missing from the tail from byte {start} on")
     if not any(columns[10]):
         _add_entries(lines, columns)
         return lines

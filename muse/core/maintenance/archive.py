@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import time
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
@@ -25,6 +26,7 @@ from pydantic_core import core_schema
 from muse.core.checkpoint.cut import Cut
 from muse.core.checkpoint.record import OpLogCheckpoint, read_record, write_record
 from muse.core.entry.codec import JSON_SPACES, parse_object
+from muse.core.entry.filter import END
 from muse.core.entry.validation import check_dict, dict_validator
 from muse.core.errors import (
     ArchiveError,
@@ -34,16 +36,16 @@ from muse.core.errors import (
     MuseError,
     SessionExistsError,
 )
-from muse.core.index.rebuild import Progress
+from muse.core.index.file import new_temporary
+from muse.core.index.query import units_between
+from muse.core.index.rebuild import Progress, fill
+from muse.core.maintenance.members import Member, read_members
 from muse.core.storage import durable
 from muse.core.storage.log_file import CHUNK_BYTES, LogFile
 from muse.core.storage.session_dir import CHECKPOINT_NAME, LOG_NAME, SESSION_DEPTH, list_sessions, session_folder
 
 if TYPE_CHECKING:
-    import gzip
     import tarfile
-
-    _Member = tuple[tarfile.TarInfo, IO[bytes]]
 
 MANIFEST_NAME = "manifest.json"
 ASIDE_PREFIX = ".import-"
@@ -234,18 +236,15 @@ def import_session(
         ArchiveError: the file is not an archive, or damaged; nothing was made.
         SessionExistsError: a session of this id exists; it is never overwritten.
         InvalidSessionIdError: the id can't be a folder.
-        OSError: it could not be read or written; nothing was made.
+        OSError, sqlite3.Error: it could not be read, written or checked; nothing was made.
     """
     import gzip
     import tarfile
 
     root = Path(repo_root).absolute()
     try:
-        with (
-            gzip.GzipFile(fileobj=file, mode="rb") as unzipped,
-            tarfile.open(fileobj=unzipped, mode="r|") as archive,
-        ):
-            members = _members(archive, unzipped)
+        with gzip.GzipFile(fileobj=file, mode="rb") as unzipped:
+            members = read_members(unzipped)
             manifest = _read_manifest(next(members, None))
             name = manifest.session_id if session_id is None else session_id
             folder = session_folder(root, name)
@@ -253,7 +252,9 @@ def import_session(
                 raise SessionExistsError(f"session {name!r} exists already: import under another id, or merge the two")
             with durable.new_folder(folder, ASIDE_PREFIX, SESSION_DEPTH) as aside:
                 _take_members(members, manifest, aside, progress)
-                _fit_checkpoint(aside, manifest, name)
+                _check_against_log(aside, manifest)
+                if session_id is not None:
+                    _rename_checkpoint(aside, manifest.session_id, session_id)
             return manifest
     except MuseError:
         raise
@@ -267,29 +268,12 @@ def import_session(
         ) from error
 
 
-def _members(archive: tarfile.TarFile, unzipped: gzip.GzipFile) -> Iterator[_Member]:
-    for member in archive:
-        # Nothing is ever extracted by its name or type: a member of ours is a regular file.
-        is_regular = member.isreg() and not member.issparse()
-        content = archive.extractfile(member) if is_regular else None
-        if content is None:
-            raise ArchiveError(f"member {member.name[:100]!r} is not a regular file, so not one of a session's archive")
-        yield member, content
-    # Only at its very end gzip compares its own checksum.
-    while unzipped.read(CHUNK_BYTES):
-        pass
-
-
-def _read_manifest(leading: _Member | None) -> ArchiveManifest:
-    if leading is None or leading[0].name != MANIFEST_NAME:
+def _read_manifest(leading: Member | None) -> ArchiveManifest:
+    if leading is None or leading.name != MANIFEST_NAME:
         raise ArchiveError(f"does not begin with {MANIFEST_NAME}: the file is not an archive of a session")
-    member, content = leading
-    if member.size > _MAX_SMALL_MEMBER_BYTES:
-        raise ArchiveError(
-            f"{MANIFEST_NAME}: {member.size} bytes are too many: the file is not an archive of a session"
-        )
+    _check_small(leading)
     try:
-        found = parse_object(content.read().strip(JSON_SPACES))
+        found = parse_object(leading.read(leading.size_bytes).strip(JSON_SPACES))
         if found.get("format") == _FORMAT and found.get("format_version") != _FORMAT_VERSION:
             raise ArchiveError(
                 f"{MANIFEST_NAME}: format version {found.get('format_version')!r}, this program knows "
@@ -304,22 +288,29 @@ def _read_manifest(leading: _Member | None) -> ArchiveManifest:
     return ArchiveManifest(found["session_id"], found["created_at"], found["op_count"], members)
 
 
-def _take_members(
-    members: Iterator[_Member], manifest: ArchiveManifest, aside: Path, progress: Progress | None
-) -> None:
+def _check_small(member: Member) -> None:
+    if member.size_bytes > _MAX_SMALL_MEMBER_BYTES:
+        raise ArchiveError(
+            f"{member.name}: {member.size_bytes} bytes are too many: the file is not an archive of a session"
+        )
+
+
+def _take_members(members: Iterator[Member], manifest: ArchiveManifest, aside: Path, progress: Progress | None) -> None:
     import hashlib
 
     done, total = 0, sum(described.size_bytes for described in manifest.members.values())
     awaited = dict(manifest.members)
-    for member, content in members:
+    for member in members:
         described = awaited.pop(member.name, None)
         if described is None:
             raise ArchiveError(f"member {member.name[:100]!r} is not in its manifest, or there twice")
-        if member.size != described.size_bytes:
-            raise ArchiveError(f"{member.name}: {member.size} bytes, its manifest says {described.size_bytes}")
+        if member.size_bytes != described.size_bytes:
+            raise ArchiveError(f"{member.name}: {member.size_bytes} bytes, its manifest says {described.size_bytes}")
+        if member.name != LOG_NAME:
+            _check_small(member)
         sha256 = hashlib.sha256()
         with durable.new_file(aside / member.name) as out:
-            while data := content.read(CHUNK_BYTES):
+            while data := member.read(CHUNK_BYTES):
                 sha256.update(data)
                 out.write(data)
                 done += len(data)
@@ -331,17 +322,28 @@ def _take_members(
         raise ArchiveError(f"{min(awaited)} is missing: the archive is not whole")
 
 
-def _fit_checkpoint(aside: Path, manifest: ArchiveManifest, session_id: str) -> None:
-    """Make sure that the checkpoint is one of this session, and give it the session's new id if it has one."""
-    path = aside / CHECKPOINT_NAME
+def _check_against_log(aside: Path, manifest: ArchiveManifest) -> None:
+    """Hold the number of entries, and where the checkpoint ends, against the log."""
     try:
-        record = read_record(path, manifest.session_id)
+        record = read_record(aside / CHECKPOINT_NAME, manifest.session_id)
     except DamagedCheckpointError as error:
         raise ArchiveError(f"{CHECKPOINT_NAME} is no record of session {manifest.session_id!r}") from error
-    if record is None:
-        return
-    size_bytes = manifest.members[LOG_NAME].size_bytes
-    if record.get("byte_offset", 0) > size_bytes or record["op_count"] > manifest.op_count:
+    with closing(LogFile(aside / LOG_NAME, durable_names=False)) as log:
+        size_bytes = log.size()
+        covered = size_bytes if record is None else record.get("byte_offset", size_bytes)
+        if any(end > size_bytes or log.read(end - 1, end) != b"\n" for end in (covered, size_bytes) if end):
+            raise ArchiveError(f"{LOG_NAME} or what {CHECKPOINT_NAME} covers of it does not end with a line")
+        with closing(new_temporary()) as database:
+            index = fill(database, log)
+            kinds = Counter(kind for unit in units_between(index, 0, END) for kind, _ in unit.problems.values())
+    # A line that was an entry when it was indexed may have been damaged since.
+    if not index.entries <= manifest.op_count <= index.entries + kinds["damaged"]:
+        raise ArchiveError(f"{LOG_NAME} has {index.entries} entries, its manifest says {manifest.op_count}")
+    if record is not None and record["op_count"] > manifest.op_count:
         raise ArchiveError(f"{CHECKPOINT_NAME} covers more than the {manifest.op_count} entries of the archive")
-    if session_id != manifest.session_id:
-        write_record(path, {**record, "session_id": session_id})
+
+
+def _rename_checkpoint(aside: Path, old: str, new: str) -> None:
+    path = aside / CHECKPOINT_NAME
+    if record := read_record(path, old):
+        write_record(path, {**record, "session_id": new})

@@ -14,7 +14,7 @@ from muse.core.checkpoint.record import OpLogCheckpoint
 from muse.core.entry.filter import END, Filter
 from muse.core.entry.model import parse_time
 from muse.core.errors import CheckpointError, MuseError
-from muse.core.handle_lock import HandleLock
+from muse.core.handle_lock import HandleLock, Turn
 from muse.core.index.catch_up import CatchUp
 from muse.core.index.query import count, find_page, totals
 from muse.core.index.store import Index
@@ -99,7 +99,7 @@ def _describe(folder: Path, session_id: str) -> SessionSummary:
     log = LogFile(folder / LOG_NAME, durable_names=False)
     catch_up = CatchUp(folder, log, lambda _lamport_ts: None)
     lock = HandleLock(log.path, catch_up)
-    with closing(lock), lock.taken():
+    with closing(lock), Turn(lock):
         checkpoint, covered, problem = None, None, None
         try:
             checkpoint, covered = Checkpoints(catch_up, log, session_id).current()

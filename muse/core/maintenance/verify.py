@@ -26,7 +26,7 @@ from muse.core.index.blocks.op_id_runs import keys_of
 from muse.core.index.blocks.segment import DamagedIndexError
 from muse.core.index.evidence import changed_lines, inherit_checkpoint
 from muse.core.index.file import INDEX_FAULTS, new_temporary, open_database
-from muse.core.index.query import find_page, matching, units_between
+from muse.core.index.query import count, find_page, highest_lamport_ts, last_op_id, matching, units_between
 from muse.core.index.rebuild import Progress, fill
 from muse.core.index.store import Index
 from muse.core.maintenance.findings import REMEDIES, SEVERITIES, Finding, VerifyReport
@@ -228,6 +228,17 @@ class _Check:
             if digest != record["log_digest"]:
                 reason = f"the bytes covered by the checkpoint of {record['snapshot_id']!r} are not what they were"
                 self._found("checkpoint-digest", 0, record["byte_offset"], reason)
+            elif not self.lines["damaged"]:
+                self._check_what_is_covered(fresh, record)
+
+    def _check_what_is_covered(self, fresh: Index, record: OpLogCheckpoint) -> None:
+        """Hold what the record says of the covered lines against these, which are what they were."""
+        end = record["byte_offset"]
+        says = record["op_count"], record["lamport_ts"], record["last_op_id"]
+        found = count(fresh, Filter(stop=end)), highest_lamport_ts(fresh, end), last_op_id(fresh, end)
+        if says != found:
+            reason = "says that {} entries, up to timestamp {}, the last one {}, lie below byte {}".format(*says, end)
+            self._found("checkpoint-damaged", None, None, f"{reason}; there are {found[0]}, {found[1]}, {found[2]}")
 
 
 _Row = tuple[Any, ...]
@@ -259,8 +270,8 @@ def _check_keys_and_links(index: Index) -> None:
             segment = index.segment(number)
             op_ids = b"".join(segment.op_id(line) for line in matching(segment, Filter()))
             keys.update(keys_of(op_ids, number))
-            unpack_links(segment.first_offset, segment.links)
-            unpack_unresolved(segment.first_offset, segment.links)
+            for unpack in (unpack_links, unpack_unresolved):
+                unpack(segment.first_offset, segment.links, segment.end - segment.start)
         if run.is_filtered:
             run.filter.load()
         if keys != set(run.all_keys()):

@@ -16,6 +16,7 @@ from itertools import accumulate
 from operator import itemgetter, sub
 
 from muse.core.entry.model import OP_ID_BYTES, split_op_ids
+from muse.core.index.blocks.segment import DamagedIndexError
 from muse.core.storage.lines import Lines
 
 Link = tuple[int, int]
@@ -28,6 +29,7 @@ FoundEntry = tuple[int, int]
 """(number of its segment, byte offset of its line)."""
 
 _LENGTH = struct.Struct("<I")
+_BYTES_OF_LINK = 8 + OP_ID_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,27 +119,39 @@ def _steps(first: int, children: Sequence[int]) -> Iterable[int]:
     return map(sub, children, [first, *children[:-1]])
 
 
-def unpack_links(first: int, block: bytes) -> list[Link]:
-    """The links that were resolved when the segment was made."""
+def _inflated(packed: bytes, lines_bytes: int | None) -> bytes:
+    """What was packed. A link takes 38 bytes of a line at least; a block that says more was made to do harm."""
+    inflater = zlib.decompressobj()
+    try:
+        data = inflater.decompress(packed, 0 if lines_bytes is None else _BYTES_OF_LINK * (1 + lines_bytes // 38))
+    except zlib.error as error:
+        raise DamagedIndexError(f"links can't be unpacked: {error}") from None
+    if not inflater.eof or len(data) % 8:
+        raise DamagedIndexError("links can't be unpacked: there are more than fit into the lines, or not all")
+    return data
+
+
+def unpack_links(first: int, block: bytes, lines_bytes: int | None = None) -> list[Link]:
+    """The links that were resolved when the segment was made; of how many bytes its lines are bounds their number."""
     if not block:
         return []
     (length,) = _LENGTH.unpack_from(block)
-    data = zlib.decompress(block[_LENGTH.size : _LENGTH.size + length])
+    data = _inflated(block[_LENGTH.size : _LENGTH.size + length], lines_bytes)
     numbers = struct.unpack(f"<{len(data) // 8}q", data)
     half = len(numbers) // 2
     children = list(accumulate(numbers[:half], initial=first))[1:]
     return list(zip(children, map(int.__sub__, children, numbers[half:]), strict=True))
 
 
-def unpack_unresolved(first: int, block: bytes) -> list[UnresolvedLink]:
-    """The links whose parents are known by their op_ids alone."""
+def unpack_unresolved(first: int, block: bytes, lines_bytes: int | None = None) -> list[UnresolvedLink]:
+    """The links whose parents are known by their op_ids alone; the same."""
     if not block:
         return []
     (length,) = _LENGTH.unpack_from(block)
     rest = block[_LENGTH.size + length :]
     if not rest:
         return []
-    data = zlib.decompress(rest)
+    data = _inflated(rest, lines_bytes)
     count = len(data) // (8 + OP_ID_BYTES)
     steps = struct.unpack(f"<{count}q", data[: 8 * count])
     children = list(accumulate(steps, initial=first))[1:]
