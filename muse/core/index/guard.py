@@ -1,0 +1,136 @@
+"""Opening an index that somebody may have made to do harm: nothing in it is run, and no file beside it is believed.
+
+What its rows say is not judged here: that is left to their checksums, to the log, and to `verify` (docs/trust.md).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import stat
+from functools import cache
+from pathlib import Path
+
+from muse.core.storage.descriptor import open_descriptor
+
+KNOWN_MIGRATIONS = ["m0001_tail_segments_runs_evidence"]
+"""The names in migrations/migrations.py; repeated here because importing sqlite-utils takes longer
+than anything else this library does, and only a new index needs it."""
+
+
+_JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
+_MAX_VALUE_BYTES = 256 << 20  # of one value or row: a segment of names of 128 kB takes so much
+_MAX_STEPS = 100_000  # of SQLite, in each statement by which it is found out if an index is ours: some 5 ms
+
+
+def connect(path: Path | None) -> sqlite3.Connection:
+    """A connection to a database that is trusted, or to one in memory."""
+    return sqlite3.connect(
+        ":memory:" if path is None else path,
+        timeout=0.1,
+        isolation_level=None,
+        check_same_thread=False,  # the owner's lock keeps the threads apart
+    )
+
+
+def open_guarded(path: Path) -> sqlite3.Connection | None:
+    """A connection to an index that may be hostile; None if its schema is not ours, word for word."""
+    connection = connect_guarded(path)
+    try:
+        if has_our_schema(connection):
+            return connection
+    except BaseException:
+        connection.close()
+        raise
+    connection.close()
+    return None
+
+
+def connect_guarded(path: Path) -> sqlite3.Connection:
+    """A connection to any database; statements of more than some milliseconds fail, until its schema is found ours.
+
+    Nothing that stands in a schema is ever run: no view, trigger or function, also if it is put there later.
+    """
+    connection = connect(path)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)
+    connection.set_authorizer(_refuse_what_a_schema_does)
+    # A tree whose pages share their children has rows without end.
+    connection.set_progress_handler(lambda: True, _MAX_STEPS)
+    try:
+        for pragma in ("trusted_schema = OFF", "cell_size_check = ON"):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _refuse_what_a_schema_does(
+    _action: int, _one: str | None, _two: str | None, _base: str | None, by: str | None
+) -> int:
+    return sqlite3.SQLITE_OK if by is None else sqlite3.SQLITE_DENY
+
+
+def has_our_schema(connection: sqlite3.Connection) -> bool:
+    """Whether its schema is ours, word for word; then its statements may take as long as they need."""
+    ours = _statements()
+    found = connection.execute(
+        "SELECT sql FROM sqlite_master UNION ALL SELECT name FROM _sqlite_migrations LIMIT 30"
+    ).fetchall()
+    others = [text for (text,) in found if text not in ours]
+    made, names = others[: len(_OF_MIGRATIONS)], others[len(_OF_MIGRATIONS) :]
+    if (
+        len(found) - len(others) != len(ours)
+        or names != KNOWN_MIGRATIONS
+        or not all(map(re.fullmatch, _OF_MIGRATIONS, made))
+    ):
+        return False
+    connection.set_progress_handler(None, 0)
+    return True
+
+
+_OF_MIGRATIONS = (
+    r'CREATE TABLE "_sqlite_migrations" \([\w\s",]*\)',
+    r'CREATE UNIQUE INDEX "idx__sqlite_migrations_\w+"\s+ON "_sqlite_migrations" \([\w\s",]*\)',
+)
+"""The words of what sqlite-utils makes for itself: names and types alone."""
+
+
+@cache
+def _statements() -> frozenset[str]:
+    schema = beside_package("schema.sql").read_text(encoding="utf-8")
+    return frozenset(re.findall(r"^CREATE .*?(?=;$)", schema, re.MULTILINE | re.DOTALL))
+
+
+def beside_package(name: str) -> Path:
+    """A file of migrations/: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[2]
+    for path in (package / "_migrations" / name, package.parent / "migrations" / name):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(f"no migrations/{name} beside {package}: the installation is incomplete")
+
+
+def is_safe(path: Path) -> bool:
+    """Whether a database and what lies beside it are regular files: SQLite would wait for whoever writes to a FIFO.
+
+    Nor may a journal name another file, that of a transaction over several databases: SQLite would remove that file,
+    wherever it lies. No journal of ours does.
+    """
+    there = [file for file in with_sides(path) if os.path.lexists(file)]
+    if path not in there or not all(stat.S_ISREG(file.lstat().st_mode) for file in there):
+        return False
+    journal = path.with_name(path.name + "-journal")
+    return journal not in there or not _ends_with_name(journal)
+
+
+def _ends_with_name(journal: Path) -> bool:
+    with open_descriptor(journal, os.O_RDONLY | os.O_NOFOLLOW) as file:
+        size = os.fstat(file.fileno()).st_size
+        return os.pread(file.fileno(), 8, max(size - 8, 0)) == _JOURNAL_MAGIC
+
+
+def with_sides(path: Path) -> list[Path]:
+    """A database and the files that SQLite makes beside it."""
+    return [path, *(path.with_name(path.name + side) for side in ("-journal", "-wal", "-shm"))]
