@@ -41,8 +41,8 @@ LAYERS = (
 ALSO_ALLOWED = {("history", "checkpoint"), ("follow", "checkpoint"), ("maintenance", "checkpoint")}
 """Imports between neighbours of one layer that are allowed nevertheless."""
 
-MOST_CORE_LINES = 7_800
-"""It has to stay below. Before it had rooms and an index of blocks the engine had 7,227 lines, which is the goal."""
+MOST_CORE_LINES = 8_700
+"""It has to stay below. Some 800 of them are what guards against processes that stop, interrupt, fork or mean harm."""
 MOST_MODULES = 10
 LEAST_LINES, MOST_LINES = 40, 400
 MOST_FUNCTIONS = 25
