@@ -36,7 +36,7 @@ from tests.index.plain_lines import (
 )
 from tests.making import entries, entry
 from tests.plain_scan import exact_list
-from tests.small_index import limits
+from tests.small_index import limits, segments_of
 
 Place = tuple[int, int, int]
 """(byte offset, length, checksum, timestamp) of an entry."""
@@ -367,3 +367,15 @@ def test_bad_arguments_are_refused(log: OpLog, filters: dict[str, Any]) -> None:
     """The same arguments are refused as forward."""
     with pytest.raises(InvalidArgumentError):
         log.query(reverse=True, **filters)
+
+
+def test_names_that_a_run_of_one_segment_does_not_list_are_counted(tmp_path: Path) -> None:
+    """A segment lists them all the same: the totals are those of the entries, maintained and rebuilt."""
+    made = entries(8)
+    wanted = {"actor": Counter(each["actor_id"] for each in made), "domain": Counter(each["domain"] for each in made)}
+    assert len(wanted["actor"]) > 1
+    with segments_of(8, long_batch=8, MAX_RUN_NAMES=1), OpLog(tmp_path, "s") as log:
+        log.append_many(made)
+        assert (log.actors(), log.domains()) == (wanted["actor"], wanted["domain"])
+        log.rebuild_index()
+        assert (log.actors(), log.domains()) == (wanted["actor"], wanted["domain"])

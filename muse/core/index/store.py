@@ -186,7 +186,8 @@ class Index:
     def summary(self, number: int) -> Summary:
         """The summary of segment `number`; its neighbours' are read at once."""
         run = self.run_of(number)
-        if run.segments == 1:
+        # A run lists fewer names than a segment may have.
+        if run.segments == 1 and run.summary.lists_all():
             return run.summary
         low = number - (number - 1) % _ROWS_AT_ONCE
         return self._row(number, range(low, min(low + _ROWS_AT_ONCE, self.runs[-1].end_segment)))[0]

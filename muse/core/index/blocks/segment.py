@@ -74,6 +74,10 @@ class Summary(NamedTuple):
         text = _TEXT_OF[role](self)
         return None if text is None else orjson.loads(text)
 
+    def lists_all(self) -> bool:
+        """Whether no list is left out for its length."""
+        return None not in (self.actors, self.domains, self.intents, self.reservations, self.parent_segments)
+
     def parents_in(self) -> list[int] | None:
         """The numbers of the segments in which parents lie, ascending; None if there are too many to list."""
         return None if self.parent_segments is None else orjson.loads(self.parent_segments)
