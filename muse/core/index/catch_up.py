@@ -22,6 +22,7 @@ from muse.core import options as tuning
 from muse.core.errors import MuseError
 from muse.core.index.evidence import fits, inherit, record_checkpoint
 from muse.core.index.file import INDEX_FAULTS, is_transient, new_in_memory, open_database, replacing
+from muse.core.index.guard import is_refused
 from muse.core.index.rebuild import Progress, fill
 from muse.core.index.store import Index
 from muse.core.options import Options
@@ -366,8 +367,8 @@ class CatchUp:
         if isinstance(error, OSError) or (isinstance(error, sqlite3.Error) and is_transient(error)):
             self._memory_until = time.monotonic() + self._options.retry_seconds
             _log.warning("%s: the index can't be used now (%s)", self._folder, error)
-        elif isinstance(error, (MemoryError, sqlite3.ProgrammingError)):
-            # Memory is short, or an interrupt has closed the connection.
+        elif isinstance(error, (MemoryError, sqlite3.ProgrammingError)) or is_refused(error):
+            # Memory is short, or an interrupt has closed the connection, or came while it was asked what it may do.
             _log.warning("%s: the index is opened anew (%s)", self._folder, type(error).__name__)
         else:
             self._rebuild_next = True

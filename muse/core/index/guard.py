@@ -36,6 +36,21 @@ def connect(path: Path | None) -> sqlite3.Connection:
 
 def open_guarded(path: Path) -> sqlite3.Connection | None:
     """A connection to an index that may be hostile; None if its schema is not ours, word for word."""
+    try:
+        return _open(path)
+    except sqlite3.DatabaseError as error:
+        if not is_refused(error):
+            raise
+        # A signal handler may have raised while SQLite asked what it may do, which SQLite takes for a no.
+        return _open(path)
+
+
+def is_refused(error: Exception) -> bool:
+    """Whether SQLite was not allowed to do something: a schema wants it, or a signal came in between."""
+    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_AUTH
+
+
+def _open(path: Path) -> sqlite3.Connection | None:
     connection = connect_guarded(path)
     try:
         if has_our_schema(connection):
