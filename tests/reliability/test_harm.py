@@ -579,3 +579,20 @@ def test_links_that_inflate_without_end_are_not_inflated(repo: Path, session: Pa
         assert list(log.history.ancestors(making.op_id(7))) == []
         assert len(list(log.history.roots())) == 309
     assert_right(repo)
+
+
+@pytest.mark.parametrize("column", ["entries", "actors", "highest_lamport_ts", "end_offset", "unresolved_links"])
+@pytest.mark.parametrize("value", ["x", "[1]", '{"bob":309}', '{"ada":-5}', 2**62, -(2**62), 1.5])
+def test_lies_in_a_run_under_the_right_checksum_are_verified(
+    repo: Path, session: Path, column: str, value: object
+) -> None:
+    """Row 44: verify reports them as a difference, of whatever type they are, and a rebuild ends them."""
+    with closing(sqlite3.connect(session, isolation_level=None)) as connection:
+        connection.execute(f"UPDATE run SET {column} = ?", (value,))
+        for row in connection.execute(f"SELECT {RUN_COLUMNS} FROM run").fetchall():
+            statement = "UPDATE run SET row_checksum = ? WHERE first_segment = ?"
+            connection.execute(statement, (row_checksum(row), row[0]))
+    with bounded(), OpLog(repo, "s") as log:
+        assert log.verify().counts.keys() == {"index-differs"}
+        log.rebuild_index()
+    assert_right(repo)

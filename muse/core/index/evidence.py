@@ -14,7 +14,7 @@ from pathlib import Path
 
 from muse.core.entry.codec import checksum
 from muse.core.index.blocks.segment import DamagedIndexError, row_checksum
-from muse.core.index.file import INDEX_FAULTS, Database
+from muse.core.index.file import INDEX_FAULTS, LIES, Database
 from muse.core.index.guard import connect_guarded, has_our_schema
 from muse.core.index.query import Unit, units_between
 from muse.core.index.store import Index
@@ -71,7 +71,7 @@ def inherit(new: Index, path: Path, log: LogFile, wait_ms: int) -> None:
         inherit_checkpoint(new.connection, connection)
         if has_our_schema(connection) and fits(old := Index(database), log):
             inherit_changed_lines(new, old)
-    except (*INDEX_FAULTS, StaleLocationError) as error:
+    except (*INDEX_FAULTS, *LIES, StaleLocationError) as error:
         _log.warning("%s: what this index had seen could not be carried over (%s)", path, error)
     finally:
         connection.close()

@@ -14,6 +14,7 @@ import importlib.util
 import logging
 import os
 import sqlite3
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,6 +29,9 @@ from muse.core.storage.session_dir import INDEX_NAME
 
 INDEX_FAULTS = (sqlite3.Error, DamagedIndexError, UnicodeDecodeError)
 """What a damaged index file raises; the last if even SQLite's message quotes damaged text."""
+
+LIES = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, struct.error)
+"""What else an index raises whose rows hold anything at all under the right checksums."""
 
 _CACHE_KIB = 6000  # SQLite's own default is 2000: too small to hold the pages of a busy tail and of a fold
 _PAGE_BYTES = 1024  # an append rewrites a page of the tail: the smaller the page, the less is written

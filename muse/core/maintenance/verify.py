@@ -21,11 +21,11 @@ from muse.core.entry.codec import decode_line, same_content
 from muse.core.entry.filter import END, Filter
 from muse.core.entry.model import OpEntry, op_id_bytes
 from muse.core.errors import CheckpointError
-from muse.core.index.blocks.links import unpack_links, unpack_unresolved
-from muse.core.index.blocks.op_id_runs import keys_of
-from muse.core.index.blocks.segment import DamagedIndexError
+from muse.core.index.blocks.links import UnresolvedLink, links_named_in, unpack_links, unpack_unresolved
+from muse.core.index.blocks.op_id_runs import keys_of, merged_summary
+from muse.core.index.blocks.segment import DamagedIndexError, Segment, Summary, as_json, pack_lines
 from muse.core.index.evidence import changed_lines, inherit_checkpoint
-from muse.core.index.file import INDEX_FAULTS, new_temporary, open_database
+from muse.core.index.file import INDEX_FAULTS, LIES, new_temporary, open_database
 from muse.core.index.query import count, find_page, highest_lamport_ts, last_op_id, matching, units_between
 from muse.core.index.rebuild import Progress, fill
 from muse.core.index.store import Index
@@ -169,12 +169,12 @@ class _Check:
                     if problem != "ok":
                         self._found("index-differs", None, None, f"SQLite finds it damaged: {problem}")
                 own = Index(database)
-                _check_keys_and_links(own)
+                _check_keys_and_summaries(own)
                 self._compare(own, fresh)
                 # Of a checkpoint that has vanished only the session's own index can know.
                 inherit_checkpoint(fresh.connection, own.connection)
-            except INDEX_FAULTS as error:
-                self._found("index-differs", None, None, f"it is damaged: {error}")
+            except (*INDEX_FAULTS, *LIES) as error:
+                self._found("index-differs", None, None, f"it is damaged: {str(error)[:500]}")
 
     def _compare(self, own: Index, fresh: Index) -> None:
         size = self.log.size()
@@ -185,6 +185,8 @@ class _Check:
         for unit in units_between(fresh, 0, own.end):
             stop = min(unit.end, own.end)
             mine, theirs = _rows(own, start, stop), _rows(fresh, start, stop)
+            if _links(own, start, stop) != _links(fresh, start, stop):
+                self._found("index-differs", start, stop - start, "the index links other entries here than the log")
             for at in sorted(mine.keys() | theirs.keys()):
                 self._compare_line(at, mine.get(at), theirs.get(at), is_changed=at in changed)
             start = stop
@@ -258,21 +260,54 @@ def _rows(index: Index, start: int, stop: int) -> dict[int, _Row]:
     return found
 
 
-def _check_keys_and_links(index: Index) -> None:
-    """Check that each op_id can be found, and that all links can be unpacked.
+def _links(index: Index, start: int, stop: int) -> set[UnresolvedLink]:
+    """What an index knows of the parents of the lines that begin at the bytes [start, stop)."""
+    found: list[UnresolvedLink] = []
+    for unit in units_between(index, start, stop):
+        if isinstance(unit, Lines):
+            found += links_named_in(unit)
+        else:
+            packed = unit.first_offset, unit.links, unit.end - unit.first_offset
+            found += unpack_unresolved(*packed)
+            found += [(child, _op_id_at(index, parent)) for child, parent in unpack_links(*packed)]
+    return {link for link in found if start <= link[0] < stop}
+
+
+def _op_id_at(index: Index, at: int) -> bytes:
+    unit = index.tail if at >= index.folded_end else index.segment(index.number_at(at))
+    return unit.op_id(unit.number_at(at))
+
+
+def _check_keys_and_summaries(index: Index) -> None:
+    """Check that each op_id can be found, and that what is summed up of lines, links and segments is right.
 
     Raises:
-        DamagedIndexError: an op_id can't be found, or a block is altered.
+        DamagedIndexError: it is not, or a block is altered.
     """
     for run in index.runs:
         keys: set[int] = set()
+        summaries: list[Summary] = []
         for number in range(run.first_segment, run.end_segment):
             segment = index.segment(number)
             op_ids = b"".join(segment.op_id(line) for line in matching(segment, Filter()))
             keys.update(keys_of(op_ids, number))
-            for unpack in (unpack_links, unpack_unresolved):
-                unpack(segment.first_offset, segment.links, segment.end - segment.start)
+            summaries.append(segment.summary)
+            if segment.summary != _summed_up(index, segment):
+                raise DamagedIndexError(f"what it sums up of segment {number} is wrong")
         if run.is_filtered:
             run.filter.load()
         if keys != set(run.all_keys()):
             raise DamagedIndexError(f"op_ids of the segments from {run.first_segment} on can't be found")
+        if run.summary != merged_summary(summaries):
+            raise DamagedIndexError(f"what it sums up of the segments from {run.first_segment} on is wrong")
+
+
+def _summed_up(index: Index, segment: Segment) -> Summary:
+    packed = segment.first_offset, segment.links, segment.end - segment.first_offset
+    parents = {index.number_at(parent) for _, parent in unpack_links(*packed)}
+    before = index.summary(segment.number - 1) if segment.number > 1 else None
+    return pack_lines(segment.lines()).summary._replace(
+        entries_before=before.entries_before + before.entries if before else 0,
+        parent_segments=as_json(sorted(parents)),
+        unresolved_links=len(unpack_unresolved(*packed)),
+    )
