@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from muse.core import options as tuning
 from muse.core.errors import MuseError
 from muse.core.index.evidence import fits, inherit, record_checkpoint
-from muse.core.index.file import INDEX_FAULTS, is_transient, new_in_memory, open_database, replacing
+from muse.core.index.file import INDEX_FAULTS, LIES, is_transient, new_in_memory, open_database, replacing
 from muse.core.index.guard import is_refused
 from muse.core.index.rebuild import Progress, fill
 from muse.core.index.store import Index
@@ -114,7 +114,7 @@ class CatchUp:
             return self._attempt(lambda index: index.offset_of(op_id)) if self.size else None
         try:
             return index.offset_of(op_id)
-        except INDEX_FAULTS as error:
+        except (*INDEX_FAULTS, *LIES) as error:
             self._discard_index(error)
             return self._attempt(lambda index: index.offset_of(op_id))
 
@@ -206,8 +206,8 @@ class CatchUp:
                 if index.end < self.end:
                     self._take_in(index, size)
                 return work(index)
-            except _FAULTS as error:
-                if attempt == _ATTEMPTS - 1:
+            except (*_FAULTS, *LIES) as error:
+                if isinstance(error, MuseError) or attempt == _ATTEMPTS - 1:
                     raise
                 self._discard_index(error)
         raise AssertionError("unreachable")
