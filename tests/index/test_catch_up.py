@@ -562,7 +562,7 @@ def test_a_bad_index_is_made_anew_and_a_bad_moment_is_waited_out(repo: Path, han
         assert (index_path(repo).stat().st_ino != inode) is changed
 
 
-@pytest.mark.parametrize("error", [KeyError("ours"), OSError("the log can't be read"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [RuntimeError("ours"), OSError("the log can't be read"), KeyboardInterrupt()])
 def test_an_error_that_is_not_the_indexs_comes_through_at_once(handle: Handle, error: BaseException) -> None:
     """The work is not done again, and the index is not given up for it."""
     index = handle.catch_up.with_index(lambda index: index)
