@@ -15,7 +15,7 @@ from muse.core.options import MAX_LINE_BYTES
 from muse.core.storage.lines import Lines
 from muse.core.storage.log_file import CHUNK_BYTES, LogFile
 
-_PARSED_AT_ONCE_BYTES = 256 << 10
+_PARSED_AT_ONCE_BYTES = 128 << 10
 """Enough to make it quick, and not so much that memory grows."""
 
 _FEW_LINES = 12
