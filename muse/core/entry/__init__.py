@@ -2,6 +2,7 @@
 
 model        its fields, how a fresh one is made, its op_id as text and as 16 bytes, its place in the total order
 validation   what is refused: fields, values, arguments
+columns      many entries at once, field by field
 codec        the line it becomes, and back
 filter       which entries are wanted
 row          an entry as a flat row, for tables

@@ -1,5 +1,7 @@
 """The log as bytes. Knows nothing of the index.
 
+descriptor   an open file as an object that closes it when it is dropped
+locks        locks between processes, each with a deadline
 durable      every system call that makes bytes durable, and what each does not promise
 session_dir  session ids and their folders
 log_file     `ops.jsonl`: measured, read by range, appended to
