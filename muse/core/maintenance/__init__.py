@@ -1,9 +1,9 @@
 """Work on whole sessions.
 
-verify       the full check: log, index, checkpoint
-findings     what it can find, and what to do about each
-archive      a session as one file, and back
-members      a reader of tar files that may be hostile
-summary      one summary for each session of a repository
+verify         the full check: log, index, checkpoint
+findings       what it can find, and what to do about each
+archive        a session as one file, and back
+members        a reader of tar files that may be hostile
+summary        one summary for each session of a repository
 summary_cache  summaries of sessions that have not changed since
 """
