@@ -17,7 +17,8 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn, Protocol
+from types import FrameType
+from typing import Protocol
 
 from muse.core.errors import ClosedLogError, HandleInUseError, MuseError
 
@@ -54,6 +55,10 @@ class HandleLock:
         self.is_closed = False
 
     def _start_unheld(self) -> None:
+        self.holder: FrameType | None = None
+        """What is in the middle of using the handle."""
+        self.turn = 0
+        """The turn that began last, by its id."""
         self.of_threads = threading.RLock()
         self.is_mine = _owner_question(self.of_threads)
 
@@ -62,12 +67,23 @@ class HandleLock:
         if self.is_closed:
             raise ClosedLogError(f"{self._path}: the log is closed: open it anew")
 
-    def refuse(self) -> NoReturn:
-        """Raise `HandleInUseError`."""
-        raise HandleInUseError(
-            f"{self._path}: this thread is in the middle of using this handle: a signal handler, a finaliser or a "
-            "callback that wants to use the log opens a handle of its own"
-        )
+    def refuse_or_take_back(self) -> None:
+        """This thread holds the lock already: raise `HandleInUseError`, or take it from a turn that was cut off.
+
+        As long as the exception of an interrupt is on its way, its traceback keeps the turn alive that it has hit while
+        that one was ending.
+        """
+        frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - public enough to be documented
+        while frame is not None:
+            if frame is self.holder or (frame.f_code in _CODES_OF_TURN and frame.f_locals["self"].handle is self):
+                raise HandleInUseError(
+                    f"{self._path}: this thread is in the middle of using this handle: a signal handler, a finaliser "
+                    "or a callback that wants to use the log opens a handle of its own"
+                )
+            frame = frame.f_back
+        self.turn = 0
+        self.opened.start_over()
+        self.of_threads.release()
 
     def close(self) -> None:
         """Close what the handle has open, for good; a second time does nothing."""
@@ -117,14 +133,17 @@ class Turn:
         if handle.is_closed:
             handle.check_open()
         if handle.is_mine():
-            handle.refuse()
-        self._handle = handle
+            handle.refuse_or_take_back()
+        self.handle = handle
         self._lock = handle.of_threads
 
     def __enter__(self) -> None:
         self._lock.acquire()
+        self.handle.turn = id(self)
+        self.handle.holder = sys._getframe(1)  # noqa: SLF001 - public enough to be documented
 
     def __exit__(self, kind: type[BaseException] | None, _error: object, _trace: object) -> None:
+        self.handle.holder = None
         if kind is not None and not issubclass(kind, MuseError):
             self._start_over()
         else:
@@ -132,15 +151,17 @@ class Turn:
 
     def __del__(self) -> None:
         # An interrupt may fall between the last line of the block and `__exit__`, or into this class.
-        if hasattr(self, "_lock") and self._handle.is_mine():
+        if hasattr(self, "_lock") and self.handle.turn in (0, id(self)) and self.handle.is_mine():
             self._start_over()
 
     def _start_over(self) -> None:
         try:
-            self._handle.opened.start_over()
+            self.handle.opened.start_over()
         finally:
             self._lock.release()
 
+
+_CODES_OF_TURN = (Turn.__enter__.__code__, Turn.__exit__.__code__)
 
 _locks: weakref.WeakSet[HandleLock] = weakref.WeakSet()
 _one_fork = threading.RLock()
