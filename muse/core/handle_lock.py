@@ -58,7 +58,7 @@ class HandleLock:
         self.holder: FrameType | None = None
         """What is in the middle of using the handle."""
         self.turn = 0
-        """The turn that began last, by its id."""
+        """The turn that has begun and not ended, by its id."""
         self.of_threads = threading.RLock()
         self.is_mine = _owner_question(self.of_threads)
 
@@ -81,7 +81,7 @@ class HandleLock:
                     "or a callback that wants to use the log opens a handle of its own"
                 )
             frame = frame.f_back
-        self.turn = 0
+        self.holder, self.turn = None, 0
         self.opened.start_over()
         self.of_threads.release()
 
@@ -143,7 +143,7 @@ class Turn:
         self.handle.holder = sys._getframe(1)  # noqa: SLF001 - public enough to be documented
 
     def __exit__(self, kind: type[BaseException] | None, _error: object, _trace: object) -> None:
-        self.handle.holder = None
+        self.handle.holder, self.handle.turn = None, 0
         if kind is not None and not issubclass(kind, MuseError):
             self._start_over()
         else:
@@ -155,6 +155,7 @@ class Turn:
             self._start_over()
 
     def _start_over(self) -> None:
+        self.handle.holder = None
         try:
             self.handle.opened.start_over()
         finally:

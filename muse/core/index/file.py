@@ -24,6 +24,7 @@ from muse.core.errors import LockTimeoutError
 from muse.core.index.blocks.segment import DamagedIndexError
 from muse.core.index.guard import beside_package, connect, is_safe, open_guarded, with_sides
 from muse.core.storage import durable
+from muse.core.storage.descriptor import open_descriptor
 from muse.core.storage.locks import exclusive_lock, lock_file
 from muse.core.storage.session_dir import INDEX_NAME
 
@@ -282,7 +283,7 @@ def replacing(folder: Path) -> Iterator[tuple[Database, list[Path], Callable[[],
             file.unlink(missing_ok=True)
         try:
             # SQLite would create it readable for others at most; with the user's umask a group can share it.
-            os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+            open_descriptor(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL).close()
             database = _unprotected(connect(new))
             try:
                 yield database, [file for file in (old, path) if is_safe(file)], sign_of_life
@@ -355,8 +356,5 @@ def _rename_if_there(path: Path, to: Path) -> None:
 
 def _sync(path: Path) -> None:
     # No connection of this process is on the file yet, so closing a descriptor of it does no harm.
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        durable.sync_file(fd, path)
-    finally:
-        os.close(fd)
+    with open_descriptor(path, os.O_RDONLY) as file:
+        durable.sync_file(file.fileno(), path)

@@ -69,11 +69,8 @@ def sync_file(fd: int, path: Path) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Make the names created, renamed or removed in a folder survive power loss."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        sync_file(fd, folder)
-    finally:
-        os.close(fd)
+    with open_descriptor(folder, os.O_RDONLY | os.O_DIRECTORY) as opened:
+        sync_file(opened.fileno(), folder)
 
 
 def sync_names(path: Path, levels: int) -> None:
@@ -126,7 +123,7 @@ def replace_file(path: Path, data: bytes) -> None:
     aside = path.with_name(f"{path.name}.tmp")
     with suppress(FileNotFoundError):
         aside.unlink()
-    with open(os.open(aside, _NEW, 0o666), "wb", buffering=0) as file, _rename_at_end(aside, path):
+    with open_descriptor(aside, _NEW) as file, _rename_at_end(aside, path):
         append_bytes(file.fileno(), data, aside)
         sync_file(file.fileno(), aside)
 
@@ -151,7 +148,7 @@ def whole_file(path: Path, *, replace: bool) -> Iterator[Path]:
     aside = path.with_name(f".{path.name[:100]}.{os.urandom(8).hex()}.tmp")
     with _rename_at_end(aside, path):
         try:
-            os.close(os.open(aside, _NEW, 0o666))
+            open_descriptor(aside, _NEW).close()
         except OSError as error:
             error.filename = str(path)
             raise
