@@ -194,6 +194,9 @@ class CatchUp:
     def with_index(self, work: Callable[[Index], Answer]) -> Answer:
         """Do `work` with an index that knows every line that was caught up with."""
         self._refresh()
+        if self._index is not None:
+            # An append before has set it to nothing, and whoever closes an index last locks it for a moment.
+            self._index.database.wait_up_to(READ_WAIT_MS)
         return self._attempt(work)
 
     def _attempt(self, work: Callable[[Index], Answer]) -> Answer:

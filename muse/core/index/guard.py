@@ -28,7 +28,7 @@ def connect(path: Path | None) -> sqlite3.Connection:
     """A connection to a database that is trusted, or to one in memory."""
     return sqlite3.connect(
         ":memory:" if path is None else path,
-        timeout=0.1,
+        timeout=0.5,
         isolation_level=None,
         check_same_thread=False,  # the owner's lock keeps the threads apart
     )
