@@ -70,8 +70,8 @@ class HandleLock:
     def refuse_or_take_back(self) -> None:
         """This thread holds the lock already: raise `HandleInUseError`, or take it from a turn that was cut off.
 
-        As long as the exception of an interrupt is on its way, its traceback keeps the turn alive that it has hit while
-        that one was ending.
+        An interrupt can hit a turn that is just ending. Until its exception has been handled, the traceback keeps that
+        turn alive, and the lock with it.
         """
         frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - public enough to be documented
         while frame is not None:
@@ -94,8 +94,8 @@ class HandleLock:
     def __del__(self) -> None:
         # When the interpreter ends, the system closes everything.
         if not self.is_closed and not sys.is_finalizing():
+            text = f"{self._path}: a handle was dropped and not closed"
             try:
-                text = f"{self._path}: a handle was dropped and not closed"
                 warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
             finally:
                 self.close()
@@ -124,12 +124,7 @@ class Turn:
     """One thread's turn with a handle. It ends with the `with` block, or when it is dropped."""
 
     def __init__(self, handle: HandleLock) -> None:
-        """Wait for nothing yet.
-
-        Raises:
-            ClosedLogError: the handle is closed.
-            HandleInUseError: this thread has its turn already.
-        """
+        """Wait for nothing yet; `ClosedLogError` if it is closed, `HandleInUseError` if this thread has its turn."""
         if handle.is_closed:
             handle.check_open()
         if handle.is_mine():

@@ -36,7 +36,7 @@ ROWS = {
     18: "index deleted, damaged, foreign, locked, unlinked while open",
     19: "rebuild while writers write",
     20: "SQLite's bug in concurrent WAL checkpoints",
-    25: "a process that is stopped while it holds a lock, or builds the index",
+    25: "a process holds a lock, or builds the index, and is stopped",
     26: "a FIFO in the place of a session's file",
     27: "handles dropped without `close`; no descriptors, no memory",
     37: "an entry that is there, given to a handle that syncs; after a failed fsync",

@@ -76,6 +76,7 @@ def test_signal_handler_that_uses_the_handle_it_interrupts_is_refused_or_served(
         repo, use, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
         log = OpLog(repo, "s")
         count = {"refused": 0, "served": 0}
+        failed = []
 
         def handle(_number, _frame):
             try:
@@ -84,12 +85,16 @@ def test_signal_handler_that_uses_the_handle_it_interrupts_is_refused_or_served(
                 count["served"] += 1
             except (HandleInUseError, ClosedLogError):
                 count["refused"] += 1
-            signal.setitimer(signal.ITIMER_REAL, random.random() * 0.002 + 1e-5)
+            except BaseException as error:
+                # Raised in a finaliser or a callback of SQLite's it would be ignored by Python.
+                failed.append(repr(error))
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, random.random() * 0.002 + 1e-5)
 
         signal.signal(signal.SIGALRM, handle)
         signal.setitimer(signal.ITIMER_REAL, 0.001)
         recorded = 0
-        while sum(count.values()) < rounds:
+        while sum(count.values()) < rounds and not failed:
             try:
                 log.record("main", "music", {"op": "x"})
                 recorded += 1
@@ -101,6 +106,7 @@ def test_signal_handler_that_uses_the_handle_it_interrupts_is_refused_or_served(
         signal.signal(signal.SIGALRM, signal.SIG_IGN)
         signal.setitimer(signal.ITIMER_REAL, 0)
         log.close()
+        assert not failed, failed
         print(recorded, count["served"], count["refused"])
         """,
         repo,
