@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any, NamedTuple
 
 from muse.core.entry.columns import Columns
@@ -42,15 +42,12 @@ class Location(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Where the lines of some entries lie: stretches of consecutive lines, from front to back.
-
-    The number of the lines and the sum of their checksums tell if they still are what they were.
-    """
+    """Where the lines of some entries lie: stretches of consecutive lines, from front to back."""
 
     starts: list[int]
     ends: list[int]
-    lines: int
-    checksums: int
+    checksums: list[int]
+    """CRC-32 of each line, newline included: a stretch has as many as it has lines."""
 
     @classmethod
     def joined(cls, pieces: Sequence[Places]) -> Places:
@@ -58,9 +55,13 @@ class Places(NamedTuple):
         return cls(
             [at for piece in pieces for at in piece.starts],
             [at for piece in pieces for at in piece.ends],
-            sum(piece.lines for piece in pieces),
-            sum(piece.checksums for piece in pieces),
+            list(chain.from_iterable(piece.checksums for piece in pieces)),
         )
+
+    @property
+    def lines(self) -> int:
+        """How many lines they are."""
+        return len(self.checksums)
 
     @property
     def size_bytes(self) -> int:

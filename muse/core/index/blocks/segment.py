@@ -368,15 +368,14 @@ def location(unit: Lines | Segment, number: int) -> Location:
 def places(unit: Lines | Segment, numbers: Sequence[int]) -> Places:
     """Where some lines of a segment or of the tail lie, given in ascending order."""
     if not numbers:
-        return Places([], [], 0, 0)
+        return Places([], [], [])
     first, offsets, checksums = unit.first_offset, unit.offsets, unit.checksums
     low, last = numbers[0], numbers[-1]
     end = first + offsets[last] + unit.length(last)
     if last - low == len(numbers) - 1:
-        return Places([first + offsets[low]], [end], len(numbers), sum(checksums[low : last + 1]))
+        return Places([first + offsets[low]], [end], list(checksums[low : last + 1]))
     return Places(
         [first + offsets[number] for number in numbers],
         [*[first + offsets[number + 1] for number in numbers[:-1]], end],
-        len(numbers),
-        sum([checksums[number] for number in numbers]),
+        [checksums[number] for number in numbers],
     )
