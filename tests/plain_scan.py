@@ -28,7 +28,7 @@ FIELDS = (
     "reservation_id",
 )
 MAX_LAMPORT_TS = 2**53 - 1
-UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 BOM = b"\xef\xbb\xbf"
 
 
@@ -111,8 +111,8 @@ def parse(line: bytes) -> Any:
     return value
 
 
-def _is_uuid4(value: object) -> bool:
-    return isinstance(value, str) and UUID4.fullmatch(value) is not None
+def _is_uuid(value: object) -> bool:
+    return isinstance(value, str) and UUID.fullmatch(value) is not None
 
 
 def _is_lamport(value: object) -> bool:
@@ -127,10 +127,10 @@ def fault(value: object) -> str | None:
     if missing:
         return f"missing {missing}"
     checks = {
-        "op_id": _is_uuid4(value["op_id"]),
+        "op_id": _is_uuid(value["op_id"]),
         "actor_id": isinstance(value["actor_id"], str) and value["actor_id"] != "",
         "lamport_ts": _is_lamport(value["lamport_ts"]),
-        "parent_op_ids": isinstance(value["parent_op_ids"], list) and all(map(_is_uuid4, value["parent_op_ids"])),
+        "parent_op_ids": isinstance(value["parent_op_ids"], list) and all(map(_is_uuid, value["parent_op_ids"])),
         "domain": isinstance(value["domain"], str) and value["domain"] != "",
         "domain_op": isinstance(value["domain_op"], dict),
         "created_at": isinstance(value["created_at"], str),

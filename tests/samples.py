@@ -29,7 +29,7 @@ FOREIGN: dict[str, bytes] = {
     "a missing field": line({key: value for key, value in entry(1).items() if key != "intent_id"}) + line(entry(2)),
     "a field of the wrong kind": line(entry(1, lamport_ts="1")) + line(entry(2, lamport_ts=2.0)) + line(entry(3)),
     "a timestamp out of range": line(entry(1, lamport_ts=2**53)) + line(entry(2, lamport_ts=-1)) + line(entry(3)),
-    "an op_id that is no canonical UUID4": line(entry(1, op_id="1")) + line(entry(2, op_id=op_id(2).upper())),
+    "an op_id that is no canonical UUID": line(entry(1, op_id="1")) + line(entry(2, op_id=op_id(2).upper())),
     "an op_id said twice": line(entry(1)) + line(entry(2)) + line(entry(1)) + line(entry(2)),
     "an op_id said twice in other spelling": line(entry(1)) + line(dict(reversed(entry(1).items()))) + line(entry(2)),
     "an op_id with two contents": line(entry(1)) + line(entry(1, actor_id="eve")) + line(entry(2)),

@@ -45,6 +45,7 @@ def test_every_public_name_of_the_contract_is_exported() -> None:
             "OpEntry",
             "OpLogCheckpoint",
             "make_op_entry",
+            "op_id_of",
             "OpLog",
             "Cut",
             "list_sessions",

@@ -26,7 +26,7 @@ from muse.core.checkpoint.record import OpLogCheckpoint
 from muse.core.collapse import collapse
 from muse.core.entry.codec import encode_entry
 from muse.core.entry.filter import EntryFilters, Filter, wanted_by
-from muse.core.entry.model import OpEntry, make_op_entry, op_id_bytes
+from muse.core.entry.model import OpEntry, make_op_entry, op_id_bytes, op_id_of
 from muse.core.entry.row import EntryRow, entry_row
 from muse.core.entry.validation import check_name, check_number
 from muse.core.errors import (
@@ -115,6 +115,7 @@ __all__ = [
     "import_session",
     "list_sessions",
     "make_op_entry",
+    "op_id_of",
 ]
 
 

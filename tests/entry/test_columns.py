@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muse.core.entry.columns import columns_of
-from muse.core.op_log import InvalidEntryError, OpLog
+from muse.core.op_log import InvalidEntryError, OpLog, op_id_of
 from tests import plain_scan
 from tests.entry.test_validation import UNCARRIED
 from tests.making import entry, fresh_repo, op_id
@@ -21,7 +21,8 @@ _ALMOST_OP_IDS = [
     op_id(1).upper(),
     op_id(1).replace("-", ""),
     f"{{{op_id(1)}}}",
-    op_id(1)[:14] + "1" + op_id(1)[15:],
+    op_id(1)[:14] + "0" + op_id(1)[15:],
+    op_id(1)[:14] + "9" + op_id(1)[15:],
     op_id(1)[:19] + "7" + op_id(1)[20:],
     op_id(1)[:8] + "0" + op_id(1)[9:],
     op_id(1)[:7] + "-" + op_id(1)[7:8] + op_id(1)[9:],
@@ -31,11 +32,13 @@ _ALMOST_OP_IDS = [
     op_id(1) + "0",
     op_id(1)[:-1] + "\n",
 ]
-"""What a quick look may take for a UUID4 in canonical text."""
+"""What a quick look may take for a UUID in canonical text."""
 
 _STRANGE = st.one_of(
     JSON,
-    st.sampled_from([*_ALMOST_OP_IDS, op_id(7), [op_id(7)], [op_id(7), op_id(8)], "", 2**53, 2**53 - 1, -1, True]),
+    st.sampled_from(
+        [*_ALMOST_OP_IDS, op_id(7), op_id_of("7"), [op_id(7)], [op_id(7), op_id(8)], "", 2**53, 2**53 - 1, -1, True]
+    ),
     st.sampled_from(_ALMOST_OP_IDS).map(lambda text: [text]),
     st.sampled_from(sorted(UNCARRIED)).map(lambda name: UNCARRIED[name]()),
 )

@@ -24,8 +24,8 @@ from tests.making import entry, fresh_repo, op_id
 from tests.plain_scan import exact, exact_list
 from tests.samples import JSON, examples
 
-# A version 1 UUID; fixed, since the workers of a test run must collect the same tests.
-UUID1 = "2d58b822-e701-11f1-aacf-02fc00000001"
+# A UUID of a version that does not exist.
+NO_VERSION = "2d58b822-e701-01f1-aacf-02fc00000001"
 
 
 @dataclasses.dataclass
@@ -226,8 +226,10 @@ WRONG_FIELDS: dict[str, list[object]] = {
         op_id(1) + "\n",
         " " + op_id(1),
         "urn:uuid:" + op_id(1),
-        UUID1,
+        NO_VERSION,
         str(uuid.UUID(int=0)),
+        str(uuid.UUID(int=2**128 - 1)),
+        op_id(1)[:14] + "9" + op_id(1)[15:],
         op_id(1)[:19] + "c" + op_id(1)[20:],
     ],
     "actor_id": [None, "", 5, b"ada", ["ada"], "\ud800", AText("ada"), Pitch.C4, True],
@@ -240,7 +242,7 @@ WRONG_FIELDS: dict[str, list[object]] = {
             [5],
             ["x"],
             [op_id(1).upper()],
-            [UUID1],
+            [NO_VERSION],
             [[op_id(1)]],
             [AText(op_id(1))],
         ),

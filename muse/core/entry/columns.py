@@ -75,7 +75,7 @@ def _packed_parents(named: Sequence[list[Any]]) -> Sequence[bytes] | None:
 
 
 def _packed(op_ids: Sequence[Any]) -> bytes | None:
-    """Some op_ids as 16 bytes each; None if one is not a UUID4 in canonical text."""
+    """Some op_ids as 16 bytes each; None if one is not a UUID in canonical text."""
     if not op_ids:
         return b""
     if set(map(type, op_ids)) != {str} or set(map(len, op_ids)) != {_OP_ID_CHARACTERS}:
@@ -91,7 +91,7 @@ def _packed(op_ids: Sequence[Any]) -> bytes | None:
         packed.hex() == digits
         and len(packed) == OP_ID_BYTES * number
         and all(together[at::_OP_ID_CHARACTERS] == "-" * number for at in _DASHES)
-        and together[_VERSION::_OP_ID_CHARACTERS] == "4" * number
+        and not together[_VERSION::_OP_ID_CHARACTERS].strip("12345678")
         and not together[_VARIANT::_OP_ID_CHARACTERS].strip("89ab")
     )
     return packed if is_canonical else None

@@ -9,14 +9,18 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
+from muse.core.errors import InvalidArgumentError
+
 OP_ID_BYTES = 16
+_NAMESPACE = uuid.UUID("4feea1cf-730c-4d36-bea3-22e8633bc86c")
+"""Never to be changed: the op_ids of all keys hang on it."""
 
 
 class OpEntry(TypedDict):
     """One operation of a session, as it stands in one line of `ops.jsonl` (docs/format.md)."""
 
     op_id: str
-    """UUID4 in canonical text; the operation's identity, in every replica."""
+    """UUID in canonical text, of any version 1 … 8; the operation's identity, in every replica."""
     actor_id: str
     """Who did it: an agent or a person; not empty."""
     lamport_ts: int
@@ -60,6 +64,20 @@ def make_op_entry(
         "intent_id": intent_id,
         "reservation_id": reservation_id,
     }
+
+
+def op_id_of(key: str) -> str:
+    """The op_id that belongs to a key: the same UUID, of version 5, for the same key, in every process and version.
+
+    For a caller whose messages may be delivered more than once: `log.record(…, op_id=op_id_of(message_id))` records
+    each of them once. `key` is any text but "", and should name its kind too: "orders/17".
+    """
+    try:
+        if isinstance(key, str) and key:
+            return str(uuid.uuid5(_NAMESPACE, key))
+    except UnicodeEncodeError:
+        pass
+    raise InvalidArgumentError(f"key: must be text in UTF-8 and not empty, not {key!r}")
 
 
 def parse_op_id(text: object) -> bytes | None:

@@ -29,7 +29,8 @@ def dict_validator(
 
 
 # Anchored: pydantic's regex engine knows no fullmatch, and its $ matches at the very end only.
-_op_id = core_schema.str_schema(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
+# The versions of RFC 9562. No UUID of zeros, with which the index marks a line that is not an entry.
+_op_id = core_schema.str_schema(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
 _name = core_schema.str_schema(min_length=1)
 _text = core_schema.str_schema()
 
@@ -75,7 +76,7 @@ def _refusal(error: ValidationError) -> InvalidEntryError:
     if first["type"] == "missing":
         return InvalidEntryError(f"{place}: the field is missing{more}")
     if first["type"] == "string_pattern_mismatch" and "op_id" in place:
-        first["msg"] = "must be a UUID4 in canonical text, such as 1b4e28ba-2fa1-41d2-883f-0016d3cca427"
+        first["msg"] = "must be a UUID in canonical text, such as 1b4e28ba-2fa1-41d2-883f-0016d3cca427"
     is_limit = place == "lamport_ts" and first["type"] in ("less_than_equal", "greater_than_equal")
     kind = LimitExceededError if is_limit else InvalidEntryError
     return kind(f"{place}: {first['msg']}, but is {_shown(first['input'])}{more}")
