@@ -43,6 +43,13 @@ CREATE TABLE segment (
     links            BLOB NOT NULL
 );
 
+-- A secret: who knows it can make op_ids that look alike in this index. 32 hexadecimal digits.
+CREATE TABLE op_id_hash (
+    id           INTEGER PRIMARY KEY CHECK (id = 1),
+    factor       TEXT NOT NULL,
+    row_checksum INTEGER NOT NULL
+);
+
 CREATE TABLE run (
     first_segment INTEGER PRIMARY KEY,
     first_offset      INTEGER NOT NULL,
@@ -74,19 +81,26 @@ CREATE TABLE run_page (
     PRIMARY KEY (first_segment, end_segment, page)
 ) WITHOUT ROWID;
 
--- Evidence: kept across rebuilds.
+-- Evidence: kept across rebuilds. The record of the last checkpoint that was made or read, as JSON, and the entries
+-- whose lines are gone from the log, or altered.
 CREATE TABLE seen_checkpoint (
     id           INTEGER PRIMARY KEY CHECK (id = 1),
     byte_offset  INTEGER NOT NULL,
-    snapshot_id  TEXT NOT NULL,
+    record       TEXT NOT NULL,
     row_checksum INTEGER NOT NULL
 );
 
-CREATE TABLE changed_line (
-    byte_offset    INTEGER PRIMARY KEY,
-    first_checksum INTEGER NOT NULL,
-    row_checksum   INTEGER NOT NULL
-);
+CREATE TABLE held_entry (
+    byte_offset  INTEGER NOT NULL,
+    length       INTEGER NOT NULL,
+    checksum     INTEGER NOT NULL,
+    lamport_ts   INTEGER NOT NULL,
+    op_id        TEXT NOT NULL,
+    actor_id     TEXT NOT NULL,
+    domain       TEXT NOT NULL,
+    row_checksum INTEGER NOT NULL,
+    PRIMARY KEY (byte_offset, length, checksum)
+) WITHOUT ROWID;
 
 -- Each line of each segment, taken out of the blocks by SQL alone, 64 lines at a time: some 50 µs an entry. It has
 -- few words, since SQLite parses it whenever an index is opened. Fields (name) are 0: offset, 1: timestamp, 2: actor,

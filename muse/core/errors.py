@@ -54,6 +54,10 @@ class CheckpointBackwardsError(CheckpointError, ValueError):
     """The requested cut lies before the checkpoint that exists."""
 
 
+class DamagedAcceptanceError(MuseError, ValueError):
+    """`accepted.json` can't be read: nothing counts as accepted."""
+
+
 class LockTimeoutError(MuseError, TimeoutError):
     """Another process held a lock for too long. The message names the file, how long this one waited, and who it is."""
 

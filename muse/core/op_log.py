@@ -17,11 +17,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, Self, Unpack
 
-from muse.core.checkpoint.cut import Checkpoints, Cut
+from muse.core.checkpoint.cut import Checkpoints, Cut, remember_record
 from muse.core.checkpoint.record import OpLogCheckpoint
 from muse.core.collapse import collapse
 from muse.core.entry.codec import encode_entry
@@ -178,7 +179,9 @@ class OpLog:
         self._max_line_bytes = max_line_bytes
         self._file = LogFile(self.path, durable_names=durability == "fsync")
         self._clock = LamportClock()
-        self._catch_up = CatchUp(self.folder, self._file, self._clock.observe, options)
+        self._catch_up = CatchUp(
+            self.folder, self._file, self._clock.observe, partial(remember_record, self._file, session_id), options
+        )
         self._checkpoints = Checkpoints(self._catch_up, self._file, session_id)
         self._lock = HandleLock(self.path, self._catch_up)
         self._pager = Pager(self._lock, self._catch_up, self._file)
@@ -470,9 +473,9 @@ class OpLog:
             raise LimitExceededError(f"snapshot_id: longer than {MAX_SNAPSHOT_ID_BYTES} bytes: {snapshot_id[:40]!r}…")
         with Turn(self._lock):
             self._writer.check_usable()
-            cut = self._checkpoints.cut() if upto is None else self._checkpoints.check_cut("upto", upto)
-            self._writer.sync()
-            return self._checkpoints.replace(snapshot_id, cut)
+            if upto is not None:
+                self._checkpoints.check_cut("upto", upto)
+            return self._checkpoints.replace(snapshot_id, upto, self._writer.sync)
 
     def read_checkpoint(self) -> OpLogCheckpoint | None:
         """The most recent checkpoint record; None if none was made."""

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 from muse.core.checkpoint.record import EMPTY_DIGEST, OpLogCheckpoint, chain_digest, damaged, read_record, write_record
 from muse.core.entry.filter import Filter
-from muse.core.errors import CheckpointBackwardsError, DamagedCheckpointError, InvalidCutError
+from muse.core.errors import CheckpointBackwardsError, CheckpointError, DamagedCheckpointError, InvalidCutError
 from muse.core.index.catch_up import CatchUp
-from muse.core.index.evidence import checkpoint_seen
-from muse.core.index.query import count, end_of_entry, highest_lamport_ts, last_op_id
+from muse.core.index.evidence import checkpoint_seen, held_entries, record_checkpoint
+from muse.core.index.query import count, damaged_lines, end_of_entry_line, highest_lamport_ts, last_op_id
 from muse.core.index.store import Index
 from muse.core.storage.locks import exclusive_lock
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.session_dir import CHECKPOINT_NAME
+
+_SHORTEST_LINE_BYTES = 170
+"""No entry takes less."""
 
 _WAIT_SECONDS = 8.0
 """How long a checkpoint waits for another process to make its own, which may have gigabytes to digest."""
@@ -62,8 +66,9 @@ class Checkpoints:
             raise InvalidCutError(f"the cut is of session {cut.session_id!r}, this log is of {self._session_id!r}")
         self._catch_up.catch_up()
         end, log_end = cut.byte_offset, self._catch_up.end
-        within = 0 <= end <= log_end and (end == 0 or self._log.read(end - 1, end) == b"\n")
-        if not within or cut != self.cut(end):
+        within = 0 <= end <= max(log_end, self._log.size())
+        fits = partial(has_cut, log=self._log, end=end, op_count=cut.op_count)
+        if not within or (not self._catch_up.with_index(fits) if self._catch_up.size else cut.op_count):
             raise InvalidCutError(
                 f"{self._log.path}: not a cut of this log, which has {log_end} bytes and not {cut.op_count} entries "
                 f"below byte {end}: take a cut from this log"
@@ -81,20 +86,33 @@ class Checkpoints:
             self._catch_up.catch_up()
             fit = partial(end_of_covered, log=self._log, record=record)
             try:
-                return record, fit(None) if self._catch_up.is_untouched() else self._catch_up.with_index(fit)
+                end = fit(None) if self._catch_up.is_untouched() else self._catch_up.with_index(fit)
             except DamagedCheckpointError:
                 # Another process may have put a newer one there in between; then that one is asked.
                 if read_record(self._path, self._session_id) == record:
                     raise
+                continue
+            if record is not None and end:
+                self._catch_up.record_checkpoint_evidence(end, record)
+            return record, end
 
-    def replace(self, snapshot_id: str, cut: Cut) -> OpLogCheckpoint:
-        """Make `cut` the checkpoint, under a lock on the log that keeps other processes from making one.
+    def replace(self, snapshot_id: str, upto: Cut | None, sync: Callable[[], None]) -> OpLogCheckpoint:
+        """Make a cut the checkpoint, under a lock on the log that keeps other processes from making one.
+
+        None is what has arrived when the lock is held: taken before, it could lie below the cut of whoever had the
+        lock. `sync` makes durable all that has arrived.
 
         A `CheckpointBackwardsError` if the one that exists covers more, a `LockTimeoutError` if another process is
         making one and does not end, a `SyncError` if what lies below the cut may be lost.
         """
-        self._log.check_not_lost(cut.byte_offset)
+        self._catch_up.catch_up()
+        # Here and not under the lock, so that others wait less; it also makes the file that the lock is on.
+        sync()
         with exclusive_lock(self._log.path, _WAIT_SECONDS):
+            cut = self.cut() if upto is None else upto
+            if cut.byte_offset and not self._log.is_synced(cut.byte_offset - 1):
+                sync()
+            self._log.check_not_lost(cut.byte_offset)
             return self._replace_alone(snapshot_id, cut)
 
     def _replace_alone(self, snapshot_id: str, cut: Cut) -> OpLogCheckpoint:
@@ -104,7 +122,11 @@ class Checkpoints:
                 f"{self._path}: the checkpoint covers {previous['op_count']} entries already, this cut only "
                 f"{cut.op_count}: take a new cut"
             )
-        if previous is not None and "log_digest" in previous:
+        if (
+            previous is not None
+            and "log_digest" in previous
+            and not self._catch_up.with_index(partial(_changed, start))
+        ):
             digest = chain_digest(self._log, start, cut.byte_offset, previous["log_digest"])
         else:
             digest = chain_digest(self._log, 0, cut.byte_offset, EMPTY_DIGEST)
@@ -122,7 +144,7 @@ class Checkpoints:
             }
 
         record = write_record(self._path, self._catch_up.with_index(describe))
-        self._catch_up.record_checkpoint_evidence(cut.byte_offset, snapshot_id)
+        self._catch_up.record_checkpoint_evidence(cut.byte_offset, record)
         return record
 
 
@@ -132,39 +154,67 @@ def end_of_covered(index: Index | None, log: LogFile, record: OpLogCheckpoint | 
     A `DamagedCheckpointError` if it does not fit the log, or is not the last one that was made.
     """
     path = log.path.with_name(CHECKPOINT_NAME)
-    if index is not None:
-        refuse_missing_or_older(index, path, record)
-    if record is None:
-        return 0
-    op_count = record["op_count"]
+    end = 0 if record is None else _end_of_record(index, log, record)
+    seen = None if index is None else checkpoint_seen(index.connection)
+    if seen and record is None:
+        raise damaged(path, f"is missing, but a checkpoint of snapshot {seen[1].get('snapshot_id')!r} was made")
+    if seen and end < seen[0]:
+        after = f"the checkpoint of snapshot {seen[1].get('snapshot_id')!r}, which was made after it"
+        raise damaged(path, f"is older than {after}")
+    return end
+
+
+def _end_of_record(index: Index | None, log: LogFile, record: OpLogCheckpoint) -> int:
+    path, op_count = log.path.with_name(CHECKPOINT_NAME), record["op_count"]
     if index is None:
         if op_count:
             raise damaged(path, f"covers {op_count} entries, but the log is empty or gone")
         return 0
     if "byte_offset" not in record:
-        found = end_of_entry(index, op_count)
+        found = end_of_entry_line(index, op_count)
         if found is None:
             raise damaged(path, f"covers {op_count} entries, more than the log holds: the log was cut or replaced")
         return found
-    end = record["byte_offset"]
-    if end > index.end:
-        raise damaged(path, f"covers {end} bytes, the log has {index.end}: the log was cut or replaced")
-    if end and log.read(end - 1, end) != b"\n":
-        raise damaged(path, f"covers {end} bytes, but no line of the log ends there: the log was replaced")
-    # A covered line may have been damaged since; that costs this line and not the whole replay. If neither the last
-    # entry nor the number is right, what lies below is not what was covered.
-    if last_op_id(index, end) != record["last_op_id"] and (below := count(index, Filter(stop=end))) != op_count:
+    end, size = record["byte_offset"], log.size()
+    if end > size:
+        raise damaged(path, f"covers {end} bytes, the log has {size}: the log was cut or replaced")
+    is_as_it_was = _ends_a_line(index, log, end) and last_op_id(index, end) == record["last_op_id"]
+    if not is_as_it_was and not has_cut(index, log, end, op_count):
+        below = count(index, Filter(stop=end))
         raise damaged(path, f"covers {op_count} entries, but {below} others lie below byte {end}: the log was replaced")
     return end
 
 
-def refuse_missing_or_older(index: Index, path: Path, record: OpLogCheckpoint | None) -> None:
-    """Raise `DamagedCheckpointError` if the index has seen a newer record being made."""
-    seen = checkpoint_seen(index.connection)
-    if seen is None:
-        return
-    byte_offset, snapshot_id = seen
-    if record is None:
-        raise damaged(path, f"is missing, but a checkpoint of snapshot {snapshot_id!r} was made")
-    if record.get("byte_offset", byte_offset) < byte_offset:
-        raise damaged(path, f"is older than the checkpoint of snapshot {snapshot_id!r}, which was made after it")
+def _changed(below: int, index: Index) -> bool:
+    """Whether a line that begins below is known to have changed: then an old digest is not one of what the log has."""
+    first = next(held_entries(index.connection), None)
+    return first is not None and first.byte_offset < below
+
+
+def _ends_a_line(index: Index, log: LogFile, end: int) -> bool:
+    return end == 0 or (end <= index.end and log.read(end - 1, end) == b"\n")
+
+
+def has_cut(index: Index, log: LogFile, end: int, op_count: int) -> bool:
+    """Whether there is a cut at byte `end` of a log below which so many entries lay when it was taken.
+
+    Lines may have been damaged since, and a damaged newline joins two. That costs these lines and not the cut, as long
+    as all entries that are missing can have stood in the bytes that are damaged now.
+    """
+    below = count(index, Filter(stop=end))
+    if _ends_a_line(index, log, end) and below == op_count:
+        return True
+    damaged = [(at, length) for at, length, _ in damaged_lines(index, 0, end)]
+    if end > index.end:
+        damaged.append((index.end, log.size() - index.end))
+    is_at_damage = any(at < end <= at + length for at, length in damaged[-1:])
+    missing_bytes = (op_count - below) * _SHORTEST_LINE_BYTES
+    return (is_at_damage or _ends_a_line(index, log, end)) and 0 <= missing_bytes <= sum(each[1] for each in damaged)
+
+
+def remember_record(log: LogFile, session_id: str, index: Index) -> None:
+    """Let a new index remember the record that lies beside the log, if it is a valid one."""
+    with suppress(CheckpointError, OSError):
+        record = read_record(log.path.with_name(CHECKPOINT_NAME), session_id)
+        if record is not None and (end := end_of_covered(index, log, record)):
+            record_checkpoint(index.connection, end, record)

@@ -14,13 +14,14 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from muse.core import options as tuning
 from muse.core.errors import MuseError
-from muse.core.index.evidence import fits, inherit, record_checkpoint
+from muse.core.index.evidence import checkpoint_seen, fits, inherit, record_checkpoint
 from muse.core.index.file import INDEX_FAULTS, LIES, is_transient, new_in_memory, open_database, replacing
 from muse.core.index.guard import is_refused
 from muse.core.index.rebuild import Progress, fill
@@ -61,12 +62,21 @@ class CatchUp:
     """
 
     def __init__(
-        self, folder: Path, log: LogFile, observe: Callable[[int], None], options: Options | None = None
+        self,
+        folder: Path,
+        log: LogFile,
+        observe: Callable[[int], None],
+        remember: Callable[[Index], None],
+        options: Options | None = None,
     ) -> None:
-        """`observe` is told the highest timestamp that the index knows, and those of lines that arrive."""
+        """`observe` is told the highest timestamp that the index knows, and those of lines that arrive.
+
+        `remember` lets an index that was made anew remember what lies beside the log.
+        """
         self._folder = folder
         self._log = log
         self._observe = observe
+        self._remember = remember
         self._options = options or tuning.DEFAULT
         self._index: Index | None = None
         self._memory_until = 0.0
@@ -219,17 +229,22 @@ class CatchUp:
         """Whether there is neither a line nor an index: nothing was ever recorded here."""
         return self.size == 0 and not (self._folder / INDEX_NAME).exists()
 
-    def record_checkpoint_evidence(self, byte_offset: int, snapshot_id: str) -> None:
-        """Let the index remember a checkpoint that was made; raises nothing."""
+    def record_checkpoint_evidence(self, byte_offset: int, record: Mapping[str, Any]) -> None:
+        """Let the index remember a checkpoint that was made or read; raises nothing."""
 
         def remember(index: Index) -> None:
-            index.database.wait_up_to(READ_WAIT_MS)
-            record_checkpoint(index.connection, byte_offset, snapshot_id)
+            seen = checkpoint_seen(index.connection)
+            if seen is None or (seen[0] <= byte_offset and seen[1] != record):
+                index.database.wait_up_to(READ_WAIT_MS)
+                try:
+                    record_checkpoint(index.connection, byte_offset, record)
+                except sqlite3.OperationalError as error:
+                    # It may only be read, or is busy: that is no reason to do without it.
+                    _log.info("%s: the index could not note the checkpoint (%s)", self._folder, error)
 
-        try:
+        # What the index fails with is no reason to fail: the checkpoint is made.
+        with suppress(*_FAULTS, OSError, MuseError):
             self.with_index(remember)
-        except (*_FAULTS, OSError, MuseError) as error:
-            _log.warning("%s: the index could not note the checkpoint (%s)", self._folder, error)
 
     # -- the index's life -----------------------------------------------------------------------------
 
@@ -363,7 +378,8 @@ class CatchUp:
 
             index = fill(database, self._log, self._options, tell, workers)
             for path in old_files:
-                inherit(index, path, self._log, READ_WAIT_MS)
+                inherit(index, path, READ_WAIT_MS)
+            self._remember(index)
 
     def _discard_index(self, error: Exception) -> None:
         """Stop using the index at hand. A bad moment is waited out in memory; a bad file is rebuilt."""

@@ -1,7 +1,7 @@
 """Evidence: whether an index is this log's, and what it has seen that a rebuild from the log alone would forget.
 
-That a checkpoint was made, and the first checksum of each line that has changed since it was indexed. It is never an
-answer, but it tells that something is wrong.
+That is the last checkpoint, and each entry whose line is gone from the log or altered since it was indexed. It is never
+an answer, but it tells what is lost.
 """
 
 from __future__ import annotations
@@ -9,59 +9,65 @@ from __future__ import annotations
 import logging
 import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
 
 from muse.core.entry.codec import checksum
+from muse.core.entry.filter import END
 from muse.core.index.blocks.segment import DamagedIndexError, row_checksum
 from muse.core.index.file import INDEX_FAULTS, LIES, Database
 from muse.core.index.guard import connect_guarded, has_our_schema
 from muse.core.index.query import Unit, units_between
 from muse.core.index.store import Index
+from muse.core.storage.lines import Lines, Location
 from muse.core.storage.log_file import LogFile
-from muse.core.storage.reader import StaleLocationError
 
 _log = logging.getLogger(__name__)
 
 
-def checkpoint_seen(connection: sqlite3.Connection) -> tuple[int, str] | None:
-    """(byte offset, snapshot id) of the last checkpoint that was made."""
-    found = connection.execute("SELECT byte_offset, snapshot_id, row_checksum FROM seen_checkpoint").fetchone()
+class HeldEntry(NamedTuple):
+    """An entry that the index knew, as its line was then."""
+
+    byte_offset: int
+    length: int
+    """Bytes, newline included."""
+    checksum: int
+    """CRC-32 of the line, newline included."""
+    lamport_ts: int
+    op_id: str
+    actor_id: str
+    domain: str
+
+
+def checkpoint_seen(connection: sqlite3.Connection) -> tuple[int, dict[str, Any]] | None:
+    """(byte offset up to which it covers the log, record) of the last checkpoint that was made or read."""
+    found = connection.execute("SELECT byte_offset, record, row_checksum FROM seen_checkpoint").fetchone()
     if found is None:
         return None
-    byte_offset, snapshot_id, checksum = found
-    if row_checksum((byte_offset, snapshot_id)) != checksum:
+    byte_offset, record, checksum = found
+    if row_checksum((byte_offset, record)) != checksum:
         raise DamagedIndexError("what it has seen of a checkpoint is altered")
-    return byte_offset, snapshot_id
+    return byte_offset, orjson.loads(record)
 
 
-def record_checkpoint(connection: sqlite3.Connection, byte_offset: int, snapshot_id: str) -> None:
-    """Remember that a checkpoint was made, so that its file can't vanish unnoticed."""
+def record_checkpoint(connection: sqlite3.Connection, byte_offset: int, record: Mapping[str, Any]) -> None:
+    """Remember a checkpoint's record, so that its file can't vanish unnoticed, and can be made again."""
+    text = orjson.dumps(record).decode()
     connection.execute(
         "INSERT OR REPLACE INTO seen_checkpoint VALUES (1, ?, ?, ?)",
-        (byte_offset, snapshot_id, row_checksum((byte_offset, snapshot_id))),
+        (byte_offset, text, row_checksum((byte_offset, text))),
     )
 
 
-def changed_lines(connection: sqlite3.Connection) -> dict[int, int]:
-    """Byte offset and first checksum of each line that is not what it was when it was indexed first."""
-    changed: dict[int, int] = {}
-    before = -1
-    for *row, found in connection.execute("SELECT byte_offset, first_checksum, row_checksum FROM changed_line"):
-        # In the order of the offsets, or pages come again and again.
-        if row_checksum(row) != found or row[0] <= before:
-            raise DamagedIndexError("what it has seen of changed lines is altered")
-        before, changed[row[0]] = row
-    return changed
-
-
-def inherit(new: Index, path: Path, log: LogFile, wait_ms: int) -> None:
+def inherit(new: Index, path: Path, wait_ms: int) -> None:
     """Take over what the index at `path` has seen, as far as it can be read; raises nothing for what is wrong with it.
 
     Args:
         new: the index that takes its place, filled from the log.
         path: a database that no other connection of this process has open.
-        log: the log of both.
         wait_ms: how long to wait while another connection writes.
     """
     connection = connect_guarded(path)
@@ -69,10 +75,12 @@ def inherit(new: Index, path: Path, log: LogFile, wait_ms: int) -> None:
     try:
         database.wait_up_to(wait_ms)
         inherit_checkpoint(new.connection, connection)
-        if has_our_schema(connection) and fits(old := Index(database), log):
-            inherit_changed_lines(new, old)
-    except (*INDEX_FAULTS, *LIES, StaleLocationError) as error:
-        _log.warning("%s: what this index had seen could not be carried over (%s)", path, error)
+        if has_our_schema(connection):
+            # What it has seen before its own lines: these may be damaged.
+            record_held(new.connection, held_entries(connection))
+            record_held(new.connection, missing_entries(Index(database), new))
+    except (*INDEX_FAULTS, *LIES) as error:
+        _log.warning("%s: what this index had seen could not be carried over, or not all of it (%s)", path, error)
     finally:
         connection.close()
 
@@ -80,65 +88,77 @@ def inherit(new: Index, path: Path, log: LogFile, wait_ms: int) -> None:
 def inherit_checkpoint(new: sqlite3.Connection, old: sqlite3.Connection) -> None:
     """Take over the checkpoint that `old` has seen."""
     seen, known = checkpoint_seen(old), checkpoint_seen(new)
-    if seen is not None and (known is None or known < seen):
+    if seen is not None and (known is None or known[0] < seen[0]):
         record_checkpoint(new, *seen)
 
 
-def inherit_changed_lines(new: Index, old: Index) -> None:
-    """Take over the lines that `old` knows to have changed, and those that are not what they were for it."""
-    changed = changed_lines(old.connection)
-    for part in _parts(old):
-        offsets, _, end = part
-        here = _lines_between(new, offsets[0], end)
-        # Mostly nothing has changed, and lists are compared quickly.
-        if part != here:
-            for at, was in _changed(part, here):
-                changed.setdefault(at, was)
-    new.connection.executemany(
-        "INSERT OR IGNORE INTO changed_line VALUES (?, ?, ?)",
-        ((*row, row_checksum(row)) for row in changed.items()),
+def record_held(connection: sqlite3.Connection, entries: Iterable[HeldEntry]) -> None:
+    """Remember entries that the log no longer has as they were."""
+    connection.executemany(
+        "INSERT OR IGNORE INTO held_entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        ((*entry, row_checksum(tuple(entry))) for entry in entries),
     )
 
 
-_Part = tuple[list[int], list[int], int]
-"""Byte offsets and checksums of consecutive lines, and the byte offset after them."""
+def held_entries(connection: sqlite3.Connection) -> Iterator[HeldEntry]:
+    """What `record_held` has remembered, by byte offset. Some of it may be back in the log by now."""
+    before = (-1, 0, 0)
+    for *row, found in connection.execute("SELECT * FROM held_entry ORDER BY byte_offset, length, checksum"):
+        # In their order, or pages come again and again.
+        if row_checksum(row) != found or (key := tuple(row[:3])) <= before:
+            raise DamagedIndexError("what it has seen of lost entries is altered")
+        before = key
+        yield HeldEntry(*row)
 
 
-def _parts(index: Index) -> Iterator[_Part]:
-    """The lines of each unit."""
-    for unit in units_between(index, 0, index.end):
-        if len(unit):
-            yield [unit.first_offset + at for at in unit.offsets], list(unit.checksums), unit.end
+def missing_entries(old: Index, new: Index, stop: int = END) -> Iterator[HeldEntry]:
+    """The entries of `old` that begin before byte `stop` and that `new`, filled from the log, lacks as they were."""
+    for unit in units_between(old, 0, min(stop, old.end)):
+        there, here = _spans_of(unit), _spans(new, unit.start, unit.end)
+        # Mostly nothing is missing, and lists are compared quickly.
+        if there != here:
+            lines = unit if isinstance(unit, Lines) else unit.lines()
+            known = set(here)
+            for number, op_id in enumerate(lines.op_ids):
+                if op_id and there[number] not in known and there[number][0] < stop:
+                    entry = _held(lines, number)
+                    if not is_as_it_was(entry, new.location_of(op_id)):
+                        yield entry
 
 
-def _lines_between(index: Index, start: int, stop: int) -> _Part:
+def is_as_it_was(entry: HeldEntry, place: Location | None) -> bool:
+    """Whether what lies at the place where the log has the operation now is the very line that it was."""
+    return place is not None and (place.length, place.checksum) == (entry.length, entry.checksum)
+
+
+def _held(lines: Lines, number: int) -> HeldEntry:
+    return HeldEntry(
+        lines.offsets[number],
+        lines.length(number),
+        lines.checksums[number],
+        lines.lamport_ts[number],
+        str(uuid.UUID(bytes=lines.op_ids[number])),
+        lines.actor[number],
+        lines.domain[number],
+    )
+
+
+_Span = tuple[int, int, int]
+"""Where a line begins and ends, and its checksum."""
+
+
+def _spans_of(unit: Unit) -> list[_Span]:
+    starts = [unit.first_offset + at for at in unit.offsets]
+    return list(zip(starts, [*starts[1:], unit.end], unit.checksums, strict=True)) if starts else []
+
+
+def _spans(index: Index, start: int, stop: int) -> list[_Span]:
     """The lines of an index that begin at the bytes [start, stop)."""
-    offsets: list[int] = []
-    checksums: list[int] = []
-    end = start
+    spans: list[_Span] = []
     for unit in units_between(index, start, stop):
         low, high = unit.number_at(start), unit.number_at(stop)
-        if low < high:
-            offsets += [unit.first_offset + at for at in unit.offsets[low:high]]
-            checksums += unit.checksums[low:high]
-            end = offsets[-1] + unit.length(high - 1)
-    return offsets, checksums, end
-
-
-def _changed(before: _Part, now: _Part) -> Iterator[tuple[int, int]]:
-    """Byte offset and old checksum of the lines that are as long as they were, and other lines."""
-    there = {at: (stop, checksum) for at, checksum, stop in _each(now)}
-    for at, was, stop in _each(before):
-        found = there.get(at)
-        if found is not None and found[0] == stop and found[1] != was:
-            yield at, was
-
-
-def _each(part: _Part) -> Iterator[tuple[int, int, int]]:
-    """Byte offset, checksum and end of each line."""
-    offsets, checksums, end = part
-    # There may be none: an old index that others feed can know more of the log than the new one.
-    return zip(offsets, checksums, [*offsets[1:], end][: len(offsets)], strict=True)
+        spans += _spans_of(unit)[low:high]
+    return spans
 
 
 def fits(index: Index, log: LogFile) -> bool:

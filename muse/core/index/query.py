@@ -220,25 +220,24 @@ def highest_lamport_ts(index: Index, stop: int = END) -> int:
     return highest
 
 
-def end_of_entry(index: Index, number: int) -> int | None:
-    """The byte offset after the `number`-th entry in arrival order (from 1); None if there are fewer."""
+def end_of_entry_line(index: Index, number: int) -> int | None:
+    """The byte offset after the `number`-th line (from 1) that is an entry or repeats one; None if there are fewer."""
     if number == 0:
         return 0
-    unit, before = _unit_of_entry(index, number)
-    entries = matching(unit, Filter())
-    if number - before > len(entries):
-        return None
-    return location(unit, entries[number - before - 1]).end
+    for at, summary in index.summaries(index.segment_numbers()):
+        if summary.entries == summary.lines < number:
+            number -= summary.lines
+        elif (found := _entry_lines(segment := index.segment(at)))[number - 1 :]:
+            return location(segment, found[number - 1]).end
+        else:
+            number -= len(found)
+    found = _entry_lines(index.tail)
+    return location(index.tail, found[number - 1]).end if len(found) >= number else None
 
 
-def _unit_of_entry(index: Index, number: int) -> tuple[Unit, int]:
-    """The unit in which the `number`-th entry lies, and how many entries lie before it."""
-    for run in index.runs:
-        if run.summary.entries_before + run.summary.entries >= number:
-            each = range(run.first_segment, run.end_segment)
-            at = bisect_right(each, number - 1, key=lambda segment: index.summary(segment).entries_before) - 1
-            return index.segment(each[at]), index.summary(each[at]).entries_before
-    return index.tail, index.entries - len(index.tail) + len(index.tail.problems)
+def _entry_lines(unit: Unit) -> list[int]:
+    others = {unit.number_at(at) for at, (kind, _) in unit.problems.items() if kind != "duplicate"}
+    return [number for number in range(len(unit)) if number not in others]
 
 
 def last_op_id(index: Index, stop: int = END) -> str:

@@ -1,52 +1,175 @@
-"""What a full check can find, and what to do about each."""
+"""What a full check finds, and what to do about each: neighbours of one kind are one finding, the worst come first."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from muse.core.checkpoint.record import OpLogCheckpoint
+from muse.core.maintenance.accepted import Acceptance
 
 Severity = Literal["damage", "index", "note"]
 
 REMEDIES = {
-    "damaged-line": "the line is skipped and nothing else is affected; if its content is known, append it again",
-    "torn-tail": "a writer died in the middle of this line, it was never acknowledged; the next append seals it",
-    "line-changed": "somebody or something altered the file: compare with a backup or a replica",
+    "operation-lost": "take it from a replica, an export or a backup: muse op-log repair --from; else accept it",
+    "line-changed": "somebody or something altered the file: compare with a backup or a replica, or accept it",
     "conflicting-duplicate": "the first line counts; find out who wrote the second, and append it with its own op_id",
+    "damaged-line": "nothing else is affected; muse op-log repair appends again what it holds whole; else accept it",
+    "torn-tail": "a writer died in the middle of this line, it was never acknowledged; the next append ends it",
+    "checkpoint-damaged": "muse op-log repair restores it if the index has seen it; else see docs/recovery.md",
+    "checkpoint-digest": "bytes below the checkpoint were altered after it was made: compare with a backup",
+    "accepted-damaged": "nothing counts as accepted: restore the file, or remove it and accept again",
+    "index-differs": "run rebuild-index, which keeps what the index has seen",
     "duplicate": "nothing to do: the first line counts, this one is passed over",
     "missing-parent": "nothing to do if a replica has it: merge that one",
     "timestamp-not-above-parent": "nothing to do; its author did not use next_lamport_ts()",
-    "index-differs": "run rebuild-index",
-    "checkpoint-damaged": "see docs/recovery.md, the checkpoint",
-    "checkpoint-digest": "bytes below the checkpoint were altered after it was made: compare with a backup",
 }
+"""What to do, by kind of finding; the worst first."""
 
-SEVERITIES: dict[str, Severity] = {
-    "duplicate": "note",
-    "missing-parent": "note",
-    "timestamp-not-above-parent": "note",
-    "index-differs": "index",
-}
-"""How bad a finding of a kind is; every other is "damage"."""
+_NOTES = ("duplicate", "missing-parent", "timestamp-not-above-parent")
+
+ACCEPTABLE = ("operation-lost", "line-changed", "conflicting-duplicate", "damaged-line", "checkpoint-digest")
+"""What an operator can accept: what can't be had back. Everything else has a remedy that makes it go away."""
+
+
+def severity_of(kind: str) -> Severity:
+    """How bad a finding of a kind is, unless it is accepted."""
+    return "note" if kind in _NOTES else "index" if kind == "index-differs" else "damage"
+
+
+@dataclass(frozen=True)
+class LostOperation:
+    """An operation that the index knew and the log no longer has."""
+
+    op_id: str
+    """Which one it is."""
+    actor_id: str
+    """Who did it."""
+    lamport_ts: int
+    """Its timestamp."""
+    domain: str
+    """Its domain."""
+    byte_offset: int
+    """Where its line began."""
+    length: int
+    """Bytes of its line, newline included."""
+    checksum: int
+    """CRC-32 of its line, newline included."""
+    snapshot_id: str | None
+    """The last checkpoint's snapshot, if that covers it: then the commit has it. Else ask replicas and exports."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it should be."""
+    """One thing that is not as it should be: at one place, or at some that follow each other."""
 
+    id: str
+    """What `accept` is given; the same whenever it is found."""
     kind: str
-    """ "damaged-line", "torn-tail", …; docs/recovery.md explains each."""
+    """ "operation-lost", "damaged-line", …; docs/recovery.md explains each."""
     severity: Severity
-    """ "damage": log or checkpoint; "index": only the index, which can be rebuilt; "note": causality."""
+    """ "damage": log or checkpoint; "index": only the index, which can be rebuilt; "note": accepted, or causality."""
     byte_offset: int | None
     """Where in `ops.jsonl`; None if it is not about a place."""
     length: int | None
     """How many bytes there."""
+    count: int
+    """How many lines or operations it is about."""
     reason: str
-    """What is wrong."""
+    """What is wrong; of the first of them."""
     remedy: str
     """What to do."""
+    operations: tuple[LostOperation, ...]
+    """What is lost here, if anything is."""
+    members: tuple[str, ...]
+    """By what each of them is known again."""
+
+
+@dataclass
+class _Range:
+    """A finding that may go on with the next place."""
+
+    kind: str
+    severity: Severity
+    byte_offset: int | None
+    length: int | None
+    reason: str
+    acceptance: Acceptance | None
+    members: list[str] = field(default_factory=list)
+    operations: list[LostOperation] = field(default_factory=list)
+
+    def finding(self) -> Finding:
+        reason = self.reason if len(self.members) == 1 else f"{self.reason}; and {len(self.members) - 1} more after it"
+        if (by := self.acceptance) is not None:
+            reason = f"accepted by {by.by}, {by.at}: {by.why} ({reason})"
+        return Finding(
+            f"{self.kind}@{self.members[0]}",
+            self.kind,
+            self.severity,
+            self.byte_offset,
+            self.length,
+            len(self.members),
+            reason,
+            REMEDIES[self.kind],
+            tuple(self.operations),
+            tuple(self.members),
+        )
+
+
+class Findings:
+    """Collects what is found, each kind in the order of its places; at most so many findings and members of a kind."""
+
+    def __init__(self, limit: int | None, accepted: Mapping[tuple[str, str], Acceptance]) -> None:
+        self._limit = limit
+        self._accepted = accepted
+        self._ranges: dict[str, list[_Range]] = {kind: [] for kind in REMEDIES}
+        self._listed: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
+        """How many there are of each kind, accepted or not."""
+        self.damaged = False
+        """Whether something is damage, and not accepted."""
+
+    def add(
+        self,
+        kind: str,
+        at: int | None,
+        length: int | None,
+        reason: str,
+        *,
+        member: str | None = None,
+        operation: LostOperation | None = None,
+        is_harmless: bool = False,
+    ) -> None:
+        """Take in one thing; `member` is what it is known by, its place if that is not given."""
+        member = member or ("-" if at is None else f"{at}+{length}")
+        acceptance = self._accepted.get((kind, member))
+        severity = "note" if acceptance or is_harmless else severity_of(kind)
+        self.counts[kind] += 1
+        self.damaged |= severity == "damage"
+        if self._limit is not None and self._listed[kind] >= self._limit:
+            return
+        self._listed[kind] += 1
+        ranges = self._ranges[kind]
+        last = ranges[-1] if ranges else None
+        if (
+            last is None
+            or at is None
+            or last.byte_offset is None
+            or (last.byte_offset + (last.length or 0), last.severity, last.acceptance) != (at, severity, acceptance)
+        ):
+            ranges.append(last := _Range(kind, severity, at, length, reason, acceptance))
+        elif last.length is not None:
+            last.length += length or 0
+        last.members.append(member)
+        if operation:
+            last.operations.append(operation)
+
+    def listed(self) -> Iterator[Finding]:
+        """What was found: damage first, then what is wrong with the index, then notes."""
+        found = [each.finding() for ranges in self._ranges.values() for each in ranges]
+        return iter(sorted(found, key=lambda each: ("damage", "index", "note").index(each.severity)))
 
 
 @dataclass(frozen=True)
@@ -66,15 +189,15 @@ class VerifyReport:
     blank_lines: int
     """Lines with nothing but blanks, which are not damage."""
     findings: tuple[Finding, ...]
-    """In the order they were met, at most `max_findings`."""
+    """Damage first, the worst kind first; of each kind at most `max_findings` lines or operations."""
     counts: dict[str, int]
-    """How many findings of each kind there are, listed or not."""
+    """How many lines or operations each kind is found of, listed or not, accepted or not."""
     pending_tail_bytes: int
     """Bytes after the last newline: torn, or still being written."""
     checkpoint: OpLogCheckpoint | None
     """The checkpoint, if it can be used."""
     damaged: bool
-    """Whether log or checkpoint are damaged."""
+    """Whether log or checkpoint are damaged, in a way that nobody has accepted."""
 
     @property
     def ok(self) -> bool:

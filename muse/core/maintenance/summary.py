@@ -6,10 +6,11 @@ import os
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from muse.core.checkpoint.cut import Checkpoints
+from muse.core.checkpoint.cut import Checkpoints, remember_record
 from muse.core.checkpoint.record import OpLogCheckpoint
 from muse.core.entry.filter import END, Filter
 from muse.core.entry.model import parse_time
@@ -97,7 +98,7 @@ def _known_or_made(cache: SummaryCache, root: Path, session_id: str) -> SessionS
 
 def _describe(folder: Path, session_id: str) -> SessionSummary:
     log = LogFile(folder / LOG_NAME, durable_names=False)
-    catch_up = CatchUp(folder, log, lambda _lamport_ts: None)
+    catch_up = CatchUp(folder, log, lambda _lamport_ts: None, partial(remember_record, log, session_id))
     lock = HandleLock(log.path, catch_up)
     with closing(lock), Turn(lock):
         checkpoint, covered, problem = None, None, None

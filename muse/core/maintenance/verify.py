@@ -7,32 +7,41 @@ line by line. Nothing in the session is changed, and memory stays constant whate
 
 from __future__ import annotations
 
+import heapq
 import time
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing, contextmanager
 from itertools import islice
 from typing import Any
 
 from muse.core.checkpoint.cut import end_of_covered
 from muse.core.checkpoint.record import EMPTY_DIGEST, OpLogCheckpoint, chain_digest, read_record
-from muse.core.entry.codec import decode_line, same_content
+from muse.core.entry.codec import checksum, decode_line, same_content
 from muse.core.entry.filter import END, Filter
 from muse.core.entry.model import OpEntry, op_id_bytes
-from muse.core.errors import CheckpointError
+from muse.core.errors import CheckpointError, DamagedAcceptanceError
 from muse.core.index.blocks.links import UnresolvedLink, links_named_in, unpack_links, unpack_unresolved
-from muse.core.index.blocks.op_id_runs import keys_of, merged_summary
+from muse.core.index.blocks.op_id_runs import merged_summary
 from muse.core.index.blocks.segment import DamagedIndexError, Segment, Summary, as_json, pack_lines
-from muse.core.index.evidence import changed_lines, inherit_checkpoint
+from muse.core.index.evidence import (
+    HeldEntry,
+    checkpoint_seen,
+    held_entries,
+    inherit_checkpoint,
+    is_as_it_was,
+    missing_entries,
+)
 from muse.core.index.file import INDEX_FAULTS, LIES, new_temporary, open_database
 from muse.core.index.query import count, find_page, highest_lamport_ts, last_op_id, matching, units_between
 from muse.core.index.rebuild import Progress, fill
 from muse.core.index.store import Index
-from muse.core.maintenance.findings import REMEDIES, SEVERITIES, Finding, VerifyReport
+from muse.core.maintenance.accepted import read_accepted
+from muse.core.maintenance.findings import Findings, LostOperation, VerifyReport
 from muse.core.options import MAX_LINE_BYTES
 from muse.core.paging import WHOLE_PAGE
-from muse.core.storage.lines import ROLES, Lines
+from muse.core.storage.lines import ROLES, Lines, Location
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_lines, read_placed_entries
 from muse.core.storage.session_dir import CHECKPOINT_NAME, INDEX_NAME
@@ -40,42 +49,56 @@ from muse.core.storage.session_dir import CHECKPOINT_NAME, INDEX_NAME
 _TAIL_WAIT_SECONDS = 0.2
 
 
-def verify(log: LogFile, session_id: str, progress: Progress | None = None, max_findings: int = 1000) -> VerifyReport:
+def verify(
+    log: LogFile, session_id: str, progress: Progress | None = None, max_findings: int | None = 1000
+) -> VerifyReport:
     """Check the session whose log this is; see `OpLog.verify`."""
     return _Check(log, session_id, max_findings).run(progress)
 
 
-@dataclass
 class _Check:
     """One run over one session; collects findings as it goes."""
 
-    log: LogFile
-    session_id: str
-    max_findings: int
-    checkpoint: OpLogCheckpoint | None = None
-    findings: list[Finding] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-    """Findings of each kind."""
-    lines: Counter[str] = field(default_factory=Counter)
-    """Lines of each kind: "entry", or what is wrong with them."""
+    def __init__(self, log: LogFile, session_id: str, max_findings: int | None) -> None:
+        self.log = log
+        self.session_id = session_id
+        self.folder = log.path.parent
+        self.checkpoint: OpLogCheckpoint | None = None
+        self.lines: Counter[str] = Counter()
+        """Lines of each kind: "entry", or what is wrong with them."""
+        try:
+            accepted, problem = read_accepted(self.folder), None
+        except (DamagedAcceptanceError, OSError) as error:
+            accepted, problem = {}, str(error)
+        self.findings = Findings(max_findings, accepted)
+        self._found = self.findings.add
+        if problem is not None:
+            self._found("accepted-damaged", None, None, problem)
+        self.lost: list[HeldEntry] = []
+        """What is gone or altered, by byte offset."""
+        self.returned: dict[int, int] = {}
+        """By the byte offset where an entry was: where the same line is now."""
 
     def run(self, progress: Progress | None) -> VerifyReport:
-        # Before the log is measured: the log then holds all that a sound record can cover.
-        with self._checkpoint_errors():
-            self.checkpoint = self._read_record()
-        size, end = self.log.size(), 0
-        if size == 0:
-            self._check_checkpoint(None)
-        else:
-            database = new_temporary()
-            with closing(database.connection):
+        with ExitStack() as stack:
+            # Before the log is measured: the log then holds all that the index knows and a sound record can cover.
+            own = self._open_own(stack)
+            with self._checkpoint_errors():
+                self.checkpoint = self._read_record()
+            size, end = self.log.size(), 0
+            if size == 0 and own is None:
+                self._check_checkpoint(None)
+            else:
+                database = new_temporary()
+                stack.enter_context(closing(database.connection))
                 fresh = fill(database, self.log, progress=progress)
                 end = fresh.end
+                if own is not None:
+                    self._check_index(own, fresh)
                 self._check_lines(fresh)
                 self._check_causality(fresh)
-                self._check_index(fresh)
                 self._check_checkpoint(fresh)
-        if size > end and (torn := self._torn_bytes(size, end)):
+        if size > end and (torn := self._torn_bytes(size, end)) and not self._is_lost(end, torn):
             self._found("torn-tail", end, torn, "the last line has no newline: its writer died")
         return VerifyReport(
             session_id=self.session_id,
@@ -84,11 +107,11 @@ class _Check:
             lines=self.lines.total(),
             entries=self.lines["entry"],
             blank_lines=self.lines["blank"],
-            findings=tuple(self.findings),
-            counts=dict(self.counts),
+            findings=tuple(self.findings.listed()),
+            counts=dict(self.findings.counts),
             pending_tail_bytes=max(size - end, 0),
             checkpoint=self.checkpoint,
-            damaged=not self.counts.keys() <= SEVERITIES.keys(),
+            damaged=self.findings.damaged,
         )
 
     def _torn_bytes(self, size: int, end: int) -> int:
@@ -101,11 +124,10 @@ class _Check:
             time.sleep(_TAIL_WAIT_SECONDS / 10)
         return self.log.size() - end
 
-    def _found(self, kind: str, at: int | None, length: int | None, reason: str) -> None:
-        self.counts[kind] += 1
-        if len(self.findings) < self.max_findings:
-            severity = SEVERITIES.get(kind, "damage")
-            self.findings.append(Finding(kind, severity, at, length, reason, REMEDIES[kind]))
+    def _is_lost(self, at: int, length: int) -> bool:
+        """Whether what is lost was at this place, so that it has its finding already."""
+        after = bisect_left(self.lost, at + length, key=lambda entry: entry.byte_offset)
+        return after > 0 and self.lost[after - 1].byte_offset + self.lost[after - 1].length > at
 
     # -- the log ------------------------------------------------------------------------------------
 
@@ -115,8 +137,11 @@ class _Check:
             for at, (kind, reason) in unit.problems.items():
                 self.lines[kind] += 1
                 length = unit.length(unit.number_at(at))
-                if kind == "damaged":
-                    self._found("damaged-line", at, length, reason)
+                if kind == "damaged" and not self._is_lost(at, length):
+                    back = self.returned.get(at)
+                    what = reason if back is None else f"{reason}; what it held is at byte {back} again"
+                    member = f"{at}+{length}:{checksum(self.log.read(at, at + length)):08x}"
+                    self._found("damaged-line", at, length, what, member=member, is_harmless=back is not None)
                 elif kind == "duplicate":
                     self._check_duplicate(fresh, at, length, reason)
 
@@ -127,7 +152,8 @@ class _Check:
         if first is not None and same_content(line, read_lines(self.log, [first])[0]):
             self._found("duplicate", at, length, reason)
         else:
-            self._found("conflicting-duplicate", at, length, f"{reason}, with other content")
+            member = f"{at}+{length}:{checksum(line):08x}"
+            self._found("conflicting-duplicate", at, length, f"{reason}, with other content", member=member)
 
     def _check_causality(self, fresh: Index) -> None:
         start: int | None = 0
@@ -151,56 +177,82 @@ class _Check:
 
     # -- the session's own index ----------------------------------------------------------------------
 
-    def _check_index(self, fresh: Index) -> None:
-        """Hold the session's index, if there is one, against the fresh one, line by line."""
-        folder = self.log.path.parent
+    def _open_own(self, stack: ExitStack) -> Index | None:
+        """The session's index, if there is one that can be read."""
         try:
-            database = open_database(folder)
-        except (*INDEX_FAULTS, OSError) as error:
-            self._found("index-differs", None, None, f"it can't be opened: {error}")
-            return
-        if database is None:
-            if (folder / INDEX_NAME).exists():
+            database = open_database(self.folder)
+            if database is not None:
+                stack.enter_context(closing(database))
+                return Index(database)
+            if (self.folder / INDEX_NAME).exists():
                 self._found("index-differs", None, None, "it is not a usable index of this version")
+        except (*INDEX_FAULTS, *LIES, OSError) as error:
+            self._found("index-differs", None, None, f"it can't be opened: {error}")
+        return None
+
+    def _check_index(self, own: Index, fresh: Index) -> None:
+        """Hold the session's index against the fresh one, line by line, and list what only it knows of."""
+        try:
+            # Of a checkpoint that has vanished only the session's own index can know.
+            inherit_checkpoint(fresh.connection, own.connection)
+            self._check_what_was_held(own, fresh)
+            for (problem,) in own.connection.execute("PRAGMA integrity_check(10)").fetchall():
+                if problem != "ok":
+                    self._found("index-differs", None, None, f"SQLite finds it damaged: {problem}")
+            _check_keys_and_summaries(own)
+            self._compare(own, fresh)
+        except (*INDEX_FAULTS, *LIES) as error:
+            self._found("index-differs", None, None, f"it is damaged: {str(error)[:500]}")
+
+    def _check_what_was_held(self, own: Index, fresh: Index) -> None:
+        seen = checkpoint_seen(own.connection)
+        known: set[tuple[str, int]] = set()
+        # Both come by byte offset.
+        for entry in heapq.merge(held_entries(own.connection), missing_entries(own, fresh)):
+            place = fresh.location_of(op_id_bytes(entry.op_id))
+            if place is not None and is_as_it_was(entry, place):
+                self.returned[entry.byte_offset] = place.byte_offset
+            elif (entry.op_id, entry.checksum) not in known:
+                known.add((entry.op_id, entry.checksum))
+                self.lost.append(entry)
+                self._report_lost(entry, place, seen)
+
+    def _report_lost(self, entry: HeldEntry, now: Location | None, seen: tuple[int, Any] | None) -> None:
+        at, length, op_id = entry.byte_offset, entry.length, entry.op_id
+        member = f"{op_id}:{entry.checksum:08x}"
+        if now is not None:
+            reason = f"the line of {op_id} is not what it was when it was indexed"
+            self._found("line-changed", now.byte_offset, now.length, reason, member=member)
             return
-        with closing(database):
-            try:
-                for (problem,) in database.connection.execute("PRAGMA integrity_check(10)").fetchall():
-                    if problem != "ok":
-                        self._found("index-differs", None, None, f"SQLite finds it damaged: {problem}")
-                own = Index(database)
-                _check_keys_and_summaries(own)
-                self._compare(own, fresh)
-                # Of a checkpoint that has vanished only the session's own index can know.
-                inherit_checkpoint(fresh.connection, own.connection)
-            except (*INDEX_FAULTS, *LIES) as error:
-                self._found("index-differs", None, None, f"it is damaged: {str(error)[:500]}")
+        snapshot_id = seen[1].get("snapshot_id") if seen and at < seen[0] else None
+        reason = f"{op_id} of {entry.actor_id}, timestamp {entry.lamport_ts}, was in the log and is not there any more"
+        operation = LostOperation(
+            op_id, entry.actor_id, entry.lamport_ts, entry.domain, at, length, entry.checksum, snapshot_id
+        )
+        self._found("operation-lost", at, length, reason, member=member, operation=operation)
 
     def _compare(self, own: Index, fresh: Index) -> None:
-        size = self.log.size()
-        if own.end > size:
-            self._found("index-differs", size, None, f"it covers {own.end} bytes, the log has {size}")
-        changed = changed_lines(own.connection)
+        """Hold what both know of the same lines against each other; what is lost has its finding already."""
+        lost = {entry.byte_offset for entry in self.lost}
         start = 0
         for unit in units_between(fresh, 0, own.end):
             stop = min(unit.end, own.end)
             mine, theirs = _rows(own, start, stop), _rows(fresh, start, stop)
-            if _links(own, start, stop) != _links(fresh, start, stop):
+            if not lost and _links(own, start, stop) != _links(fresh, start, stop):
                 self._found("index-differs", start, stop - start, "the index links other entries here than the log")
-            for at in sorted(mine.keys() | theirs.keys()):
-                self._compare_line(at, mine.get(at), theirs.get(at), is_changed=at in changed)
+            differ = [
+                at for at in sorted(mine.keys() | theirs.keys()) if at not in lost and mine.get(at) != theirs.get(at)
+            ]
+            if differ:
+                is_moved = any((mine.get(at) or (0,))[:2] != (theirs.get(at) or (0,))[:2] for at in differ)
+                what = (
+                    "has other lines here than the log" if is_moved else "describes another entry than the log has here"
+                )
+                end = max(at + max(rows[at][0] for rows in (mine, theirs) if at in rows) for at in differ)
+                self._found("index-differs", differ[0], min(end, stop) - differ[0], f"the index {what}")
             start = stop
-
-    def _compare_line(self, at: int, was: _Row | None, now: _Row | None, *, is_changed: bool) -> None:
-        length = now[0] if now else None
-        if was is None or now is None or was[0] != now[0]:
-            self._found("index-differs", at, length, "the index has other lines here than the log")
-        elif was[1] != now[1]:
-            self._found("line-changed", at, length, "the line is not what it was when it was indexed")
-        elif was != now:
-            self._found("index-differs", at, length, "the index describes another entry than the log has here")
-        elif is_changed:
-            self._found("line-changed", at, length, "the line is not what it was when it was indexed first")
+        if own.end > fresh.end and not lost:
+            self._found("index-differs", fresh.end, None, f"it covers {own.end} bytes, the log has {fresh.end}")
 
     # -- the checkpoint -----------------------------------------------------------------------------
 
@@ -213,7 +265,7 @@ class _Check:
         try:
             yield
         except CheckpointError as error:
-            if not self.counts["checkpoint-damaged"]:
+            if not self.findings.counts["checkpoint-damaged"]:
                 self._found("checkpoint-damaged", None, None, str(error))
 
     def _check_checkpoint(self, fresh: Index | None) -> None:
@@ -225,12 +277,14 @@ class _Check:
                 # Another process may have made one since the record was read.
                 if self._read_record() == record:
                     raise
-        if fresh and record and "log_digest" in record and not self.counts["checkpoint-damaged"]:
-            digest = chain_digest(self.log, 0, record["byte_offset"], EMPTY_DIGEST)
-            if digest != record["log_digest"]:
+        if fresh and record and "log_digest" in record and not self.findings.counts["checkpoint-damaged"]:
+            end = record["byte_offset"]
+            # What is wrong below has its finding already.
+            is_whole = not self.lines["damaged"] and not any(entry.byte_offset < end for entry in self.lost)
+            if is_whole and (digest := chain_digest(self.log, 0, end, EMPTY_DIGEST)) != record["log_digest"]:
                 reason = f"the bytes covered by the checkpoint of {record['snapshot_id']!r} are not what they were"
-                self._found("checkpoint-digest", 0, record["byte_offset"], reason)
-            elif not self.lines["damaged"]:
+                self._found("checkpoint-digest", 0, end, reason, member=digest)
+            elif is_whole:
                 self._check_what_is_covered(fresh, record)
 
     def _check_what_is_covered(self, fresh: Index, record: OpLogCheckpoint) -> None:
@@ -290,7 +344,7 @@ def _check_keys_and_summaries(index: Index) -> None:
         for number in range(run.first_segment, run.end_segment):
             segment = index.segment(number)
             op_ids = b"".join(segment.op_id(line) for line in matching(segment, Filter()))
-            keys.update(keys_of(op_ids, number))
+            keys.update(index.database.op_id_hash.keys(op_ids, number))
             summaries.append(segment.summary)
             if segment.summary != _summed_up(index, segment):
                 raise DamagedIndexError(f"what it sums up of segment {number} is wrong")

@@ -18,6 +18,7 @@ from muse.core.options import MAX_SESSION_FOLDER_BYTES
 LOG_NAME = "ops.jsonl"
 CHECKPOINT_NAME = "checkpoint.json"
 INDEX_NAME = "index.db"
+ACCEPTED_NAME = "accepted.json"
 
 SESSION_DEPTH = 3
 """How many names lead from the repository to a session's folder: `.muse`, `op_log` and its own."""

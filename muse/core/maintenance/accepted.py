@@ -1,0 +1,68 @@
+"""accepted.json: what of the findings an operator has understood and accepts, who, when and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from muse.core.errors import DamagedAcceptanceError
+from muse.core.storage import durable
+from muse.core.storage.session_dir import ACCEPTED_NAME
+
+_MAX_BYTES = 64 << 20
+
+
+class Acceptance(NamedTuple):
+    """Who has accepted a finding, why and when."""
+
+    by: str
+    why: str
+    at: str
+    """ISO 8601 wall-clock time."""
+
+
+def read_accepted(folder: Path) -> dict[tuple[str, str], Acceptance]:
+    """What is accepted in a session, by (kind, member) of a finding.
+
+    Raises:
+        DamagedAcceptanceError: the file is not as `add_accepted` writes it.
+    """
+    accepted: dict[tuple[str, str], Acceptance] = {}
+    for item in _read(folder / ACCEPTED_NAME):
+        acceptance = Acceptance(item["by"], item["why"], item["at"])
+        accepted.update(((item["kind"], member), acceptance) for member in item["members"])
+    return accepted
+
+
+def add_accepted(folder: Path, members: Mapping[str, Sequence[str]], by: str, why: str) -> None:
+    """Accept findings, their members given by kind. Call under the lock on the session's log.
+
+    Raises:
+        DamagedAcceptanceError: what was accepted before can't be read.
+    """
+    path = folder / ACCEPTED_NAME
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    new = [{"kind": kind, "by": by, "why": why, "at": at, "members": list(each)} for kind, each in members.items()]
+    accepted = {"accepted": [*_read(path), *new]}
+    durable.replace_file(path, orjson.dumps(accepted, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    try:
+        read = orjson.loads(durable.read_small_file(path, _MAX_BYTES))
+        items = read["accepted"]
+        for item in items:
+            texts = [item["kind"], item["by"], item["why"], item["at"], *item["members"]]
+            if not all(isinstance(text, str) for text in texts):
+                raise TypeError("not all of it is text")
+    except FileNotFoundError:
+        return []
+    except (ValueError, TypeError, LookupError) as error:
+        raise DamagedAcceptanceError(
+            f"{path}: not what accept writes ({error}); restore it, or move it away and accept again"
+        ) from None
+    return list(items)
