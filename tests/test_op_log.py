@@ -928,3 +928,28 @@ def test_a_relative_repository_path_survives_a_change_of_folder(
         assert [each["op_id"] for each in log] == [op_id(1), op_id(2)]
     assert making.tree(elsewhere) == {}
     assert plain_scan.scan(making.log_bytes(repo)).op_ids == [op_id(1), op_id(2)]
+
+
+def test_checkpoints_of_now_never_fail_because_another_came_first(repo: Path) -> None:
+    """Several handles record and checkpoint at once: "now" is taken when it is one's turn, so no cut lies behind."""
+    failed: list[MuseError] = []
+
+    def work(actor: str) -> None:
+        with OpLog(repo, "s") as log:
+            for number in range(40):
+                log.record(actor, "music", {"op": "insert"})
+                try:
+                    log.checkpoint(f"{actor} {number}")
+                except MuseError as error:
+                    failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(f"t{number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    with OpLog(repo, "s") as log:
+        covered = log.read_checkpoint()
+        assert covered is not None
+        assert covered["op_count"] == len(plain_scan.scan_file(log.path).entries) == 160
