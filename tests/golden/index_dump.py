@@ -58,7 +58,7 @@ def tables(path: Path) -> dict[str, list[sqlite3.Row]]:
     """The rows of every table of an index, and of the view `entries`."""
     with closing(sqlite3.connect(path)) as db:
         db.row_factory = sqlite3.Row
-        order = {"tail": 1, "segment": 1, "run": 1, "run_page": "1, 3", "seen_checkpoint": 1, "changed_line": 1}
+        order = {"tail": 1, "segment": 1, "run": 1, "run_page": "1, 3", "seen_checkpoint": 1, "held_entry": "1, 2, 3"}
         return {
             name: db.execute(f"SELECT * FROM {name} ORDER BY {columns}").fetchall()
             for name, columns in {**order, "entries": 1}.items()
@@ -148,11 +148,8 @@ def dump(path: Path, large_run_segments: int) -> str:
         *(_run(row, checksums, large_run_segments) for row in rows["run"]),
         *(_page(row, parts_of[row["first_segment"]]) for row in rows["run_page"]),
         *(_plain("tail", row, _TAIL, row["byte_offset"]) for row in rows["tail"]),
-        *(_plain("seen_checkpoint", row, ("byte_offset", "snapshot_id"), row["id"]) for row in rows["seen_checkpoint"]),
-        *(
-            _plain("changed_line", row, ("byte_offset", "first_checksum"), row["byte_offset"])
-            for row in rows["changed_line"]
-        ),
+        *(_plain("seen_checkpoint", row, ("byte_offset", "record"), row["id"]) for row in rows["seen_checkpoint"]),
+        *(_plain("held_entry", row, row.keys()[:-1], row["byte_offset"]) for row in rows["held_entry"]),
         _view(rows["entries"]),
     ]
     return "\n".join("".join(f"{line}\n" for line in part) for part in parts)

@@ -10,10 +10,14 @@ The second was run once, by the first version, into tests/golden/first-version. 
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
+from muse.core.checkpoint.record import write_record
+from muse.core.index.evidence import record_checkpoint
 from muse.core.op_log import OpLog
 from tests import making
 from tests.golden.index_dump import dump
@@ -28,6 +32,9 @@ LARGE_RUN_SEGMENTS = 4
 PART_BITS = 7
 CHANGED = (b'"content_summary": "C4"', b'"content_summary": "D4"')
 """What the first line holds now, and what it held when it was indexed first."""
+
+AT = "2026-01-02T03:04:05+00:00"
+"""When the checkpoint was made."""
 
 
 def make(target: Path) -> None:
@@ -129,7 +136,9 @@ def index_in(repo: Path) -> Path:
         path.write_bytes(data)
         with OpLog(repo, SESSION) as log:
             log.rebuild_index()
-            log.checkpoint("snapshot-1")
+            record = write_record(log.folder / "checkpoint.json", {**log.checkpoint("snapshot-1"), "created_at": AT})
+    with closing(sqlite3.connect(path.with_name("index.db"))) as db, db:
+        record_checkpoint(db, len(data), record)
     return path.with_name("index.db")
 
 

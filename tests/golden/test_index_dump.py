@@ -15,6 +15,7 @@ import pytest
 from tests import plain_scan
 from tests.golden import index_dump
 from tests.golden.make import CHANGED, INDEX, LARGE_RUN_SEGMENTS, PART_BITS, index_in, make_index
+from tests.making import op_id
 
 LOG = (INDEX / "ops.jsonl").read_bytes()
 SCANNED = plain_scan.scan(LOG)
@@ -41,7 +42,7 @@ def test_golden_index_shows_everything() -> None:
     text = (INDEX / "dump.txt").read_text("utf-8")
     titles = [line.split(" ")[0] for line in text.splitlines() if line and not line.startswith(" ")]
 
-    assert set(titles) == {"segment", "run", "run_page", "tail", "seen_checkpoint", "changed_line", "view"}
+    assert set(titles) == {"segment", "run", "run_page", "tail", "seen_checkpoint", "held_entry", "view"}
     assert (titles.count("segment"), titles.count("run"), titles.count("run_page")) == (7, 3, 5)
     assert all(f": {kind}" in text for kind in ("blank", "damaged", "duplicate"))
     assert "t 8," in text
@@ -158,5 +159,7 @@ def test_evidence_is_what_happened_to_the_log(tables: Tables) -> None:
     before = (LINES[0] + b"\n").replace(*CHANGED)
 
     assert before not in LOG
-    assert [tuple(row)[:2] for row in tables["changed_line"]] == [(0, zlib.crc32(before))]
-    assert [tuple(row)[1:3] for row in tables["seen_checkpoint"]] == [(len(LOG), "snapshot-1")]
+    held = (0, len(before), zlib.crc32(before), 1, op_id(1))
+    assert [tuple(row)[:5] for row in tables["held_entry"]] == [held]
+    (seen,) = tables["seen_checkpoint"]
+    assert (seen["byte_offset"], json.loads(seen["record"])["snapshot_id"]) == (len(LOG), "snapshot-1")

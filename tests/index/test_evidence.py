@@ -1,9 +1,10 @@
-"""Evidence: a rebuilt index goes on knowing of checkpoints and of lines that have changed since they were indexed."""
+"""Evidence: a rebuilt index goes on knowing of checkpoints and of entries that the log no longer has as they were."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +14,12 @@ from hypothesis import strategies as st
 
 from muse.core.index.blocks.segment import DamagedIndexError
 from muse.core.index.evidence import (
-    changed_lines,
     checkpoint_seen,
-    inherit_changed_lines,
+    held_entries,
     inherit_checkpoint,
+    missing_entries,
     record_checkpoint,
+    record_held,
 )
 from muse.core.index.store import Index
 from muse.core.op_log import OpLog
@@ -51,19 +53,24 @@ def older() -> Iterator[Index]:
     made.database.close()
 
 
+def record(snapshot_id: str) -> dict[str, object]:
+    """What stands for a checkpoint's record."""
+    return {"snapshot_id": snapshot_id, "op_count": 3}
+
+
 def test_the_last_checkpoint_is_remembered(index: Index) -> None:
-    """None at first, then the one that was recorded last."""
+    """None at first, then the one that was recorded last, with all of its record."""
     assert checkpoint_seen(index.connection) is None
-    record_checkpoint(index.connection, 700, "snapshot ü")
-    assert checkpoint_seen(index.connection) == (700, "snapshot ü")
-    record_checkpoint(index.connection, 900, "two")
-    assert checkpoint_seen(index.connection) == (900, "two")
+    record_checkpoint(index.connection, 700, record("snapshot ü"))
+    assert checkpoint_seen(index.connection) == (700, record("snapshot ü"))
+    record_checkpoint(index.connection, 900, record("two"))
+    assert checkpoint_seen(index.connection) == (900, record("two"))
 
 
-@pytest.mark.parametrize("change", ["byte_offset = 5", "snapshot_id = 'x'", "row_checksum = 5", "byte_offset = 'x'"])
+@pytest.mark.parametrize("change", ["byte_offset = 5", "record = '{}'", "row_checksum = 5", "byte_offset = 'x'"])
 def test_an_altered_checkpoint_is_not_believed(index: Index, change: str) -> None:
     """What was seen of a checkpoint is checked like every other row."""
-    record_checkpoint(index.connection, 700, "one")
+    record_checkpoint(index.connection, 700, record("one"))
     index.connection.execute(f"UPDATE seen_checkpoint SET {change}")
     with pytest.raises(DamagedIndexError, match="checkpoint"):
         checkpoint_seen(index.connection)
@@ -71,27 +78,18 @@ def test_an_altered_checkpoint_is_not_believed(index: Index, change: str) -> Non
 
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
-    [
-        (None, None, None),
-        (None, (5, "a"), (5, "a")),
-        ((5, "a"), None, (5, "a")),
-        ((5, "a"), (9, "b"), (9, "b")),
-        ((9, "b"), (5, "a"), (9, "b")),
-    ],
+    [(None, None, None), (None, 5, 5), (5, None, 5), (5, 9, 9), (9, 5, 9)],
 )
 def test_the_furthest_checkpoint_is_inherited(
-    index: Index,
-    older: Index,
-    old: tuple[int, str] | None,
-    new: tuple[int, str] | None,
-    expected: tuple[int, str] | None,
+    index: Index, older: Index, old: int | None, new: int | None, expected: int | None
 ) -> None:
     """Whichever of the two indexes has seen it."""
     for made, seen in ((older, old), (index, new)):
         if seen:
-            record_checkpoint(made.connection, *seen)
+            record_checkpoint(made.connection, seen, record(f"at {seen}"))
     inherit_checkpoint(index.connection, older.connection)
-    assert checkpoint_seen(index.connection) == expected
+    found = checkpoint_seen(index.connection)
+    assert found == (None if expected is None else (expected, record(f"at {expected}")))
 
 
 def feed(index: Index, lines: list[PlainLine]) -> None:
@@ -100,74 +98,92 @@ def feed(index: Index, lines: list[PlainLine]) -> None:
     index.write(0)
 
 
-@given(plain_lines(min_size=1), st.sets(st.integers(0, 39)), st.lists(st.integers(1, 12), max_size=5))
-@examples(50)
-def test_lines_that_changed_are_inherited(lines: list[PlainLine], numbers: set[int], portions: list[int]) -> None:
-    """Those that are as long as before with another checksum, whatever segments the two indexes have; and no others."""
+def inherited(new: Index, old: Index) -> dict[tuple[int, int, int], bytes]:
+    """What `new` remembers of the entries of `old`: byte offset, length and checksum of each, and its op_id."""
+    record_held(new.connection, missing_entries(old, new))
+    return {each[:3]: uuid.UUID(each.op_id).bytes for each in held_entries(new.connection)}
+
+
+def expected(old: list[PlainLine], new: list[PlainLine]) -> dict[tuple[int, int, int], bytes]:
+    """The same by plain search: the entries of which `new` has no line of the same length and checksum."""
+    there = {(each.op_id, each.length, each.checksum) for each in new if not each.problem}
+    return {
+        (at, each.length, each.checksum): each.op_id
+        for at, each in zip(offsets_of(old), old, strict=False)
+        if not each.problem and (each.op_id, each.length, each.checksum) not in there
+    }
+
+
+CHANGES: dict[str, Callable[[PlainLine], list[PlainLine]]] = {
+    "altered": lambda each: [replace(each, checksum=each.checksum ^ 1)],
+    "longer": lambda each: [replace(each, length=each.length + 1, checksum=each.checksum ^ 2)],
+    "damaged": lambda each: [PlainLine(each.length, 77, problem=("damaged", "is all NULs"))],
+    "cut out": lambda _each: [],
+    "pushed": lambda each: [PlainLine(5, 5, problem=("damaged", "inserted")), each],
+}
+
+
+@given(
+    plain_lines(min_size=1),
+    st.dictionaries(st.integers(0, 39), st.sampled_from(sorted(CHANGES)), max_size=6),
+    st.integers(0, 40),
+    st.lists(st.integers(1, 12), max_size=5),
+)
+@examples(80)
+def test_entries_that_the_log_no_longer_has_as_they_were_are_inherited(
+    lines: list[PlainLine], changes: dict[int, str], kept: int, portions: list[int]
+) -> None:
+    """Altered, cut out, cut off or damaged ones, whatever segments the two indexes have; none that has only moved."""
     changed = [
-        replace(each, checksum=each.checksum ^ 1) if number in numbers else each for number, each in enumerate(lines)
+        new
+        for number, each in enumerate(lines[: max(kept, 1)])
+        for new in (CHANGES[changes[number]](each) if number in changes and not each.problem else [each])
     ]
-    offsets = offsets_of(lines)
     with segments_of_four():
         old, new = index_in_memory(), index_in_memory()
         low = 0
         for portion in (*portions, len(lines)):
             feed(old, lines[low : low + portion])
             low += portion
-        feed(new, changed)
-        inherit_changed_lines(new, old)
-        assert changed_lines(new.connection) == {
-            offsets[number]: lines[number].checksum for number in numbers if number < len(lines)
-        }
+        if changed:
+            feed(new, changed)
+        assert inherited(new, old) == expected(lines, changed)
     old.database.close()
     new.database.close()
 
 
-def test_the_first_checksum_of_a_line_is_kept_over_generations(index: Index, older: Index) -> None:
-    """A line that changes again, or back, stays known with what it was at first."""
+def test_what_is_lost_is_kept_over_generations(index: Index, older: Index) -> None:
+    """A line that changes again, or back, stays known as it was each time it was indexed."""
     first = some_lines(9)
     second = [replace(each, checksum=7) if number == 4 else each for number, each in enumerate(first)]
     oldest = index_in_memory()
     for made, lines in ((oldest, first), (older, second), (index, first)):
         feed(made, lines)
-    inherit_changed_lines(older, oldest)
-    inherit_changed_lines(index, older)
-    assert changed_lines(index.connection) == {offsets_of(first)[4]: first[4].checksum}
+    inherited(older, oldest)
+    record_held(index.connection, held_entries(older.connection))
+    at = offsets_of(first)[4]
+    assert set(inherited(index, older)) == {(at, first[4].length, each) for each in (first[4].checksum, 7)}
     oldest.database.close()
 
 
-def test_lines_of_another_length_are_not_compared(index: Index, older: Index) -> None:
-    """Where lines begin elsewhere or end elsewhere, nothing is known of what they were."""
+def test_an_old_index_that_is_behind_tells_what_it_knows(index: Index, older: Index) -> None:
+    """It may have died long before the log went on."""
     lines = some_lines(30)
-    feed(older, lines)
-    feed(index, [replace(each, length=each.length + (number == 10), checksum=5) for number, each in enumerate(lines)])
-    inherit_changed_lines(index, older)
-    assert set(changed_lines(index.connection)) == set(offsets_of(lines)[:10])
+    feed(older, lines[:12])
+    feed(index, [replace(each, checksum=5) for each in lines])
+    assert inherited(index, older) == expected(lines[:12], [])
 
 
-@pytest.mark.parametrize("knows", ["less", "more"])
-def test_indexes_that_know_different_prefixes_are_compared_as_far_as_both_reach(
-    index: Index, older: Index, knows: str
-) -> None:
-    """The old one may be behind the log; others may feed it while the new one is made."""
-    lines = some_lines(30)
-    changed = [replace(each, checksum=5) for each in lines]
-    feed(older, lines if knows == "more" else lines[:12])
-    feed(index, changed[:12] if knows == "more" else changed)
-    inherit_changed_lines(index, older)
-    assert set(changed_lines(index.connection)) == set(offsets_of(lines)[:12])
-
-
-@pytest.mark.parametrize("change", ["byte_offset = 5", "first_checksum = 1", "row_checksum = 5"])
-def test_altered_evidence_of_a_line_is_not_believed(index: Index, older: Index, change: str) -> None:
+@pytest.mark.parametrize("change", ["byte_offset = 5", "checksum = 1", "row_checksum = 5", "actor_id = 'eve'"])
+def test_altered_evidence_of_an_entry_is_not_believed(index: Index, older: Index, change: str) -> None:
     """It is checked like every other row."""
     feed(older, some_lines(3))
     feed(index, [replace(each, checksum=5) for each in some_lines(3)])
-    inherit_changed_lines(index, older)
-    (at,) = index.connection.execute("SELECT max(byte_offset) FROM changed_line").fetchone()
-    index.connection.execute(f"UPDATE changed_line SET {change} WHERE byte_offset = ?", (at,))
-    with pytest.raises(DamagedIndexError, match="changed lines"):
-        changed_lines(index.connection)
+    inherited(index, older)
+    (at,) = index.connection.execute("SELECT max(byte_offset) FROM held_entry").fetchone()
+    index.connection.execute(f"UPDATE held_entry SET {change} WHERE byte_offset = ?", (at,))
+    with pytest.raises(DamagedIndexError, match="lost entries"):
+        list(held_entries(index.connection))
 
 
 def test_a_line_altered_on_disk_is_still_reported_after_rebuilds(repo: Path) -> None:
@@ -196,5 +212,5 @@ def test_evidence_that_can_not_be_read_stops_no_rebuild(repo: Path) -> None:
         log.rebuild_index()
         making.assert_same_as_scan(log, log.path)
     connection = sqlite3.connect(index)
-    assert connection.execute("SELECT count(*) FROM changed_line").fetchone() == (0,)
+    assert connection.execute("SELECT count(*) FROM held_entry").fetchone() == (0,)
     connection.close()

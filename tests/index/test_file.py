@@ -116,13 +116,13 @@ def test_a_transaction_is_all_or_nothing(tmp_path: Path) -> None:
     make(tmp_path)
     database = open_database(tmp_path)
     assert database
-    insert = "INSERT INTO changed_line VALUES (?, 1, 1)"
+    insert = "INSERT INTO held_entry VALUES (?, 1, 1, 1, '', '', '', 1)"
     with database.transaction():
         database.connection.execute(insert, (1,))
     with pytest.raises(sqlite3.IntegrityError), database.transaction():
         database.connection.executemany(insert, [(2,), (1,)])
     assert not database.is_usable
-    assert database.connection.execute("SELECT byte_offset FROM changed_line").fetchall() == [(1,)]
+    assert database.connection.execute("SELECT byte_offset FROM held_entry").fetchall() == [(1,)]
     database.close()
 
 
@@ -132,7 +132,7 @@ def test_a_snapshot_sees_one_moment(tmp_path: Path) -> None:
     one, other = open_database(tmp_path), open_database(tmp_path)
     assert one
     assert other
-    insert, count = "INSERT INTO changed_line VALUES (?, 1, 1)", "SELECT count(*) FROM changed_line"
+    insert, count = "INSERT INTO held_entry VALUES (?, 1, 1, 1, '', '', '', 1)", "SELECT count(*) FROM held_entry"
     with other.transaction():
         other.connection.execute(insert, (1,))
     with one.snapshot():
@@ -156,15 +156,15 @@ def test_a_new_index_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     assert before
     with replacing(tmp_path) as (database, old_files, _):
         assert old_files == [tmp_path / "index.db"]
-        database.connection.execute("INSERT INTO changed_line VALUES (5, 1, 1)")
+        database.connection.execute("INSERT INTO held_entry VALUES (5, 1, 1, 1, '', '', '', 1)")
     assert not before.is_current()
-    assert before.connection.execute("SELECT count(*) FROM changed_line").fetchone() == (0,)
+    assert before.connection.execute("SELECT count(*) FROM held_entry").fetchone() == (0,)
     after = open_database(tmp_path)
     assert after
     assert after.is_current()
-    assert after.connection.execute("SELECT count(*) FROM changed_line").fetchone() == (1,)
+    assert after.connection.execute("SELECT count(*) FROM held_entry").fetchone() == (1,)
     before.close()
-    assert after.connection.execute("SELECT count(*) FROM changed_line").fetchone() == (1,)
+    assert after.connection.execute("SELECT count(*) FROM held_entry").fetchone() == (1,)
     after.close()
     assert [path.name for path in tmp_path.iterdir()] == ["index.db"]
 

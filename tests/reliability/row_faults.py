@@ -27,7 +27,7 @@ _KEYS = {
     "run_page": ("first_segment", "end_segment", "page"),
     "tail": ("byte_offset",),
     "seen_checkpoint": ("id",),
-    "changed_line": ("byte_offset",),
+    "held_entry": ("byte_offset", "length", "checksum"),
 }
 
 _OTHER_VALUES: tuple[Any, ...] = (0, -1, 2**62, 1.5, "", "x", "{}", "[1]", b"", b"\xff" * 9)

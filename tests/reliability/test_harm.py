@@ -378,9 +378,11 @@ def on(event: str, what: str) -> str:
 SCHEMAS = {
     **{
         f"a view in the place of {table}": in_place_of(table)
-        for table in ("tail", "segment", "run", "run_page", "seen_checkpoint", "changed_line", "_sqlite_migrations")
+        for table in ("tail", "segment", "run", "run_page", "seen_checkpoint", "held_entry", "_sqlite_migrations")
     },
-    "an endless trigger": on("AFTER INSERT ON tail", f"INSERT INTO changed_line {ENDLESS.format('n, n, n')}"),
+    "an endless trigger": on(
+        "AFTER INSERT ON tail", f"INSERT INTO held_entry {ENDLESS.format('n, n, n, n, n, n, n, n')}"
+    ),
     "a trigger that hides": on("AFTER INSERT ON tail", "DELETE FROM tail WHERE byte_offset = new.byte_offset"),
     "a trigger that ignores": on("BEFORE INSERT ON tail", "SELECT raise(IGNORE)"),
     "a trigger that forgets": on("AFTER INSERT ON segment", "DELETE FROM seen_checkpoint"),
@@ -487,7 +489,7 @@ def pages(connection: sqlite3.Connection, table: str) -> int:
     return int(page)
 
 
-@pytest.mark.parametrize("table", ["sqlite_master", "_sqlite_migrations", "tail", "run", "segment", "changed_line"])
+@pytest.mark.parametrize("table", ["sqlite_master", "_sqlite_migrations", "tail", "run", "segment", "held_entry"])
 def test_tree_whose_pages_share_their_children_ends(repo: Path, session: Path, table: str) -> None:
     """Row 44: six pages, each with 80 times the next for a child, have rows without end."""
     with closing(sqlite3.connect(session)) as connection:
