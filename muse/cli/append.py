@@ -1,8 +1,9 @@
 """The command `append`: append JSON lines from a file or a pipe to a session.
 
 The input is appended in batches, one write each. A batch never waits for input that has not come yet, so a line from
-a slow writer is in the log before more input is read. The command stops at the first bad line. All lines before it
-stay in the log.
+a slow writer is in the log before more input is read.
+
+A line is *named* if it says by itself which operation it is, by an op_id or a key. Such a line may be appended again.
 """
 
 # ruff: noqa: PLC0415 - the engine is imported only when used, so that --help is fast
@@ -10,14 +11,15 @@ stay in the log.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import click
 
 from muse.cli.failures import FOUND_DAMAGE, exit_with
+from muse.cli.input_lines import LONGEST_LINE_BYTES, Line, read_lines
 from muse.cli.output import note, pluralize, print_json, print_table
 from muse.cli.progress import ProgressBar
 from muse.cli.repo import json_option, repo_option, session_argument
@@ -25,32 +27,12 @@ from muse.cli.repo import json_option, repo_option, session_argument
 if TYPE_CHECKING:
     from muse.core.op_log import OpEntry, OpLog
 
-_BATCH_LINES = 1000
-_READ_BYTES = 1 << 20
-_LONGEST_LINE_BYTES = 64 << 20
 _BLANKS = b" \t\r\n"
+_BOM = b"\xef\xbb\xbf"
 
 _REQUIRED = ("actor_id", "domain", "domain_op")
-_OPTIONAL = ("parent_op_ids", "intent_id", "reservation_id")
-
-
-@dataclass
-class Tally:
-    """What has been appended so far. Everything counted here is in the log."""
-
-    session_id: str
-    lines: int = 0
-    """Lines of input appended or already there; blank lines are not counted."""
-    added: int = 0
-    already_there: int = 0
-    error: dict[str, Any] | None = field(default=None)
-    """The bad line at which the command stopped: {"line": number from 1, "reason": text}."""
-
-
-class _BadLine(Exception):  # noqa: N818 - always caught here; it reports bad input
-    def __init__(self, number: int, reason: str) -> None:
-        super().__init__(reason)
-        self.number = number
+_OPTIONAL = ("parent_op_ids", "intent_id", "reservation_id", "created_at", "op_id", "key")
+_SAME_IN_A_REPEATED_LINE = ("actor_id", "domain", "domain_op", "parent_op_ids", "intent_id", "reservation_id")
 
 
 @click.command(
@@ -62,135 +44,235 @@ class _BadLine(Exception):  # noqa: N818 - always caught here; it reports bad in
 )
 @session_argument
 @click.argument("file", type=click.File("rb"), default="-")
-@json_option("one object: session_id, lines, added, already_there and error (line, reason; null if none)")
+@click.option(
+    "--keep-going",
+    is_flag=True,
+    help="Go on after a line that is refused: put it aside into a new file in the current folder.",
+)
+@json_option(
+    "one object for each line, as soon as it is in the log: line (its number), op_id and lamport_ts; for a line that "
+    "is refused: line and error"
+)
 @repo_option
-def append(session: str, file: IO[bytes], repo: Path, *, as_json: bool) -> None:
+def append(session: str, file: IO[bytes], repo: Path, *, keep_going: bool, as_json: bool) -> None:
     """Append the JSON lines of FILE, or of standard input, to SESSION. SESSION is created if it does not exist.
 
-    A line is either a whole entry, which has an op_id, or an object with actor_id, domain and domain_op. The latter
-    may also have parent_op_ids, intent_id and reservation_id; the other fields are filled in. The command stops at
-    the first bad line, prints its number and the reason, and ends with exit code 1. The lines before it stay in the
-    log.
+    A line is either a whole entry, or an object with actor_id, domain and domain_op, whose other fields are filled in.
+    The latter may also have parent_op_ids, intent_id, reservation_id, created_at, and either op_id or key: the same
+    key always becomes the same op_id.
+
+    A line with an op_id or a key can be appended again: an operation that is there already is not added twice. An
+    op_id with another actor, domain, operation, parents, intent or reservation than in the log is refused.
+
+    The command stops at the first line that is refused, prints its number and the reason, and ends with exit code 1.
+    The lines before it stay in the log. With --keep-going it goes on and also ends with exit code 1.
+
+    The input is in UTF-8, plain or compressed with gzip.
     """
     from muse.core.op_log import OpLog
 
-    tally = Tally(session)
-    with OpLog(repo, session) as log:
+    with OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES) as log:
+        appending = _Appending(log, keep_going=keep_going, as_json=as_json)
         try:
             with ProgressBar(f"appending to {session}", "bytes") as bar:
-                _append_all(log, file, tally, bar)
-        except _BadLine as bad:
-            tally.error = {"line": bad.number, "reason": str(bad)}
+                appending.take_all(file, bar)
         except (Exception, KeyboardInterrupt):
-            note(f"{pluralize(tally.added, 'entry')} appended before this failure:")
+            done, following = pluralize(appending.added, "entry"), appending.following
+            note(f"{done} appended before this failure; the first line not acknowledged is line {following}:")
             raise
-    _report(tally, as_json=as_json)
-    exit_with(FOUND_DAMAGE if tally.error else 0)
+    appending.report()
+    exit_with(FOUND_DAMAGE if appending.refused else 0)
 
 
-def _report(tally: Tally, *, as_json: bool) -> None:
-    if as_json:
-        print_json(asdict(tally))
-    else:
-        numbers = ("LINES", "ADDED", "ALREADY THERE")
-        row = (tally.session_id, tally.lines, tally.added, tally.already_there)
-        print_table(("SESSION", *numbers), [row], right=numbers)
-    if tally.error:
-        note(f"line {tally.error['line']}: {tally.error['reason']}")
-        note(f"stopped there; {pluralize(tally.lines, 'good line')} before it kept")
+@dataclass
+class _Made:
+    """A line of input, and the entry that it became."""
+
+    line: Line
+    entry: OpEntry
+    is_whole: bool
+    """Whether it had all fields; if not, some are filled in."""
+    is_named: bool
 
 
-def _append_all(log: OpLog, file: IO[bytes], tally: Tally, bar: ProgressBar) -> None:
-    size_bytes = _size(file)
-    done_bytes = 0
-    for lines in _batches(file):
-        _append_batch(log, lines, tally)
-        done_bytes += sum(len(line) for _, line in lines)
-        if size_bytes:
-            bar(min(done_bytes, size_bytes), size_bytes)
+class _Stopped(Exception):  # noqa: N818 - always caught here; it ends the reading of input
+    """A line was refused, and the command does not keep going."""
+
+
+class _Appending:
+    """Appends input to one log, and knows how far it came. What it has counted as acknowledged is in the log."""
+
+    def __init__(self, log: OpLog, *, keep_going: bool, as_json: bool) -> None:
+        self._log = log
+        self._keep_going = keep_going
+        self._as_json = as_json
+        self._pending: list[_Made] = []
+        self._acknowledged = 0
+        self.added = 0
+        self.refused = 0
+        self.following = 1
+        """The number of the first line that is neither acknowledged nor refused."""
+        self._all_named = True
+        """Whether each line acknowledged so far was named."""
+        self._aside: Path | None = None
+        """The file with the refused lines; None if there is none yet."""
+
+    def take_all(self, file: IO[bytes], bar: ProgressBar) -> None:
+        """Append all lines, or those before the first that is refused."""
+        size_bytes = _size(file)
+        try:
+            for lines in read_lines(file):
+                self._take(lines)
+                if size_bytes:
+                    bar(min(file.tell(), size_bytes), size_bytes)
+        except _Stopped:
+            pass
+
+    def report(self) -> None:
+        """Print what was done, and how to go on if a line was refused."""
+        already_there = self._acknowledged - self.added
+        if self._as_json:
+            counts = f"{self.added:,} added, {already_there:,} already there"
+            note(f"{pluralize(self._acknowledged, 'line')} acknowledged: {counts}")
+        else:
+            numbers = ("LINES", "ADDED", "ALREADY THERE")
+            row = (self._log.session_id, self._acknowledged, self.added, already_there)
+            print_table(("SESSION", *numbers), [row], right=numbers)
+        if self._aside:
+            note(f"{pluralize(self.refused, 'refused line')} put aside: mend and append {self._aside}")
+        elif self.refused:
+            before = pluralize(self._acknowledged, "good line")
+            again = f"go on with line {self.following}: some before it have neither op_id nor key and would be doubled"
+            note(
+                f"stopped there; {before} before it kept; mend the line and "
+                + ("append the whole input again: nothing is doubled" if self._all_named else again)
+            )
+
+    def _take(self, lines: list[Line]) -> None:
+        for line in lines:
+            if line.is_too_long:
+                self._refuse(line, f"longer than {LONGEST_LINE_BYTES:,} bytes")
+            elif text := line.text.removeprefix(_BOM).strip(_BLANKS):
+                self._take_object(line, text)
+        self._flush()
+
+    def _take_object(self, line: Line, text: bytes) -> None:
+        from muse.core.op_log import InvalidArgumentError, parse_object
+
+        try:
+            fields = parse_object(text)
+            made = _Made(
+                line,
+                cast("OpEntry", fields),
+                is_whole="op_id" in fields and "lamport_ts" in fields,
+                is_named="op_id" in fields or "key" in fields,
+            )
+            if not made.is_whole:
+                # A filled-in timestamp must be above all that are in the log. So whole entries, which have their own
+                # timestamps, are written before one is chosen.
+                if self._pending and self._pending[-1].is_whole:
+                    self._flush()
+                made.entry = _filled_in(self._log, fields)
+        except InvalidArgumentError as refusal:
+            self._refuse(line, str(refusal))
+        else:
+            self._pending.append(made)
+
+    def _flush(self) -> None:
+        """Append what is pending, and acknowledge it."""
+        from muse.core.op_log import InvalidEntryError
+
+        pending, self._pending = self._pending, []
+        if not pending:
+            return
+        try:
+            self._acknowledge(pending, self._log.append_many([made.entry for made in pending]))
+        except InvalidEntryError:
+            # Nothing of the batch was written. One by one it shows which line is refused, or is there already.
+            for made in pending:
+                try:
+                    self._acknowledge([made], self._append(made))
+                except InvalidEntryError as refusal:
+                    self._refuse(made.line, str(refusal))
+
+    def _append(self, made: _Made) -> int:
+        """Append one entry; returns how many were added."""
+        from muse.core.op_log import OpIdConflictError
+
+        if self._is_there(made):
+            return 0
+        try:
+            return int(self._log.append(made.entry))
+        except OpIdConflictError:
+            # Another process may have added it just now.
+            if self._is_there(made):
+                return 0
+            raise
+
+    def _is_there(self, made: _Made) -> bool:
+        """Whether a line that was filled in repeats an operation of the log, whose entry then takes its place."""
+        there = self._log.get(made.entry["op_id"]) if made.is_named and not made.is_whole else None
+        if there is None or not _is_same(there, made.entry):
+            return False
+        made.entry = there
+        return True
+
+    def _acknowledge(self, batch: list[_Made], added: int) -> None:
+        self._acknowledged += len(batch)
+        self.added += added
+        self.following = batch[-1].line.number + 1
+        self._all_named = self._all_named and all(made.is_named for made in batch)
+        if self._as_json:
+            print_json(
+                *(
+                    {"line": made.line.number, "op_id": made.entry["op_id"], "lamport_ts": made.entry["lamport_ts"]}
+                    for made in batch
+                )
+            )
+
+    def _refuse(self, line: Line, reason: str) -> None:
+        """Acknowledge what came before the line, say why it is refused, and put it aside or stop."""
+        self._flush()
+        # The further parts of a line that is too long are no news.
+        if line.number >= self.following:
+            self.refused += 1
+            self.following = line.number + bool(self._keep_going)
+            note(f"line {line.number}: {reason}")
+            if self._as_json:
+                print_json({"line": line.number, "error": reason})
+        if not self._keep_going:
+            raise _Stopped
+        self._put_aside(line)
+
+    def _put_aside(self, line: Line) -> None:
+        if self._aside is None:
+            self._aside = _new_file(self._log.folder.name[:100])
+        with open(self._aside, "ab") as file:
+            file.write(line.text + b"\n" * line.ends)
+
+
+def _new_file(session: str) -> Path:
+    """Make a file for refused lines in the current folder; one that is there, which may be the input, is kept."""
+    for name in chain([f"{session}.refused.jsonl"], (f"{session}.refused-{number}.jsonl" for number in count(2))):
+        try:
+            open(name, "xb").close()
+        except FileExistsError:
+            continue
+        return Path(name)
+    raise AssertionError("unreachable")
 
 
 def _size(file: IO[bytes]) -> int:
-    """The size of a regular file, 0 for a pipe."""
+    """The size of a regular file, 0 for what can't tell how far it was read, such as a pipe."""
     try:
-        return os.fstat(file.fileno()).st_size
+        return os.fstat(file.fileno()).st_size if file.seekable() else 0
     except (OSError, AttributeError):
         return 0
 
 
-def _batches(file: IO[bytes]) -> Iterator[list[tuple[int, bytes]]]:
-    """Yield batches of (line number, line). Each batch holds lines from a single read."""
-    number = 0
-    rest = b""
-    while True:
-        # read1 returns what is available; read would wait for the full amount.
-        piece = cast("Any", file).read1(_READ_BYTES)
-        lines = (rest + piece).split(b"\n")
-        rest = lines.pop() if piece else b""
-        for start in range(0, len(lines), _BATCH_LINES):
-            part = lines[start : start + _BATCH_LINES]
-            yield [(number + at, line) for at, line in enumerate(part, start=1)]
-            number += len(part)
-        if not piece:
-            return
-        if len(rest) > _LONGEST_LINE_BYTES:
-            raise _BadLine(number + 1, f"longer than {_LONGEST_LINE_BYTES:,} bytes")
-
-
-def _append_batch(log: OpLog, lines: list[tuple[int, bytes]], tally: Tally) -> None:
-    """Append the lines. At a bad line, append those before it, then raise `_BadLine`."""
-    from muse.core.op_log import InvalidEntryError
-
-    batch: list[tuple[int, OpEntry]] = []
-    whole_before = False
-    for number, line in lines:
-        if not line.strip(_BLANKS):
-            continue
-        try:
-            fields = _parsed(line)
-            whole = "op_id" in fields
-            # A filled-in timestamp must be above all that are in the log. So whole entries, which have their own
-            # timestamps, are written before one is chosen.
-            if whole_before and not whole:
-                _flush(log, batch, tally)
-            whole_before = whole
-            batch.append((number, cast("OpEntry", fields) if whole else _filled_in(log, fields)))
-        except InvalidEntryError as refusal:
-            _flush(log, batch, tally)
-            raise _BadLine(number, str(refusal)) from None
-    _flush(log, batch, tally)
-
-
-def _flush(log: OpLog, batch: list[tuple[int, OpEntry]], tally: Tally) -> None:
-    from muse.core.op_log import InvalidEntryError
-
-    try:
-        _count(tally, len(batch), log.append_many([entry for _, entry in batch]) if batch else 0)
-    except InvalidEntryError:
-        # Nothing of the batch was written. Append one by one to find the bad entry.
-        for number, entry in batch:
-            try:
-                _count(tally, 1, int(log.append(entry)))
-            except InvalidEntryError as refusal:
-                raise _BadLine(number, str(refusal)) from None
-    batch.clear()
-
-
-def _count(tally: Tally, lines: int, added: int) -> None:
-    tally.lines += lines
-    tally.added += added
-    tally.already_there += lines - added
-
-
-def _parsed(line: bytes) -> dict[str, Any]:
-    from muse.core.op_log import parse_object
-
-    return parse_object(line.strip(_BLANKS))
-
-
 def _filled_in(log: OpLog, fields: dict[str, Any]) -> OpEntry:
-    """Make an entry of a line without op_id, filling in what `OpLog.record` would."""
-    from muse.core.op_log import InvalidEntryError, make_op_entry
+    """Make an entry of a line that is not whole, filling in what `OpLog.record` would."""
+    from muse.core.op_log import InvalidEntryError, make_op_entry, op_id_of
 
     missing = [name for name in _REQUIRED if name not in fields]
     if missing:
@@ -199,17 +281,32 @@ def _filled_in(log: OpLog, fields: dict[str, Any]) -> OpEntry:
     unknown = [name for name in fields if name not in (*_REQUIRED, *_OPTIONAL)]
     if unknown:
         raise InvalidEntryError(
-            f"{unknown[0]}: not a field of a line without op_id, which may have {', '.join(_REQUIRED + _OPTIONAL)}"
+            f"{unknown[0]}: not a field of a line that is filled in, which may have {', '.join(_REQUIRED + _OPTIONAL)}"
+            + ("; a line with a lamport_ts is a whole entry and needs an op_id" if unknown[0] == "lamport_ts" else "")
         )
-    parents = fields.get("parent_op_ids", [])
-    if not isinstance(parents, list):
-        raise InvalidEntryError("parent_op_ids: must be a list of op_ids")
-    return make_op_entry(
+    if "op_id" in fields and "key" in fields:
+        raise InvalidEntryError("key: give a key or an op_id, not both")
+    entry = make_op_entry(
         fields["actor_id"],
         fields["domain"],
         fields["domain_op"],
         log.next_lamport_ts(),
-        parent_op_ids=parents,
         intent_id=fields.get("intent_id", ""),
         reservation_id=fields.get("reservation_id", ""),
     )
+    given = {name: fields[name] for name in ("parent_op_ids", "created_at", "op_id") if name in fields}
+    if "key" in fields:
+        given["op_id"] = op_id_of(fields["key"])
+    return cast("OpEntry", {**entry, **given})
+
+
+def _is_same(one: OpEntry, other: OpEntry) -> bool:
+    """Whether two entries with one op_id are the same operation, recorded twice."""
+    import orjson
+
+    def text(entry: OpEntry) -> bytes:
+        # Compared as text, since in Python 1 == 1.0 == True.
+        fields = cast("dict[str, Any]", entry)
+        return orjson.dumps([fields[name] for name in _SAME_IN_A_REPEATED_LINE], option=orjson.OPT_SORT_KEYS)
+
+    return text(one) == text(other)

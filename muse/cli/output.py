@@ -43,12 +43,12 @@ def pluralize(number: int, thing: str, things: str = "") -> str:
     return f"{number:,} {thing if number == 1 else plural}"
 
 
-def print_json(value: Any) -> None:
-    """Print one JSON object as one line."""
+def print_json(*values: Any) -> None:
+    """Print JSON objects at once, each as one line."""
     import orjson
 
-    line = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
-    sys.stdout.buffer.write(escape_json_for_terminal(line.decode()).encode() if sys.stdout.isatty() else line)
+    lines = b"".join(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE) for value in values)
+    sys.stdout.buffer.write(escape_json_for_terminal(lines.decode()).encode() if sys.stdout.isatty() else lines)
     sys.stdout.buffer.flush()
 
 
