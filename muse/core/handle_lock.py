@@ -23,6 +23,7 @@ from typing import Protocol
 from muse.core.errors import ClosedLogError, HandleInUseError, MuseError
 
 _FORK_WAIT_SECONDS = 1.0
+_PAUSE_SECONDS = 0.001
 
 
 class Opened(Protocol):
@@ -52,6 +53,9 @@ class HandleLock:
         self.opened = opened
         self._start_unheld()
         _locks.add(self)
+        # A fork that has begun does not know of this handle: it must not be used yet. The next one knows.
+        while _forking not in (None, threading.get_ident()):
+            time.sleep(_PAUSE_SECONDS)
         self.is_closed = False
 
     def _start_unheld(self) -> None:
@@ -161,12 +165,16 @@ _CODES_OF_TURN = (Turn.__enter__.__code__, Turn.__exit__.__code__)
 
 _locks: weakref.WeakSet[HandleLock] = weakref.WeakSet()
 _one_fork = threading.RLock()
+_forking: int | None = None
+"""The thread that has `_one_fork`, from before it looks which handles there are."""
 _suspended: list[HandleLock] = []
 """By the fork that has `_one_fork`. What is here may not have been taken, if the fork was interrupted."""
 
 
 def _before() -> None:
+    global _forking  # noqa: PLW0603 - one fork at a time
     _one_fork.acquire()
+    _forking = threading.get_ident()
     deadline = time.monotonic() + _FORK_WAIT_SECONDS
     for lock in list(_locks):
         # A callback of this very thread may fork.
@@ -177,19 +185,31 @@ def _before() -> None:
 
 
 def _in_parent() -> None:
+    try:
+        _give_back()
+    finally:
+        # What a signal handler raises in a hook is only printed: what it has cut off is done now.
+        _give_back()
+
+
+def _give_back() -> None:
+    global _forking  # noqa: PLW0603
     # It was not taken if a signal handler interrupted the wait for another thread's fork.
     if _owner_question(_one_fork)():
         while _suspended:
-            _suspended.pop().resume()
+            _suspended[-1].resume()
+            _suspended.pop()
+        _forking = None
         _one_fork.release()
 
 
 def _in_child() -> None:
-    global _one_fork  # noqa: PLW0603 - the parent's may be held by a thread that is not here
+    global _one_fork, _forking  # noqa: PLW0603 - the parent's may be held by a thread that is not here
     suspended = _suspended if _owner_question(_one_fork)() else []
     for lock in list(_locks):
         lock.start_in_child(in_use=lock not in suspended)
     _suspended.clear()
+    _forking = None
     _one_fork = threading.RLock()
 
 

@@ -238,6 +238,56 @@ def test_forks_by_three_threads_leave_no_handle_locked(repo: Path) -> None:
 
 
 @pytest.mark.process
+def test_handle_made_while_a_fork_waits_is_not_used_until_it_is_over(repo: Path) -> None:
+    """Row 41: a fork that waits for one handle is not surprised by another one that is in the middle of SQLite."""
+    told = run(
+        """
+        import logging, os, sys, threading, time
+        from muse.core.op_log import OpLog
+        logging.basicConfig(stream=sys.stdout)
+        repo = sys.argv[1]
+        log = OpLog(repo, "s")
+        log.record("ada", "music", {"op": "x"})
+        OpLog(repo, "t").close()
+        inside, over = threading.Event(), threading.Event()
+
+        def progress(done, total):
+            inside.set()
+            time.sleep(0.5)
+
+        def make():
+            while not over.is_set():
+                with OpLog(repo, "t") as other:
+                    for _ in range(1_000):
+                        other.record("ada", "music", {"op": "x"})
+
+        busy = threading.Thread(target=lambda: log.verify(progress=progress))
+        making = threading.Timer(0.1, make)
+        busy.start()
+        inside.wait()
+        making.start()
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                with OpLog(repo, "t") as other:
+                    len(other)
+                status = 0
+            finally:
+                sys.stdout.flush()
+                os._exit(status)
+        over.set()
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        busy.join()
+        making.join()
+        log.close()
+        """,
+        repo,
+    )
+    assert told == ""
+
+
+@pytest.mark.process
 def test_fork_does_not_wait_for_a_handle_that_is_in_use_for_long(repo: Path) -> None:
     """Row 41: the child goes on with an index in memory, the parent's call ends as if there had been no fork."""
     run(

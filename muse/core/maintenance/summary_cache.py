@@ -12,6 +12,7 @@ import os
 import time
 import zlib
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ class SummaryCache:
         aside = self._path.with_name(f"{_NAME}.{os.urandom(8).hex()}.tmp")
         try:
             # For nobody else: a session may be private.
-            with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+            with open(aside, "xb", opener=partial(os.open, mode=0o600)) as file:
                 file.write(body + b"\n%08x" % zlib.crc32(body))
             os.rename(aside, self._path)
         except OSError as error:

@@ -131,7 +131,8 @@ def replace_file(path: Path, data: bytes) -> None:
 @contextmanager
 def new_file(path: Path) -> Iterator[IO[bytes]]:
     """A file to write that was not there; its bytes survive power loss when the block ends well, its name may not."""
-    with open(os.open(path, _NEW, 0o666), "wb") as file:
+    # "x" follows no link either.
+    with open(path, "xb") as file:
         yield file
         file.flush()
         # Not `sync_file`, which speaks of entries: here nothing was acknowledged, so a failure loses nothing.
