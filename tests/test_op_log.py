@@ -32,6 +32,7 @@ from muse.core.op_log import (
     describe_sessions,
     list_sessions,
     make_op_entry,
+    op_id_of,
 )
 from tests import children, making, plain_scan, small_index
 from tests.making import entries, entry, op_id
@@ -95,7 +96,6 @@ FILTER_NAMES = ("domain", "actor_id", "intent_id", "reservation_id", "min_lampor
 @pytest.mark.parametrize(
     ("method", "keywords"),
     [
-        ("record", {"parent_op_ids", "intent_id", "reservation_id"}),
         ("query", {*FILTER_NAMES, "since_checkpoint", "reverse", "limit"}),
         ("to_dicts", {*FILTER_NAMES, "since_checkpoint", "reverse", "limit"}),
         ("follow", {*FILTER_NAMES, "from_start", "since", "timeout"}),
@@ -103,6 +103,7 @@ FILTER_NAMES = ("domain", "actor_id", "intent_id", "reservation_id", "min_lampor
         ("count", {*FILTER_NAMES, "since_checkpoint"}),
         ("replay_since_checkpoint", {"upto"}),
         ("to_structured_delta", {"upto"}),
+        ("record", {"op_id", "parent_op_ids", "intent_id", "reservation_id"}),
         ("checkpoint", {"upto"}),
         ("merge", {"progress"}),
         ("verify", {"progress", "max_findings"}),
@@ -212,6 +213,88 @@ def test_record_makes_timestamps_and_appends_in_one_call(repo: Path, log: OpLog)
     assert second["lamport_ts"] > first["lamport_ts"]
     assert (second["parent_op_ids"], second["intent_id"]) == ([first["op_id"]], "i")
     assert second["reservation_id"] == "r"
+
+
+def test_record_with_an_op_id_may_be_repeated(repo: Path, log: OpLog) -> None:
+    """A message that comes twice, or a try after a failure, gives the entry of the log and adds no byte."""
+    key, op = op_id_of("message 17"), {"op": "insert", "n": 1, "m": 1.0}
+    rest: dict[str, Any] = {"parent_op_ids": [op_id(1)], "intent_id": "i", "reservation_id": "r"}
+    first = log.record("ada", "music", op, op_id=key, **rest)
+    log.append(entry(2, lamport_ts=2**53 - 1))
+    before = log.path.read_bytes()
+
+    # With no timestamp left, of another handle, without an index, and with the keys of the operation in other order.
+    with OpLog(repo, "s", durability="fsync") as other:
+        making.drop_index(repo)
+        again = [
+            each.record("ada", "music", said, op_id=key, **rest)
+            for each in (log, other)
+            for said in (op, {"m": 1.0, "n": 1, "op": "insert"})
+        ]
+
+    assert exact_list(again) == [exact(first)] * 4
+    assert log.path.read_bytes() == before
+    assert exact(plain_scan.scan(before).entries[0]) == exact(first)
+
+
+def test_a_repeated_record_is_synced_before_it_is_acknowledged(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a handle without fsync recorded is made durable before one with fsync says that it is there."""
+    with OpLog(repo, "s") as plain, OpLog(repo, "s", durability="fsync") as log:
+        plain.record("ada", "music", {"op": "insert"}, op_id=op_id(1))
+        synced: list[int] = []
+        sync = os.fsync
+
+        def note(fd: int) -> None:
+            synced.append(os.fstat(fd).st_ino)
+            sync(fd)
+
+        monkeypatch.setattr(os, "fsync", note)
+        log.record("ada", "music", {"op": "insert"}, op_id=op_id(1))
+        assert log.path.stat().st_ino in synced
+
+
+def test_record_takes_an_operation_of_another_program_for_the_same(log: OpLog) -> None:
+    """Spelled otherwise, with further keys and its own time: the entry of the log is returned as it is."""
+    there = entry(1, lamport_ts=70, v=2)
+    making.add_bytes(log.path, making.line(there))
+
+    again = log.record("ada", "music", dict(making.SOME_OP), op_id=op_id(1))
+
+    assert exact(again) == exact(there)
+    assert log.path.read_bytes() == making.line(there)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"actor_id": "eve"},
+        {"domain": "code"},
+        {"domain_op": {"op": "insert", "n": 1.0}},
+        {"parent_op_ids": [op_id(2), op_id(1)]},
+        {"parent_op_ids": None},
+        {"intent_id": "other"},
+        {"reservation_id": ""},
+    ],
+    ids=str,
+)
+def test_record_of_another_operation_under_a_known_op_id_is_refused(log: OpLog, change: dict[str, Any]) -> None:
+    """Each field but the two times counts, numbers by their type; nothing is written."""
+    said: dict[str, Any] = {"actor_id": "ada", "domain": "music", "domain_op": {"op": "insert", "n": 1}}
+    said |= {"parent_op_ids": [op_id(1), op_id(2)], "intent_id": "i", "reservation_id": "r", "op_id": op_id(3)}
+    log.record(**said)
+    before = log.path.read_bytes()
+    with pytest.raises(OpIdConflictError, match=op_id(3)):
+        log.record(**(said | change))
+    assert log.path.read_bytes() == before
+
+
+@pytest.mark.parametrize("bad", ["", "x", 5, b"x", op_id(1).upper()], ids=repr)
+def test_record_refuses_what_is_no_op_id(log: OpLog, bad: Any) -> None:
+    """The error names the field, nothing is written, and no timestamp is used up."""
+    with pytest.raises(InvalidEntryError, match="op_id"):
+        log.record("ada", "music", {"op": "insert"}, op_id=bad)
+    assert not log.exists()
+    assert log.record("ada", "music", {"op": "insert"})["lamport_ts"] == 1
 
 
 def test_guarantee_1_what_is_read_equals_what_was_appended(repo: Path, log: OpLog) -> None:

@@ -185,7 +185,7 @@ class OpLog:
         self._checkpoints = Checkpoints(self._catch_up, self._file, session_id)
         self._lock = HandleLock(self.path, self._catch_up)
         self._pager = Pager(self._lock, self._catch_up, self._file)
-        self._writer = Writer(self._file, self._catch_up, sync_each=durability == "fsync")
+        self._writer = Writer(self._file, self._catch_up, self._clock, sync_each=durability == "fsync")
 
     def close(self) -> None:
         """Close file and index. Closing twice is fine; using the log afterwards is a `ClosedLogError`."""
@@ -253,13 +253,17 @@ class OpLog:
         domain: str,
         domain_op: Any,
         *,
+        op_id: str | None = None,
         parent_op_ids: Iterable[str] | None = None,
         intent_id: str = "",
         reservation_id: str = "",
     ) -> OpEntry:
-        """Make an entry with a fresh op_id and the next timestamp, and append it; raises what `append` raises.
+        """Make an entry with the next timestamp, and append it; raises what `append` raises.
 
-        The arguments are the fields of an `OpEntry` that have their names; `parent_op_ids` is copied.
+        The arguments are the fields of an `OpEntry` that have their names; `parent_op_ids` is copied. Without an
+        `op_id` a fresh one is made. With one, such as `op_id_of(message_id)`, the call may be repeated, after a failure
+        or when a message comes twice: if the log has that operation with the same actor, domain, operation, parents and
+        linkage, nothing is written. If any of these differs, it is an `OpIdConflictError`.
 
         Returns:
             The entry, as it is in the log.
@@ -271,11 +275,14 @@ class OpLog:
                 actor_id,
                 domain,
                 domain_op,
-                self._clock.tick(),
+                self._clock.tick() if op_id is None else 0,
                 parent_op_ids=parent_op_ids,
                 intent_id=intent_id,
                 reservation_id=reservation_id,
             )
+            if op_id is not None:
+                entry["op_id"] = op_id
+                return self._writer.record(entry, self._max_line_bytes)
             # A fresh op_id can't be there yet, so nothing is looked up.
             self._writer.write_entry(entry, op_id_bytes(entry["op_id"]), encode_entry(entry, self._max_line_bytes))
             return entry

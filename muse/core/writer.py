@@ -17,6 +17,7 @@ from muse.core.entry.codec import (
     encode_entry,
     encode_valid_entries,
     same_content,
+    same_operation,
     strip_padding,
 )
 from muse.core.entry.columns import Columns, columns_of
@@ -27,10 +28,11 @@ from muse.core.index.store import Index
 from muse.core.options import MAX_LAMPORT_TS, MAX_LINE_BYTES, MAX_WRITE_BYTES
 from muse.core.storage.lines import Lines
 from muse.core.storage.log_file import LogFile
-from muse.core.storage.reader import read_lines
+from muse.core.storage.reader import StaleLocationError, read_lines
 
 _MAX_WRITES = 8
 _TAIL_WAIT_SECONDS = 0.02
+_LINES_READ_AT_ONCE = 256
 
 
 class LamportClock:
@@ -114,10 +116,11 @@ class Batch:
 class Writer:
     """Writes to one log through one handle. Not safe for several threads at once: its owner locks."""
 
-    def __init__(self, log: LogFile, catch_up: CatchUp, *, sync_each: bool) -> None:
+    def __init__(self, log: LogFile, catch_up: CatchUp, clock: LamportClock, *, sync_each: bool) -> None:
         """`sync_each`: what is written survives power loss before it is acknowledged."""
         self._log = log
         self._catch_up = catch_up
+        self._clock = clock
         self._sync_each = sync_each
         self._sync_error: SyncError | None = None
 
@@ -167,6 +170,26 @@ class Writer:
             return False
         self.write_entry(entry, op_id, line)
         return True
+
+    def record(self, entry: OpEntry, max_line_bytes: int) -> OpEntry:
+        """Write an entry with the next timestamp, if the log does not hold its op_id yet; the entry of the log.
+
+        Raises as `append_entry`, but an entry that differs only in when it was made is the same operation.
+        """
+        # Checked first: what is not valid has no op_id that could be looked for.
+        encode_entry(entry, max_line_bytes)
+        op_id = op_id_bytes(entry["op_id"])
+        known = self._read_known([op_id]) if self._catch_up.find(op_id) is not None else {}
+        if not known:
+            entry["lamport_ts"] = self._clock.tick()
+            self.write_entry(entry, op_id, encode_entry(entry, max_line_bytes))
+            return entry
+        byte_offset, line_there = known[op_id]
+        there: OpEntry = orjson.loads(strip_padding(line_there))
+        if not same_operation(entry, there):
+            raise _conflict(entry["op_id"], f"at byte {byte_offset} of {self._log.path}")
+        self._secure_known({op_id: line_there}, {op_id: byte_offset})
+        return there
 
     def write_entry(self, entry: OpEntry, op_id: bytes, line: bytes) -> None:
         """Write one entry that the log is known not to hold; it was just caught up with."""
@@ -286,6 +309,29 @@ class Writer:
         if lost:
             self._log.note_written_again([there[op_id] for op_id in lost])
 
+    def _read_known(self, op_ids: Collection[bytes]) -> dict[bytes, tuple[int, bytes]]:
+        """Byte offset and line of the entries with these op_ids, as far as the log still has them as indexed.
+
+        What it has no longer, the index has no longer either: it is made anew.
+        """
+        return self._catch_up.with_index(partial(self._lines_of, op_ids))
+
+    def _lines_of(self, op_ids: Collection[bytes], index: Index) -> dict[bytes, tuple[int, bytes]]:
+        places = {op_id: place for op_id in op_ids if (place := index.location_of(op_id))}
+        ordered = sorted(places, key=places.__getitem__)
+        found: dict[bytes, tuple[int, bytes]] = {}
+        end_before = 0
+        for start in range(0, len(ordered), _LINES_READ_AT_ONCE):
+            some = ordered[start : start + _LINES_READ_AT_ONCE]
+            for op_id, line in zip(some, read_lines(self._log, [places[op_id] for op_id in some]), strict=True):
+                at = places[op_id].byte_offset
+                # A damaged newline joins a line to the one before: then it is no line by itself any more.
+                if at != end_before and self._log.read(at - 1, at) != b"\n":
+                    raise StaleLocationError(f"no line begins at byte {at} any more: run verify")
+                found[op_id] = at, line
+                end_before = places[op_id].end
+        return found
+
     def _refuse_other_content(self, known: Mapping[bytes, bytes]) -> None:
         """Refuse lines whose op_ids are there with other content; if the checksums agree none is read."""
         for line, byte_offset, there in self._catch_up.with_index(partial(self._spelled_differently, known)):
@@ -303,8 +349,11 @@ class Writer:
 
 def _refuse_conflict(line: bytes, there: bytes, where: str) -> None:
     if not same_content(line, there):
-        op_id = orjson.loads(line)["op_id"]
-        raise OpIdConflictError(
-            f"op_id: {op_id} is there already, {where}, with other content: an operation never "
-            "changes; give the new one its own op_id"
-        )
+        raise _conflict(orjson.loads(line)["op_id"], where)
+
+
+def _conflict(op_id: str, where: str) -> OpIdConflictError:
+    return OpIdConflictError(
+        f"op_id: {op_id} is there already, {where}, with other content: an operation never changes; give the new one "
+        "its own op_id"
+    )

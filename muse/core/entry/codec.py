@@ -82,9 +82,21 @@ def same_content(line: bytes, other: bytes) -> bool:
     return line == other or _canonical(line) == _canonical(other)
 
 
+def same_operation(entry: OpEntry, other: OpEntry) -> bool:
+    """Whether two valid entries are the same operation of the same actor, whenever each was made."""
+    return _sorted(list(map(entry.get, _OPERATION))) == _sorted(list(map(other.get, _OPERATION)))
+
+
+_OPERATION = ("op_id", "actor_id", "domain", "domain_op", "parent_op_ids", "intent_id", "reservation_id")
+
+
 def _canonical(line: bytes) -> bytes:
+    return _sorted(orjson.loads(strip_padding(line)))
+
+
+def _sorted(value: Any) -> bytes:
     # Compared as text, since in Python 1 == 1.0 == True.
-    return orjson.dumps(orjson.loads(strip_padding(line)), option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def strip_padding(line: bytes) -> bytes:

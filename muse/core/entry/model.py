@@ -73,7 +73,7 @@ def op_id_of(key: str) -> str:
     each of them once. `key` is any text but "", and should name its kind too: "orders/17".
     """
     try:
-        if isinstance(key, str) and key:
+        if type(key) is str and key:
             return str(uuid.uuid5(_NAMESPACE, key))
     except UnicodeEncodeError:
         pass
