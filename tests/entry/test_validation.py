@@ -7,6 +7,7 @@ import datetime as dt
 import decimal
 import enum
 import fractions
+import re
 import uuid
 from collections import Counter, OrderedDict, UserDict, defaultdict, namedtuple
 from collections.abc import Callable
@@ -258,6 +259,26 @@ WRONG_FIELDS: dict[str, list[object]] = {
 def test_a_field_of_the_wrong_kind_is_refused_by_its_name(log: OpLog, name: str, value: object) -> None:
     """Each field takes exactly its kind, and the error says which field it was."""
     refuse(log, entry(1, **{name: value}), name)
+
+
+def test_message_of_a_refusal_has_the_words_of_the_project(log: OpLog) -> None:
+    """For every wrong value of every field: what it must be, not what pydantic calls it."""
+    wrong = [(name, value) for name, values in WRONG_FIELDS.items() for value in values]
+    for name, value in [*wrong, ("lamport_ts", -1), ("lamport_ts", 2**53)]:
+        with pytest.raises(InvalidEntryError) as refused:
+            log.append(entry(1, **{name: value}))
+        assert not re.search(r"\b(input|string|valid|should)\b", str(refused.value), re.IGNORECASE), str(refused.value)
+
+
+def test_one_text_in_the_place_of_a_list_of_parents_is_called_that(log: OpLog) -> None:
+    """Not a list of its letters, of which the first is no op_id."""
+    one: Any = op_id(1)
+    for wrong in (
+        lambda: log.record("ada", "music", {}, parent_op_ids=one),
+        lambda: log.append(entry(2, parent_op_ids=one)),
+    ):
+        with pytest.raises(InvalidEntryError, match=f"^parent_op_ids: must be a list of op_ids, but is '{one}'$"):
+            wrong()
 
 
 @pytest.mark.parametrize("name", plain_scan.FIELDS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from typing_extensions import TypedDict
 
@@ -53,11 +53,13 @@ def make_op_entry(
 
     The arguments are the fields of an `OpEntry`; `lamport_ts` is usually an `OpLog.next_lamport_ts()`.
     """
+    # One text would become a list of its letters; as it is, it is refused as what it is.
+    parents = parent_op_ids if isinstance(parent_op_ids, str) else list(parent_op_ids or ())
     return {
         "op_id": str(uuid.uuid4()),
         "actor_id": actor_id,
         "lamport_ts": lamport_ts,
-        "parent_op_ids": [] if parent_op_ids is None else list(parent_op_ids),
+        "parent_op_ids": cast("list[str]", parents),
         "domain": domain,
         "domain_op": domain_op,
         "created_at": datetime.now(UTC).isoformat(),

@@ -67,19 +67,38 @@ def check_dict(validator: SchemaValidator, value: Any) -> None:
         raise _refusal(error) from None
 
 
+_WORDING = {
+    "dict_type": "must be a JSON object, a plain dict",
+    "greater_than_equal": "must be at least {ge}",
+    "int_type": "must be an integer",
+    "is_instance_of": "must be a JSON object, a plain dict",
+    "less_than_equal": "must be at most {le}",
+    "list_type": "must be a list",
+    "literal_error": "must be {expected}",
+    "string_too_short": "must not be empty",
+    "string_type": "must be text",
+    "string_unicode": "must be text in UTF-8",
+}
+"""What a kind of error of pydantic's is called here, so that every message has the words of the documents."""
+
+
 def _refusal(error: ValidationError) -> InvalidEntryError:
-    first = error.errors(include_url=False, include_context=False)[0]
+    first = error.errors(include_url=False)[0]
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     place = _place(part for part in first["loc"] if part != "[key]")
     if "[key]" in first["loc"]:
         return InvalidEntryError(f"{place}: the key {_shown(first['input'])} is not plain text{more}")
     if first["type"] == "missing":
         return InvalidEntryError(f"{place}: the field is missing{more}")
+    known = _WORDING.get(first["type"])
+    text = known.format_map(first.get("ctx", {})) if known else first["msg"]
     if first["type"] == "string_pattern_mismatch" and "op_id" in place:
-        first["msg"] = "must be a UUID in canonical text, such as 1b4e28ba-2fa1-41d2-883f-0016d3cca427"
+        text = "must be a UUID in canonical text, such as 1b4e28ba-2fa1-41d2-883f-0016d3cca427"
+    if place == "parent_op_ids":
+        text = "must be a list of op_ids"
     is_limit = place == "lamport_ts" and first["type"] in ("less_than_equal", "greater_than_equal")
     kind = LimitExceededError if is_limit else InvalidEntryError
-    return kind(f"{place}: {first['msg']}, but is {_shown(first['input'])}{more}")
+    return kind(f"{place}: {text}, but is {_shown(first['input'])}{more}")
 
 
 def check_exact(value: Any, path: tuple[str | int, ...] = ()) -> None:
