@@ -1,13 +1,15 @@
 """Shell completion of the repository's sessions and of a session's actors and domains.
 
 A name that the shell would have to quote is not offered, because click's scripts insert words without quoting.
-Errors are silent and offer nothing, because a message would appear in the middle of the line being typed.
+Errors are silent and offer nothing, because a message would appear in the middle of the line being typed. So are the
+engine's warnings.
 """
 
 # ruff: noqa: PLC0415 - the engine is imported only when used, so that --help is fast
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Iterable
 from itertools import islice
@@ -57,6 +59,7 @@ def _names(context: click.Context, begun: str, kind: str) -> list[str]:
     session = context.params.get("session") or next(iter(context.args), None)
     if not session:
         return []
+    logging.getLogger("muse").addHandler(logging.NullHandler())
     try:
         from muse.core.op_log import OpLog
 

@@ -59,6 +59,21 @@ def command_line(*arguments: object) -> list[str]:
     return [sys.executable, "-W", "error", "-m", "muse", "op-log", *map(str, arguments)]
 
 
+def offered(repo: Path, *words: str, **changes: Any) -> set[str]:
+    """What a program that speaks for bash answers in a repository for a line of these words, the last one begun."""
+    environment = {
+        **os.environ,
+        "_MUSE_COMPLETE": "bash_complete",
+        "COMP_WORDS": " ".join(("muse", "op-log", *words)),
+        "COMP_CWORD": str(len(words) + 1),
+        "PYTHONPATH": str(making.PROJECT),
+    }
+    script = "import sys; sys.argv[0] = 'muse'; from muse.cli import main; main(prog_name='muse')"
+    done = children.run([sys.executable, "-W", "error", "-c", script], cwd=repo, env=environment, text=True, **changes)
+    assert done.stderr == ""
+    return {line.partition(",")[2] for line in done.stdout.splitlines() if line}
+
+
 def without_colour_settings() -> dict[str, str]:
     """This environment, but for what a user may have set about colours."""
     names = ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "COLUMNS")

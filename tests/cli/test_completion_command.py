@@ -12,7 +12,7 @@ import pytest
 
 from muse.core.op_log import OpLog
 from tests import children, making
-from tests.cli.running import filled, muse
+from tests.cli.running import filled, muse, offered
 
 pytestmark = pytest.mark.process
 
@@ -27,25 +27,6 @@ def several(repo: Path) -> Path:
             log.append_many(making.entries(4))
             log.append(making.entry(9, actor_id="needs quoting", domain="mu*"))
     return repo
-
-
-def offered(repo: Path, *words: str) -> set[str]:
-    """What a program that speaks for bash answers for a line of these words, the last one begun."""
-    environment = {
-        **os.environ,
-        "_MUSE_COMPLETE": "bash_complete",
-        "COMP_WORDS": " ".join(("muse", "op-log", *words)),
-        "COMP_CWORD": str(len(words) + 1),
-    }
-    script = "import sys; sys.argv[0] = 'muse'; from muse.cli import main; main(prog_name='muse')"
-    done = children.run(
-        [sys.executable, "-W", "error", "-c", script],
-        cwd=repo,
-        env={**environment, "PYTHONPATH": str(making.PROJECT)},
-        text=True,
-    )
-    assert done.stderr == ""
-    return {line.partition(",")[2] for line in done.stdout.splitlines() if line}
 
 
 def test_sessions_are_offered(several: Path) -> None:

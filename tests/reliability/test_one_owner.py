@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import sys
 import textwrap
@@ -125,12 +126,15 @@ def test_signal_handler_that_uses_the_handle_it_interrupts_is_refused_or_served(
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("use", ["record", "len", "checkpoint", "open and close"])
+@pytest.mark.parametrize("use", ["record", "len", "follow", "checkpoint", "open and close"])
 def test_exceptions_from_signals_at_random_moments_leave_nothing_behind(repo: Path, use: str) -> None:
-    """Row 39: no descriptor, lock or transaction is left, another thread is served, and what was recorded is there."""
+    """Row 39: no descriptor, lock or transaction is left, another thread is served, and what was recorded is there.
+
+    Whoever follows, and after an interrupt goes on behind the last entry that he got, gets each one once.
+    """
     told = run(
         """
-        import gc, os, random, signal, sys, threading
+        import gc, json, os, random, signal, sys, threading
         from muse.core.op_log import OpLog
         from tests.reliability.interrupting import assert_nothing_is_left, descriptors
         import warnings; warnings.simplefilter("ignore", ResourceWarning)
@@ -145,13 +149,20 @@ def test_exceptions_from_signals_at_random_moments_leave_nothing_behind(repo: Pa
         log = OpLog(repo, "s")
         log.record("main", "music", {"op": "first"})
         known = 1
+        followed = []
         numbers = iter(range(10**9))
 
         def open_and_close():
             with OpLog(repo, "s") as other:
                 len(other)
 
-        work = {"record": lambda: log.record("main", "music", {"op": "x"}), "len": lambda: len(log),
+        def follow():
+            log.record("main", "music", {"op": "x"})
+            after = {"since": followed[-1]} if followed else {"from_start": True}
+            for each in log.follow(**after, timeout=random.choice((0, 0.002))):
+                followed.append(each["op_id"])
+
+        work = {"record": lambda: log.record("main", "music", {"op": "x"}), "len": lambda: len(log), "follow": follow,
                 "checkpoint": lambda: log.checkpoint(str(next(numbers))), "open and close": open_and_close}[use]
         for number in range(rounds):
             try:
@@ -160,7 +171,7 @@ def test_exceptions_from_signals_at_random_moments_leave_nothing_behind(repo: Pa
                     signal.setitimer(signal.ITIMER_REAL, random.random() * 0.002 + 1e-6, 0.01)
                     while True:
                         work()
-                        known += use == "record"
+                        known += use in ("record", "follow")
                 finally:
                     signal.setitimer(signal.ITIMER_REAL, 0)
             except Stop:
@@ -171,16 +182,19 @@ def test_exceptions_from_signals_at_random_moments_leave_nothing_behind(repo: Pa
                 gc.collect()
                 assert len(descriptors()) <= 6, descriptors()
         assert_nothing_is_left(log)
-        print(known, len(log))
+        if use == "follow":
+            follow()
+        print(json.dumps([known, len(log), followed]))
         log.close()
         """,
         repo,
         use,
         ROUNDS,
     )
-    known, there = map(int, told.split())
+    known, there, followed = json.loads(told)
     scanned = plain_scan.scan_file(making.log_path(repo))
     assert len(scanned.entries) == there >= known
+    assert followed == (scanned.op_ids if use == "follow" else [])
     assert not scanned.damaged
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -16,6 +17,7 @@ import pytest
 from muse.core.op_log import LockTimeoutError, OpLog
 from muse.core.storage.locks import exclusive_lock, lock_file
 from tests import children, making, plain_scan
+from tests.cli.running import muse_process, offered
 from tests.making import entries, entry
 from tests.reliability import faults
 from tests.reliability.faults import errors, filled, folder_of, run_child
@@ -43,9 +45,7 @@ def stopped(path: Path, how: str) -> Iterator[int]:
         children.kill(holder)
 
 
-@pytest.mark.process
-@pytest.mark.parametrize("missing", [False, True], ids=["index there", "no index"])
-@pytest.mark.parametrize(
+every_lock = pytest.mark.parametrize(
     ("name", "how"),
     [
         (".", "flock"),
@@ -56,6 +56,11 @@ def stopped(path: Path, how: str) -> Iterator[int]:
     ],
     ids=["folder", "building", "log", "writing index", "all of index"],
 )
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("missing", [False, True], ids=["index there", "no index"])
+@every_lock
 def test_stopped_process_with_a_lock_keeps_nobody_waiting(repo: Path, name: str, how: str, missing: bool) -> None:
     """Row 25: whatever lock it has, each call returns, or fails and names what it waited for, within seconds."""
     filled(repo, 50, checkpoint_after=10)
@@ -77,6 +82,26 @@ def test_stopped_process_with_a_lock_keeps_nobody_waiting(repo: Path, name: str,
         assert set(errors(told)) <= allowed.get(name, set())
     faults.assert_recovered(repo, [each for each in told if each["step"][:6] in {"append", "batch:"}])
     assert making.op_id(56) in plain_scan.scan_file(making.log_path(repo)).op_ids, "the forked child appended nothing"
+
+
+@pytest.mark.process
+@every_lock
+def test_stopped_process_with_a_lock_keeps_no_command_waiting_that_shows_sessions(
+    repo: Path, name: str, how: str
+) -> None:
+    """Row 25: `sessions` and what TAB offers answer right within seconds, as from an index in memory."""
+    filled(repo, 50, checkpoint_after=10)
+    filled(repo, 3, session="other")
+    actors = {each["actor_id"] for each in plain_scan.scan_file(making.log_path(repo)).entries}
+    with stopped(folder_of(repo) / name, how):
+        done = muse_process("sessions", "--json", "--repo", repo, deadline_s=MOST_SECONDS)
+        assert done.returncode == 0, done.stderr
+        assert [(each["session_id"], each["ops"]) for each in json.loads(done.stdout)["sessions"]] == [
+            ("other", 3),
+            ("s", 50),
+        ]
+        assert offered(repo, "query", "", deadline_s=MOST_SECONDS) == {"other", "s"}
+        assert offered(repo, "query", "s", "--actor", "", deadline_s=MOST_SECONDS) == actors
 
 
 @pytest.mark.process
