@@ -196,11 +196,12 @@ def test_what_is_asked_up_to_a_byte_is_of_the_lines_before_it(model: Model, data
 
 
 @given(models())
-def test_the_end_of_the_nth_entry_is_found(model: Model) -> None:
-    """For each number of entries, none and too many included."""
-    ends = [0, *(at + each.length for at, each in model.entries(Filter()))]
+def test_the_end_of_the_nth_line_with_an_entry_is_found(model: Model) -> None:
+    """For each number, none and too many included; lines that repeat an entry count as well."""
+    lines = zip(offsets_of(model.lines), model.lines, strict=False)
+    ends = [0, *(at + each.length for at, each in lines if each.problem is None or each.problem[0] == "duplicate")]
     for number in range(len(ends) + 3):
-        assert query.end_of_entry(model.index, number) == (ends[number] if number < len(ends) else None)
+        assert query.end_of_entry_line(model.index, number) == (ends[number] if number < len(ends) else None)
     model.index.database.close()
 
 

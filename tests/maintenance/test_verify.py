@@ -57,7 +57,7 @@ def test_a_session_that_does_not_exist_is_sound(repo: Path) -> None:
 
 def test_damaged_lines_are_found_with_place_length_and_reason(log: OpLog) -> None:
     """Each damaged line is one finding of severity "damage" in file order."""
-    data = line(entry(1)) + b"null\n" + line(entry(2))[:30] + b"\n\n" + b"\x00" * 100 + b"\n" + line(entry(3))
+    data = line(entry(1)) + b"null\n\n" + line(entry(2))[:30] + b"\n\n" + b"\x00" * 100 + b"\n" + line(entry(3))
     making.add_bytes(log.path, data)
     report = log.verify()
     scanned = plain_scan.scan(data)
@@ -70,7 +70,7 @@ def test_damaged_lines_are_found_with_place_length_and_reason(log: OpLog) -> Non
         assert each.reason
     assert len({each.length == span.length for each, (span, _) in zip(found, scanned.damaged, strict=True)}) == 1
     assert report.entries == 2
-    assert report.blank_lines == 1
+    assert report.blank_lines == 2
     assert sum(report.counts.get(kind, 0) for kind in ("damaged-line", "torn-tail")) == 3
 
 
@@ -230,14 +230,29 @@ def test_an_index_that_says_otherwise_than_the_log_is_an_index_finding(repo: Pat
 
 
 def test_the_counts_are_exact_where_the_findings_are_capped(log: OpLog) -> None:
-    """max_findings bounds the list, not the numbers, and a capped report is not ok either."""
-    making.add_bytes(log.path, b"damage\n" * 50 + line(entry(1)) * 31)
+    """max_findings bounds the list of each kind, not the numbers; a flood of one kind hides no other."""
+    making.add_bytes(log.path, b"damage\n\n" * 50 + (line(entry(1)) + b"\n") * 31)
     report = log.verify(max_findings=7)
-    assert len(report.findings) == 7
+    assert kinds(report) == {"damaged-line": 7, "duplicate": 7}
     assert report.counts["damaged-line"] == 50
     assert report.counts["duplicate"] == 30
     assert not report.ok
     assert not log.verify(max_findings=0).ok
+    assert kinds(log.verify(max_findings=None)) == {"damaged-line": 50, "duplicate": 30}
+
+
+def test_neighbours_of_one_kind_are_one_finding(log: OpLog) -> None:
+    """Damage that goes on from line to line is one range, however many lines it is, and however few are listed."""
+    making.add_bytes(log.path, line(entry(1)) + b"damage\n" * 50 + line(entry(2)) + b"damage\n" + line(entry(1)) * 20)
+    start = len(line(entry(1)))
+    for limit in (None, 7):
+        report = log.verify(max_findings=limit)
+        found = [(each.kind, each.byte_offset, each.length, each.count) for each in report.findings]
+        assert found == [
+            ("damaged-line", start, 350, 50),
+            ("damaged-line", start + 350 + len(line(entry(2))), 7, 1),
+            ("duplicate", start + 357 + len(line(entry(2))), 20 * start, 20),
+        ]
 
 
 def test_verify_changes_no_byte_of_the_log_or_checkpoint(repo: Path, log: OpLog) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from muse.core.checkpoint.record import OpLogCheckpoint
+from muse.core.entry.filter import END
 from muse.core.maintenance.accepted import Acceptance
 
 Severity = Literal["damage", "index", "note"]
@@ -82,9 +83,9 @@ class Finding:
     remedy: str
     """What to do."""
     operations: tuple[LostOperation, ...]
-    """What is lost here, if anything is."""
+    """What is lost here, if anything is; as many as `max_findings` allows."""
     members: tuple[str, ...]
-    """By what each of them is known again."""
+    """By what each of them is known again; as many as `max_findings` allows."""
 
 
 @dataclass
@@ -97,20 +98,26 @@ class _Range:
     length: int | None
     reason: str
     acceptance: Acceptance | None
+    id: str
+    count: int = 1
     members: list[str] = field(default_factory=list)
     operations: list[LostOperation] = field(default_factory=list)
 
+    @property
+    def end(self) -> int | None:
+        return None if self.byte_offset is None or self.length is None else self.byte_offset + self.length
+
     def finding(self) -> Finding:
-        reason = self.reason if len(self.members) == 1 else f"{self.reason}; and {len(self.members) - 1} more after it"
+        reason = self.reason if self.count == 1 else f"{self.reason}; and {self.count - 1} more after it"
         if (by := self.acceptance) is not None:
             reason = f"accepted by {by.by}, {by.at}: {by.why} ({reason})"
         return Finding(
-            f"{self.kind}@{self.members[0]}",
+            self.id,
             self.kind,
             self.severity,
             self.byte_offset,
             self.length,
-            len(self.members),
+            self.count,
             reason,
             REMEDIES[self.kind],
             tuple(self.operations),
@@ -119,10 +126,10 @@ class _Range:
 
 
 class Findings:
-    """Collects what is found, each kind in the order of its places; at most so many findings and members of a kind."""
+    """Collects what is found, each kind in the order of its places; so many of a kind are listed, and all are counted."""
 
     def __init__(self, limit: int | None, accepted: Mapping[tuple[str, str], Acceptance]) -> None:
-        self._limit = limit
+        self._limit = END if limit is None else limit
         self._accepted = accepted
         self._ranges: dict[str, list[_Range]] = {kind: [] for kind in REMEDIES}
         self._listed: Counter[str] = Counter()
@@ -148,23 +155,24 @@ class Findings:
         severity = "note" if acceptance or is_harmless else severity_of(kind)
         self.counts[kind] += 1
         self.damaged |= severity == "damage"
-        if self._limit is not None and self._listed[kind] >= self._limit:
-            return
-        self._listed[kind] += 1
         ranges = self._ranges[kind]
         last = ranges[-1] if ranges else None
         if (
-            last is None
-            or at is None
-            or last.byte_offset is None
-            or (last.byte_offset + (last.length or 0), last.severity, last.acceptance) != (at, severity, acceptance)
+            last is not None
+            and at is not None
+            and last.end == at
+            and (last.severity, last.acceptance) == (severity, acceptance)
         ):
-            ranges.append(last := _Range(kind, severity, at, length, reason, acceptance))
-        elif last.length is not None:
-            last.length += length or 0
-        last.members.append(member)
-        if operation:
-            last.operations.append(operation)
+            last.length = (last.length or 0) + (length or 0)
+            last.count += 1
+        elif len(ranges) < self._limit:
+            ranges.append(last := _Range(kind, severity, at, length, reason, acceptance, f"{kind}@{member}"))
+        else:
+            return
+        if self._listed[kind] < self._limit:
+            self._listed[kind] += 1
+            last.members.append(member)
+            last.operations += [operation] if operation else []
 
     def listed(self) -> Iterator[Finding]:
         """What was found: damage first, then what is wrong with the index, then notes."""

@@ -186,6 +186,8 @@ class _Check:
                 return Index(database)
             if (self.folder / INDEX_NAME).exists():
                 self._found("index-differs", None, None, "it is not a usable index of this version")
+        except FileNotFoundError:
+            return None
         except (*INDEX_FAULTS, *LIES, OSError) as error:
             self._found("index-differs", None, None, f"it can't be opened: {error}")
         return None
@@ -279,13 +281,14 @@ class _Check:
                     raise
         if fresh and record and "log_digest" in record and not self.findings.counts["checkpoint-damaged"]:
             end = record["byte_offset"]
-            # What is wrong below has its finding already.
-            is_whole = not self.lines["damaged"] and not any(entry.byte_offset < end for entry in self.lost)
-            if is_whole and (digest := chain_digest(self.log, 0, end, EMPTY_DIGEST)) != record["log_digest"]:
+            digest = chain_digest(self.log, 0, end, EMPTY_DIGEST)
+            if digest == record["log_digest"]:
+                if not self.lines["damaged"]:
+                    self._check_what_is_covered(fresh, record)
+            elif not any(entry.byte_offset < end for entry in self.lost):
+                # What is lost or altered below has its finding already.
                 reason = f"the bytes covered by the checkpoint of {record['snapshot_id']!r} are not what they were"
                 self._found("checkpoint-digest", 0, end, reason, member=digest)
-            elif is_whole:
-                self._check_what_is_covered(fresh, record)
 
     def _check_what_is_covered(self, fresh: Index, record: OpLogCheckpoint) -> None:
         """Hold what the record says of the covered lines against these, which are what they were."""
