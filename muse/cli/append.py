@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 import click
 
-from muse.cli.failures import FOUND_DAMAGE, exit_with
+from muse.cli.failures import FOUND_DAMAGE, exit_with, sigterm_like_ctrl_c
 from muse.cli.input_lines import LONGEST_LINE_BYTES, Line, read_lines
 from muse.cli.output import note, pluralize, print_json, print_table
 from muse.cli.progress import ProgressBar
@@ -71,7 +71,7 @@ def append(session: str, file: IO[bytes], repo: Path, *, keep_going: bool, as_js
     """
     from muse.core.op_log import OpLog
 
-    with OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES) as log:
+    with sigterm_like_ctrl_c(), OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES) as log:
         appending = _Appending(log, keep_going=keep_going, as_json=as_json)
         try:
             with ProgressBar(f"appending to {session}", "bytes") as bar:

@@ -1,11 +1,14 @@
 """The commands of a commit: `delta` collapses a domain, `checkpoint` marks what is committed."""
 
+# ruff: noqa: PLC0415 - the engine is imported only when used, so that --help is fast
+
 from __future__ import annotations
 
 from pathlib import Path
 
 import click
 
+from muse.cli.failures import WrongUsage
 from muse.cli.output import note, pluralize, print_json, print_rows, print_table, shown
 from muse.cli.progress import ProgressBar
 from muse.cli.repo import json_option, open_session, repo_option, session_argument
@@ -49,8 +52,13 @@ def checkpoint(session: str, snapshot_id: str, repo: Path, *, as_json: bool) -> 
 
     Entries that arrive later stay pending, even if their timestamps are lower.
     """
+    from muse.core.op_log import InvalidArgumentError
+
     with open_session(repo, session) as log:
-        mark = log.checkpoint(snapshot_id)
+        try:
+            mark = log.checkpoint(snapshot_id)
+        except InvalidArgumentError as error:
+            raise WrongUsage(str(error)) from None
         if as_json:
             print_json(mark)
             return

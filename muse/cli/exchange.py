@@ -4,15 +4,18 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, cast
 
 import click
 
-from muse.cli.failures import WrongUsage
+from muse.cli.failures import BadDataFound, WrongUsage
+from muse.cli.input_lines import LONGEST_LINE_BYTES
 from muse.cli.output import note, pluralize, print_json, print_table, tally
 from muse.cli.output_file import named_file, written_whole
 from muse.cli.progress import ProgressBar
@@ -41,7 +44,12 @@ def merge(session: str, other_repo: Path, other_session: str | None, repo: Path,
     """
     from muse.core.op_log import OpLog
 
-    with open_session(other_repo, other_session or session) as other, OpLog(repo, session) as log:
+    with (
+        open_session(other_repo, other_session or session) as other,
+        OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES) as log,
+    ):
+        if log.folder.exists() and log.folder.samefile(other.folder):
+            raise WrongUsage(f"{other.folder} is session {session!r} itself: name another replica to merge")
         with ProgressBar(f"merging {session}") as bar:
             added = log.merge(other, progress=bar)
         total = len(log)
@@ -174,16 +182,40 @@ def import_command(file: IO[bytes], session: str | None, repo: Path, *, as_json:
     A session that exists is never overwritten. Every byte is held against the digests in FILE first: the
     session appears whole, or not at all.
     """
-    from muse.core.op_log import SessionExistsError, import_session
+    from muse.core.op_log import ArchiveError, SessionExistsError, import_session
 
+    source = file if isinstance(file, io.BufferedReader) else io.BufferedReader(cast("Any", file))
+    beginning = source.peek()
     try:
         with ProgressBar("importing", "bytes") as bar:
-            manifest = import_session(repo, file, session_id=session, progress=bar)
+            manifest = import_session(repo, source, session_id=session, progress=bar)
     except SessionExistsError as error:
         raise WrongUsage(str(error)) from None
+    except ArchiveError as error:
+        raise BadDataFound(_what_it_is(beginning) or str(error)) from None
     name = manifest.session_id if session is None else session
     if as_json:
         print_json({"session_id": name, "manifest": manifest.to_dict()})
     else:
         print_table(("SESSION", "OPS"), [(name, manifest.op_count)], right=("OPS",))
     note(f"{pluralize(manifest.op_count, 'entry')} imported into session {name!r} of {repo}")
+
+
+def _what_it_is(beginning: bytes) -> str:
+    """What a file that is no archive is, by its first bytes, and what can be done with it; "" if they don't tell."""
+    plain, is_zipped = beginning, False
+    with suppress(zlib.error):
+        plain, is_zipped = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS).decompress(beginning, 1 << 12), True
+    is_manifest = plain.startswith(b"manifest.json\0")
+    kinds = {
+        "": is_manifest and is_zipped,
+        "the archive is not compressed any more: compress it again with gzip": is_manifest,
+        "the file is empty": not beginning,
+        "the file holds JSON lines and is no archive: muse op-log append SESSION FILE": plain.lstrip(
+            b"\xef\xbb\xbf \t\r\n"
+        ).startswith(b"{"),
+        "the file is a tar that export did not write: unpack it, and append the ops.jsonl in it: "
+        "muse op-log append SESSION ops.jsonl": plain[257:262] == b"ustar",
+        "the file is a database for analysis, which can't be imported: export an archive": plain.startswith(b"SQLite"),
+    }
+    return next((text for text, is_it in kinds.items() if is_it), "")

@@ -8,11 +8,13 @@ A traceback is printed only for a bug in this program.
 from __future__ import annotations
 
 import logging
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -23,6 +25,7 @@ FOUND_DAMAGE: Final = 1
 WRONG_USAGE: Final = 2
 IO_FAILED: Final = 3
 INTERRUPTED: Final = 130
+TERMINATED: Final = 143
 
 
 class BadDataFound(click.ClickException):
@@ -41,6 +44,28 @@ class SystemFailed(click.ClickException):
     """Ends the command with a message: the system refused to read or write."""
 
     exit_code = IO_FAILED
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM has arrived."""
+
+
+@contextmanager
+def sigterm_like_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does, with all clean-up, and the command with `TERMINATED`."""
+    # Who had it ignored, as with nohup, or is not the main thread, keeps what there is.
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _terminate(_number: int, _frame: object) -> NoReturn:
+    raise Terminated
 
 
 def exit_with(exit_code: int) -> None:
@@ -69,9 +94,9 @@ class ReportingGroup(click.Group):
         try:
             with _engine_log_shown():
                 return super().invoke(ctx)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as end:
             click.echo("stopped", err=True)
-            ctx.exit(INTERRUPTED)
+            ctx.exit(TERMINATED if isinstance(end, Terminated) else INTERRUPTED)
         except (click.exceptions.Exit, click.Abort):
             raise
         except Exception as failure:
@@ -93,9 +118,10 @@ def _as_click_exception(failure: Exception) -> click.ClickException | None:
     """The message and exit code for `failure`; None if it is a bug in this program."""
     if isinstance(failure, click.ClickException):
         return failure
-    from muse.core.op_log import AppendError, InvalidSessionIdError, MuseError
+    from muse.core.op_log import AppendError, InvalidArgumentError, InvalidEntryError, MuseError
 
-    if isinstance(failure, InvalidSessionIdError):
+    # What is wrong with an entry is wrong with the data, not with the command line.
+    if isinstance(failure, InvalidArgumentError) and not isinstance(failure, InvalidEntryError):
         return WrongUsage(str(failure))
     # AppendError is both a MuseError and an OSError; as an OSError it gets exit code 3.
     if isinstance(failure, MuseError) and not isinstance(failure, AppendError):

@@ -1,5 +1,7 @@
 """The command `tail`: show the last entries, then new entries as they arrive."""
 
+# ruff: noqa: PLC0415 - the engine is imported only when used, so that --help is fast
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -9,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muse.cli.filters import filter_options
+from muse.cli.failures import WrongUsage, sigterm_like_ctrl_c
+from muse.cli.filters import filter_options, note_unknown_names
 from muse.cli.listing import Listing, listing_options
 from muse.cli.output import note
 from muse.cli.repo import open_session, repo_option, session_argument
@@ -39,19 +42,27 @@ _LOOK_AT_READER_S = 1.0
     help="Show the last N entries.",
 )
 @click.option("-f", "--follow", is_flag=True, help="Then show new entries as they arrive, until Ctrl-C.")
+@click.option("--wait", is_flag=True, help="With --follow: if SESSION does not exist yet, wait for it.")
 @filter_options
 @listing_options
 @repo_option
-def tail(session: str, repo: Path, *, number: int, follow: bool, filters: dict[str, Any], listing: Listing) -> None:
+def tail(
+    session: str, repo: Path, *, number: int, follow: bool, wait: bool, filters: dict[str, Any], listing: Listing
+) -> None:
     """Show the last entries of SESSION that match all given options, in arrival order.
 
     With --follow it then shows the entries that any process appends, each one at once, even if the index is damaged
-    or rebuilt meanwhile. Ctrl-C ends it with exit code 130. If the reader of its output goes away, it ends with 0.
+    or rebuilt meanwhile. Ctrl-C ends it with exit code 130, SIGTERM with 143. If the reader of its output goes away,
+    it ends with 0.
     """
-    with open_session(repo, session) as log:
+    if wait and not follow:
+        raise WrongUsage("--wait is of use with --follow only")
+    with sigterm_like_ctrl_c(), _opened(repo, session, wait=wait) as log:
         if not follow:
             listing.print(reversed(list(log.query(**filters, reverse=True, limit=number))))
             listing.note_unknown_fields()
+            if not listing.count and number:
+                note_unknown_names(log, filters)
             return
         cut = log.cut()
         last = list(log.query(**filters, reverse=True, limit=number))[::-1]
@@ -59,8 +70,17 @@ def tail(session: str, repo: Path, *, number: int, follow: bool, filters: dict[s
         # continue from the cut taken before the search.
         since = last[-1]["op_id"] if last else cut
         filters.pop("since_checkpoint")
-        note(f"following session {session!r}: Ctrl-C ends it")
+        waiting = "" if log.exists() else ", which does not exist yet"
+        note(f"following session {session!r}{waiting}: Ctrl-C ends it")
         listing.print(chain(last, _arriving(log, since, filters)), existing=len(last))
+
+
+def _opened(repo: Path, session: str, *, wait: bool) -> OpLog:
+    if not wait:
+        return open_session(repo, session)
+    from muse.core.op_log import OpLog
+
+    return OpLog(repo, session)
 
 
 def _arriving(log: OpLog, since: Cut | str, filters: dict[str, Any]) -> Iterator[OpEntry]:

@@ -58,10 +58,12 @@ def field_names(_context: click.Context, _parameter: click.Parameter, given: str
     """Split an option's value at its commas into field names; None if the option was not given.
 
     Raises:
-        BadParameter: a name is empty or repeated.
+        BadParameter: there is no name, or one is empty or repeated.
     """
     if given is None:
         return None
+    if not given.strip():
+        raise click.BadParameter("no field is named: write them like actor_id,domain_op.address")
     names = tuple(name.strip() for name in given.split(","))
     if not all(names):
         raise click.BadParameter("a field name is empty: write them like actor_id,domain_op.address")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from muse.cli.filters import filter_options
+from muse.cli.filters import filter_options, note_unknown_names
 from muse.cli.listing import Listing, listing_options
 from muse.cli.output import note, pluralize, print_json
 from muse.cli.repo import json_option, open_session, repo_option, session_argument
@@ -51,6 +51,8 @@ def query(
         listing.print(log.query(**filters, reverse=reverse, limit=limit))
         note(pluralize(listing.count, "entry"))
         listing.note_unknown_fields()
+        if not listing.count:
+            note_unknown_names(log, filters)
 
 
 @click.command(
@@ -70,3 +72,5 @@ def count(session: str, repo: Path, *, filters: dict[str, Any], as_json: bool) -
             print_json({"session_id": session, "count": number})
         else:
             click.echo(number)
+        if not number:
+            note_unknown_names(log, filters)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests import making, plain_scan
 from tests.cli.running import filled, muse
 
@@ -75,3 +77,15 @@ def test_damaged_checkpoint_is_never_taken_for_none(repo: Path) -> None:
         result = muse(*arguments, "--repo", repo)
         assert (result.exit_code, result.stdout) == (1, ""), arguments
         assert "checkpoint" in result.stderr
+
+
+@pytest.mark.parametrize("snapshot", ["", "x" * 1025])
+def test_impossible_snapshot_id_is_wrong_usage(repo: Path, snapshot: str) -> None:
+    """The argument is wrong, not the data: exit code 2, and no record is made."""
+    filled(repo, making.entries(2))
+
+    result = muse("checkpoint", "s", snapshot, "--repo", repo)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "snapshot_id" in result.stderr
+    assert not making.log_path(repo).with_name("checkpoint.json").exists()

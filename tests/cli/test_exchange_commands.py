@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import os
 import sqlite3
+import tarfile
 from contextlib import closing
 from pathlib import Path
 
@@ -218,3 +221,58 @@ def test_export_into_a_folder_that_is_not_there_names_the_file(repo: Path, tmp_p
 
     assert result.exit_code == 3
     assert result.stderr.rstrip().endswith(f"'{tmp_path / 'none' / 's.db'}'")
+
+
+def tar_of(*names: str) -> bytes:
+    """A tar as somebody makes it by hand."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as made:
+        for name in names:
+            made.addfile(tarfile.TarInfo(name))
+    return out.getvalue()
+
+
+LINES = b"".join(map(making.line, making.entries(3)))
+
+
+OTHER_FILES = {
+    "lines": (LINES, "muse op-log append"),
+    "lines after a byte order mark": (b"\xef\xbb\xbf" + LINES, "muse op-log append"),
+    "zipped lines": (gzip.compress(LINES), "muse op-log append"),
+    "tar": (tar_of("s/ops.jsonl"), "tar that export did not write"),
+    "zipped tar": (gzip.compress(tar_of("s/ops.jsonl", "manifest.json")), "tar that export did not write"),
+    "unzipped archive": (tar_of("manifest.json"), "compress it again"),
+    "database": (b"SQLite format 3\0" + bytes(84), "database for analysis"),
+    "nothing": (b"", "empty"),
+    "nonsense": (b"nonsense", "not a whole archive"),
+    "cut archive": (gzip.compress(tar_of("manifest.json"))[:-20], "manifest.json: "),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_FILES)
+def test_file_that_is_something_else_is_called_that(repo: Path, tmp_path: Path, kind: str) -> None:
+    """What it is and what can be done with it, from a file and from a pipe; nothing is made."""
+    data, says = OTHER_FILES[kind]
+    file = tmp_path / "file"
+    file.write_bytes(data)
+
+    for result in (muse("import", file, "t", "--repo", repo), muse("import", "-", "t", "--repo", repo, stdin=data)):
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert says in result.stderr
+    assert making.tree(repo) == {}
+
+
+@pytest.mark.parametrize("way", ["same", "link"])
+def test_merge_of_a_session_with_itself_is_wrong_usage(repo: Path, tmp_path: Path, way: str) -> None:
+    """Not "0 added", which would look like a replica that has nothing new."""
+    filled(repo, making.entries(3))
+    other = repo
+    if way == "link":
+        other = tmp_path / "link"
+        other.symlink_to(repo)
+
+    result = muse("merge", "s", other, "--repo", repo)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "is session 's' itself" in result.stderr
+    assert muse("merge", "t", repo, "s", "--repo", repo).exit_code == 0

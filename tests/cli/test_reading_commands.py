@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -194,3 +195,40 @@ def test_count_equals_the_length_of_the_query(repo: Path, entries: list[Any]) ->
     assert json_lines(muse("count", "s", "--repo", repo, *filters, "--json").stdout) == [
         {"session_id": "s", "count": expected}
     ]
+
+
+@pytest.mark.parametrize("command", ["query", "count", "tail"])
+def test_name_that_is_not_there_is_answered_with_the_nearest(repo: Path, command: str) -> None:
+    """A misspelt actor or domain is no error, but a note says which there are; one that is there needs no note."""
+    names = ("ada", "adam", "grace", "barbara", "zoe", "ada\x1b[31m")
+    filled(repo, [making.entry(n, actor_id=name) for n, name in enumerate(names)])
+
+    misspelt = muse(command, "s", "--actor", "adda", "--repo", repo)
+    other = muse(command, "s", "--domain", "musik", "--actor", "ada", "--repo", repo)
+    nothing = muse(command, "s", "--actor", "ada", "--intent", "none", "--repo", repo)
+
+    assert misspelt.exit_code == other.exit_code == 0
+    assert re.search("no entry has the actor 'adda'; the nearest: (ada, adam|adam, ada)", misspelt.stderr)
+    assert "\x1b" not in misspelt.stderr
+    assert "no entry has the domain 'musik'; the nearest: music" in other.stderr
+    assert "nearest" not in nothing.stderr
+
+
+@pytest.mark.parametrize("command", ["query", "count", "tail"])
+def test_bounds_that_exclude_each_other_are_wrong_usage(repo: Path, command: str) -> None:
+    """Not an empty answer; equal bounds are one timestamp."""
+    filled(repo, making.entries(5))
+
+    crossed = muse(command, "s", "--min-lamport", 4, "--max-lamport", 3, "--repo", repo)
+
+    assert (crossed.exit_code, crossed.stdout) == (2, "")
+    assert "--min-lamport 4 is above --max-lamport 3" in crossed.stderr
+    assert muse(command, "s", "--min-lamport", 3, "--max-lamport", 3, "--repo", repo).exit_code == 0
+
+
+def test_no_field_is_not_an_empty_name(repo: Path) -> None:
+    """--fields with nothing, and --fields with a comma too many, are told apart."""
+    filled(repo, making.entries(1))
+
+    assert "no field is named" in muse("query", "s", "--fields", " ", "--repo", repo).stderr
+    assert "a field name is empty" in muse("query", "s", "--fields", "actor_id,", "--repo", repo).stderr

@@ -105,3 +105,32 @@ def test_reader_that_goes_away_ends_it_though_nothing_arrives(repo: Path) -> Non
         assert process.wait(timeout=60) == 0
         assert process.stderr is not None
         assert process.stderr.read() == b""
+
+
+@pytest.mark.process
+def test_sigterm_ends_it_as_cleanly_with_143(repo: Path) -> None:
+    """As a service manager does: what was printed is there, and nothing but a word about it is said."""
+    filled(repo, making.entries(3))
+    with following(repo, "--json") as process:
+        lines(process, 3)
+        process.send_signal(signal.SIGTERM)
+        rest, said = process.communicate(timeout=60)
+
+    assert (process.returncode, rest, said) == (143, b"", b"stopped\n")
+
+
+@pytest.mark.process
+def test_session_that_does_not_exist_yet_is_waited_for(repo: Path) -> None:
+    """With --wait its first entries are shown as they come; waiting makes nothing."""
+    with following(repo, "--wait", "--json") as process:
+        assert making.tree(repo) == {}
+        filled(repo, making.entries(2))
+        with OpLog(repo, "s") as log:
+            log.append(making.entry(3))
+        assert [entry["lamport_ts"] for entry in lines(process, 3)] == [1, 2, 3]
+
+
+def test_waiting_is_for_following(repo: Path) -> None:
+    """Without --follow there is nothing to wait for; without --wait a session must exist."""
+    for options in (("--wait",), ("-f",)):
+        assert muse("tail", "s", *options, "--repo", repo).exit_code == 2
