@@ -36,6 +36,7 @@ from muse.core.errors import (
     CheckpointBackwardsError,
     CheckpointError,
     ClosedLogError,
+    DamagedAcceptanceError,
     DamagedCheckpointError,
     HandleInUseError,
     InvalidArgumentError,
@@ -58,8 +59,10 @@ from muse.core.history.causal import CausalEntry, CausalHistory
 from muse.core.index.catch_up import CatchUp
 from muse.core.index.query import count, damaged_lines, op_ids_beginning, totals
 from muse.core.index.rebuild import Progress
+from muse.core.maintenance.accepted import add_accepted
 from muse.core.maintenance.archive import ArchivedFile, ArchiveManifest, export_session, import_session
-from muse.core.maintenance.findings import Finding, VerifyReport
+from muse.core.maintenance.findings import ACCEPTABLE, Finding, LostOperation, VerifyReport
+from muse.core.maintenance.repair import RepairReport, lines_to_append
 from muse.core.maintenance.summary import SessionSummary, describe_sessions
 from muse.core.maintenance.verify import verify
 from muse.core.options import DEFAULT_MAX_APPEND_BYTES, MAX_LINE_BYTES, MAX_SNAPSHOT_ID_BYTES, MAX_WORKERS, Options
@@ -87,6 +90,7 @@ __all__ = [
     "CheckpointError",
     "ClosedLogError",
     "Cut",
+    "DamagedAcceptanceError",
     "DamagedCheckpointError",
     "EntryFilters",
     "EntryRow",
@@ -100,12 +104,14 @@ __all__ = [
     "LimitExceededError",
     "LockTimeoutError",
     "LogReplacedError",
+    "LostOperation",
     "MuseError",
     "OpEntry",
     "OpIdConflictError",
     "OpLog",
     "OpLogCheckpoint",
     "Options",
+    "RepairReport",
     "SessionExistsError",
     "SessionSummary",
     "SyncError",
@@ -530,17 +536,19 @@ class OpLog:
             stop = self._checkpoints.check_cut("upto", upto).byte_offset
         return self._pager.ask(lambda index: damaged_lines(index, start, stop), [])
 
-    def verify(self, *, progress: Progress | None = None, max_findings: int = 1000) -> VerifyReport:
+    def verify(self, *, progress: Progress | None = None, max_findings: int | None = 1000) -> VerifyReport:
         """Check everything: each line, the index against the log, the checkpoint against what it covers.
 
-        Nothing is repaired or changed. Memory stays constant: a temporary index is made.
+        What the index or its evidence knew and the log no longer has is listed as lost. Nothing is repaired or changed.
+        Memory stays constant, but for what is listed: a temporary index is made.
 
         Args:
             progress: called with (bytes checked, bytes in all).
-            max_findings: how many findings to list; `counts` is exact whatever it is.
+            max_findings: how many findings, and how many lost operations, to list of each kind; None lists all.
+                `counts` is exact whatever it is.
 
         Returns:
-            What was found, with the place, the reason and the remedy of each finding.
+            What was found, with the place, the reason and the remedy of each finding; the worst first.
         """
         with Turn(self._lock):
             self._catch_up.close()
@@ -560,3 +568,63 @@ class OpLog:
         with Turn(self._lock):
             if self._file.size():
                 self._catch_up.rebuild(progress, workers)
+
+    def repair(self, *, source: OpLog | None = None, dry_run: bool = False) -> RepairReport:
+        """Bring back what can be had again; what is in the log stays, and what is replaced is kept beside it.
+
+        Entries that a damaged line holds whole, and lost operations that `source` has, are appended again, in the order
+        in which they were. Then checkpoint.json is restored from what the index has seen, if the file is not right.
+
+        Args:
+            source: another replica, or an export that was imported somewhere.
+            dry_run: only say what would be done.
+
+        Raises:
+            MuseError: whatever `append` and `checkpoint` raise.
+        """
+        report = self.verify(max_findings=None)
+        if report.counts.keys() & {"operation-lost", "line-changed"}:
+            # So that it knows what has changed, and what can be appended again.
+            self.rebuild_index()
+        find = None if source is None else source._line_of  # noqa: SLF001 - of the same class
+        repair, lines = lines_to_append(self._file, report, lambda op_id: self.get(op_id) is not None, find)
+        with Turn(self._lock):
+            if lines and not dry_run:
+                self._writer.append(Batch.of_lines(lines, self._max_line_bytes))
+            try:
+                repair.checkpoint = self._checkpoints.restore(dry_run=dry_run)
+            except CheckpointError as error:
+                # Perhaps it fits again when the lines are there.
+                repair.not_repaired += [] if dry_run and lines else [str(error)]
+        return repair
+
+    def _line_of(self, op_id: str) -> bytes | None:
+        return self._pager.find(op_id, lambda _index, place: read_lines(self._file, [place])[0])
+
+    def accept(self, findings: Iterable[Finding], *, by: str, why: str) -> None:
+        """Write down that an operator has understood some findings: from then on they are notes, and no damage.
+
+        They stand in accepted.json. What changes later, or is found beside them, is damage again.
+
+        Args:
+            findings: of a report of this session, made with `max_findings=None`.
+            by: who accepts them.
+            why: the reason.
+
+        Raises:
+            InvalidArgumentError: one of them can be mended, so that there is nothing to accept.
+            DamagedAcceptanceError: what was accepted before can't be read.
+        """
+        for name, text in (("by", by), ("why", why)):
+            check_name(name, text)
+            if not text:
+                raise InvalidArgumentError(f"{name}: must not be empty")
+        members: dict[str, list[str]] = {}
+        for finding in findings:
+            if finding.kind not in ACCEPTABLE:
+                raise InvalidArgumentError(f"findings: {finding.kind} is not for accepting: {finding.remedy}")
+            members.setdefault(finding.kind, []).extend(finding.members)
+        with Turn(self._lock):
+            add_accepted(self.folder, members, by, why)
+            for digest in members.get("checkpoint-digest", ()):
+                self._checkpoints.take_over_digest(digest)

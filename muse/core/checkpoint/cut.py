@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any, NamedTuple, cast
 
 from muse.core.checkpoint.record import EMPTY_DIGEST, OpLogCheckpoint, chain_digest, damaged, read_record, write_record
 from muse.core.entry.filter import Filter
@@ -40,6 +42,18 @@ class Cut:
     """Byte offset after the last line that lies below the cut."""
     op_count: int
     """How many entries lie below the cut, in arrival order."""
+
+
+class RestoredCheckpoint(NamedTuple):
+    """What was written to checkpoint.json again."""
+
+    snapshot_id: str
+    kept_as: str | None
+    """The name that the file has now that was there, if there was one."""
+    byte_offset: int
+    """Up to where it covers the log."""
+    is_set_back: bool
+    """Whether that is less than it was."""
 
 
 class Checkpoints:
@@ -115,6 +129,52 @@ class Checkpoints:
             self._log.check_not_lost(cut.byte_offset)
             return self._replace_alone(snapshot_id, cut)
 
+    def restore(self, *, dry_run: bool) -> RestoredCheckpoint | None:
+        """Write the last record that the index has seen again, if the file is not right.
+
+        If that record does not fit the log any more, it is set back to what lies as it did below the first change: no
+        operation is ever taken for committed that is not, but some are pending again.
+
+        Returns:
+            What was done, or would be; None if the file is right.
+
+        Raises:
+            DamagedCheckpointError: the index has seen none, or nothing lies as it did.
+        """
+        try:
+            self.current()
+        except DamagedCheckpointError:
+            seen = self._catch_up.with_index(lambda index: checkpoint_seen(index.connection))
+            if seen is None:
+                raise
+        else:
+            return None
+        record, end = (
+            cast(OpLogCheckpoint, seen[1]),
+            self._catch_up.with_index(partial(_end_as_it_was, self._log, *seen)),
+        )
+        if end == 0:
+            raise damaged(self._path, "what the index has seen of it does not fit the log either")
+        aside = self._path.with_name(f"{CHECKPOINT_NAME}.{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}")
+        is_there = self._path.is_file()
+        if not dry_run:
+            with exclusive_lock(self._log.path, _WAIT_SECONDS):
+                if is_there:
+                    os.link(self._path, aside, follow_symlinks=False)
+                if end == seen[0]:
+                    write_record(self._path, record)
+                else:
+                    digest = chain_digest(self._log, 0, end, EMPTY_DIGEST)
+                    self._write(record["snapshot_id"], self.cut(end), digest)
+        return RestoredCheckpoint(record["snapshot_id"], aside.name if is_there else None, end, end < seen[0])
+
+    def take_over_digest(self, digest: str) -> None:
+        """What the checkpoint covers is right as it is now: let its record say so."""
+        with exclusive_lock(self._log.path, _WAIT_SECONDS):
+            record, _ = self.current()
+            if record is not None and "log_digest" in record:
+                write_record(self._path, {**record, "log_digest": digest})
+
     def _replace_alone(self, snapshot_id: str, cut: Cut) -> OpLogCheckpoint:
         previous, start = self.current()
         if previous is not None and cut.byte_offset < start:
@@ -131,6 +191,9 @@ class Checkpoints:
         else:
             digest = chain_digest(self._log, 0, cut.byte_offset, EMPTY_DIGEST)
 
+        return self._write(snapshot_id, cut, digest)
+
+    def _write(self, snapshot_id: str, cut: Cut, digest: str) -> OpLogCheckpoint:
         def describe(index: Index) -> OpLogCheckpoint:
             return {
                 "session_id": self._session_id,
@@ -144,7 +207,7 @@ class Checkpoints:
             }
 
         record = write_record(self._path, self._catch_up.with_index(describe))
-        self._catch_up.record_checkpoint_evidence(cut.byte_offset, record)
+        self._catch_up.record_checkpoint_evidence(cut.byte_offset, record, replaces=True)
         return record
 
 
@@ -183,6 +246,15 @@ def _end_of_record(index: Index | None, log: LogFile, record: OpLogCheckpoint) -
         below = count(index, Filter(stop=end))
         raise damaged(path, f"covers {op_count} entries, but {below} others lie below byte {end}: the log was replaced")
     return end
+
+
+def _end_as_it_was(log: LogFile, end: int, record: Mapping[str, Any], index: Index) -> int:
+    """The byte offset up to which the log still is what a record covered, whose end was `end`."""
+    with suppress(DamagedCheckpointError):
+        if end_of_covered(index, log, cast(OpLogCheckpoint, record)) == end:
+            return end
+    first = next(held_entries(index.connection), None)
+    return min(first.byte_offset, end) if first and first.byte_offset <= index.end else 0
 
 
 def _changed(below: int, index: Index) -> bool:

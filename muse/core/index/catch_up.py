@@ -69,10 +69,7 @@ class CatchUp:
         remember: Callable[[Index], None],
         options: Options | None = None,
     ) -> None:
-        """`observe` is told the highest timestamp that the index knows, and those of lines that arrive.
-
-        `remember` lets an index that was made anew remember what lies beside the log.
-        """
+        """`observe` is told the timestamps that the index knows and that arrive; `remember` is given each new index."""
         self._folder = folder
         self._log = log
         self._observe = observe
@@ -229,20 +226,20 @@ class CatchUp:
         """Whether there is neither a line nor an index: nothing was ever recorded here."""
         return self.size == 0 and not (self._folder / INDEX_NAME).exists()
 
-    def record_checkpoint_evidence(self, byte_offset: int, record: Mapping[str, Any]) -> None:
-        """Let the index remember a checkpoint that was made or read; raises nothing."""
+    def record_checkpoint_evidence(
+        self, byte_offset: int, record: Mapping[str, Any], *, replaces: bool = False
+    ) -> None:
+        """Let the index remember a checkpoint that was made or read, if it has seen no further one; raises nothing."""
 
         def remember(index: Index) -> None:
             seen = checkpoint_seen(index.connection)
-            if seen is None or (seen[0] <= byte_offset and seen[1] != record):
+            if seen is None or ((replaces or seen[0] <= byte_offset) and seen[1] != record):
                 index.database.wait_up_to(READ_WAIT_MS)
                 try:
                     record_checkpoint(index.connection, byte_offset, record)
-                except sqlite3.OperationalError as error:
-                    # It may only be read, or is busy: that is no reason to do without it.
+                except sqlite3.OperationalError as error:  # it may only be read, or is busy, and serves as before
                     _log.info("%s: the index could not note the checkpoint (%s)", self._folder, error)
 
-        # What the index fails with is no reason to fail: the checkpoint is made.
         with suppress(*_FAULTS, OSError, MuseError):
             self.with_index(remember)
 

@@ -11,9 +11,11 @@ import orjson
 
 from muse.core.errors import DamagedAcceptanceError
 from muse.core.storage import durable
+from muse.core.storage.locks import exclusive_lock
 from muse.core.storage.session_dir import ACCEPTED_NAME
 
 _MAX_BYTES = 64 << 20
+_WAIT_SECONDS = 8.0
 
 
 class Acceptance(NamedTuple):
@@ -39,7 +41,7 @@ def read_accepted(folder: Path) -> dict[tuple[str, str], Acceptance]:
 
 
 def add_accepted(folder: Path, members: Mapping[str, Sequence[str]], by: str, why: str) -> None:
-    """Accept findings, their members given by kind. Call under the lock on the session's log.
+    """Accept findings, their members given by kind.
 
     Raises:
         DamagedAcceptanceError: what was accepted before can't be read.
@@ -47,8 +49,9 @@ def add_accepted(folder: Path, members: Mapping[str, Sequence[str]], by: str, wh
     path = folder / ACCEPTED_NAME
     at = datetime.now(UTC).isoformat(timespec="seconds")
     new = [{"kind": kind, "by": by, "why": why, "at": at, "members": list(each)} for kind, each in members.items()]
-    accepted = {"accepted": [*_read(path), *new]}
-    durable.replace_file(path, orjson.dumps(accepted, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    with exclusive_lock(folder, _WAIT_SECONDS):
+        accepted = {"accepted": [*_read(path), *new]}
+        durable.replace_file(path, orjson.dumps(accepted, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

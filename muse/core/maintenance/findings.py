@@ -126,7 +126,7 @@ class _Range:
 
 
 class Findings:
-    """Collects what is found, each kind in the order of its places; so many of a kind are listed, and all are counted."""
+    """Collects what is found, each kind in the order of its places. So many of a kind are listed, all are counted."""
 
     def __init__(self, limit: int | None, accepted: Mapping[tuple[str, str], Acceptance]) -> None:
         self._limit = END if limit is None else limit

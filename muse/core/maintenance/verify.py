@@ -78,6 +78,8 @@ class _Check:
         """What is gone or altered, by byte offset."""
         self.returned: dict[int, int] = {}
         """By the byte offset where an entry was: where the same line is now."""
+        self.first_change = END
+        """Where the first line was that is not what it was when it was indexed."""
 
     def run(self, progress: Progress | None) -> VerifyReport:
         with ExitStack() as stack:
@@ -142,6 +144,8 @@ class _Check:
                     what = reason if back is None else f"{reason}; what it held is at byte {back} again"
                     member = f"{at}+{length}:{checksum(self.log.read(at, at + length)):08x}"
                     self._found("damaged-line", at, length, what, member=member, is_harmless=back is not None)
+                    if back is not None:
+                        self.first_change = min(self.first_change, at)
                 elif kind == "duplicate":
                     self._check_duplicate(fresh, at, length, reason)
 
@@ -217,6 +221,7 @@ class _Check:
             elif (entry.op_id, entry.checksum) not in known:
                 known.add((entry.op_id, entry.checksum))
                 self.lost.append(entry)
+                self.first_change = min(self.first_change, entry.byte_offset)
                 self._report_lost(entry, place, seen)
 
     def _report_lost(self, entry: HeldEntry, now: Location | None, seen: tuple[int, Any] | None) -> None:
@@ -285,8 +290,7 @@ class _Check:
             if digest == record["log_digest"]:
                 if not self.lines["damaged"]:
                     self._check_what_is_covered(fresh, record)
-            elif not any(entry.byte_offset < end for entry in self.lost):
-                # What is lost or altered below has its finding already.
+            elif self.first_change >= end:  # what has changed below has its finding already
                 reason = f"the bytes covered by the checkpoint of {record['snapshot_id']!r} are not what they were"
                 self._found("checkpoint-digest", 0, end, reason, member=digest)
 
