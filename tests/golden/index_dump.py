@@ -58,7 +58,11 @@ def tables(path: Path) -> dict[str, list[sqlite3.Row]]:
     """The rows of every table of an index, and of the view `entries`."""
     with closing(sqlite3.connect(path)) as db:
         db.row_factory = sqlite3.Row
-        order = {"tail": 1, "segment": 1, "run": 1, "run_page": "1, 3", "seen_checkpoint": 1, "held_entry": "1, 2, 3"}
+        order = {
+            **dict.fromkeys(("tail", "segment", "op_id_hash", "run", "seen_checkpoint"), "1"),
+            "run_page": "1, 3",
+            "held_entry": "1, 2, 3",
+        }
         return {
             name: db.execute(f"SELECT * FROM {name} ORDER BY {columns}").fetchall()
             for name, columns in {**order, "entries": 1}.items()
@@ -143,10 +147,12 @@ def dump(path: Path, large_run_segments: int) -> str:
     checksums = {row["number"]: row["row_checksum"] for row in rows["segment"]}
     pages = Counter(row["first_segment"] for row in rows["run_page"])
     parts_of = {row["first_segment"]: pages[row["first_segment"]] - len(keys_in(row["block"])) for row in rows["run"]}
+    ((_, factor, _),) = rows["op_id_hash"]
     parts: list[Iterator[str]] = [
         *(_segment(row) for row in rows["segment"]),
-        *(_run(row, checksums, large_run_segments) for row in rows["run"]),
-        *(_page(row, parts_of[row["first_segment"]]) for row in rows["run_page"]),
+        *(_plain("op_id_hash", row, ("factor",), row["id"]) for row in rows["op_id_hash"]),
+        *(_run(row, checksums, factor, large_run_segments) for row in rows["run"]),
+        *(_page(row, factor, parts_of[row["first_segment"]]) for row in rows["run_page"]),
         *(_plain("tail", row, _TAIL, row["byte_offset"]) for row in rows["tail"]),
         *(_plain("seen_checkpoint", row, ("byte_offset", "record"), row["id"]) for row in rows["seen_checkpoint"]),
         *(_plain("held_entry", row, row.keys()[:-1], row["byte_offset"]) for row in rows["held_entry"]),
@@ -182,14 +188,14 @@ def _segment(row: sqlite3.Row) -> Iterator[str]:
         yield f"    the line at {child} names {op_id}"
 
 
-def _run(row: sqlite3.Row, checksums: dict[int, int], large_run_segments: int) -> Iterator[str]:
+def _run(row: sqlite3.Row, checksums: dict[int, int], factor: str, large_run_segments: int) -> Iterator[str]:
     directory = directory_of(row)
     first = row["first_segment"]
     yield f"run of the segments {first} to {first + len(directory) - 1}"
     yield from _values(row, _SUMMARY)
     for block in ("directory", "block"):
         yield _checksum(f"{block}_checksum", row[f"{block}_checksum"], zlib.crc32(row[block]))
-    yield _row_checksum(row, _RUN)
+    yield _row_checksum(row, _RUN, factor)
     yield "  directory"
     for number, (first_offset, checksum) in enumerate(directory, start=first):
         verdict = _verdict(checksum, checksums[number])
@@ -198,11 +204,11 @@ def _run(row: sqlite3.Row, checksums: dict[int, int], large_run_segments: int) -
     yield from _keys(keys_in(row["block"]))
 
 
-def _page(row: sqlite3.Row, parts: int) -> Iterator[str]:
+def _page(row: sqlite3.Row, factor: str, parts: int) -> Iterator[str]:
     """One of so many parts of a filter, or a page of keys behind them."""
     key = (row["first_segment"], row["end_segment"], row["page"])
     yield f"run_page {row['page']} of the segments {key[0]} to {key[1] - 1}"
-    yield _checksum("row_checksum", row["row_checksum"], zlib.crc32(row["content"], json_checksum(key)))
+    yield _checksum("row_checksum", row["row_checksum"], zlib.crc32(row["content"], json_checksum([*key, factor])))
     if row["page"] >= parts:
         yield from _keys(keys_in(row["content"]))
     else:
@@ -235,8 +241,8 @@ def _values(row: sqlite3.Row, columns: Sequence[str]) -> Iterator[str]:
         yield f"  {column:<19} {text.encode('unicode_escape').decode()}".rstrip()
 
 
-def _row_checksum(row: sqlite3.Row, columns: Sequence[str]) -> str:
-    return _checksum("row_checksum", row["row_checksum"], json_checksum([row[column] for column in columns]))
+def _row_checksum(row: sqlite3.Row, columns: Sequence[str], *more: str) -> str:
+    return _checksum("row_checksum", row["row_checksum"], json_checksum([*(row[column] for column in columns), *more]))
 
 
 def _checksum(name: str, found: int, expected: int) -> str:

@@ -17,6 +17,7 @@ from contextlib import closing
 from pathlib import Path
 
 from muse.core.checkpoint.record import write_record
+from muse.core.index.blocks.op_id_keys import OpIdHash
 from muse.core.index.evidence import record_checkpoint
 from muse.core.op_log import OpLog
 from tests import making
@@ -30,6 +31,8 @@ CHECKPOINTED = 14
 INDEX = Path(__file__).parent / "index"
 LARGE_RUN_SEGMENTS = 4
 PART_BITS = 7
+FACTOR = 0x9E3779B97F4A7C15F39CC0605CEDC835
+"""The secret by which the index hashes op_ids: drawn anew for each index but for this one."""
 CHANGED = (b'"content_summary": "C4"', b'"content_summary": "D4"')
 """What the first line holds now, and what it held when it was indexed first."""
 
@@ -129,7 +132,8 @@ def index_in(repo: Path) -> Path:
     path = making.log_path(repo, SESSION)
     # Two runs become one, and four segments are a large run: so seven of them show runs of every kind.
     small = {"SEGMENT_LINES": 5, "LONG_BATCH_LINES": 5, "PAGE_KEYS": 8, "_PART_BITS": PART_BITS}
-    with limits(**small, FAN_OUT=2, FILTERED_SEGMENTS=LARGE_RUN_SEGMENTS):
+    more = {"FAN_OUT": 2, "FILTERED_SEGMENTS": LARGE_RUN_SEGMENTS, "random_hash": lambda: OpIdHash(FACTOR)}
+    with limits(**small, **more):
         making.add_bytes(path, data.replace(*CHANGED, 1))
         with OpLog(repo, SESSION) as log:
             len(log)

@@ -42,7 +42,16 @@ def test_golden_index_shows_everything() -> None:
     text = (INDEX / "dump.txt").read_text("utf-8")
     titles = [line.split(" ")[0] for line in text.splitlines() if line and not line.startswith(" ")]
 
-    assert set(titles) == {"segment", "run", "run_page", "tail", "seen_checkpoint", "held_entry", "view"}
+    assert set(titles) == {
+        "segment",
+        "op_id_hash",
+        "run",
+        "run_page",
+        "tail",
+        "seen_checkpoint",
+        "held_entry",
+        "view",
+    }
     assert (titles.count("segment"), titles.count("run"), titles.count("run_page")) == (7, 3, 5)
     assert all(f": {kind}" in text for kind in ("blank", "damaged", "duplicate"))
     assert "t 8," in text
@@ -119,10 +128,11 @@ def test_keys_and_filter_follow_from_the_op_ids_as_the_page_says(tables: Tables)
     """A run has the keys of all entries of its segments, sorted, and in a filter the four bits of each."""
     pages = {(row["first_segment"], row["page"]): row["content"] for row in tables["run_page"]}
     places = {at: op_id for at, _, op_id, *_ in entries_in(tables)}
+    (secret,) = tables["op_id_hash"]
     for row in tables["run"]:
         first, segments = row["first_segment"], len(index_dump.directory_of(row))
         expected = sorted(
-            hash_of(op_id) << 24 | segment["number"]
+            hash_of(op_id, int(secret["factor"], 16)) << 24 | segment["number"]
             for segment in tables["segment"][first - 1 : first - 1 + segments]
             for at, op_id in places.items()
             if segment["first_offset"] <= at < segment["end_offset"]
@@ -148,10 +158,9 @@ def test_keys_and_filter_follow_from_the_op_ids_as_the_page_says(tables: Tables)
         assert found == zeros
 
 
-def hash_of(op_id: str) -> int:
-    """The upper 40 bits of the two halves of an op_id, combined by XOR, on a little-endian machine."""
-    packed = uuid.UUID(op_id).bytes
-    return (int.from_bytes(packed[:8], "little") ^ int.from_bytes(packed[8:], "little")) >> 24
+def hash_of(op_id: str, factor: int) -> int:
+    """The upper 40 bits of the lower 128 of an op_id, on a little-endian machine, times the factor."""
+    return int.from_bytes(uuid.UUID(op_id).bytes, "little") * factor % 2**128 >> 88
 
 
 def test_evidence_is_what_happened_to_the_log(tables: Tables) -> None:

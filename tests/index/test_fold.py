@@ -18,7 +18,8 @@ from muse.core.index.blocks.links import NO_LINKS
 from muse.core.index.blocks.op_id_runs import FAN_OUT, FILTERED_SEGMENTS, Run
 from muse.core.index.fold import end_of_segment, page_checksum, write_segment
 from muse.core.index.store import Index
-from tests.index.blocks.test_op_id_runs import digits, hash_by_hand
+from tests.index.blocks.test_op_id_keys import hash_by_hand
+from tests.index.blocks.test_op_id_runs import digits
 from tests.index.plain_lines import PlainLine, fed_with, index_in_memory, offsets_of, plain_lines, some_lines
 from tests.samples import examples
 from tests.small_index import limits
@@ -49,7 +50,7 @@ def folded(lines: list[list[PlainLine]]) -> Index:
     runs: list[Run] = []
     start = 0
     for part in lines:
-        runs = write_segment(index.connection, runs, index.new_run, fed_with(part, start), NO_LINKS)
+        runs = write_segment(index.database, runs, index.new_run, fed_with(part, start), NO_LINKS)
         start = offsets_of(part, start)[-1]
     index.refresh()
     assert [run.first_segment for run in index.runs] == [run.first_segment for run in runs]
@@ -61,6 +62,12 @@ def rows(connection: sqlite3.Connection, table: str) -> list[dict[str, Any]]:
     found = connection.execute(f"SELECT * FROM {table}")
     names = [each[0] for each in found.description]
     return [dict(zip(names, row, strict=True)) for row in found]
+
+
+def factor_of(connection: sqlite3.Connection) -> str:
+    """The factor by which an index hashes op_ids, in hexadecimal."""
+    (row,) = rows(connection, "op_id_hash")
+    return str(row["factor"])
 
 
 PARTS = st.one_of(
@@ -115,33 +122,40 @@ def test_each_op_id_is_in_exactly_one_run(parts: list[list[PlainLine]]) -> None:
     """All keys of all runs are one for each hash of a segment, however the runs were merged."""
     index = folded(parts)
     found = [key for run in index.runs for key in run.all_keys()]
+    factor = factor_of(index.connection)
     expected = [
-        hash_by_hand(op_id) * 2**24 + number
+        hashed * 2**24 + number
         for number, part in enumerate(parts, 1)
-        for op_id in {hash_by_hand(each.op_id): each.op_id for each in part if not each.problem}.values()
+        for hashed in {hash_by_hand(each.op_id, int(factor, 16)) for each in part if not each.problem}
     ]
     assert sorted(found) == sorted(expected)
     index.database.close()
 
 
 def test_every_row_has_the_checksums_that_are_described() -> None:
-    """CRC-32 of each block, and of the row's other values as JSON; of a page of keys its place comes first."""
+    """CRC-32 of each block, and of the row's other values as JSON; of a page of keys its place comes first.
+
+    Of runs and pages also of the factor by which the index hashes op_ids: so they belong to no other index.
+    """
     index = folded([some_lines(5, start=5 * number) for number in range(20)])
+    factor = factor_of(index.connection)
     for table, blocks in (("segment", ["columns", "op_ids", "links"]), ("run", ["directory", "block"])):
         for row in rows(index.connection, table):
             for block in blocks:
                 assert row[f"{block}_checksum"] == zlib.crc32(row[block])
             values = [value for name, value in row.items() if name not in {*blocks, "row_checksum"}]
+            values += [factor] if table == "run" else []
             text = json.dumps(values, separators=(",", ":"), ensure_ascii=False)
             assert row["row_checksum"] == zlib.crc32(text.encode())
     pages = rows(index.connection, "run_page")
     assert pages
     for page in pages:
         key = (page["first_segment"], page["end_segment"], page["page"])
-        text = json.dumps(key, separators=(",", ":"))
-        assert (
-            page["row_checksum"] == page_checksum(key, page["content"]) == zlib.crc32(text.encode() + page["content"])
-        )
+        text = json.dumps([*key, factor], separators=(",", ":"))
+        expected = zlib.crc32(text.encode() + page["content"])
+        assert page["row_checksum"] == page_checksum(key, factor, page["content"]) == expected
+    (row,) = rows(index.connection, "op_id_hash")
+    assert row["row_checksum"] == zlib.crc32(json.dumps([factor]).encode())
     index.database.close()
 
 

@@ -9,6 +9,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muse.core.index.blocks.links import unpack_links, unpack_unresolved
-from muse.core.index.file import new_in_memory
+from muse.core.index.blocks.op_id_keys import OpIdHash, random_hash
+from muse.core.index.file import Database, new_in_memory
 from muse.core.index.rebuild import fed_with_lines, fill
 from muse.core.index.store import Index
 from muse.core.op_log import OpLog
 from muse.core.options import Options
 from muse.core.storage.log_file import LogFile
 from tests import children, making, plain_scan
+from tests.index.blocks.test_op_id_keys import alike_under
 from tests.making import entries, entry
 from tests.samples import PIECES, examples
 from tests.small_index import limits
@@ -179,7 +182,16 @@ def tables(index: Index) -> dict[str, list[tuple[Any, ...]]]:
 
 def rebuilt(log: LogFile, workers: int) -> Index:
     """An index made of a whole log in memory, in segments and pieces that are shorter than usual."""
-    return fill(new_in_memory(), log, SMALL, workers=workers)
+    return fill(new_with_hash(FIXED), log, SMALL, workers=workers)
+
+
+FIXED = random_hash()
+
+
+def new_with_hash(op_id_hash: OpIdHash) -> Database:
+    """An empty index that hashes op_ids as others do, whose rows can then be compared with its own."""
+    with limits(random_hash=lambda: op_id_hash):
+        return new_in_memory()
 
 
 @pytest.fixture(scope="module")
@@ -211,13 +223,34 @@ def test_runs_written_once_are_those_that_merging_makes(tmp_path: Path, most: in
     log = LogFile(tmp_path / "ops.jsonl", durable_names=False)
     with limits(MAX_RUN_SEGMENTS=most, PAGE_KEYS=50, _PART_BITS=10):
         index = rebuilt(log, 1)
-        database = new_in_memory()
+        database = new_with_hash(FIXED)
         fed = fed_with_lines(database, log, replace(SMALL, max_unwritten_lines=2**30), log.size(), lambda: None)
         assert len(index.runs) > 2
         for name, rows in tables(fed).items():
             assert tables(index)[name] == rows, name
     for each in (index, fed):
         each.database.close()
+    log.close()
+
+
+def test_op_ids_that_share_a_hash_by_chance_are_not_taken_for_one(tmp_path: Path) -> None:
+    """In one segment, in one piece and far apart: whole op_ids are compared before all is done over, line by line."""
+
+    def done_over(*_: object) -> Index:
+        raise AssertionError("no op_id stands twice")
+
+    op_ids = list(islice(alike_under(FIXED.factor), 2 * PIECE))
+    lines = [making.line(entry(number, op_id=str(op_id))) for number, op_id in enumerate(op_ids, 1)]
+    (tmp_path / "ops.jsonl").write_bytes(b"".join(lines))
+    log = LogFile(tmp_path / "ops.jsonl", durable_names=False)
+    with limits(fed_with_lines=done_over):
+        index = rebuilt(log, 1)
+    assert sum(len(run.all_keys()) for run in index.runs) == len(index.segment_numbers()) == 32
+    assert index.entries == len(op_ids)
+    assert [index.offset_of(op_ids[number].bytes) for number in (0, 5, PIECE)] == [
+        len(b"".join(lines[:number])) for number in (0, 5, PIECE)
+    ]
+    index.database.close()
     log.close()
 
 

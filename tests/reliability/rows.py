@@ -45,6 +45,7 @@ ROWS = {
     40: "the same thread comes in again: a signal handler, a callback",
     41: "forks by several threads, or while another one is at work",
     42: "an index is built while others append",
+    43: "op_ids that were made to look alike",
     44: "an index that was made to do harm: its schema, its trees, its blocks, its journal",
     49: "an archive that was made to do harm: headers, sizes, numbers, checkpoint",
     50: "a device, FIFO, link, session's file in the place of a command's output; links beside it",

@@ -7,25 +7,32 @@ import hashlib
 import io
 import json
 import os
+import random
 import socket
 import sqlite3
 import struct
 import tarfile
 import time
 import tracemalloc
+import uuid
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from muse.core.index.blocks.segment import row_checksum
+from muse.core.index.file import open_database
 from muse.core.index.fold import RUN_COLUMNS, SEGMENT_COLUMNS
+from muse.core.index.store import Index
 from muse.core.op_log import ArchiveError, OpLog, describe_sessions, export_session, import_session, list_sessions
 from tests import making, plain_scan
 from tests.cli.running import muse
+from tests.index.blocks.test_op_id_keys import alike_under
 from tests.making import entries, entry
 from tests.reliability.material import digest_of
 from tests.small_index import segments_of
@@ -378,7 +385,16 @@ def on(event: str, what: str) -> str:
 SCHEMAS = {
     **{
         f"a view in the place of {table}": in_place_of(table)
-        for table in ("tail", "segment", "run", "run_page", "seen_checkpoint", "held_entry", "_sqlite_migrations")
+        for table in (
+            "tail",
+            "segment",
+            "op_id_hash",
+            "run",
+            "run_page",
+            "seen_checkpoint",
+            "held_entry",
+            "_sqlite_migrations",
+        )
     },
     "an endless trigger": on(
         "AFTER INSERT ON tail", f"INSERT INTO held_entry {ENDLESS.format('n, n, n, n, n, n, n, n')}"
@@ -489,7 +505,9 @@ def pages(connection: sqlite3.Connection, table: str) -> int:
     return int(page)
 
 
-@pytest.mark.parametrize("table", ["sqlite_master", "_sqlite_migrations", "tail", "run", "segment", "held_entry"])
+@pytest.mark.parametrize(
+    "table", ["sqlite_master", "_sqlite_migrations", "tail", "op_id_hash", "run", "segment", "held_entry"]
+)
 def test_tree_whose_pages_share_their_children_ends(repo: Path, session: Path, table: str) -> None:
     """Row 44: six pages, each with 80 times the next for a child, have rows without end."""
     with closing(sqlite3.connect(session)) as connection:
@@ -556,6 +574,13 @@ def test_file_that_only_looks_like_an_index_is_made_anew(repo: Path, session: Pa
             assert plain_scan.exact_list(log) == plain_scan.exact_list(plain_scan.scan(log.path.read_bytes()).entries)
 
 
+def sum_up_runs(connection: sqlite3.Connection) -> None:
+    """Make the checksums of the runs anew, as somebody can who has changed them."""
+    for *row, factor in connection.execute(f"SELECT {RUN_COLUMNS}, factor FROM run, op_id_hash").fetchall():
+        statement = "UPDATE run SET row_checksum = ? WHERE first_segment = ?"
+        connection.execute(statement, (row_checksum([*row, factor]), row[0]))
+
+
 def test_links_that_inflate_without_end_are_not_inflated(repo: Path, session: Path) -> None:
     """Row 44: 400 kB that would be 400 MiB of links, with the right checksums."""
     packed = zlib.compress(MIB * 400, 9)
@@ -572,9 +597,7 @@ def test_links_that_inflate_without_end_are_not_inflated(repo: Path, session: Pa
             lying = directory[: 8 * count] + sums
             statement = "UPDATE run SET directory = ?, directory_checksum = ? WHERE first_segment = ?"
             connection.execute(statement, (lying, zlib.crc32(lying), first))
-        for row in connection.execute(f"SELECT {RUN_COLUMNS} FROM run").fetchall():
-            statement = "UPDATE run SET row_checksum = ? WHERE first_segment = ?"
-            connection.execute(statement, (row_checksum(row), row[0]))
+        sum_up_runs(connection)
 
     with bounded(), OpLog(repo, "s") as log:
         assert log.verify().counts == {"index-differs": 1}
@@ -591,10 +614,73 @@ def test_lies_in_a_run_under_the_right_checksum_are_verified(
     """Row 44: verify reports them as a difference, of whatever type they are, and a rebuild ends them."""
     with closing(sqlite3.connect(session, isolation_level=None)) as connection:
         connection.execute(f"UPDATE run SET {column} = ?", (value,))
-        for row in connection.execute(f"SELECT {RUN_COLUMNS} FROM run").fetchall():
-            statement = "UPDATE run SET row_checksum = ? WHERE first_segment = ?"
-            connection.execute(statement, (row_checksum(row), row[0]))
+        sum_up_runs(connection)
     with bounded(), OpLog(repo, "s") as log:
         assert log.verify().counts.keys() == {"index-differs"}
         log.rebuild_index()
     assert_right(repo)
+
+
+FACTORS = ["x", "f" * 33, "0" * 31, "F" * 32, "f" * 1_000_000, 7, 1.5]
+
+
+@pytest.mark.parametrize("factor", FACTORS, ids=lambda factor: str(factor)[:4])
+def test_factor_that_is_none_under_the_right_checksum_is_damage(repo: Path, session: Path, factor: object) -> None:
+    """Row 44: op_ids are not hashed by it, and the index is made anew."""
+    with closing(sqlite3.connect(session, isolation_level=None)) as connection:
+        connection.execute("UPDATE op_id_hash SET factor = ?", (factor,))
+        (kept,) = connection.execute("SELECT factor FROM op_id_hash").fetchone()
+        connection.execute("UPDATE op_id_hash SET row_checksum = ?", (row_checksum([kept]),))
+        sum_up_runs(connection)
+    with bounded(), OpLog(repo, "s") as log:
+        assert log.verify().counts.keys() == {"index-differs"}
+    assert_right(repo)
+
+
+# -- op_ids ----------------------------------------------------------------------------------------------------
+
+
+def alike_in_their_halves() -> Iterator[uuid.UUID]:
+    """UUIDs of version 4 whose two halves, combined by XOR, are the same but for the lowest byte."""
+    chance = random.Random(43)
+    while True:
+        half = bytearray(chance.randbytes(8))
+        half[6] = 0x40 | half[6] & 15
+        other = bytes(byte ^ 0x5A for byte in half)
+        yield uuid.UUID(bytes=bytes([*half, 0x80 | other[0] & 63, *other[1:]]))
+
+
+def alike_in_the_index_of(repo: Path, name: str) -> Iterator[uuid.UUID]:
+    """UUIDs that have one hash in the index of a session: its owner can read by which factor they are hashed there."""
+    with OpLog(repo, name) as log:
+        log.append(entry(1))
+    with closing(sqlite3.connect(log.path.with_name("index.db"))) as connection:
+        ((digits,),) = connection.execute("SELECT factor FROM op_id_hash").fetchall()
+    return alike_under(int(digits, 16))
+
+
+def hashes_in_index(repo: Path) -> Counter[int]:
+    """How many keys have which hash, in the index of the session "s"."""
+    database = open_database(making.log_path(repo).parent)
+    assert database
+    with closing(database):
+        return Counter(key >> 24 for run in Index(database).runs for key in run.all_keys())
+
+
+@pytest.mark.parametrize("how", ["in their halves", "in another index", "in the index that was replaced"])
+def test_op_ids_made_to_look_alike_do_not(repo: Path, how: str) -> None:
+    """Row 43: each of 3,000 has a hash of its own, as those drawn by chance have: so it leads to one segment alone."""
+    if how == "in their halves":
+        alike = alike_in_their_halves()
+    else:
+        alike = alike_in_the_index_of(repo, name := "other" if how == "in another index" else "s")
+        making.drop_index(repo, name)
+    made = [entry(number, op_id=str(op_id)) for number, op_id in enumerate(islice(alike, 3_000), 2)]
+    with segments_of(64), OpLog(repo, "s") as log:
+        log.append_many(made)
+        for _ in range(2):
+            found = hashes_in_index(repo)
+            assert found.total() >= 2_900
+            assert max(found.values()) <= 2
+            assert log.get(made[77]["op_id"]) == made[77]
+            log.rebuild_index()

@@ -13,15 +13,18 @@ import errno
 import importlib.util
 import logging
 import os
+import re
 import sqlite3
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 
 from muse.core.errors import LockTimeoutError
-from muse.core.index.blocks.segment import DamagedIndexError
+from muse.core.index.blocks.op_id_keys import OpIdHash, random_hash
+from muse.core.index.blocks.segment import DamagedIndexError, row_checksum
 from muse.core.index.guard import beside_package, connect, is_safe, open_guarded, with_sides
 from muse.core.storage import durable
 from muse.core.storage.descriptor import open_descriptor
@@ -61,6 +64,18 @@ class Database:
         """False after a transaction has failed half-way: what was read through it may be ahead of the file."""
         self.wal_is_held = False
         """Whether SQLite's write-ahead log has grown far, because somebody has long been reading what is in it."""
+
+    @cached_property
+    def op_id_hash(self) -> OpIdHash:
+        """How op_ids are hashed in this index.
+
+        Raises:
+            DamagedIndexError: its factor is missing or altered.
+        """
+        found = self.connection.execute("SELECT factor, row_checksum FROM op_id_hash").fetchone()
+        if found is None or row_checksum(found[:1]) != found[1] or not re.fullmatch("[0-9a-f]{32}", str(found[0])):
+            raise DamagedIndexError("the factor by which it hashes op_ids is missing or altered")
+        return OpIdHash(int(found[0], 16))
 
     def is_current(self) -> bool:
         """Whether the file that this connection has open is still the one beside the log."""
@@ -315,6 +330,8 @@ def _with_schema(connection: sqlite3.Connection, path: Path | None) -> Database:
 
     try:
         _migrations().migrations.apply(SqliteUtilsDatabase(connection))
+        row = (random_hash().digits,)
+        connection.execute("INSERT INTO op_id_hash VALUES (1, ?, ?)", (*row, row_checksum(row)))
     except BaseException:
         connection.close()
         raise

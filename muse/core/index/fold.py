@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 from muse.core.index.blocks.links import PackedLinks
-from muse.core.index.blocks.op_id_runs import Run, block_of, keys_of, merged_keys, merged_summary, runs_to_merge
+from muse.core.index.blocks.op_id_runs import Run, block_of, merged_keys, merged_summary, runs_to_merge
 from muse.core.index.blocks.segment import (
     MAX_SEGMENT_BYTES,
     SUMMARY_COLUMNS,
@@ -19,6 +19,7 @@ from muse.core.index.blocks.segment import (
     pack_lines,
     row_checksum,
 )
+from muse.core.index.file import Database
 from muse.core.options import Options
 from muse.core.storage.lines import Lines
 
@@ -29,7 +30,7 @@ SUMMARY_WIDTH = SUMMARY_COLUMNS.count(",") + 1
 SEGMENT_COLUMNS = f"number, {SUMMARY_COLUMNS}, columns_checksum, op_ids_checksum, links_checksum"
 """What the checksum of a segment's row covers."""
 RUN_COLUMNS = f"first_segment, {SUMMARY_COLUMNS}, directory_checksum, block_checksum"
-"""What the checksum of a run's row covers."""
+"""What the checksum of a run's row covers, and behind it the factor of its op_ids' hashes."""
 
 
 def _insert_into(table: str, columns: str) -> str:
@@ -54,7 +55,7 @@ SegmentRow = tuple[Summary, int]
 
 
 def write_segment(
-    connection: sqlite3.Connection, runs: Sequence[Run], new_run: NewRun, lines: Lines, links: PackedLinks
+    database: Database, runs: Sequence[Run], new_run: NewRun, lines: Lines, links: PackedLinks
 ) -> list[Run]:
     """Write lines as a segment behind the last of `runs`, and a run of its own; gives all runs that there are then.
 
@@ -62,11 +63,11 @@ def write_segment(
     """
     last = runs[-1] if runs else None
     number = last.end_segment if last else 1
-    row = insert_segment(connection, number, last.summary if last else None, pack_lines(lines), links)
-    keys = keys_of(b"".join(lines.op_ids), number)
-    runs = [*runs, write_run(connection, new_run, number, row[0], directory_of([row]), keys)]
+    row = insert_segment(database.connection, number, last.summary if last else None, pack_lines(lines), links)
+    keys = database.op_id_hash.keys(b"".join(lines.op_ids), number)
+    runs = [*runs, write_run(database, new_run, number, row[0], directory_of([row]), keys)]
     while count := runs_to_merge([run.segments for run in runs]):
-        runs = [*runs[:-count], _merge(connection, new_run, runs[-count:])]
+        runs = [*runs[:-count], _merge(database, new_run, runs[-count:])]
     return runs
 
 
@@ -96,7 +97,7 @@ def _directory(first_offsets: Sequence[int], checksums: Sequence[int]) -> bytes:
 
 
 def write_run(
-    connection: sqlite3.Connection,
+    database: Database,
     new_run: NewRun,
     first: int,
     summary: Summary,
@@ -107,18 +108,21 @@ def write_run(
     segments = len(directory) // 12
     block, pages = block_of(keys, segments, summary.entries)
     row = (first, *summary, zlib.crc32(directory), zlib.crc32(block))
-    connection.execute(_INSERT_RUN, (*row, row_checksum(row), directory, block))
+    connection, factor = database.connection, database.op_id_hash.digits
+    connection.execute(_INSERT_RUN, (*row, row_checksum((*row, factor)), directory, block))
     located = (((first, first + segments, page), content) for page, content in enumerate(pages))
-    connection.executemany(_INSERT_PAGE, ((*key, page_checksum(key, content), content) for key, content in located))
+    connection.executemany(
+        _INSERT_PAGE, ((*key, page_checksum(key, factor, content), content) for key, content in located)
+    )
     return new_run(first, summary, directory, block)
 
 
-def page_checksum(key: tuple[int, int, int], content: bytes) -> int:
-    """CRC-32 of (first segment, end segment, page) as a JSON array, and of the page's content behind it."""
-    return zlib.crc32(content, row_checksum(key))
+def page_checksum(key: tuple[int, int, int], factor: str, content: bytes) -> int:
+    """CRC-32 of (first segment, end segment, page, factor) as a JSON array, and of the page's content behind it."""
+    return zlib.crc32(content, row_checksum((*key, factor)))
 
 
-def _merge(connection: sqlite3.Connection, new_run: NewRun, runs: Sequence[Run]) -> Run:
+def _merge(database: Database, new_run: NewRun, runs: Sequence[Run]) -> Run:
     first, end = runs[0].first_segment, runs[-1].end_segment
     keys = merged_keys([run.all_keys() for run in runs])
     summary = merged_summary([run.summary for run in runs])
@@ -126,5 +130,5 @@ def _merge(connection: sqlite3.Connection, new_run: NewRun, runs: Sequence[Run])
         [at for run in runs for at in run.first_offsets], [each for run in runs for each in run.segment_checksums]
     )
     for table in ("run", "run_page"):
-        connection.execute(f"DELETE FROM {table} WHERE first_segment >= ? AND first_segment < ?", (first, end))
-    return write_run(connection, new_run, first, summary, directory, keys)
+        database.connection.execute(f"DELETE FROM {table} WHERE first_segment >= ? AND first_segment < ?", (first, end))
+    return write_run(database, new_run, first, summary, directory, keys)

@@ -27,18 +27,14 @@ from muse.core.index.blocks.links import (
     unpack_links,
     unpack_unresolved,
 )
+from muse.core.index.blocks.op_id_keys import SEGMENT_BITS, SEGMENT_MASK, OpIdHash, renumbered
 from muse.core.index.blocks.op_id_runs import (
     FAN_OUT,
     MAX_RUN_SEGMENTS,
-    SEGMENT_MASK,
     Run,
     equal_hashes,
-    hash_of,
-    hashes_in,
-    keys_of,
     merged_keys,
     merged_summary,
-    renumbered,
 )
 from muse.core.index.blocks.segment import PackedLines, pack_lines
 from muse.core.index.file import Database
@@ -62,6 +58,8 @@ class PackedPiece:
     segments: list[tuple[PackedLines, PackedLinks]]
     keys: bytes
     """Of all segments, sorted."""
+    holds_twice: bool
+    """Whether an op_id stands twice in one segment."""
     rest: Lines
     """Too few for a segment: only at the end of the log."""
 
@@ -79,14 +77,15 @@ def fill(
     progress = progress or (lambda _done, _total: None)
     tick = partial(progress, size, size)
     piece_lines = _PIECE_SEGMENTS * options.segment_lines
-    packed: Iterator[PackedPiece] = map(partial(_pack_piece, options), _scanned_pieces(log, size, piece_lines))
-    if workers > 1:
-        from muse.core.index.workers import map_in_workers  # noqa: PLC0415 - takes as long to load as all of the index
-
-        places = _places_of_pieces(log, size, piece_lines)
-        packed = map_in_workers(partial(_pack_piece_at, log.path, options), places, workers)
     with ExitStack() as undo:
         undo.callback(database.close)
+        pack_piece = partial(_pack_piece, options, database.op_id_hash)
+        packed: Iterator[PackedPiece] = map(pack_piece, _scanned_pieces(log, size, piece_lines))
+        if workers > 1:
+            from muse.core.index.workers import map_in_workers  # noqa: PLC0415 - takes as long to load as all of the index
+
+            pack_piece_at = partial(_pack_piece_at, log.path, options, database.op_id_hash)
+            packed = map_in_workers(pack_piece_at, _places_of_pieces(log, size, piece_lines), workers)
         with database.transaction():
             new = _NewIndex(Index(database, options))
             for piece in packed:
@@ -164,14 +163,14 @@ def _opened(path: Path) -> LogFile:
     return log
 
 
-def _pack_piece_at(path: Path, options: Options, place: tuple[int, int]) -> PackedPiece:
+def _pack_piece_at(path: Path, options: Options, op_id_hash: OpIdHash, place: tuple[int, int]) -> PackedPiece:
     piece = Lines(place[0])
     for lines in scan(_opened(path), *place):
         piece.extend(lines)
-    return _pack_piece(options, piece)
+    return _pack_piece(options, op_id_hash, piece)
 
 
-def _pack_piece(options: Options, piece: Lines) -> PackedPiece:
+def _pack_piece(options: Options, op_id_hash: OpIdHash, piece: Lines) -> PackedPiece:
     segments: list[tuple[PackedLines, PackedLinks]] = []
     keys: list[array[int]] = []
     places: list[dict[bytes, int]] = []
@@ -182,15 +181,16 @@ def _pack_piece(options: Options, piece: Lines) -> PackedPiece:
                 return number, at
         return None
 
-    low = 0
+    low, holds_twice = 0, False
     while (high := end_of_segment(piece, low, options)) > low:
         lines, number = piece.part(low, high), len(segments)
         here = dict(zip(lines.op_ids, lines.offsets, strict=True))
         segments.append((pack_lines(lines), pack_links(lines, number, find, here)))
-        keys.append(keys_of(b"".join(lines.op_ids), number))
+        keys.append(op_id_hash.keys(b"".join(lines.op_ids), number))
+        holds_twice |= len(here) - (b"" in here) < len(lines) - len(lines.problems)
         places.append(here)
         low = high
-    return PackedPiece(segments, merged_keys(keys).tobytes(), piece.part(low, len(piece)))
+    return PackedPiece(segments, merged_keys(keys).tobytes(), holds_twice, piece.part(low, len(piece)))
 
 
 # -- writing, in order ------------------------------------------------------------------------------------------
@@ -237,12 +237,12 @@ class _NewIndex:
         if rows:
             keys = renumbered(array("Q", piece.keys), first)
             self._pieces.append(_PieceRun(first, rows, keys))
-            # In one segment, equal op_ids have one key.
-            self._holds_twice |= len(keys) < self._pieces[-1].summary.entries
             self._rows += rows
             if len(self._rows) >= MAX_RUN_SEGMENTS:
                 self._write_run(MAX_RUN_SEGMENTS)
             index.replace_runs([*self._written, *self._pieces])
+        # In one segment, equal op_ids have one key, and so do two by chance.
+        self._holds_twice |= piece.holds_twice
         self._rest = piece.rest
 
     def _numbered(self, packed: PackedLines, links: PackedLinks, first: int) -> PackedLinks:
@@ -269,7 +269,7 @@ class _NewIndex:
                 keys[-1] = array("Q", [key for key in keys[-1] if first <= key & SEGMENT_MASK < end])
         summary = merged_summary([summary for summary, _ in rows])
         index = self._index
-        run = write_run(index.connection, index.new_run, first, summary, directory_of(rows), merged_keys(keys))
+        run = write_run(index.database, index.new_run, first, summary, directory_of(rows), merged_keys(keys))
         self._written.append(run)
         self._pieces = [run for run in self._pieces if run.end_segment > end]
 
@@ -300,6 +300,6 @@ class _NewIndex:
             op_id
             for number in {key & SEGMENT_MASK for key in keys}
             for op_id in split_op_ids(self._index.segment(number).op_ids)
-            if hash_of(op_id) == hashes_in(array("Q", keys))[0]
+            if self._index.database.op_id_hash.of(op_id) == keys[0] >> SEGMENT_BITS
         ]
         return len(set(op_ids)) < len(op_ids)

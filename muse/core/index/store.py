@@ -4,7 +4,8 @@ The index is fed lines and never opens the log, so it can't become a second trut
 
 1. Segments tile the bytes [0, n) of the log, runs tile the segments, and the tail goes on at n without a gap.
 2. Each row and each block has a checksum, which covers where it belongs as well. It is checked when it is first read.
-   A run knows the checksums of its segments' rows, so that an old row in a new one's place is noticed too.
+   A run knows the checksums of its segments' rows, so that an old row in a new one's place is noticed too. The
+   checksums of runs and their pages cover the factor by which op_ids are hashed in this index, and in no other.
 3. Segments and runs are immutable: what was read of them is kept, and never has to be read again.
 4. Each op_id is in the tail or in exactly one run.
 5. A fold reads n again inside its transaction; if another process has folded, it starts from there.
@@ -21,7 +22,7 @@ from typing import Any, TypeVar
 
 from muse.core import options as tuning
 from muse.core.index.blocks.links import FoundEntry, pack_links
-from muse.core.index.blocks.op_id_runs import Lookup, Run, hash_of, hashes_of
+from muse.core.index.blocks.op_id_runs import Lookup, Run
 from muse.core.index.blocks.segment import (
     DamagedIndexError,
     Segment,
@@ -115,8 +116,9 @@ class Index:
         runs: list[Run] = []
         segments, end, entries = 1, 0, 0
         known = {(run.first_segment, run.segments): run for run in self.runs}
+        factor = self.database.op_id_hash.digits
         for *row, found, directory in rows:
-            if row_checksum(row) != found:
+            if row_checksum((*row, factor)) != found:
                 raise DamagedIndexError(f"the run from segment {segments} on is altered")
             summary = Summary(*row[1 : 1 + SUMMARY_WIDTH])
             checked(directory, row[-2], f"the directory of the run from segment {segments} on")
@@ -149,7 +151,8 @@ class Index:
         found = self.connection.execute(
             "SELECT row_checksum, content FROM run_page WHERE first_segment = ? AND end_segment = ? AND page = ?", key
         ).fetchone()
-        if found is None or type(found[1]) is not bytes or page_checksum(key, found[1]) != found[0]:
+        factor = self.database.op_id_hash.digits
+        if found is None or type(found[1]) is not bytes or page_checksum(key, factor, found[1]) != found[0]:
             raise DamagedIndexError(f"page {page} of the run from segment {run.first_segment} on is missing or altered")
         return found[1]
 
@@ -225,7 +228,7 @@ class Index:
         """The byte offset of the entry with this op_id; None if there is none."""
         at = self.tail_op_ids.get(op_id)
         if at is None and self.runs:
-            hashed = hash_of(op_id)
+            hashed = self.database.op_id_hash.of(op_id)
             found = self._ask_runs(lambda: self._find(op_id, hashed, self._lookup.runs_with(hashed)))
             return found and found[1]
         return at
@@ -240,12 +243,12 @@ class Index:
 
     def find_folded(self, op_id: bytes) -> FoundEntry | None:
         """(number of its segment, byte offset) of the entry with this op_id, unless it is in the tail."""
-        hashed = hash_of(op_id)
+        hashed = self.database.op_id_hash.of(op_id)
         # Mostly it is in one of the last, so a lookup need not be loaded.
         return self._ask_runs(lambda: self._find(op_id, hashed, self.runs[::-1]))
 
     def _look_up_all(self, op_ids: Sequence[bytes]) -> dict[bytes, int]:
-        hashes = hashes_of(b"".join(op_ids))
+        hashes = self.database.op_id_hash.of_all(b"".join(op_ids))
         runs = self._lookup.runs_with_any(set(hashes))
         candidates = [(op_id, hashed) for op_id, hashed in zip(op_ids, hashes, strict=True) if hashed in runs]
         return {op_id: at[1] for op_id, hashed in candidates if (at := self._find(op_id, hashed, runs[hashed]))}
@@ -390,7 +393,7 @@ class Index:
             part = tail.part(low, high)
             number = self.runs[-1].end_segment if self.runs else 1
             links = pack_links(part, number, self.find_folded)
-            self._use_runs(write_segment(self.connection, self.runs, self.new_run, part, links))
+            self._use_runs(write_segment(self.database, self.runs, self.new_run, part, links))
             low = high
         rest = tail.part(low, len(tail))
         delete_rows(self.connection, rest.start if self.written_end > rest.start else None)

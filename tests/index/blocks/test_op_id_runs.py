@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from muse.core.index.blocks.op_id_keys import random_hash
 from muse.core.index.blocks.op_id_runs import (
     FAN_OUT,
     FILTERED_SEGMENTS,
@@ -21,8 +22,6 @@ from muse.core.index.blocks.op_id_runs import (
     Lookup,
     Run,
     block_of,
-    hash_of,
-    keys_of,
     merged_keys,
     merged_summary,
     runs_to_merge,
@@ -31,13 +30,8 @@ from muse.core.index.blocks.segment import Summary, as_json, pack_lines
 from tests.index.plain_lines import OP_IDS, PlainLine, fed_with, offsets_of, plain_lines, some_lines
 from tests.small_index import limits
 
+HASH = random_hash()
 SUMMARY = pack_lines(fed_with(some_lines(1))).summary
-
-
-def hash_by_hand(op_id: bytes) -> int:
-    """The two halves, the lowest byte first, combined by XOR; of that the upper 40 bits."""
-    low, high = (sum(byte << 8 * place for place, byte in enumerate(half)) for half in (op_id[:8], op_id[8:]))
-    return (low ^ high) // 2**24
 
 
 def run_of(keys: Iterable[int], segments: int, first: int = 1) -> Run:
@@ -51,22 +45,14 @@ def run_of(keys: Iterable[int], segments: int, first: int = 1) -> Run:
 
 def run_of_segments(op_ids: Sequence[Sequence[bytes]], first: int = 1) -> Run:
     """A run of segments that hold these op_ids."""
-    keys = [key for number, each in enumerate(op_ids, first) for key in keys_of(b"".join(each), number)]
+    keys = [key for number, each in enumerate(op_ids, first) for key in HASH.keys(b"".join(each), number)]
     return run_of(keys, len(op_ids), first)
-
-
-@given(st.lists(OP_IDS, max_size=20), st.integers(1, 2**24 - 1))
-def test_the_keys_of_a_segment_are_the_hashes_of_its_op_ids_and_its_number(op_ids: list[bytes], number: int) -> None:
-    """Each once, sorted: 40 bits of the hash above 24 of the number."""
-    assert [hash_of(op_id) for op_id in op_ids] == [hash_by_hand(op_id) for op_id in op_ids]
-    expected = sorted({hash_by_hand(op_id) * 2**24 + number for op_id in op_ids})
-    assert keys_of(b"".join(op_ids), number).tolist() == expected
 
 
 @given(st.lists(st.lists(OP_IDS, max_size=8), min_size=1, max_size=40), st.integers(1, 50), st.data())
 def test_the_segments_of_an_op_id_are_found(op_ids: list[list[bytes]], first: int, data: st.DataObject) -> None:
     """By a run alone all segments with its hash; a look through several runs, small and large, finds the run."""
-    hashes = [set(map(hash_by_hand, each)) for each in op_ids]
+    hashes = [set(map(HASH.of, each)) for each in op_ids]
     cut = data.draw(st.integers(0, len(op_ids)))
     runs = [run_of_segments(op_ids[:cut], first), run_of_segments(op_ids[cut:], first + cut)]
     lookup = Lookup([run for run in runs if run.segments])
@@ -87,12 +73,12 @@ def test_of_what_is_not_there_hardly_anything_is_found(segments: int) -> None:
     there = [[chance.randbytes(16) for _ in range(50)] for _ in range(segments)]
     run = run_of_segments(there)
     lookup = Lookup([run])
-    asked = {hash_of(chance.randbytes(16)) for _ in range(10_000)}
+    asked = {HASH.of(chance.randbytes(16)) for _ in range(10_000)}
     found = lookup.runs_with_any(asked)
     assert len(found) < 300
     assert found == {hashed: [run] for hashed in asked if lookup.runs_with(hashed)}
     assert all(run.segments_with(hashed) == [] for hashed in asked)
-    inside = {hash_of(op_id) for each in there for op_id in each}
+    inside = {HASH.of(op_id) for each in there for op_id in each}
     assert lookup.runs_with_any(inside | asked).keys() == inside | found.keys()
 
 
@@ -133,25 +119,6 @@ def test_a_hash_that_every_segment_has_leads_to_each_of_them(segments: int) -> N
         assert run.segments_with(4_999) == run.segments_with(6_000) == []
         assert run.all_keys().tolist() == sorted([*others, *(2**24 * 5_000 + number for number in every)])
         assert all(run.segments_with(key // 2**24) == [1] for key in others)
-
-
-@pytest.mark.parametrize(
-    "alike",
-    [
-        pytest.param(lambda n: b"\7" * 4 + n.to_bytes(12, "big"), id="the first 32 bits"),
-        pytest.param(lambda n: b"\7" * 8 + n.to_bytes(8, "big"), id="the first 64 bits"),
-        pytest.param(lambda n: n.to_bytes(8, "big") + b"\7" * 8, id="the last 64 bits"),
-        pytest.param(lambda n: n.to_bytes(8, "big") + (n ^ 5).to_bytes(8, "big"), id="the XOR of the halves"),
-    ],
-)
-def test_op_ids_alike_by_design_are_found_in_their_segments(alike: Callable[[int], bytes]) -> None:
-    """Op_ids that somebody chose to collide lead to their segment, at worst to others besides."""
-    op_ids = [[alike(20 * segment + number) for number in range(20)] for segment in range(40)]
-    for run in (run_of_segments(op_ids), run_of_segments(op_ids[:10])):
-        for number in range(1, run.end_segment):
-            for op_id in op_ids[number - 1]:
-                assert number in run.segments_with(hash_of(op_id))
-                assert Lookup([run]).runs_with(hash_of(op_id)) == [run]
 
 
 def test_an_empty_run_has_nothing() -> None:

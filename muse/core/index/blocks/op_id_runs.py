@@ -1,9 +1,9 @@
 """Op_id runs: in which segment an op_id stands, and what consecutive segments hold in sum.
 
-A run covers consecutive segments. It holds a key for each op_id in them, sorted: the op_id's two halves combined by
-XOR, of which the upper 40 bits count, and the number of the segment in the lower 24. Four runs of one size become one
-of the next, as in an LSM tree (O'Neil et al., 1996), so no fold touches pages all over the file, however large the
-log. A key leads to a segment, where the whole op_id is looked for; so keys may be alike, by chance or by design.
+A run covers consecutive segments. It holds a key for each op_id in them, sorted (muse/core/index/blocks/op_id_keys.py).
+Four runs of one size become one of the next, as in an LSM tree (O'Neil et al., 1996), so no fold touches pages all
+over the file, however large the log. A key leads to a segment, where the whole op_id is looked for; so keys may be
+alike by chance.
 
 A small run's keys are one block, which is held in memory as a set. A large run's keys lie in pages of some hundred,
 and its block is the first key of each. Before these pages lies a Bloom filter, in parts that are loaded when they are
@@ -12,7 +12,6 @@ first needed: four bits for each key, among at least twelve, say if an op_id may
 
 from __future__ import annotations
 
-import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter, deque
@@ -22,6 +21,15 @@ from itertools import compress, groupby, repeat
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from operator import itemgetter
 
+from muse.core.index.blocks.op_id_keys import (
+    HASH_BITS,
+    SEGMENT_BITS,
+    SEGMENT_MASK,
+    as_number,
+    from_number,
+    hashes_in,
+    repeated,
+)
 from muse.core.index.blocks.segment import Summary, as_json
 from muse.core.storage.lines import ROLES
 
@@ -40,65 +48,9 @@ PAGE_KEYS = 120
 MAX_RUN_NAMES = 4096
 """If there are more names of one role in a run, or more segments with parents, they are not listed in its summary."""
 
-_SEGMENT_BITS = 24
-SEGMENT_MASK = (1 << _SEGMENT_BITS) - 1
-_HASH_MASK = (1 << 64) - 1 - SEGMENT_MASK
-_HASH_BITS = 40
-
 _FILTER_BITS_PER_KEY = 12
 _PART_BITS = 18
 """A part of a filter has at most 2 to the power of this many bits: 32 KiB, loaded in some 30 µs."""
-
-
-def hash_of(op_id: bytes) -> int:
-    """The 40 bits of an op_id by which it is looked for."""
-    number = int.from_bytes(op_id, sys.byteorder)
-    return ((number ^ number >> 64) & 0xFFFFFFFFFFFFFFFF) >> _SEGMENT_BITS
-
-
-def hashes_of(op_ids: bytes) -> array[int]:
-    """`hash_of` each of some op_ids, 16 bytes each."""
-    return hashes_in(array("Q", _combined(op_ids).to_bytes(len(op_ids) // 2, sys.byteorder)))
-
-
-def hashes_in(keys: array[int]) -> array[int]:
-    """The hash in each of some keys."""
-    return _from_number(_as_number(keys) >> _SEGMENT_BITS & _repeated((1 << _HASH_BITS) - 1, len(keys)), len(keys))
-
-
-def keys_of(op_ids: bytes, number: int) -> array[int]:
-    """The keys of segment `number`, sorted; `op_ids` are 16 bytes each."""
-    count = len(op_ids) // 16
-    keys = _combined(op_ids) & _repeated(_HASH_MASK, count) | _repeated(number, count)
-    # Twice the same key says no more than once.
-    return array("Q", sorted(set(_from_number(keys, count))))
-
-
-def renumbered(keys: array[int], by: int) -> array[int]:
-    """Keys whose segments have numbers that are higher by so much."""
-    return _from_number(_as_number(keys) + _repeated(by, len(keys)), len(keys))
-
-
-# Many integers at once, as one long number: Python is as fast then as C.
-
-
-def _as_number(integers: array[int]) -> int:
-    return int.from_bytes(integers.tobytes(), sys.byteorder)
-
-
-def _from_number(number: int, count: int) -> array[int]:
-    return array("Q", number.to_bytes(8 * count, sys.byteorder))
-
-
-def _repeated(integer: int, count: int) -> int:
-    return int.from_bytes(integer.to_bytes(8, sys.byteorder) * count, sys.byteorder)
-
-
-def _combined(op_ids: bytes) -> int:
-    """The two halves of each op_id, combined by XOR, eight bytes each: of all at once, as long numbers."""
-    halves = array("Q", op_ids)
-    one, other = halves[::2].tobytes(), halves[1::2].tobytes()
-    return int.from_bytes(one, sys.byteorder) ^ int.from_bytes(other, sys.byteorder)
 
 
 class Run:
@@ -173,7 +125,7 @@ class Run:
 
     def segments_with(self, hashed: int) -> list[int]:
         """The numbers of the segments in which an op_id with this hash stands."""
-        low, high = hashed << _SEGMENT_BITS, (hashed << _SEGMENT_BITS) | SEGMENT_MASK
+        low, high = hashed << SEGMENT_BITS, (hashed << SEGMENT_BITS) | SEGMENT_MASK
         if self.is_filtered and hashed not in self.filter:
             return []
         return [key & SEGMENT_MASK for key in self.keys_between(low, high + 1)]
@@ -193,7 +145,7 @@ class Filter:
         bits, part_bits = _filter_bits(entries)
         # Memory that takes no time, nor room, before it is used.
         self.bits = mmap(-1, 1 << bits - 3, MAP_PRIVATE | MAP_ANONYMOUS)
-        self.shift = _HASH_BITS - bits
+        self.shift = HASH_BITS - bits
         """A hash, shifted to the right by so much, is the number of its first bit."""
         self._mask = (1 << part_bits) - 1
         self._part_bits = part_bits
@@ -235,13 +187,13 @@ def _filter_parts(keys: array[int], entries: int) -> Iterator[bytes]:
     for part in range(1, (1 << bits - part_bits) + 1):
         end = bisect_left(keys, part << 64 - bits + part_bits)
         count = end - start
-        together, mask = _as_number(keys[start:end]), (1 << part_bits) - 1
-        first, second = (together >> by & _repeated(mask, count) for by in (64 - bits, _SEGMENT_BITS))
-        half = second >> 1 & _repeated(mask >> 1, count)
+        together, mask = as_number(keys[start:end]), (1 << part_bits) - 1
+        first, second = (together >> by & repeated(mask, count) for by in (64 - bits, SEGMENT_BITS))
+        half = second >> 1 & repeated(mask >> 1, count)
         # As digits, since Python makes a number of them, and bytes of that, faster than it changes a bit.
         digits = bytearray(b"1") * (1 << part_bits)
         for places in (first, second, first ^ second, first ^ half):
-            deque(map(digits.__setitem__, _from_number(places, count), zeros), maxlen=0)
+            deque(map(digits.__setitem__, from_number(places, count), zeros), maxlen=0)
         yield int(digits, 2).to_bytes(len(digits) // 8, "big")
         start = end
 
@@ -331,7 +283,7 @@ def equal_hashes(runs: Sequence[Run]) -> Iterator[list[list[int]]]:
         for run in runs:
             keys += run.keys_between(low, high)
         if len(set(hashes_in(keys))) < len(keys):
-            groups = [list(group) for _, group in groupby(sorted(keys), lambda key: key >> _SEGMENT_BITS)]
+            groups = [list(group) for _, group in groupby(sorted(keys), lambda key: key >> SEGMENT_BITS)]
             yield [group for group in groups if len(group) > 1]
         else:
             yield []
