@@ -83,14 +83,14 @@ def entries_in(tables: Tables) -> list[tuple[Any, ...]]:
         base = row["lowest_lamport_ts"] if columns.widths[0] == 4 else 0
         listed = [["", *json.loads(row[f"{role}s"])] for role in index_dump.ROLES]
         problems = {number for number, _, _ in columns.problems}
-        for number, op_id in enumerate(index_dump.op_ids_of(row)):
+        for number, named in enumerate(index_dump.op_ids_of(row)):
             if number not in problems:
                 names = [
                     all_names[columns.roles[role][number]]
                     for role, all_names in zip(index_dump.ROLES, listed, strict=True)
                 ]
                 timestamp = base + columns.timestamps[number]
-                found.append((row["first_offset"] + columns.offsets[number], timestamp, op_id, *names))
+                found.append((row["first_offset"] + columns.offsets[number], timestamp, named, *names))
     return found + [tuple(row)[:1] + tuple(row)[3:9] for row in tables["tail"] if row["problem"] is None]
 
 
