@@ -68,13 +68,14 @@ def connect_guarded(path: Path) -> sqlite3.Connection:
     Nothing that stands in a schema is ever run: no view, trigger or function, also if it is put there later.
     """
     connection = connect(path)
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)
-    connection.set_authorizer(_refuse_what_a_schema_does)
-    # A tree whose pages share their children has rows without end.
-    connection.set_progress_handler(lambda: True, _MAX_STEPS)
     try:
+        # Before the authorizer is there: a signal handler that raises in it would make SQLite refuse these.
         for pragma in ("trusted_schema = OFF", "cell_size_check = ON"):
             connection.execute(f"PRAGMA {pragma}").fetchall()
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)
+        connection.set_authorizer(_refuse_what_a_schema_does)
+        # A tree whose pages share their children has rows without end.
+        connection.set_progress_handler(lambda: True, _MAX_STEPS)
     except BaseException:
         connection.close()
         raise
