@@ -61,6 +61,11 @@ class PlainScan:
         """The op_ids, in arrival order."""
         return [entry["op_id"] for entry in self.entries]
 
+    @property
+    def placed(self) -> list[tuple[Entry, Span]]:
+        """Each entry and its line, in arrival order."""
+        return list(zip(self.entries, self.spans, strict=True))
+
 
 def _object_without_twins(pairs: list[tuple[str, Any]]) -> Entry:
     made = dict(pairs)

@@ -15,10 +15,11 @@ from muse.core.entry.filter import Filter
 from muse.core.errors import CheckpointBackwardsError, CheckpointError, DamagedCheckpointError, InvalidCutError
 from muse.core.index.catch_up import CatchUp
 from muse.core.index.evidence import checkpoint_seen, held_entries, record_checkpoint
-from muse.core.index.query import count, damaged_lines, end_of_entry_line, highest_lamport_ts, last_op_id
+from muse.core.index.query import begins_a_line, count, damaged_lines, end_of_entry_line, highest_lamport_ts, last_op_id
 from muse.core.index.store import Index
 from muse.core.storage.locks import exclusive_lock
 from muse.core.storage.log_file import LogFile
+from muse.core.storage.reader import StaleLocationError
 from muse.core.storage.session_dir import CHECKPOINT_NAME
 
 _SHORTEST_LINE_BYTES = 170
@@ -264,7 +265,13 @@ def _changed(below: int, index: Index) -> bool:
 
 
 def _ends_a_line(index: Index, log: LogFile, end: int) -> bool:
-    return end == 0 or (end <= index.end and log.read(end - 1, end) == b"\n")
+    if not begins_a_line(index, end):
+        return False
+    if end and log.read(end - 1, end) != b"\n":
+        raise StaleLocationError(
+            f"the line that ended at byte {end} when it was indexed does not end there: run verify"
+        )
+    return True
 
 
 def has_cut(index: Index, log: LogFile, end: int, op_count: int) -> bool:

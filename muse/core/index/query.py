@@ -113,6 +113,14 @@ def units_between(index: Index, start: int, stop: int) -> Iterator[Unit]:
     return _units(index, _Plan(Filter(start=start, stop=stop)))
 
 
+def begins_a_line(index: Index, at: int) -> bool:
+    """Whether a line begins at this byte of the log, or will."""
+    if at == index.end:
+        return True
+    unit: Unit = index.tail if at >= index.folded_end else index.segment(index.number_at(at))
+    return at < index.end and unit.first_offset + unit.offsets[unit.number_at(at)] == at
+
+
 def damaged_lines(index: Index, start: int, stop: int) -> list[tuple[int, int, str]]:
     """Byte offset, length and what is wrong, of each damaged line that begins at the bytes [start, stop)."""
     return [
