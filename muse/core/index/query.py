@@ -118,7 +118,8 @@ def begins_a_line(index: Index, at: int) -> bool:
     if at == index.end:
         return True
     unit: Unit = index.tail if at >= index.folded_end else index.segment(index.number_at(at))
-    return at < index.end and unit.first_offset + unit.offsets[unit.number_at(at)] == at
+    number = unit.number_at(at)
+    return number < len(unit) and unit.first_offset + unit.offsets[number] == at
 
 
 def damaged_lines(index: Index, start: int, stop: int) -> list[tuple[int, int, str]]:
