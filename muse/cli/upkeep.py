@@ -1,21 +1,26 @@
-"""The commands that check and repair a session's files: `verify` and `rebuild-index`."""
+"""The commands that check a session's files and make the index anew: `verify` and `rebuild-index`."""
 
 from __future__ import annotations
 
 import os
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from muse.cli.failures import FOUND_DAMAGE, exit_with
-from muse.cli.output import note, pluralize, print_json, print_table
+from muse.cli.output import note, pluralize, print_json, print_rows, print_table
 from muse.cli.progress import ProgressBar
 from muse.cli.repo import json_option, open_session, repo_option, session_argument
 
 if TYPE_CHECKING:
-    from muse.core.op_log import Finding, VerifyReport
+    from muse.core.op_log import Finding, LostOperation, VerifyReport
+
+MOST_LISTED = 1000
+"""Findings of each kind in a table, and lost operations."""
 
 WORKERS_FROM_BYTES = 64 << 20
 """From this size of a log on it is read by worker processes: to start them takes a quarter of a second."""
@@ -24,8 +29,9 @@ WORKERS_FROM_BYTES = 64 << 20
 @click.command(
     short_help="Check log, checkpoint and index.",
     epilog="\b\n"
-    "Example: the byte offset of each finding.\n"
-    "  muse op-log verify demo --json | jq '.findings[].byte_offset'",
+    "Examples: what is wrong; the op_ids of what is lost.\n"
+    "  muse op-log verify demo\n"
+    "  muse op-log verify demo --json | jq -r '.findings[].operations[].op_id'",
 )
 @session_argument
 @json_option("one object, the whole report")
@@ -33,30 +39,84 @@ WORKERS_FROM_BYTES = 64 << 20
 def verify(session: str, repo: Path, *, as_json: bool) -> None:
     """Check every line of SESSION's log, its checkpoint, and that its index agrees with the log.
 
-    Ends with exit code 1 if anything is damaged. Nothing is changed on disk.
+    What the index knew and the log no longer has is listed as lost, each operation with where to ask for it. Nothing is
+    changed on disk. Ends with exit code 1 if anything is damaged, unless it was accepted. --json lists everything,
+    a table the first thousand of each kind.
     """
     with open_session(repo, session) as log, ProgressBar(f"verifying {session}", "bytes") as bar:
-        report = log.verify(progress=bar)
+        report = log.verify(progress=bar, max_findings=None if as_json else MOST_LISTED)
     if as_json:
         print_json(report.to_dict())
     else:
-        _print(report)
+        print_findings(report.findings)
+        _print_lost(report)
+        _note_what_was_read(report)
     exit_with(0 if report.ok else FOUND_DAMAGE)
 
 
-def _print(report: VerifyReport) -> None:
-    if report.findings:
-        numbers = ("AT BYTE", "LENGTH")
-        print_table(
-            (*numbers, "FINDING", "SEVERITY", "REASON", "WHAT TO DO"),
-            map(_row, report.findings),
-            right=numbers,
-        )
-    hidden = sum(report.counts.values()) - len(report.findings)
+def print_findings(findings: Sequence[Finding]) -> None:
+    """Print what was found as a table that fits 80 columns; then the reasons, and what to do about each kind."""
+    if not findings:
+        return
+    numbers = ("AT BYTE", "LENGTH", "COUNT")
+    print_table(("ID", *numbers, "FINDING", "SEVERITY"), map(_row, findings), right=numbers)
+    _print_gap()
+    print_table(("ID", "REASON"), [(each.id, each.reason) for each in findings])
+    _print_gap()
+    remedies = dict.fromkeys((each.kind, each.remedy) for each in findings)
+    print_table(("FINDING", "WHAT TO DO"), list(remedies))
+
+
+def _row(finding: Finding) -> tuple[object, ...]:
+    return (
+        finding.id,
+        "-" if finding.byte_offset is None else finding.byte_offset,
+        "-" if finding.length is None else finding.length,
+        finding.count,
+        finding.kind,
+        finding.severity,
+    )
+
+
+def _print_lost(report: VerifyReport) -> None:
+    lost = [each for finding in report.findings if finding.severity == "damage" for each in finding.operations]
+    if not lost:
+        return
+    _print_gap()
+    # Not as the tables above, which would break an op_id in two on a narrow terminal.
+    print_rows(
+        ("OP_ID", "ACTOR", "LAMPORT", "DOMAIN", "AT BYTE", "ASK"),
+        (
+            (each.op_id, each.actor_id, str(each.lamport_ts), each.domain, f"{each.byte_offset:,}", _whom_to_ask(each))
+            for each in lost
+        ),
+    )
+
+
+def _print_gap() -> None:
+    """An empty line between two tables, where they don't have one around them."""
+    if not sys.stdout.isatty():
+        click.echo()
+
+
+def _whom_to_ask(operation: LostOperation) -> str:
+    return operation.snapshot_id or "replicas, exports"
+
+
+def _note_what_was_read(report: VerifyReport) -> None:
+    hidden = sum(report.counts.values()) - sum(each.count for each in report.findings)
     if hidden > 0:
-        note(f"{pluralize(hidden, 'further finding')} not shown")
+        note(f"{pluralize(hidden, 'further finding')} not shown: --json has all")
+    named = sum(len(each.operations) for each in report.findings)
+    if unnamed := report.counts.get("operation-lost", 0) - named:
+        note(f"{pluralize(unnamed, 'further lost operation')} not shown: --json has all")
     if report.pending_tail_bytes:
-        note(f"the last {pluralize(report.pending_tail_bytes, 'byte')} are a line still being written")
+        note(f"the last {pluralize(report.pending_tail_bytes, 'byte')} are no line: torn, or still being written")
+    note_verdict(report)
+
+
+def note_verdict(report: VerifyReport) -> None:
+    """Say what was read, and whether it is damaged."""
     note(
         f"{report.log_path}: {pluralize(report.size_bytes, 'byte')}, {pluralize(report.lines, 'line')}, "
         f"{pluralize(report.entries, 'entry')}: {_verdict(report)}"
@@ -67,17 +127,6 @@ def _verdict(report: VerifyReport) -> str:
     if not report.ok:
         return "damage found"
     return "no damage" if report.counts else "nothing found"
-
-
-def _row(finding: Finding) -> tuple[object, ...]:
-    return (
-        "-" if finding.byte_offset is None else finding.byte_offset,
-        "-" if finding.length is None else finding.length,
-        finding.kind,
-        finding.severity,
-        finding.reason,
-        finding.remedy,
-    )
 
 
 @click.command(

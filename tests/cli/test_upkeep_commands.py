@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from muse.cli import upkeep
 from muse.core.op_log import OpLog
-from tests import making
+from tests import making, plain_scan
 from tests.cli.running import filled, muse
 
 
@@ -48,13 +49,74 @@ def test_verify_shows_where_the_damage_is_and_what_to_do(repo: Path) -> None:
     report = json.loads(muse("verify", "s", "--repo", repo, "--json").stdout)
 
     assert table.exit_code == 1
-    assert table.stdout.split("\n")[0].split()[:3] == ["AT", "BYTE", "LENGTH"]
+    assert table.stdout.split("\n")[0].split() == ["ID", "AT", "BYTE", "LENGTH", "COUNT", "FINDING", "SEVERITY"]
     assert f"{begin:,}" in table.stdout
     assert "damage found" in table.stderr
     (finding,) = (found for found in report["findings"] if found["severity"] == "damage")
     assert finding["byte_offset"] == begin
     assert finding["reason"] in table.stdout
     assert finding["remedy"] in table.stdout
+    assert finding["id"] in table.stdout.splitlines()[1].split()
+
+
+def test_verify_names_what_is_lost_and_whom_to_ask(repo: Path) -> None:
+    """Each lost operation is a row with its place; the commit has what the checkpoint covered, a replica the rest."""
+    with OpLog(repo, "s") as log:
+        log.append_many(making.entries(4))
+        log.checkpoint("c1")
+        log.append_many(making.entries(2, start=5))
+    held = list(plain_scan.scan_file(making.log_path(repo)).placed)
+    os.truncate(making.log_path(repo), held[2][1].byte_offset)
+
+    told = muse("verify", "s", "--repo", repo)
+
+    rows = [
+        line.split() for line in told.stdout.splitlines() if line.startswith(tuple(making.op_id(n) for n in range(9)))
+    ]
+    place = {entry["op_id"]: f"{span.byte_offset:,}" for entry, span in held}
+    assert [(row[0], row[1], int(row[2]), row[3], row[4], " ".join(row[5:])) for row in rows] == [
+        (each["op_id"], each["actor_id"], each["lamport_ts"], each["domain"], place[each["op_id"]], whom)
+        for each, whom in zip(making.entries(4, start=3), ("c1", "c1", *["replicas, exports"] * 2), strict=True)
+    ]
+    assert f"it came after {held[1][0]['created_at']}" in told.stdout
+    assert told.exit_code == 1
+
+
+def test_json_lists_everything(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table stops after so many, and says how many it leaves out; JSON goes on to the end."""
+    with OpLog(repo, "s") as log:
+        log.append_many(making.entries(9))
+    making.log_path(repo).write_bytes(b"")
+    monkeypatch.setattr(upkeep, "MOST_LISTED", 2)
+
+    table = muse("verify", "s", "--repo", repo)
+    (finding,) = json.loads(muse("verify", "s", "--repo", repo, "--json").stdout)["findings"]
+
+    assert sum(making.op_id(number) in table.stdout.split() for number in range(1, 10)) == 2
+    assert "7 further lost operations not shown" in table.stderr
+    assert (finding["count"], [each["op_id"] for each in finding["operations"]]) == (
+        9,
+        [making.op_id(number) for number in range(1, 10)],
+    )
+
+
+def test_a_finding_has_the_same_id_each_time(repo: Path) -> None:
+    """Eight hex digits, whoever looks, before and after a rebuild; two findings have two."""
+    filled(repo, making.entries(3))
+    making.add_bytes(making.log_path(repo), b"null\n")
+    filled(repo, making.entries(1, start=4))
+    making.add_bytes(making.log_path(repo), b"[]\n")
+
+    def ids() -> list[str]:
+        found = json.loads(muse("verify", "s", "--repo", repo, "--json").stdout)["findings"]
+        return [each["id"] for each in found]
+
+    before = ids()
+    muse("rebuild-index", "s", "--repo", repo)
+
+    assert len(set(before)) == 2
+    assert all(re.fullmatch("[0-9a-f]{8}", each) for each in before)
+    assert ids() == before
 
 
 def test_damage_costs_its_own_line_alone(repo: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from muse.core.checkpoint.record import OpLogCheckpoint
+from muse.core.entry.codec import checksum
 from muse.core.entry.filter import END
 from muse.core.maintenance.accepted import Acceptance
 
@@ -67,7 +68,7 @@ class Finding:
     """One thing that is not as it should be: at one place, or at some that follow each other."""
 
     id: str
-    """What `accept` is given; the same whenever it is found."""
+    """Eight hex digits that people name it by; the same whenever it is found."""
     kind: str
     """ "operation-lost", "damaged-line", …; docs/recovery.md explains each."""
     severity: Severity
@@ -98,7 +99,8 @@ class _Range:
     length: int | None
     reason: str
     acceptance: Acceptance | None
-    id: str
+    first: str
+    """By what the first of them is known again."""
     count: int = 1
     members: list[str] = field(default_factory=list)
     operations: list[LostOperation] = field(default_factory=list)
@@ -111,15 +113,16 @@ class _Range:
         reason = self.reason if self.count == 1 else f"{self.reason}; and {self.count - 1} more after it"
         if (by := self.acceptance) is not None:
             reason = f"accepted by {by.by}, {by.at}: {by.why} ({reason})"
+        is_usual = self.severity == severity_of(self.kind)
         return Finding(
-            self.id,
+            f"{checksum(f'{self.kind}@{self.first}'.encode()):08x}",
             self.kind,
             self.severity,
             self.byte_offset,
             self.length,
             self.count,
             reason,
-            REMEDIES[self.kind],
+            REMEDIES[self.kind] if is_usual else "nothing to do",
             tuple(self.operations),
             tuple(self.members),
         )
@@ -166,13 +169,18 @@ class Findings:
             last.length = (last.length or 0) + (length or 0)
             last.count += 1
         elif len(ranges) < self._limit:
-            ranges.append(last := _Range(kind, severity, at, length, reason, acceptance, f"{kind}@{member}"))
+            ranges.append(last := _Range(kind, severity, at, length, reason, acceptance, member))
         else:
             return
         if self._listed[kind] < self._limit:
             self._listed[kind] += 1
             last.members.append(member)
             last.operations += [operation] if operation else []
+
+    def would_list(self, kind: str, at: int) -> bool:
+        """Whether something at this place would begin a finding, with a reason of its own."""
+        ranges = self._ranges[kind]
+        return len(ranges) < self._limit and not (ranges and ranges[-1].end == at)
 
     def listed(self) -> Iterator[Finding]:
         """What was found: damage first, then what is wrong with the index, then notes."""

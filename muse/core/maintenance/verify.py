@@ -43,7 +43,7 @@ from muse.core.options import MAX_LINE_BYTES
 from muse.core.paging import WHOLE_PAGE
 from muse.core.storage.lines import ROLES, Lines, Location
 from muse.core.storage.log_file import LogFile
-from muse.core.storage.reader import read_lines, read_placed_entries
+from muse.core.storage.reader import read_entries, read_lines, read_placed_entries
 from muse.core.storage.session_dir import CHECKPOINT_NAME, INDEX_NAME
 
 _TAIL_WAIT_SECONDS = 0.2
@@ -222,9 +222,9 @@ class _Check:
                 known.add((entry.op_id, entry.checksum))
                 self.lost.append(entry)
                 self.first_change = min(self.first_change, entry.byte_offset)
-                self._report_lost(entry, place, seen)
+                self._report_lost(entry, place, seen, fresh)
 
-    def _report_lost(self, entry: HeldEntry, now: Location | None, seen: tuple[int, Any] | None) -> None:
+    def _report_lost(self, entry: HeldEntry, now: Location | None, seen: tuple[int, Any] | None, fresh: Index) -> None:
         at, length, op_id = entry.byte_offset, entry.length, entry.op_id
         member = f"{op_id}:{entry.checksum:08x}"
         if now is not None:
@@ -233,10 +233,17 @@ class _Check:
             return
         snapshot_id = seen[1].get("snapshot_id") if seen and at < seen[0] else None
         reason = f"{op_id} of {entry.actor_id}, timestamp {entry.lamport_ts}, was in the log and is not there any more"
+        if self.findings.would_list("operation-lost", at):
+            reason += self._told_since(fresh, at)
         operation = LostOperation(
             op_id, entry.actor_id, entry.lamport_ts, entry.domain, at, length, entry.checksum, snapshot_id
         )
         self._found("operation-lost", at, length, reason, member=member, operation=operation)
+
+    def _told_since(self, fresh: Index, at: int) -> str:
+        """From when the last entry is that the log still has before a place: what was there came after it."""
+        before = read_entries(self.log, find_page(fresh, Filter(stop=at), 1, 1, reverse=True).places)
+        return f"; it came after {before[0]['created_at'][:40]}" if before else ""
 
     def _compare(self, own: Index, fresh: Index) -> None:
         """Hold what both know of the same lines against each other; what is lost has its finding already."""
