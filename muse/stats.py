@@ -89,6 +89,8 @@ class SessionStats:
     """Ops up to the cut that arrived after the checkpoint; None if the checkpoint is damaged."""
     problem: str | None
     """What is wrong with the checkpoint and what to do about it; None if nothing is."""
+    damaged_lines: int
+    """Lines of the log that were passed over, because they are no entry any more."""
     actors: dict[str, ActorStats]
     """By actor_id, most ops first."""
     domains: dict[str, DomainStats]
@@ -236,6 +238,7 @@ class _Tally:
             checkpoint=checkpoint,
             pending=None if problem else max(0, cut.op_count - (checkpoint["op_count"] if checkpoint else 0)),
             problem=problem,
+            damaged_lines=self._damaged_lines(cut),
             actors=dict(self._actor_stats()),
             domains=dict(self._domain_stats()),
             kinds=_most_first(self._all.kinds),
@@ -254,6 +257,11 @@ class _Tally:
             return self._log.read_checkpoint(), None
         except DamagedCheckpointError as error:
             return None, str(error)
+
+    def _damaged_lines(self, cut: Cut) -> int:
+        # Asked with a cut of this moment: what was damaged during the pass changes how many entries lie below `cut`.
+        damaged = self._log.damaged_lines(Cut(cut.session_id, 0, 0), self._log.cut())
+        return sum(at < cut.byte_offset for at, _, _ in damaged)
 
     def _actor_stats(self) -> Iterator[tuple[str, ActorStats]]:
         for name, share in _most_ops_first(self._actors):

@@ -11,7 +11,7 @@ import click
 from muse.cli.failures import WrongUsage
 from muse.cli.output import note, pluralize, print_json, print_rows, print_table, shown
 from muse.cli.progress import ProgressBar
-from muse.cli.repo import json_option, open_session, repo_option, session_argument
+from muse.cli.repo import json_option, note_damaged_lines, open_session, repo_option, session_argument
 from muse.describing import description
 
 
@@ -28,6 +28,7 @@ def delta(session: str, domain: str, repo: Path, *, as_json: bool) -> None:
     with open_session(repo, session) as log:
         with ProgressBar(f"collapsing {domain}"):
             collapsed = log.to_structured_delta(domain)
+        note_damaged_lines(log, repo, since_checkpoint=True)
         if as_json:
             print_json(collapsed)
             return

@@ -19,7 +19,7 @@ from muse.cli.input_lines import LONGEST_LINE_BYTES
 from muse.cli.output import note, pluralize, print_json, print_table, tally
 from muse.cli.output_file import named_file, written_whole
 from muse.cli.progress import ProgressBar
-from muse.cli.repo import json_option, open_session, repo_option, session_argument
+from muse.cli.repo import json_option, note_damaged_lines, open_session, repo_option, session_argument
 from muse.cli.streams import output_that_must_arrive
 
 _FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
@@ -52,6 +52,7 @@ def merge(session: str, other_repo: Path, other_session: str | None, repo: Path,
             raise WrongUsage(f"{other.folder} is session {session!r} itself: name another replica to merge")
         with ProgressBar(f"merging {session}") as bar:
             added = log.merge(other, progress=bar)
+        note_damaged_lines(other, other_repo)
         total = len(log)
         if as_json:
             print_json(
@@ -119,14 +120,15 @@ def _export_archive(session: str, file: Path, repo: Path, *, force: bool, as_jso
         raise WrongUsage("--json prints to standard output, where the archive would go: name a FILE")
     if to_pipe and sys.stdout.isatty():
         raise WrongUsage("an archive is not for a terminal: name a FILE, or send standard output elsewhere")
-    with (
-        open_session(repo, session) as log,
-        _destination(file, repo, force=force) as out,
-        ProgressBar(f"exporting {session}", "bytes") as bar,
-    ):
-        manifest = export_session(log, out, progress=bar)
+    with open_session(repo, session) as log:
+        with (
+            _destination(file, repo, force=force) as out,
+            ProgressBar(f"exporting {session}", "bytes") as bar,
+        ):
+            manifest = export_session(log, out, progress=bar)
+        damaged = note_damaged_lines(log, repo)
     if as_json:
-        print_json(manifest.to_dict())
+        print_json({**manifest.to_dict(), "damaged_lines": damaged})
     note(f"{pluralize(manifest.op_count, 'entry')} of session {session!r} written to {_named(file)}")
 
 
@@ -135,17 +137,18 @@ def _export_database(session: str, file: Path, repo: Path, *, force: bool, as_js
 
     if str(file) == "-":
         raise WrongUsage("a SQLite database can't be written to standard output: name a FILE")
-    with (
-        open_session(repo, session) as log,
-        named_file(file, repo, replace=force),
-        ProgressBar(f"exporting {session}", "bytes") as bar,
-    ):
-        made = write_database(log, file, replace=force, progress=bar)
+    with open_session(repo, session) as log:
+        with (
+            named_file(file, repo, replace=force),
+            ProgressBar(f"exporting {session}", "bytes") as bar,
+        ):
+            made = write_database(log, file, replace=force, progress=bar)
+        note_damaged_lines(log, repo)
     if as_json:
         print_json({"format": "sqlite", "file": str(file), "size_bytes": file.stat().st_size, **made.to_dict()})
     note(f"{pluralize(made.op_count, 'entry')} of session {session!r} written to {file}")
     if made.passed_over:
-        note(f"lines passed over: {tally(made.passed_over)}; verify says more")
+        note(f"lines without an entry: {tally(made.passed_over)}")
     if made.problem:
         note(f"checkpoint: {made.problem}")
 

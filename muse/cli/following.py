@@ -15,7 +15,7 @@ from muse.cli.failures import WrongUsage, sigterm_like_ctrl_c
 from muse.cli.filters import filter_options, note_unknown_names
 from muse.cli.listing import Listing, listing_options
 from muse.cli.output import note
-from muse.cli.repo import open_session, repo_option, session_argument
+from muse.cli.repo import note_damaged_lines, note_passed_over, open_session, repo_option, session_argument
 from muse.cli.streams import end_if_output_is_lost
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def tail(
             listing.note_unknown_fields()
             if not listing.count and number:
                 note_unknown_names(log, filters)
+            note_damaged_lines(log, repo, since_checkpoint=filters["since_checkpoint"])
             return
         cut = log.cut()
         last = list(log.query(**filters, reverse=True, limit=number))[::-1]
@@ -72,7 +73,8 @@ def tail(
         filters.pop("since_checkpoint")
         waiting = "" if log.exists() else ", which does not exist yet"
         note(f"following session {session!r}{waiting}: Ctrl-C ends it")
-        listing.print(chain(last, _arriving(log, since, filters)), existing=len(last))
+        note_damaged_lines(log, repo)
+        listing.print(chain(last, _arriving(log, repo, since, cut, filters)), existing=len(last))
 
 
 def _opened(repo: Path, session: str, *, wait: bool) -> OpLog:
@@ -83,10 +85,15 @@ def _opened(repo: Path, session: str, *, wait: bool) -> OpLog:
     return OpLog(repo, session)
 
 
-def _arriving(log: OpLog, since: Cut | str, filters: dict[str, Any]) -> Iterator[OpEntry]:
-    """Entries that arrive after `since`, for as long as standard output has a reader."""
+def _arriving(log: OpLog, repo: Path, since: Cut | str, told: Cut, filters: dict[str, Any]) -> Iterator[OpEntry]:
+    """Entries that arrive after `since`, for as long as standard output has a reader.
+
+    Damaged lines that arrive after the cut `told` are told of as soon as nothing else arrives.
+    """
     while True:
         follower = log.follow(since=since, timeout=_LOOK_AT_READER_S, **filters)
         yield from follower
         since = follower.cut()
+        note_passed_over(len(log.damaged_lines(told, since)), log, repo)
+        told = since
         end_if_output_is_lost()

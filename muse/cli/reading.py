@@ -10,7 +10,7 @@ import click
 from muse.cli.filters import filter_options, note_unknown_names
 from muse.cli.listing import Listing, listing_options
 from muse.cli.output import note, pluralize, print_json
-from muse.cli.repo import json_option, open_session, repo_option, session_argument
+from muse.cli.repo import json_option, note_damaged_lines, open_session, repo_option, session_argument
 
 
 @click.command(
@@ -28,6 +28,7 @@ def replay(session: str, repo: Path, *, listing: Listing) -> None:
         since = "no checkpoint yet" if mark is None else f"since checkpoint {mark['snapshot_id']!r}"
         note(f"{pluralize(listing.count, 'entry')} pending ({since})")
         listing.note_unknown_fields()
+        note_damaged_lines(log, repo, since_checkpoint=True)
 
 
 @click.command(
@@ -53,6 +54,7 @@ def query(
         listing.note_unknown_fields()
         if not listing.count:
             note_unknown_names(log, filters)
+        note_damaged_lines(log, repo, since_checkpoint=filters["since_checkpoint"])
 
 
 @click.command(
@@ -74,3 +76,4 @@ def count(session: str, repo: Path, *, filters: dict[str, Any], as_json: bool) -
             click.echo(number)
         if not number:
             note_unknown_names(log, filters)
+        note_damaged_lines(log, repo, since_checkpoint=filters["since_checkpoint"])

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from muse.cli.completing import complete_sessions
 from muse.cli.failures import WrongUsage
+from muse.cli.output import note, pluralize
 from muse.cli.repo_folder import find_repo
 
 if TYPE_CHECKING:
@@ -57,3 +59,21 @@ def open_session(repo: Path, session_id: str) -> OpLog:
     log.close()
     hint = f"it has: {', '.join(known[:10])}{', …' if len(known) > 10 else ''}" if known else "it has none"
     raise WrongUsage(f"no session {session_id!r} in {repo} ({hint})")
+
+
+def note_damaged_lines(log: OpLog, repo: Path, *, since_checkpoint: bool = False) -> int:
+    """Say on standard error how many damaged lines were passed over, if there are any; return the number."""
+    from muse.core.op_log import Cut
+
+    mark = log.read_checkpoint() if since_checkpoint else None
+    start = mark.get("byte_offset", 0) if mark else 0
+    damaged = sum(at >= start for at, _, _ in log.damaged_lines(Cut(log.session_id, 0, 0), log.cut()))
+    note_passed_over(damaged, log, repo)
+    return damaged
+
+
+def note_passed_over(damaged: int, log: OpLog, repo: Path) -> None:
+    """Say that so many damaged lines were passed over, if any, and which command says more."""
+    if damaged:
+        where = "" if repo == find_repo(None) else f" --repo {quote(str(repo))}"
+        note(f"{pluralize(damaged, 'damaged line')} passed over: muse op-log verify {quote(log.session_id)}{where}")

@@ -14,7 +14,7 @@ import click
 from muse.cli.output import note, pluralize, print_json
 from muse.cli.output_file import written_whole
 from muse.cli.progress import ProgressBar
-from muse.cli.repo import json_option, open_session, repo_option, session_argument
+from muse.cli.repo import json_option, note_damaged_lines, open_session, repo_option, session_argument
 
 if TYPE_CHECKING:
     from muse.report.gather import Gathered
@@ -52,6 +52,7 @@ def report(session: str, output: Path, repo: Path, *, as_svg: bool, as_json: boo
                 return bars.enter_context(ProgressBar(f"{what} {session}", "bytes" if what == "verifying" else ""))
 
             gathered = gather(log, step=step, check=not as_svg)
+        note_damaged_lines(log, repo)
         text = _picture(gathered) if as_svg else _page(gathered)
         aside.write_text(text, encoding="utf-8")
     if as_json:

@@ -13,7 +13,7 @@ import click
 from muse.cli.failures import WrongUsage
 from muse.cli.output import note, print_json, print_table
 from muse.cli.picking import FIELDS
-from muse.cli.repo import json_option, open_session, repo_option, session_argument
+from muse.cli.repo import json_option, note_damaged_lines, open_session, repo_option, session_argument
 from muse.describing import ENTRY_COLUMNS, description, entry_cells
 from muse.escaping import escape_for_terminal
 
@@ -41,7 +41,12 @@ def show(session: str, op_id: str, repo: Path, *, as_json: bool) -> None:
     Give at least 4 letters. No other op_id may begin with them.
     """
     with open_session(repo, session) as log:
-        entry = _found(log, op_id.lower())
+        try:
+            entry = _found(log, op_id.lower())
+        except WrongUsage:
+            # The op may have been in one of them.
+            note_damaged_lines(log, repo)
+            raise
         place = log.locate(entry["op_id"])
         parents = log.history.parents(entry["op_id"])
         missing = log.history.missing_parents(entry["op_id"])

@@ -13,7 +13,7 @@ import click
 
 from muse.cli.output import note, pluralize, print_json, print_table, tally
 from muse.cli.progress import ProgressBar
-from muse.cli.repo import json_option, open_session, repo_option, session_argument
+from muse.cli.repo import json_option, note_damaged_lines, open_session, repo_option, session_argument
 from muse.cli.sparkline import levels_for, sparkline
 from muse.escaping import escape_for_terminal
 
@@ -53,8 +53,10 @@ def stats(session: str, repo: Path, *, top: int, show_all: bool, as_json: bool) 
     """
     from muse.stats import session_stats
 
-    with open_session(repo, session) as log, ProgressBar(f"reading {session}") as bar:
-        found = session_stats(log, progress=bar)
+    with open_session(repo, session) as log:
+        with ProgressBar(f"reading {session}") as bar:
+            found = session_stats(log, progress=bar)
+        note_damaged_lines(log, repo)
     if as_json:
         print_json(found.to_dict())
         return
@@ -74,6 +76,7 @@ def _print_session(found: SessionStats) -> None:
     rows = [
         ("session", found.session_id),
         ("ops", f"{found.ops:,} in {pluralize(found.size_bytes, 'byte')}"),
+        ("damaged", f"{pluralize(found.damaged_lines, 'line')} passed over"),
         ("pending", "unknown" if found.pending is None else f"{found.pending:,}"),
         ("checkpoint", found.checkpoint["snapshot_id"] if found.checkpoint else "none"),
         ("lamport", f"{found.min_lamport_ts} to {found.max_lamport_ts}" if found.ops else "-"),

@@ -83,3 +83,83 @@ def test_help_gives_an_example(command: str) -> None:
 
     assert result.exit_code == 0
     assert f"muse op-log {command}" in result.stdout.split("Example")[1]
+
+
+PASSES_OVER = sorted(set(AFTER_THE_SESSION) - {"checkpoint", "verify", "rebuild-index", "show"})
+
+
+@pytest.mark.parametrize("command", PASSES_OVER)
+def test_reading_command_says_how_many_damaged_lines_it_passed_over(repo: Path, tmp_path: Path, command: str) -> None:
+    """One line on standard error, with the command that says more; none where nothing is damaged."""
+    file = str(tmp_path / "file")
+    arguments = [file if word == "FILE" else word for word in AFTER_THE_SESSION[command]]
+    filled(repo, making.entries(3), "of%20friday")
+    sound = muse(command, "of friday", *arguments, "--repo", repo)
+    making.add_bytes(making.log_path(repo, "of%20friday"), b"bad\n\n" + making.line(making.entry(9)) + b"{}\n[]\n")
+    # The torn tail may still become a line.
+    making.add_bytes(making.log_path(repo, "of%20friday"), b"torn")
+    Path(file).unlink(missing_ok=True)
+    damaged = muse(command, "of friday", *arguments, "--repo", repo)
+
+    assert sound.exit_code == damaged.exit_code == 0
+    assert "damaged" not in sound.stderr
+    said = f"3 damaged lines passed over: muse op-log verify 'of friday' --repo {repo}"
+    assert damaged.stderr.splitlines().count(said) == 1
+
+
+def test_command_to_verify_can_be_copied_where_it_was_printed(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the repository itself --repo is not needed."""
+    filled(repo, making.entries(1))
+    making.add_bytes(making.log_path(repo), b"bad\n")
+    monkeypatch.chdir(repo)
+
+    assert "1 damaged line passed over: muse op-log verify s\n" in muse("query", "s").stderr
+
+
+def test_damage_below_the_checkpoint_is_not_in_what_is_pending(repo: Path) -> None:
+    """What replay, delta and --since-checkpoint pass over lies after the checkpoint."""
+    filled(repo, making.entries(3))
+    making.add_bytes(making.log_path(repo), b"bad\n")
+    muse("checkpoint", "s", "c1", "--repo", repo)
+    pending = (("replay", "s"), ("delta", "s", "music"), ("count", "s", "--since-checkpoint"))
+    for command in pending:
+        assert "damaged" not in muse(*command, "--repo", repo).stderr
+    making.add_bytes(making.log_path(repo), b"bad\n" * 2)
+    for command in pending:
+        assert "2 damaged lines" in muse(*command, "--repo", repo).stderr
+    assert "3 damaged lines" in muse("query", "s", "--repo", repo).stderr
+
+
+def test_op_that_is_not_found_may_be_in_a_damaged_line(repo: Path) -> None:
+    """`show` finds by seek and passes over nothing, but where it finds nothing it says so."""
+    filled(repo, making.entries(3))
+    making.add_bytes(making.log_path(repo), b"bad\n")
+
+    assert "damaged" not in muse("show", "s", making.op_id(1), "--repo", repo).stderr
+    assert "1 damaged line passed over" in muse("show", "s", making.op_id(9), "--repo", repo).stderr
+
+
+def test_merge_says_what_it_passed_over_in_the_other_replica(repo: Path, tmp_path: Path) -> None:
+    """The command to verify names that one."""
+    other = tmp_path / "other"
+    filled(other, making.entries(2))
+    making.add_bytes(making.log_path(other), b"bad\n")
+
+    assert (
+        f"1 damaged line passed over: muse op-log verify s --repo {other}"
+        in muse("merge", "s", other, "--repo", repo).stderr
+    )
+
+
+def test_number_of_damaged_lines_is_in_the_json_of_what_counts(repo: Path, tmp_path: Path) -> None:
+    """`stats` and `export` carry it, as an archive and as a database."""
+    filled(repo, making.entries(3))
+    making.add_bytes(making.log_path(repo), b"bad\n" * 2)
+
+    def told(*command: object) -> dict[str, object]:
+        found: dict[str, object] = json.loads(muse(*command, "--repo", repo, "--json").stdout)
+        return found
+
+    assert told("stats", "s")["damaged_lines"] == 2
+    assert told("export", "s", tmp_path / "s.muse.gz")["damaged_lines"] == 2
+    assert told("export", "s", tmp_path / "s.db")["passed_over"] == {"damaged-line": 2}

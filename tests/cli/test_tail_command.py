@@ -134,3 +134,19 @@ def test_waiting_is_for_following(repo: Path) -> None:
     """Without --follow there is nothing to wait for; without --wait a session must exist."""
     for options in (("--wait",), ("-f",)):
         assert muse("tail", "s", *options, "--repo", repo).exit_code == 2
+
+
+@pytest.mark.process
+def test_damaged_lines_that_arrive_are_told_of(repo: Path) -> None:
+    """Those that were there when it began, and later those that came, each once."""
+    filled(repo, making.entries(2))
+    making.add_bytes(making.log_path(repo), b"bad\n")
+    with following(repo, "--json") as process:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        assert b"1 damaged line passed over: muse op-log verify s --repo" in said
+        making.add_bytes(making.log_path(repo), b"worse\nworst\n" + making.line(making.entry(3)))
+        assert [entry["lamport_ts"] for entry in lines(process, 3)] == [1, 2, 3]
+        assert process.stderr.readline() == said.replace(b"1 damaged line ", b"2 damaged lines ")
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60)[1] == b"stopped\n"
