@@ -1,16 +1,17 @@
-"""The clock of the write path: above every timestamp in the log, never given twice (guarantee 8)."""
+"""The write path: its clock (guarantee 8), and what counts as there already (guarantee 14)."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muse.core.op_log import LimitExceededError, OpLog
+from muse.core.op_log import LimitExceededError, OpEntry, OpLog
 from tests import making, plain_scan
 from tests.making import entries, entry
 from tests.samples import examples
@@ -140,3 +141,95 @@ def test_a_batch_moves_the_clock_to_its_highest(log: OpLog) -> None:
     """After append_many the next timestamp is above all of the batch."""
     log.append_many(entries(10, start=90))
     assert log.next_lamport_ts() == 100
+
+
+def nuls_over(path: Path, numbers: Iterable[int], *, newline: bool = False) -> None:
+    """Write NULs over the middle of some lines, or over the newline at their end, as a crash of the machine may."""
+    spans = plain_scan.scan_file(path).spans
+    with path.open("r+b") as file:
+        for number in numbers:
+            file.seek(spans[number].byte_offset + (spans[number].length if newline else 30))
+            file.write(bytes(1 if newline else 50))
+
+
+def append_again(log: OpLog, made: OpEntry) -> object:
+    """Append the entry by itself."""
+    return log.append(made)
+
+
+def append_many_again(log: OpLog, made: OpEntry) -> object:
+    """Append the entry in a batch with one that is there and one that is not."""
+    return log.append_many([*entries(1), made, entry(500)]) == 2
+
+
+def record_again(log: OpLog, made: OpEntry) -> object:
+    """Record the same operation under its op_id."""
+    again = log.record(made["actor_id"], made["domain"], made["domain_op"], op_id=made["op_id"])
+    return again["created_at"] != made["created_at"]
+
+
+def merge_again(log: OpLog, made: OpEntry) -> object:
+    """Merge a replica that has it."""
+    with OpLog(log.path.parents[3], "replica") as replica:
+        replica.append_many([*entries(1), made])
+        return log.merge(replica) == 1
+
+
+@pytest.mark.parametrize("again", [append_again, append_many_again, record_again, merge_again])
+@pytest.mark.parametrize("damaged", [2, 7, 19])
+@pytest.mark.parametrize("index", ["in use", "closed", "dropped"])
+@pytest.mark.parametrize("newline", [False, True], ids=["line", "newline"])
+def test_guarantee_14_an_op_whose_line_was_damaged_is_written_again(
+    repo: Path, again: Callable[[OpLog, OpEntry], object], damaged: int, index: str, newline: bool
+) -> None:
+    """It is not "there already": it is added, and returned from then on, by the engine and by a plain scan."""
+    made = entries(20)
+    log = OpLog(repo, "s")
+    log.append_many(made)
+    assert log.get(made[damaged]["op_id"]) == made[damaged]
+    if index != "in use":
+        log.close()
+    # A newline joins the line to the next one, which is lost too.
+    nuls_over(log.path, [damaged - newline], newline=newline)
+    if index == "dropped":
+        making.drop_index(repo)
+    if index != "in use":
+        log = OpLog(repo, "s")
+    with log:
+        assert again(log, made[damaged])
+        scanned = making.assert_same_as_scan(log, log.path)
+        assert scanned.op_ids.count(made[damaged]["op_id"]) == 1
+        assert scanned.conflicts == scanned.duplicates == []
+        size = log.path.stat().st_size
+        assert log.append(made[damaged]) is False if again is not record_again else True
+        assert log.path.stat().st_size == size
+        making.drop_index(repo)
+        making.assert_same_as_scan(log, log.path)
+
+
+def test_guarantee_14_merge_writes_again_just_what_was_damaged(repo: Path) -> None:
+    """Of thousands of entries, alone in their segments or next to each other: those and no others."""
+    made = entries(5_000)
+    lost = [*range(100, 4_900, 97), 1_000, 1_001, 1_002, 4_998]
+    with OpLog(repo, "replica") as replica, OpLog(repo, "s") as log:
+        replica.append_many(made)
+        assert log.merge(replica) == len(made)
+        nuls_over(log.path, lost)
+        before = log.path.read_bytes()
+        assert log.merge(replica) == len(set(lost))
+        assert log.merge(replica) == 0
+        assert log.path.read_bytes().startswith(before)
+        scanned = making.assert_same_as_scan(log, log.path)
+        assert sorted(scanned.op_ids) == sorted(each["op_id"] for each in made)
+        assert scanned.conflicts == scanned.duplicates == []
+
+
+def test_guarantee_14_another_content_under_a_damaged_op_is_taken(log: OpLog) -> None:
+    """What was there can't be read any more, so nothing can be held against it."""
+    log.append_many(entries(5))
+    nuls_over(log.path, [2])
+    assert log.append(entry(3, actor_id="eve"))
+    found = log.get(entry(3)["op_id"])
+    assert found is not None
+    assert found["actor_id"] == "eve"
+    making.assert_same_as_scan(log, log.path)

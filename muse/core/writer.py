@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from io import BytesIO
@@ -33,6 +33,9 @@ from muse.core.storage.reader import StaleLocationError, read_lines
 _MAX_WRITES = 8
 _TAIL_WAIT_SECONDS = 0.02
 _LINES_READ_AT_ONCE = 256
+
+_Known = dict[bytes, tuple[int, bytes]]
+"""By op_id, the byte offset and the line of entries that are in the log already."""
 
 
 class LamportClock:
@@ -163,11 +166,8 @@ class Writer:
             self.check_usable()
         catch_up.catch_up()
         op_id = op_id_bytes(entry["op_id"])
-        at = catch_up.find(op_id)
-        if at is not None:
-            self._refuse_other_content({op_id: line})
-            self._secure_known({op_id: line}, {op_id: at})
-            return False
+        if catch_up.find(op_id) is not None:
+            return self.append(Batch.of_lines((line,), len(line))) == 1
         self.write_entry(entry, op_id, line)
         return True
 
@@ -184,11 +184,11 @@ class Writer:
             entry["lamport_ts"] = self._clock.tick()
             self.write_entry(entry, op_id, encode_entry(entry, max_line_bytes))
             return entry
-        byte_offset, line_there = known[op_id]
-        there: OpEntry = orjson.loads(strip_padding(line_there))
+        byte_offset, line = known[op_id]
+        there: OpEntry = orjson.loads(strip_padding(line))
         if not same_operation(entry, there):
             raise _conflict(entry["op_id"], f"at byte {byte_offset} of {self._log.path}")
-        self._secure_known({op_id: line_there}, {op_id: byte_offset})
+        self._secure_known(known)
         return there
 
     def write_entry(self, entry: OpEntry, op_id: bytes, line: bytes) -> None:
@@ -215,14 +215,14 @@ class Writer:
         self.check_usable()
         self._catch_up.catch_up()
         distinct = set(batch.columns.op_ids)
-        there = self._catch_up.find_all(distinct)
-        known: dict[bytes, bytes] = {}
-        if there or len(distinct) < len(batch):
-            batch, known = self._split(batch, there)
+        indexed = self._catch_up.find_all(distinct)
+        known: _Known = {}
+        if indexed or len(distinct) < len(batch):
+            batch, known = self._split(batch, indexed)
         if batch:
             self.write(batch)
         if known:
-            self._secure_known(known, there)
+            self._secure_known(known)
         return len(batch)
 
     def write(self, batch: Batch) -> None:
@@ -282,44 +282,41 @@ class Writer:
             errno.EIO, f"{len(glued)} entries were written {_MAX_WRITES} times and are not there", str(self._log.path)
         )
 
-    def _split(self, batch: Batch, there: Collection[bytes]) -> tuple[Batch, dict[bytes, bytes]]:
-        """What is to be written of a batch, and the lines, by op_id, of what is there."""
-        fresh: dict[bytes, bytes] = {}
-        known: dict[bytes, bytes] = {}
+    def _split(self, batch: Batch, indexed: Collection[bytes]) -> tuple[Batch, _Known]:
+        """What is to be written of a batch, and what of it is there already."""
+        lines: dict[bytes, bytes] = {}
         for op_id, line in zip(batch.columns.op_ids, batch.lines(), strict=True):
-            if op_id in fresh:
-                _refuse_conflict(line, fresh[op_id], "earlier in the same batch")
-            elif op_id in there:
-                known[op_id] = line
-            else:
-                fresh[op_id] = line
-        self._refuse_other_content(known)
-        return Batch.of_lines(fresh.values(), MAX_LINE_BYTES), known
+            _refuse_conflict(line, lines.setdefault(op_id, line), "earlier in the same batch")
+        known = self._read_known(indexed) if indexed else {}
+        for op_id, (byte_offset, there) in known.items():
+            _refuse_conflict(lines[op_id], there, f"at byte {byte_offset} of {self._log.path}")
+        fresh = [line for op_id, line in lines.items() if op_id not in known]
+        return Batch.of_lines(fresh, MAX_LINE_BYTES), known
 
-    def _secure_known(self, known: Mapping[bytes, bytes], there: Mapping[bytes, int]) -> None:
+    def _secure_known(self, known: _Known) -> None:
         """Make durable what was there already, whoever wrote it, if this writer has to before it acknowledges it."""
         if not self._sync_each:
             return
-        lost = [op_id for op_id in known if self._log.may_be_lost(there[op_id])]
+        lost = [(at, line) for at, line in known.values() if self._log.may_be_lost(at)]
         if lost:
             # In front a newline, as the last line may be torn. It counts as a repeated line when it is caught up with.
-            self._append(b"\n" + b"".join([known[op_id] for op_id in lost]))
-        if lost or not self._log.is_synced(max(there.values())):
+            self._append(b"\n" + b"".join([line for _, line in lost]))
+        if lost or not self._log.is_synced(max(at for at, _ in known.values())):
             self.sync()
         if lost:
-            self._log.note_written_again([there[op_id] for op_id in lost])
+            self._log.note_written_again([at for at, _ in lost])
 
-    def _read_known(self, op_ids: Collection[bytes]) -> dict[bytes, tuple[int, bytes]]:
-        """Byte offset and line of the entries with these op_ids, as far as the log still has them as indexed.
+    def _read_known(self, op_ids: Collection[bytes]) -> _Known:
+        """The lines of the entries with these op_ids, as far as the log still has them as they were indexed.
 
-        What it has no longer, the index has no longer either: it is made anew.
+        What it has no longer, the index does not know any longer either: it is made anew.
         """
         return self._catch_up.with_index(partial(self._lines_of, op_ids))
 
-    def _lines_of(self, op_ids: Collection[bytes], index: Index) -> dict[bytes, tuple[int, bytes]]:
+    def _lines_of(self, op_ids: Collection[bytes], index: Index) -> _Known:
         places = {op_id: place for op_id in op_ids if (place := index.location_of(op_id))}
         ordered = sorted(places, key=places.__getitem__)
-        found: dict[bytes, tuple[int, bytes]] = {}
+        found: _Known = {}
         end_before = 0
         for start in range(0, len(ordered), _LINES_READ_AT_ONCE):
             some = ordered[start : start + _LINES_READ_AT_ONCE]
@@ -330,20 +327,6 @@ class Writer:
                     raise StaleLocationError(f"no line begins at byte {at} any more: run verify")
                 found[op_id] = at, line
                 end_before = places[op_id].end
-        return found
-
-    def _refuse_other_content(self, known: Mapping[bytes, bytes]) -> None:
-        """Refuse lines whose op_ids are there with other content; if the checksums agree none is read."""
-        for line, byte_offset, there in self._catch_up.with_index(partial(self._spelled_differently, known)):
-            _refuse_conflict(line, there, f"at byte {byte_offset} of {self._log.path}")
-
-    def _spelled_differently(self, known: Mapping[bytes, bytes], index: Index) -> list[tuple[bytes, int, bytes]]:
-        """(line, byte offset of the line that is there, that line) of those that are spelled differently."""
-        found = []
-        for op_id, line in known.items():
-            place = index.location_of(op_id)
-            if place is not None and (place.length, place.checksum) != (len(line), checksum(line)):
-                found.append((line, place.byte_offset, read_lines(self._log, [place])[0]))
         return found
 
 
