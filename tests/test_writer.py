@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import mmap
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muse.core.op_log import LimitExceededError, OpEntry, OpLog
-from tests import making, plain_scan
-from tests.making import entries, entry
+from muse.core.op_log import LimitExceededError, OpEntry, OpIdConflictError, OpLog
+from tests import children, making, plain_scan
+from tests.making import entries, entry, op_id
 from tests.samples import examples
 
 
@@ -233,3 +236,64 @@ def test_guarantee_14_another_content_under_a_damaged_op_is_taken(log: OpLog) ->
     assert found is not None
     assert found["actor_id"] == "eve"
     making.assert_same_as_scan(log, log.path)
+
+
+def race(repo: Path, rounds: int, work: Callable[[OpLog, str, int], bool]) -> dict[str, list[bool]]:
+    """Let two processes do each round at the same moment; what `work` gave in each, by the name of the process."""
+    at = mmap.mmap(-1, 16)  # Each process counts its rounds in a half of it that the other one sees.
+
+    def run(name: str, mine: int) -> None:
+        done = []
+        with OpLog(repo, "s") as log:
+            for number in range(1, rounds + 1):
+                at[mine : mine + 8] = number.to_bytes(8, "little")
+                while int.from_bytes(at[8 - mine : 16 - mine], "little") < number:
+                    time.sleep(0)
+                done.append(work(log, name, number))
+        (repo / name).write_text(json.dumps(done))
+
+    running = [children.fork(partial(run, name, mine)) for name, mine in (("ada", 0), ("eve", 8))]
+    assert [children.wait_for_child(child) for child in running] == [0, 0]
+    return {name: json.loads((repo / name).read_text()) for name in ("ada", "eve")}
+
+
+def acknowledged(log: OpLog, name: str, number: int, *, batch: bool) -> bool:
+    """Whether an entry of one's own under a common op_id was taken."""
+    made = [entry(number, actor_id=name)]
+    if batch:
+        made += [entry(None, actor_id=name) for _ in range(3)]
+    try:
+        log.append_many(made) if batch else log.append(made[0])
+    except OpIdConflictError:
+        return False
+    return True
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("batch", [False, True], ids=["append", "append_many"])
+def test_two_contents_of_one_op_id_at_the_same_moment_are_never_both_acknowledged(repo: Path, batch: bool) -> None:
+    """Whose line is first in the file is told that it is there, the other one that it is not."""
+    told = race(repo, 400, partial(acknowledged, batch=batch))
+
+    scanned = plain_scan.scan_file(making.log_path(repo))
+    first = {each["op_id"]: each["actor_id"] for each in scanned.entries}
+    expected = {name: [first[op_id(number)] == name for number in range(1, 401)] for name in told}
+    assert told == expected
+    with OpLog(repo, "s") as log:
+        making.assert_same_as_scan(log, log.path)
+
+
+def recorded(log: OpLog, _name: str, number: int) -> bool:
+    """Whether what is recorded under an op_id of both is what the log then holds."""
+    made = log.record("ada", "music", {"op": "insert"}, op_id=op_id(number))
+    return log.get(op_id(number)) == made
+
+
+@pytest.mark.process
+def test_one_message_recorded_by_two_processes_at_the_same_moment_is_there_once(repo: Path) -> None:
+    """Both are told of the same entry, the first in the file."""
+    told = race(repo, 400, recorded)
+
+    assert told == {"ada": [True] * 400, "eve": [True] * 400}
+    with OpLog(repo, "s") as log:
+        assert making.assert_same_as_scan(log, log.path).op_ids == [op_id(number) for number in range(1, 401)]

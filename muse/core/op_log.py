@@ -232,7 +232,8 @@ class OpLog:
             InvalidEntryError: a field is wrong, or JSON can't carry a value exactly; the message names the place,
                 and nothing was written.
             LimitExceededError: longer, deeper or later than the limits allow.
-            OpIdConflictError: its op_id is there with other content.
+            OpIdConflictError: its op_id is there with other content, perhaps written by another process at the same
+                moment: then this entry stands after it, and does not count.
             AppendError: the system refused the write; the entry is not acknowledged. To append it again is safe.
             SyncError: written, but the flush failed; see `durability`.
         """

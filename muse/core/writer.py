@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Collection, Iterable, Sequence
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from io import BytesIO
+from itertools import accumulate
 
 import orjson
 
@@ -182,7 +184,11 @@ class Writer:
         known = self._read_known([op_id]) if self._catch_up.find(op_id) is not None else {}
         if not known:
             entry["lamport_ts"] = self._clock.tick()
-            self.write_entry(entry, op_id, encode_entry(entry, max_line_bytes))
+            try:
+                self.write_entry(entry, op_id, encode_entry(entry, max_line_bytes))
+            except OpIdConflictError:
+                # Somebody has recorded it at the same moment; if only the time is another, his counts for both.
+                return self.record(entry, max_line_bytes)
             return entry
         byte_offset, line = known[op_id]
         there: OpEntry = orjson.loads(strip_padding(line))
@@ -200,7 +206,7 @@ class Writer:
             return
         begin = self._append(line)
         if not catch_up.index_entry(entry, op_id, begin, len(line), checksum(line)):
-            self._look_for([op_id], [line])
+            self._look_for({op_id: line}, begin)
         if self._sync_each:
             self.sync()
 
@@ -236,7 +242,7 @@ class Writer:
         lines.add_entries(batch.columns, batch.lengths, batch.checksums)
         # What was looked at in between, while a writer finished its line, may hold the same entries.
         if catch_up.end != looked_to or not catch_up.index_lines(lines):
-            self._look_for(batch.columns.op_ids, batch.lines())
+            self._look_for(dict(zip(batch.columns.op_ids, batch.lines(), strict=True)), begin)
         if self._sync_each:
             self.sync()
 
@@ -263,24 +269,38 @@ class Writer:
             self._catch_up.catch_up()
         return self._catch_up.tail_is_torn
 
-    def _look_for(self, op_ids: Sequence[bytes], written: Sequence[bytes]) -> None:
-        """Make sure that what was written is there, and index it.
+    def _look_for(self, lines: Mapping[bytes, bytes], begin: int) -> None:
+        """Make sure that what was written from byte `begin` on is there and counts, and index it.
 
         A writer that died between our look and our write leaves a fragment in front of our first line: then that line
-        is written again.
+        is written again. One that is alive may have written the same op_ids before us, with other contents.
         """
-        lines = dict(zip(op_ids, written, strict=True))
+        written_at: dict[bytes, int] = {}
+        glued = list(lines)
         for _ in range(_MAX_WRITES):
+            lengths = [len(lines[op_id]) for op_id in glued]
+            written_at.update(zip(glued, accumulate(lengths[:-1], initial=begin), strict=True))
             self._catch_up.catch_up()
             there = self._catch_up.find_all(lines.keys())
             glued = [op_id for op_id in lines if op_id not in there]
             if not glued:
                 self._catch_up.flush_pending()
+                self._refuse_later({op_id: line for op_id, line in lines.items() if there[op_id] != written_at[op_id]})
                 return
-            self._log.append(b"\n" + b"".join([lines[op_id] for op_id in glued]))
+            begin = 1 + self._log.append(b"\n" + b"".join([lines[op_id] for op_id in glued]))
         raise AppendError(
             errno.EIO, f"{len(glued)} entries were written {_MAX_WRITES} times and are not there", str(self._log.path)
         )
+
+    def _refuse_later(self, lines: Mapping[bytes, bytes]) -> None:
+        """Refuse what was written just now, but stands after a line with the same op_id and other content."""
+        for op_id, (byte_offset, there) in (self._read_known(lines) if lines else {}).items():
+            if not same_content(lines[op_id], there):
+                raise OpIdConflictError(
+                    f"op_id: {uuid.UUID(bytes=op_id)} was written at the same moment by somebody else, at byte "
+                    f"{byte_offset} of {self._log.path}, with other content: that one counts; this one stands after it "
+                    "and does not: give it its own op_id"
+                )
 
     def _split(self, batch: Batch, indexed: Collection[bytes]) -> tuple[Batch, _Known]:
         """What is to be written of a batch, and what of it is there already."""
