@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -295,3 +297,29 @@ def test_a_record_of_another_log_is_not_taken_though_lines_are_damaged(repo: Pat
     path.write_bytes(b"damage\n" + short)
     with OpLog(repo, "s") as log, pytest.raises(DamagedCheckpointError):
         log.replay_since_checkpoint()
+
+
+# -- rights -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
+def test_what_is_made_beside_a_log_takes_its_rights(repo: Path, umask: int, mode: int) -> None:
+    """Row 35: a session that was made private stays private, whatever the umask of who makes index and checkpoint."""
+    before = os.umask(umask)
+    try:
+        with OpLog(repo, "s") as log:
+            log.append(entry(1))
+        log.path.chmod(mode)
+        making.drop_index(repo)
+        log.path.write_bytes(log.path.read_bytes() + b"damage\n")
+        with OpLog(repo, "s") as log:
+            log.append_many(entries(20, start=2))
+            log.checkpoint("one")
+            log.accept(damage(log.verify(max_findings=None)), by="ada", why="known")
+            log.append(entry(30))
+            names = {each.name: stat.S_IMODE(each.stat().st_mode) for each in log.folder.iterdir()}
+    finally:
+        os.umask(before)
+    assert {"index.db", "index.db-wal", "checkpoint.json", "accepted.json", "ops.jsonl"} <= names.keys()
+    assert set(names.values()) == {mode}

@@ -17,6 +17,7 @@ from muse.core.errors import DamagedCheckpointError, InvalidEntryError
 from muse.core.options import MAX_LAMPORT_TS
 from muse.core.storage import durable
 from muse.core.storage.log_file import CHUNK_BYTES, LogFile
+from muse.core.storage.session_dir import LOG_NAME
 
 _MAX_RECORD_BYTES = 1 << 20
 
@@ -81,7 +82,8 @@ def write_record(path: Path, record: OpLogCheckpoint) -> OpLogCheckpoint:
     """Replace the record, its digest made anew; when this returns the new one survives power loss."""
     if "log_digest" in record:
         record = {**record, "record_digest": _digest_of(record)}
-    durable.replace_file(path, orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    data = orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    durable.replace_file(path, data, path.with_name(LOG_NAME))
     return record
 
 

@@ -29,7 +29,7 @@ from muse.core.index.guard import beside_package, connect, is_safe, open_guarded
 from muse.core.storage import durable
 from muse.core.storage.descriptor import open_descriptor
 from muse.core.storage.locks import exclusive_lock, lock_file
-from muse.core.storage.session_dir import INDEX_NAME
+from muse.core.storage.session_dir import INDEX_NAME, LOG_NAME
 
 INDEX_FAULTS = (sqlite3.Error, DamagedIndexError, UnicodeDecodeError)
 """What a damaged index file raises; the last if even SQLite's message quotes damaged text."""
@@ -294,14 +294,15 @@ def replacing(folder: Path) -> Iterator[tuple[Database, list[Path], Callable[[],
         # It was not made by us, and is not ours to move away.
         raise IsADirectoryError(errno.EISDIR, "a folder is in the index's place", str(path))
     with lock_file(folder / (INDEX_NAME + ".building"), _STUCK_SECONDS) as sign_of_life:
-        for file in with_sides(new):
-            file.unlink(missing_ok=True)
+        for left in with_sides(new):
+            left.unlink(missing_ok=True)
         try:
-            # SQLite would create it readable for others at most; with the user's umask a group can share it.
-            open_descriptor(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL).close()
+            # SQLite gives the files that it makes beside it the same rights.
+            with open_descriptor(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
+                durable.take_rights(file.fileno(), folder / LOG_NAME)
             database = _unprotected(connect(new))
             try:
-                yield database, [file for file in (old, path) if is_safe(file)], sign_of_life
+                yield database, [each for each in (old, path) if is_safe(each)], sign_of_life
                 database.connection.execute("PRAGMA journal_mode = DELETE").fetchall()
             finally:
                 database.connection.close()

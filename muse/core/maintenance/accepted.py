@@ -12,7 +12,7 @@ import orjson
 from muse.core.errors import DamagedAcceptanceError
 from muse.core.storage import durable
 from muse.core.storage.locks import exclusive_lock
-from muse.core.storage.session_dir import ACCEPTED_NAME
+from muse.core.storage.session_dir import ACCEPTED_NAME, LOG_NAME
 
 _MAX_BYTES = 64 << 20
 _WAIT_SECONDS = 8.0
@@ -51,7 +51,8 @@ def add_accepted(folder: Path, members: Mapping[str, Sequence[str]], by: str, wh
     new = [{"kind": kind, "by": by, "why": why, "at": at, "members": list(each)} for kind, each in members.items()]
     with exclusive_lock(folder, _WAIT_SECONDS):
         accepted = {"accepted": [*_read(path), *new]}
-        durable.replace_file(path, orjson.dumps(accepted, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        data = orjson.dumps(accepted, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        durable.replace_file(path, data, folder / LOG_NAME)
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

@@ -114,8 +114,22 @@ def _rename_at_end(aside: Path, path: Path, remove: Callable[[Path], None] = os.
     sync_folder(path.parent)
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Replace the content of `path`, under a lock that keeps other writers of it away.
+def take_rights(fd: int, log_path: Path) -> None:
+    """Give a file of ours the mode and the group of the log beside it: what was made private stays private."""
+    with suppress(FileNotFoundError):
+        log = os.stat(log_path)
+        mode = stat.S_IMODE(log.st_mode) & 0o666
+        if os.fstat(fd).st_gid != log.st_gid:
+            try:
+                os.fchown(fd, -1, log.st_gid)
+            except PermissionError:
+                # Our own group has no part in the log.
+                mode &= ~0o060
+        os.fchmod(fd, mode)
+
+
+def replace_file(path: Path, data: bytes, log_path: Path) -> None:
+    """Replace the content of `path`, under a lock that keeps other writers of it away; it gets the log's rights.
 
     A reader sees the old content or the new, never a mixture, and after power loss it is one of the two. The file
     aside has one fixed name, so that a crash leaves at most one, which the next call removes.
@@ -124,6 +138,7 @@ def replace_file(path: Path, data: bytes) -> None:
     with suppress(FileNotFoundError):
         aside.unlink()
     with open_descriptor(aside, _NEW) as file, _rename_at_end(aside, path):
+        take_rights(file.fileno(), log_path)
         append_bytes(file.fileno(), data, aside)
         sync_file(file.fileno(), aside)
 
