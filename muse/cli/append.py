@@ -23,6 +23,7 @@ from muse.cli.input_lines import LONGEST_LINE_BYTES, Line, read_lines
 from muse.cli.output import note, pluralize, print_json, print_table
 from muse.cli.progress import ProgressBar
 from muse.cli.repo import json_option, repo_option, session_argument
+from muse.cli.repo_folder import has_sessions, note_first_session
 
 if TYPE_CHECKING:
     from muse.core.op_log import OpEntry, OpLog
@@ -72,7 +73,7 @@ def append(session: str, file: IO[bytes], repo: Path, *, keep_going: bool, as_js
     from muse.core.op_log import OpLog
 
     with sigterm_like_ctrl_c(), OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES) as log:
-        appending = _Appending(log, keep_going=keep_going, as_json=as_json)
+        appending = _Appending(log, repo, keep_going=keep_going, as_json=as_json)
         try:
             with ProgressBar(f"appending to {session}", "bytes") as bar:
                 appending.take_all(file, bar)
@@ -102,8 +103,10 @@ class _Stopped(Exception):  # noqa: N818 - always caught here; it ends the readi
 class _Appending:
     """Appends input to one log, and knows how far it came. What it has counted as acknowledged is in the log."""
 
-    def __init__(self, log: OpLog, *, keep_going: bool, as_json: bool) -> None:
+    def __init__(self, log: OpLog, repo: Path, *, keep_going: bool, as_json: bool) -> None:
         self._log = log
+        self._repo = repo
+        self._is_first_session = not has_sessions(repo)
         self._keep_going = keep_going
         self._as_json = as_json
         self._pending: list[_Made] = []
@@ -218,6 +221,9 @@ class _Appending:
         return True
 
     def _acknowledge(self, batch: list[_Made], added: int) -> None:
+        if self._is_first_session:
+            self._is_first_session = False
+            note_first_session(self._repo)
         self._acknowledged += len(batch)
         self.added += added
         self.following = batch[-1].line.number + 1

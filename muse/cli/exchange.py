@@ -20,6 +20,7 @@ from muse.cli.output import note, pluralize, print_json, print_table, tally
 from muse.cli.output_file import named_file, written_whole
 from muse.cli.progress import ProgressBar
 from muse.cli.repo import json_option, note_damaged_lines, open_session, repo_option, session_argument
+from muse.cli.repo_folder import has_sessions, note_first_session
 from muse.cli.streams import output_that_must_arrive
 
 _FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
@@ -44,6 +45,7 @@ def merge(session: str, other_repo: Path, other_session: str | None, repo: Path,
     """
     from muse.core.op_log import OpLog
 
+    is_first = not has_sessions(repo)
     with (
         open_session(other_repo, other_session or session) as other,
         OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES) as log,
@@ -52,6 +54,8 @@ def merge(session: str, other_repo: Path, other_session: str | None, repo: Path,
             raise WrongUsage(f"{other.folder} is session {session!r} itself: name another replica to merge")
         with ProgressBar(f"merging {session}") as bar:
             added = log.merge(other, progress=bar)
+        if is_first and added:
+            note_first_session(repo)
         note_damaged_lines(other, other_repo)
         total = len(log)
         if as_json:
@@ -188,7 +192,7 @@ def import_command(file: IO[bytes], session: str | None, repo: Path, *, as_json:
     from muse.core.op_log import ArchiveError, SessionExistsError, import_session
 
     source = file if isinstance(file, io.BufferedReader) else io.BufferedReader(cast("Any", file))
-    beginning = source.peek()
+    beginning, is_first = source.peek(), not has_sessions(repo)
     try:
         with ProgressBar("importing", "bytes") as bar:
             manifest = import_session(repo, source, session_id=session, progress=bar)
@@ -201,6 +205,8 @@ def import_command(file: IO[bytes], session: str | None, repo: Path, *, as_json:
         print_json({"session_id": name, "manifest": manifest.to_dict()})
     else:
         print_table(("SESSION", "OPS"), [(name, manifest.op_count)], right=("OPS",))
+    if is_first:
+        note_first_session(repo)
     note(f"{pluralize(manifest.op_count, 'entry')} imported into session {name!r} of {repo}")
 
 

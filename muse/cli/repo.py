@@ -27,7 +27,8 @@ def repo_option(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Path(exists=True, file_okay=False, path_type=Path),
         callback=lambda _ctx, _param, given: find_repo(given),
         metavar="DIR",
-        help="The repository folder; default: the nearest folder upwards with .muse/, else this folder.",
+        help="The repository folder; default: the nearest folder upwards with .muse/, else the top of the git "
+        "repository, else this folder.",
     )(command)
 
 

@@ -11,7 +11,7 @@ from tests.docs.pages import DOCS, ROOT
 from tests.docs.running import Reader, blocks, is_shown
 
 NAMES = [str(path.relative_to(ROOT)) for path in (DOCS / "tutorial.md", *sorted((DOCS / "how-to").glob("*.md")))]
-TOOLS = ("jq", "sqlite3")
+TOOLS = ("git", "jq", "sqlite3")
 
 
 @pytest.mark.process
