@@ -18,13 +18,14 @@ from tests import children, making, plain_scan
 from tests.making import entries, entry
 from tests.reliability.interrupting import descriptors
 
-ROUNDS = int(os.environ.get("MUSE_TEST_ROUNDS", "300"))
+ROUNDS = int(os.environ.get("MUSE_TEST_ROUNDS", "100"))
 """How many signals or forks; `nox -s interrupts` takes 10,000."""
 
 
 def run(script: str, *arguments: object) -> str:
     """Run a script in a child, whose crash would be the test's failure; gives what it printed."""
-    done = children.run([sys.executable, "-W", "error", "-c", textwrap.dedent(script), *arguments])
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(script), *arguments]
+    done = children.run(command, deadline_s=children.DEADLINE_S + ROUNDS / 5)
     assert done.returncode == 0, done.stderr.decode(errors="replace")[-3_000:]
     return str(done.stdout.decode())
 
@@ -243,12 +244,12 @@ def test_forks_by_three_threads_leave_no_handle_locked(repo: Path) -> None:
         log.close()
         """,
         repo,
-        min(ROUNDS // 5, 10_000),
+        ROUNDS,
     )
     with OpLog(repo, "s") as log:
         scanned = making.assert_same_as_scan(log, log.path)
         assert log.verify().ok
-    assert sum(each["actor_id"] == "child" for each in scanned.entries) >= ROUNDS // 5
+    assert sum(each["actor_id"] == "child" for each in scanned.entries) >= ROUNDS
 
 
 @pytest.mark.process
