@@ -12,6 +12,7 @@ from muse.cli.exchange import export_command, import_command, merge
 from muse.cli.failures import ReportingGroup
 from muse.cli.following import tail
 from muse.cli.reading import count, query, replay
+from muse.cli.repairing import accept, repair
 from muse.cli.report import report
 from muse.cli.sessions import sessions
 from muse.cli.showing import show
@@ -65,6 +66,8 @@ for _command in (
     checkpoint,
     sessions,
     verify,
+    repair,
+    accept,
     rebuild_index,
     merge,
     export_command,

@@ -61,7 +61,7 @@ from muse.core.index.query import count, damaged_lines, op_ids_beginning, totals
 from muse.core.index.rebuild import Progress
 from muse.core.maintenance.accepted import add_accepted
 from muse.core.maintenance.archive import ArchivedFile, ArchiveManifest, export_session, import_session
-from muse.core.maintenance.findings import ACCEPTABLE, Finding, LostOperation, VerifyReport
+from muse.core.maintenance.findings import Finding, LostOperation, VerifyReport
 from muse.core.maintenance.repair import RepairReport, lines_to_append
 from muse.core.maintenance.summary import SessionSummary, describe_sessions
 from muse.core.maintenance.verify import verify
@@ -76,6 +76,8 @@ from muse.domain import StructuredDelta
 # Not public names of the log: the commands and the statistics use them, and import nothing else of the engine.
 from muse.core.entry.codec import parse_object as parse_object  # isort: skip
 from muse.core.entry.model import parse_time as parse_time  # isort: skip
+from muse.core.checkpoint.cut import RestoredCheckpoint as RestoredCheckpoint  # isort: skip
+from muse.core.maintenance.findings import ACCEPTABLE as ACCEPTABLE  # isort: skip
 from muse.core.storage.durable import whole_file as whole_file  # isort: skip
 
 __all__ = [

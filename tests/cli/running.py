@@ -29,6 +29,8 @@ COMMANDS = (
     "sessions",
     "watch",
     "verify",
+    "repair",
+    "accept",
     "rebuild-index",
     "merge",
     "export",

@@ -24,6 +24,8 @@ AFTER_THE_SESSION: dict[str, tuple[str, ...]] = {
     "delta": ("music",),
     "checkpoint": ("c1",),
     "verify": (),
+    "repair": (),
+    "accept": ("operation-lost", "--why", "x", "--yes"),
     "rebuild-index": (),
     "export": ("FILE",),
 }
@@ -85,7 +87,7 @@ def test_help_gives_an_example(command: str) -> None:
     assert f"muse op-log {command}" in result.stdout.split("Example")[1]
 
 
-PASSES_OVER = sorted(set(AFTER_THE_SESSION) - {"checkpoint", "verify", "rebuild-index", "show"})
+PASSES_OVER = sorted(set(AFTER_THE_SESSION) - {"checkpoint", "verify", "repair", "accept", "rebuild-index", "show"})
 
 
 @pytest.mark.parametrize("command", PASSES_OVER)

@@ -38,7 +38,12 @@ class RepairReport:
     @property
     def does_something(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.found_in_damage or self.taken or self.checkpoint)
+        return bool(self.appended or self.checkpoint)
+
+    @property
+    def appended(self) -> int:
+        """How many entries are appended again."""
+        return len(self.found_in_damage) + len(self.taken)
 
     def to_dict(self) -> dict[str, Any]:
         """As a JSON-able dict."""
@@ -60,6 +65,7 @@ def lines_to_append(
     repair = RepairReport(report.session_id)
     lines: dict[str, tuple[int, bytes]] = {}
     lost = {each.op_id: each for finding in report.findings for each in finding.operations}
+    accepted = {each.op_id for finding in report.findings if finding.severity == "note" for each in finding.operations}
     for finding in report.findings:
         for at, entry, line in _whole_entries(log, finding):
             if entry["op_id"] not in lines and not is_there(entry["op_id"]):
@@ -72,11 +78,8 @@ def lines_to_append(
         if there and _is_it(operation, there):
             lines[operation.op_id] = operation.byte_offset, there
             repair.taken.append(operation.op_id)
-        elif there:
-            repair.not_repaired.append(f"{operation.op_id}: the other log has another operation under this op_id")
-        else:
-            where = "the other log does not have it" if find else "name a log that has it"
-            repair.not_repaired.append(f"{operation.op_id} of {operation.actor_id} is lost: {where}")
+        elif operation.op_id not in accepted:
+            repair.not_repaired.append(_why_not(operation, there, is_asked=find is not None))
     end, in_order = report.size_bytes, sorted(lines.items(), key=lambda each: each[1][0])
     for op_id, (at, line) in in_order:
         # What comes to lie where it was is covered as before: that is so if the end of the log was cut off.
@@ -93,6 +96,13 @@ def _is_it(operation: LostOperation, line: bytes) -> bool:
     return entry is not None and (
         checksum(line) == operation.checksum or (entry["actor_id"], entry["lamport_ts"], entry["domain"]) == known
     )
+
+
+def _why_not(operation: LostOperation, there: bytes | None, *, is_asked: bool) -> str:
+    if there:
+        return f"{operation.op_id}: the other log has another operation under this op_id"
+    where = "the other log does not have it" if is_asked else "name a log that has it"
+    return f"{operation.op_id} of {operation.actor_id} is lost: {where}"
 
 
 def _whole_entries(log: LogFile, finding: Finding) -> Iterator[tuple[int, OpEntry, bytes]]:

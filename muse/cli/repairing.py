@@ -1,0 +1,267 @@
+"""The commands that bring a damaged session back: `repair` what can be had again, `accept` what can't.
+
+Both say first what they would do, and do it with `--yes`, or when somebody at a terminal agrees.
+"""
+
+# ruff: noqa: PLC0415 - the engine is imported when it is needed, so that a help text comes at once
+
+from __future__ import annotations
+
+import getpass
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from muse.cli.failures import FOUND_DAMAGE, BadDataFound, WrongUsage, exit_with
+from muse.cli.input_lines import LONGEST_LINE_BYTES
+from muse.cli.output import note, pluralize, print_json, print_rows
+from muse.cli.progress import ProgressBar
+from muse.cli.repo import json_option, open_session, repo_option, session_argument
+from muse.cli.upkeep import note_verdict, print_findings
+
+if TYPE_CHECKING:
+    from muse.core.op_log import Finding, OpLog, RepairReport, RestoredCheckpoint, VerifyReport
+
+_LOG_NAME = "ops.jsonl"
+_GZIP_BEGINS = b"\x1f\x8b"
+
+
+def _yes_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--yes", is_flag=True, help="Do it without asking.")(command)
+
+
+def _is_agreed(question: str, *, yes: bool) -> bool:
+    """Whether it may be done: --yes, or the answer of whoever sits at the terminal."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        note("nothing was changed: there is no terminal to ask at; with --yes it is done without asking")
+        return False
+    agreed = click.confirm(question, err=True)
+    if not agreed:
+        note("nothing was changed")
+    return agreed
+
+
+# -- repair -----------------------------------------------------------------------------------------
+
+
+@click.command(
+    short_help="Bring back what can be had again.",
+    epilog="\b\n"
+    "Examples: say what can be done; take what is lost from a replica, from an export.\n"
+    "  muse op-log repair demo\n"
+    "  muse op-log repair demo --from /media/stick/project --yes\n"
+    "  muse op-log repair demo --from demo.tar.gz --yes",
+)
+@session_argument
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="REPO|FILE",
+    help="What has the lost operations: another repository, an archive that export wrote, or a copy of ops.jsonl.",
+)
+@click.option("--from-session", metavar="ID", help="The session's id in that repository, if it differs.")
+@_yes_option
+@json_option("one object: what was done or would be, and what verify finds then")
+@repo_option
+def repair(
+    session: str, source: Path | None, from_session: str | None, repo: Path, *, yes: bool, as_json: bool
+) -> None:
+    """Append again what SESSION has lost and can be had, and restore its checkpoint.json.
+
+    Entries that a damaged line still holds whole are appended again; with --from so are the lost operations that are
+    there. checkpoint.json is restored from what the index has seen, if the file is not right, and the old file is kept
+    under another name. No byte of the log is changed.
+
+    It is said first what is to be done; it is done with --yes, or when you agree to it at a terminal. Ends with exit
+    code 1 as long as anything is damaged.
+    """
+    if from_session and not (source and source.is_dir()):
+        raise WrongUsage("--from-session names a session in another repository: give that with --from")
+    with _opened_to_repair(repo, session) as log, _source(source, from_session or session, log) as other:
+        with ProgressBar(f"checking {session}"):
+            planned = done = log.repair(source=other, dry_run=True)
+        if not as_json and (rows := list(_rows(planned))):
+            print_rows(("ACTION", "WHAT", "WHY"), rows)
+        note(f"to be done: {_in_short(planned, is_done=False)}")
+        is_done = planned.does_something and _is_agreed(f"Repair {session}?", yes=yes)
+        if is_done:
+            with ProgressBar(f"repairing {session}"):
+                done = log.repair(source=other)
+            note(f"done: {_in_short(done, is_done=True)}")
+            for what in done.not_repaired:
+                if what not in planned.not_repaired:
+                    note(f"left: {what}")
+        with ProgressBar(f"verifying {session}", "bytes") as bar:
+            report = log.verify(progress=bar)
+    if as_json:
+        print_json({**done.to_dict(), "applied": is_done, "verify": report.to_dict()})
+    elif is_done or not planned.does_something:
+        print_findings([each for each in report.findings if each.severity == "damage"])
+    note_verdict(report)
+    exit_with(0 if report.ok and is_done == planned.does_something else FOUND_DAMAGE)
+
+
+def _opened_to_repair(repo: Path, session: str) -> OpLog:
+    """The session's log; what others have appended to it, however long, may be appended again."""
+    from muse.core.op_log import OpLog
+
+    open_session(repo, session).close()
+    return OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES)
+
+
+@contextmanager
+def _source(source: Path | None, session: str, damaged: OpLog) -> Iterator[OpLog | None]:
+    """The log that has what is lost, if one is named; of a file in a temporary repository."""
+    if source is not None and (source / _LOG_NAME).is_file():
+        source /= _LOG_NAME
+    if source is None:
+        yield None
+    elif source.is_dir():
+        with open_session(source, session) as log:
+            _check_is_another(log.folder, damaged.folder)
+            yield log
+    else:
+        _check_is_another(source, damaged.path)
+        with TemporaryDirectory(prefix="muse-repair-") as folder, _log_of_file(source, Path(folder), session) as log:
+            if not len(log):
+                raise BadDataFound(f"{source}: holds no entry that can be read")
+            yield log
+
+
+def _check_is_another(source: Path, damaged: Path) -> None:
+    if damaged.exists() and source.samefile(damaged):
+        raise WrongUsage(f"{source} is what is to be repaired: name another replica, an export or a copy")
+
+
+def _log_of_file(file: Path, repo: Path, session: str) -> OpLog:
+    """A session in an empty repository with what is in a file: an archive, or lines."""
+    from muse.core.op_log import ArchiveError, OpLog, import_session
+
+    with file.open("rb") as source:
+        if source.peek(2).startswith(_GZIP_BEGINS):
+            try:
+                return OpLog(repo, import_session(repo, source).session_id)
+            except ArchiveError as error:
+                raise BadDataFound(f"{file}: {error}") from None
+        log = OpLog(repo, session)
+        log.folder.mkdir(parents=True)
+        with log.path.open("wb") as copy:
+            shutil.copyfileobj(source, copy)
+            # Else a last line without its newline would be taken for one that is still being written.
+            copy.write(b"\n")
+    return log
+
+
+def _rows(planned: RepairReport) -> Iterator[tuple[str, str, str]]:
+    """What would be done, and what stays as it is."""
+    pending = set(planned.pending_again)
+    for op_ids, why in (
+        (planned.found_in_damage, "a damaged line holds it whole"),
+        (planned.taken, "the other log has it"),
+    ):
+        for op_id in op_ids:
+            yield "append", op_id, f"{why}; committed, but pending again" if op_id in pending else why
+    if planned.checkpoint is not None:
+        yield "restore", "checkpoint.json", _what_it_covers(planned.checkpoint, is_last=not planned.appended)
+    for what in planned.not_repaired:
+        yield "leave", "-", what
+
+
+def _what_it_covers(checkpoint: RestoredCheckpoint, *, is_last: bool) -> str:
+    if not is_last:
+        return f"of snapshot {checkpoint.snapshot_id}, unless the file is right when the entries are there"
+    less = ", less than it did: what it leaves out is pending again" if checkpoint.is_set_back else ""
+    return f"of snapshot {checkpoint.snapshot_id}, covers {checkpoint.byte_offset:,} bytes{less}"
+
+
+def _in_short(report: RepairReport, *, is_done: bool) -> str:
+    parts = [f"{pluralize(report.appended, 'entry')} appended again"] if report.appended else []
+    if report.pending_again:
+        parts.append(f"{len(report.pending_again):,} of them pending again, although a commit has them")
+    if report.checkpoint is not None:
+        parts.append("checkpoint.json restored")
+        if is_done and report.checkpoint.kept_as:
+            parts.append(f"what it was is kept as {report.checkpoint.kept_as}")
+    return "; ".join(parts) or "nothing"
+
+
+# -- accept -----------------------------------------------------------------------------------------
+
+
+@click.command(
+    short_help="Accept damage that can't be undone.",
+    epilog="\b\n"
+    "Example: what no replica has is gone, and that is understood.\n"
+    "  muse op-log accept demo operation-lost --why 'disk of 3 May, no replica has them'",
+)
+@session_argument
+@click.argument("finding", metavar="FINDING...", nargs=-1, required=True)
+@click.option("--why", required=True, metavar="TEXT", help="Why it can be lived with; whoever verifies reads it.")
+@click.option("--by", metavar="NAME", help="Who accepts it; default: the name of the user.")
+@_yes_option
+@json_option("one object: what was accepted or would be, and whether other damage is left")
+@repo_option
+def accept(
+    session: str, finding: tuple[str, ...], why: str, by: str | None, repo: Path, *, yes: bool, as_json: bool
+) -> None:
+    """Write down in accepted.json that these findings of SESSION are understood and accepted: no damage from then on.
+
+    Each FINDING is an id as verify prints it, or the beginning of one, or a kind, such as operation-lost, for all of
+    that kind. From then on verify lists them as notes, with who accepted them, when and why. What is found later is
+    damage again.
+    """
+    by = by or _name_of_user()
+    with open_session(repo, session) as log:
+        with ProgressBar(f"verifying {session}", "bytes") as bar:
+            report = log.verify(progress=bar, max_findings=None)
+        chosen = _chosen(report, finding)
+        if not as_json:
+            print_findings(chosen)
+        count = pluralize(sum(each.count for each in chosen), "line or operation", "lines or operations")
+        is_done = bool(chosen) and _is_agreed(f"Accept {count} as {by}: {why}?", yes=yes)
+        if is_done:
+            log.accept(chosen, by=by, why=why)
+            note(f"accepted by {by}: {count}")
+    left = [each for each in report.findings if each.severity == "damage" and not (is_done and each in chosen)]
+    if as_json:
+        accepted = [asdict(each) for each in chosen]
+        print_json({"session_id": session, "by": by, "why": why, "applied": is_done, "findings": accepted})
+    if not chosen:
+        note("nothing to accept")
+    note(f"damage that is not accepted: {pluralize(len(left), 'finding')}" if left else "no damage is left")
+    exit_with(0 if is_done or not chosen else FOUND_DAMAGE)
+
+
+def _name_of_user() -> str:
+    # Without an entry for the user it is KeyError, from Python 3.13 on OSError.
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        raise WrongUsage("the user has no name here: say with --by who accepts") from None
+
+
+def _chosen(report: VerifyReport, names: Sequence[str]) -> list[Finding]:
+    """The findings that the names stand for, each once, without those that are accepted already."""
+    from muse.core.op_log import ACCEPTABLE
+
+    chosen: list[Finding] = []
+    for name in names:
+        found = [each for each in report.findings if name == each.kind or (name and each.id.startswith(name.lower()))]
+        if not found and name not in ACCEPTABLE:
+            raise WrongUsage(f"no finding {name!r}: muse op-log verify prints the id of each")
+        if len({each.kind for each in found}) > 1 or (len(found) > 1 and found[0].kind != name):
+            raise WrongUsage(f"{name!r} can mean {', '.join(each.id for each in found[:10])}: write more of the id")
+        if found and found[0].kind not in ACCEPTABLE:
+            raise WrongUsage(f"{found[0].kind} is not for accepting: {found[0].remedy}")
+        chosen += [each for each in found if each.severity == "damage" and each not in chosen]
+    return chosen

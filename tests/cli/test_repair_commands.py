@@ -1,0 +1,389 @@
+"""The commands `repair` and `accept`: what is lost comes back, or is accepted, and nothing happens unasked."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from muse.core.op_log import OpLog
+from tests import children, making, plain_scan
+from tests.cli.running import command_line, muse
+
+
+@pytest.fixture
+def whole(repo: Path) -> bytes:
+    """The log of a session of 12 operations, the first 8 of them committed, before anything befalls it."""
+    with OpLog(repo, "s") as log:
+        log.append_many(making.entries(8))
+        log.checkpoint("c1")
+        log.append_many(making.entries(4, start=9))
+    return making.log_bytes(repo)
+
+
+@pytest.fixture
+def replica(repo: Path, whole: bytes, tmp_path: Path) -> Path:
+    """Another repository that has all of it."""
+    with OpLog(repo, "s") as log, OpLog(tmp_path / "replica", "s") as other:
+        other.merge(log)
+    return tmp_path / "replica"
+
+
+def starts(data: bytes) -> list[int]:
+    """Where the lines of a log begin."""
+    return [span.byte_offset for span in plain_scan.scan(data).spans]
+
+
+def old_copy(path: Path, data: bytes) -> None:
+    """An older copy is put back, and the session goes on."""
+    path.write_bytes(data[: starts(data)[6]] + making.line(making.entry(99)))
+
+
+def nuls(path: Path, data: bytes) -> None:
+    """A committed line and a pending one are overwritten."""
+    changed = bytearray(data)
+    for number in (3, 10):
+        changed[starts(data)[number] : starts(data)[number] + 150] = bytes(150)
+    path.write_bytes(changed)
+
+
+WAYS: dict[str, Callable[[Path, bytes], object]] = {
+    "cut": lambda path, data: os.truncate(path, starts(data)[5] + 40),
+    "cut above the checkpoint": lambda path, data: os.truncate(path, starts(data)[9]),
+    "emptied": lambda path, _data: path.write_bytes(b""),
+    "deleted": lambda path, _data: path.unlink(),
+    "an older copy put back": old_copy,
+    "overwritten": nuls,
+}
+
+
+def archive(replica: Path, folder: Path) -> Path:
+    """The replica as an archive."""
+    muse("export", "s", folder / "s.tar.gz", "--repo", replica)
+    return folder / "s.tar.gz"
+
+
+def plain_copy(replica: Path, folder: Path) -> Path:
+    """A copy of its log whose last newline got lost."""
+    (folder / "copy.jsonl").write_bytes(making.log_bytes(replica)[:-1])
+    return folder / "copy.jsonl"
+
+
+SOURCES: dict[str, Callable[[Path, Path], Path]] = {
+    "a repository": lambda replica, _folder: replica,
+    "a folder of a session": lambda replica, _folder: making.log_path(replica).parent,
+    "an archive": archive,
+    "a copy of the log": plain_copy,
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_lost_comes_back(
+    repo: Path, whole: bytes, replica: Path, tmp_path: Path, way: str, source: str
+) -> None:
+    """After any loss each operation is there again, behind what was left, in the old order; verify finds no damage."""
+    path = making.log_path(repo)
+    WAYS[way](path, whole)
+    left = making.log_bytes(repo)
+    there = SOURCES[source](replica, tmp_path)
+    assert muse("verify", "s", "--repo", repo).exit_code == 1
+
+    done = muse("repair", "s", "--from", there, "--yes", "--repo", repo)
+
+    after = making.log_bytes(repo)
+    op_ids, before = plain_scan.scan(after).op_ids, plain_scan.scan(left).op_ids
+    assert done.exit_code == 0, done.output
+    assert after.startswith(left)
+    assert set(op_ids) == {*plain_scan.scan(whole).op_ids, *before}
+    assert op_ids[len(before) :] == [each for each in plain_scan.scan(whole).op_ids if each not in before]
+    assert muse("verify", "s", "--repo", repo).exit_code == 0
+    assert muse("replay", "s", "--repo", repo).exit_code == 0
+
+
+def test_committed_operations_that_are_pending_again_are_told(repo: Path, whole: bytes, replica: Path) -> None:
+    """What comes back behind newer entries is not covered any more; repair says of which operations that holds."""
+    old_copy(making.log_path(repo), whole)
+
+    done = muse("repair", "s", "--from", replica, "--yes", "--repo", repo)
+
+    told = [line.split()[1] for line in done.stdout.splitlines() if "pending again" in line]
+    pending = [json.loads(line) for line in muse("replay", "s", "--repo", repo, "--json").stdout.splitlines()]
+    assert told == [making.op_id(7), making.op_id(8)]
+    assert "2 of them pending again" in done.stderr
+    assert {making.op_id(7), making.op_id(8)} < {each["op_id"] for each in pending}
+
+
+def test_what_the_source_lacks_stays_and_is_named(repo: Path, whole: bytes, replica: Path, tmp_path: Path) -> None:
+    """The rest is taken; exit code 1, as something is damage still."""
+    with OpLog(tmp_path / "half", "other name") as half:
+        half.append_many(making.entries(11))
+    making.log_path(repo).write_bytes(b"")
+    arguments = ("--from", tmp_path / "half", "--from-session", "other name", "--yes", "--repo", repo)
+
+    done = muse("repair", "s", *arguments)
+
+    assert done.exit_code == 1
+    assert plain_scan.scan(making.log_bytes(repo)).op_ids == [making.op_id(number) for number in range(1, 12)]
+    (stays,) = (line for line in done.stdout.splitlines() if line.startswith("leave"))
+    assert making.op_id(12) in stays
+    assert "damage found" in done.stderr
+
+
+def test_nothing_is_done_unasked(repo: Path, whole: bytes, replica: Path) -> None:
+    """Without a terminal and without --yes it says what it would do; log and checkpoint stay; exit code 1."""
+    path = making.log_path(repo)
+    os.truncate(path, starts(whole)[5])
+    record = path.with_name("checkpoint.json").read_bytes()
+
+    done = muse("repair", "s", "--from", replica, "--repo", repo)
+
+    assert done.exit_code == 1
+    assert sum(line.startswith("append") for line in done.stdout.splitlines()) == 7
+    assert "nothing was changed" in done.stderr
+    assert making.log_bytes(repo) == whole[: starts(whole)[5]]
+    assert path.with_name("checkpoint.json").read_bytes() == record
+    assert not list(path.parent.glob("checkpoint.json.*"))
+
+
+@contextmanager
+def asked(*arguments: object) -> Iterator[tuple[Any, int]]:
+    """A command whose standard input is a terminal, and the other end of that."""
+    ours, theirs = pty.openpty()
+    try:
+        with children.started(command_line(*arguments), stdin=theirs, stderr=subprocess.PIPE, text=True) as process:
+            yield process, ours
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(("answer", "exit_code", "entries"), [("y", 0, 12), ("n", 1, 5)])
+def test_at_a_terminal_it_asks(
+    repo: Path, whole: bytes, replica: Path, answer: str, exit_code: int, entries: int
+) -> None:
+    """It is done after a yes, and not after a no."""
+    os.truncate(making.log_path(repo), starts(whole)[5])
+
+    with asked("repair", "s", "--from", replica, "--repo", repo) as (process, keys):
+        os.write(keys, f"{answer}\n".encode())
+        _, told = process.communicate(timeout=60)
+
+    assert "Repair s? [y/N]" in told
+    assert process.returncode == exit_code, told
+    assert len(plain_scan.scan(making.log_bytes(repo)).op_ids) == entries
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", b'{"session_id": "s"'], ids=["gone", "empty", "foreign", "half"])
+def test_record_is_restored_and_what_was_there_is_kept(repo: Path, whole: bytes, content: bytes | None) -> None:
+    """checkpoint.json is again what it was; the file that it replaces has a name that is told."""
+    path = making.log_path(repo).with_name("checkpoint.json")
+    record = path.read_bytes()
+    muse("replay", "s", "--repo", repo)
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+
+    done = muse("repair", "s", "--yes", "--repo", repo)
+
+    assert (done.exit_code, path.read_bytes()) == (0, record), done.output
+    kept = list(path.parent.glob("checkpoint.json.*"))
+    assert [each.read_bytes() for each in kept] == ([] if content is None else [content])
+    assert all(each.name in done.stderr for each in kept)
+    assert making.log_bytes(repo) == whole
+
+
+def test_glued_lines_are_taken_apart(repo: Path, whole: bytes) -> None:
+    """Two entries whose newline is gone stand in one damaged line; both are appended again, without another log."""
+    at = starts(whole)[10]
+    making.log_path(repo).write_bytes(whole[: at - 1] + whole[at:])
+
+    done = muse("repair", "s", "--yes", "--repo", repo, "--json")
+
+    told = json.loads(done.stdout)
+    assert done.exit_code == 0, done.output
+    assert (told["applied"], told["verify"]["ok"]) == (True, True)
+    assert told["found_in_damage"] == [making.op_id(10), making.op_id(11)]
+    assert set(plain_scan.scan(making.log_bytes(repo)).op_ids) == set(plain_scan.scan(whole).op_ids)
+
+
+def test_a_sound_session_is_left_alone(repo: Path, whole: bytes) -> None:
+    """Nothing to do, exit code 0, nothing asked."""
+    done = muse("repair", "s", "--repo", repo)
+
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert "nothing" in done.stderr
+    assert making.log_bytes(repo) == whole
+
+
+def test_sources_that_can_not_help_are_refused(repo: Path, whole: bytes, replica: Path, tmp_path: Path) -> None:
+    """The session itself, a session that is not there, and a file without an entry: said, and nothing is done."""
+    making.log_path(repo).write_bytes(whole[:100])
+    (tmp_path / "noise").write_bytes(b"\0" * 100)
+    (tmp_path / "noise.gz").write_bytes(b"\x1f\x8b" + b"\0" * 100)
+    refused: list[tuple[tuple[object, ...], int, str]] = [
+        (("--from", repo), 2, "name another"),
+        (("--from", making.log_path(repo).parent), 2, "name another"),
+        (("--from", making.log_path(repo)), 2, "name another"),
+        (("--from", replica, "--from-session", "gone"), 2, "no session 'gone'"),
+        (("--from-session", "gone"), 2, "--from"),
+        (("--from", tmp_path / "missing"), 2, "missing"),
+        (("--from", tmp_path / "noise"), 1, "no entry"),
+        (("--from", tmp_path / "noise.gz"), 1, "archive"),
+    ]
+    for arguments, exit_code, said in refused:
+        done = muse("repair", "s", *arguments, "--yes", "--repo", repo)
+        assert (done.exit_code, said in done.stderr) == (exit_code, True), (arguments, done.output)
+    assert making.log_bytes(repo) == whole[:100]
+
+
+def findings(repo: Path) -> list[dict[str, Any]]:
+    """What verify finds."""
+    found: list[dict[str, Any]] = json.loads(muse("verify", "s", "--repo", repo, "--json").stdout)["findings"]
+    return found
+
+
+def damage_in_two_places(repo: Path, whole: bytes) -> None:
+    """Two pending lines are overwritten, not next to each other."""
+    changed = bytearray(whole)
+    for number in (8, 10):
+        changed[starts(whole)[number] : starts(whole)[number] + 150] = bytes(150)
+    making.log_path(repo).write_bytes(changed)
+
+
+def test_all_of_a_kind_is_accepted(repo: Path, whole: bytes) -> None:
+    """The check ends with 0 and says who accepted it and why; what is lost later is damage again."""
+    damage_in_two_places(repo, whole)
+
+    done = muse("accept", "s", "operation-lost", "--why", "no replica", "--by", "grace", "--yes", "--repo", repo)
+
+    verified = muse("verify", "s", "--repo", repo)
+    assert done.exit_code == 0, done.output
+    assert verified.exit_code == 0
+    assert verified.stdout.count("accepted by grace") == 2
+    assert verified.stdout.count("no replica") == 2
+    with making.log_path(repo).open("r+b") as file:
+        file.seek(starts(whole)[2])
+        file.write(bytes(100))
+    assert muse("verify", "s", "--repo", repo).exit_code == 1
+
+
+def test_a_finding_is_accepted_by_the_beginning_of_its_id(repo: Path, whole: bytes) -> None:
+    """One of two is accepted, the other one is damage still, and that is said."""
+    damage_in_two_places(repo, whole)
+    first, second = findings(repo)
+    length = next(n for n in range(1, 9) if first["id"][:n] != second["id"][:n])
+
+    done = muse("accept", "s", first["id"][:length].upper(), "--why", "x", "--yes", "--repo", repo, "--json")
+
+    told = json.loads(done.stdout)
+    assert done.exit_code == 0, done.output
+    assert (told["applied"], [each["id"] for each in told["findings"]]) == (True, [first["id"]])
+    assert "1 finding" in done.stderr
+    assert {each["id"]: each["severity"] for each in findings(repo)} == {first["id"]: "note", second["id"]: "damage"}
+
+
+def test_who_accepts_is_the_user_if_nobody_else_is_named(
+    repo: Path, whole: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name comes from the environment, as the user's other programs have it."""
+    monkeypatch.setenv("LOGNAME", "hopper")
+    damage_in_two_places(repo, whole)
+    muse("accept", "s", "operation-lost", "--why", "x", "--yes", "--repo", repo)
+
+    (accepted,) = json.loads(making.log_path(repo).with_name("accepted.json").read_text("utf-8"))["accepted"]
+    assert accepted["by"] == "hopper"
+
+
+def test_nothing_is_accepted_unasked(repo: Path, whole: bytes) -> None:
+    """Without a terminal and without --yes it says what it would accept; no file is made; exit code 1."""
+    damage_in_two_places(repo, whole)
+
+    done = muse("accept", "s", "operation-lost", "--why", "x", "--repo", repo)
+
+    assert done.exit_code == 1
+    assert all(each["id"] in done.stdout for each in findings(repo))
+    assert "nothing was changed" in done.stderr
+    assert not making.log_path(repo).with_name("accepted.json").exists()
+
+
+def test_what_is_no_finding_or_can_be_mended_is_refused(repo: Path, whole: bytes) -> None:
+    """Exit code 2 for an unknown id, one that may mean two, and a kind that has a remedy; no file is made."""
+    damage_in_two_places(repo, whole)
+    making.log_path(repo).with_name("checkpoint.json").write_bytes(b"")
+    ids = [each["id"] for each in findings(repo)]
+    for name, said in (
+        ("zzzz", "no finding 'zzzz'"),
+        ("", "no finding ''"),
+        (next(each["id"] for each in findings(repo) if each["kind"] == "checkpoint-damaged"), "not for accepting"),
+    ):
+        done = muse("accept", "s", "operation-lost", name, "--why", "x", "--yes", "--repo", repo)
+        assert (done.exit_code, said in done.stderr) == (2, True), done.output
+    assert len(ids) == 3
+    assert not making.log_path(repo).with_name("accepted.json").exists()
+
+
+def test_a_beginning_that_several_ids_have_is_refused(repo: Path) -> None:
+    """With more findings than there are hex digits, one digit means several; they are listed."""
+    with OpLog(repo, "s") as log:
+        log.append_many(making.entries(40))
+    data = making.log_bytes(repo)
+    kept = [data[at:end] for at, end in zip(starts(data)[::2], starts(data)[1::2], strict=True)]
+    making.log_path(repo).write_bytes(b"".join(kept))
+    ids = sorted(each["id"] for each in findings(repo))
+    first, second = next((a, b) for a, b in pairwise(ids) if a[0] == b[0])
+
+    done = muse("accept", "s", first[0], "--why", "x", "--yes", "--repo", repo)
+
+    assert done.exit_code == 2
+    assert {first, second} <= set(done.stderr.replace(",", " ").replace(":", " ").split())
+
+
+def test_accepting_again_changes_nothing(repo: Path, whole: bytes) -> None:
+    """What is accepted already is passed over; exit code 0."""
+    damage_in_two_places(repo, whole)
+    arguments = ("accept", "s", "operation-lost", "--why", "x", "--yes", "--repo", repo)
+    muse(*arguments)
+    before = making.log_path(repo).with_name("accepted.json").read_bytes()
+
+    again = muse(*arguments)
+
+    assert again.exit_code == 0
+    assert "nothing to accept" in again.stderr
+    assert making.log_path(repo).with_name("accepted.json").read_bytes() == before
+
+
+def test_what_was_accepted_comes_back_from_a_replica(repo: Path, whole: bytes, replica: Path) -> None:
+    """Somebody finds a replica after all: repair takes from it; without one, nothing accepted is called lost again."""
+    damage_in_two_places(repo, whole)
+    muse("accept", "s", "operation-lost", "--why", "x", "--yes", "--repo", repo)
+
+    alone = muse("repair", "s", "--repo", repo)
+    done = muse("repair", "s", "--from", replica, "--yes", "--repo", repo)
+
+    assert (alone.exit_code, alone.stdout) == (0, "")
+    assert done.exit_code == 0
+    assert set(plain_scan.scan(making.log_bytes(repo)).op_ids) == set(plain_scan.scan(whole).op_ids)
+
+
+def test_repaired_session_keeps_its_evidence(repo: Path, whole: bytes, replica: Path, tmp_path: Path) -> None:
+    """A dry run in front, whoever looks: what is lost can still be repaired after any number of rebuilds."""
+    os.truncate(making.log_path(repo), starts(whole)[5])
+    for command in ("repair", "rebuild-index", "repair", "verify"):
+        muse(command, "s", "--repo", repo)
+    shutil.copytree(repo, tmp_path / "copy")
+
+    done = muse("repair", "s", "--from", replica, "--yes", "--repo", tmp_path / "copy")
+
+    assert done.exit_code == 0
+    assert plain_scan.scan(making.log_bytes(tmp_path / "copy")).op_ids == plain_scan.scan(whole).op_ids
