@@ -3,7 +3,8 @@
 No interrupt, wherever it falls, leaves a lock behind: whoever has the lock gives it back when he is dropped, at the
 latest. SQLite's connections must not cross a fork: before one, every handle closes its own, as soon as the thread
 that uses it is done. If that takes more than a second the handle keeps it; then the handle's copy in the child leaves
-that connection alone, and opens no other on the same file.
+that connection alone, and opens no other on the same file. A handle that is made during a fork is not used until it is
+over: a thread in the middle of SQLite would hold a lock of SQLite's, which nobody gives back in the child.
 """
 
 from __future__ import annotations
