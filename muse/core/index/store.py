@@ -116,9 +116,8 @@ class Index:
         runs: list[Run] = []
         segments, end, entries = 1, 0, 0
         known = {(run.first_segment, run.segments): run for run in self.runs}
-        factor = self.database.op_id_hash.digits
         for *row, found, directory in rows:
-            if row_checksum((*row, factor)) != found:
+            if row_checksum((*row, self.database.op_id_hash.digits)) != found:
                 raise DamagedIndexError(f"the run from segment {segments} on is altered")
             summary = Summary(*row[1 : 1 + SUMMARY_WIDTH])
             checked(directory, row[-2], f"the directory of the run from segment {segments} on")
