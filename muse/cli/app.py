@@ -47,7 +47,7 @@ def op_log() -> None:
     """Record, read and maintain the op logs of live edit sessions.
 
     A session's log is DIR/.muse/op_log/SESSION/ops.jsonl. DIR is the folder given with --repo, else the nearest
-    folder upwards that contains .muse/, else the current folder.
+    folder upwards that contains .muse/, else the top of the git repository, else the current folder.
     """
 
 

@@ -189,7 +189,7 @@ def import_command(file: IO[bytes], session: str | None, repo: Path, *, as_json:
     A session that exists is never overwritten. Every byte is held against the digests in FILE first: the
     session appears whole, or not at all.
     """
-    from muse.core.op_log import ArchiveError, SessionExistsError, import_session
+    from muse.core.op_log import ArchiveError, MuseError, SessionExistsError, import_session
 
     source = file if isinstance(file, io.BufferedReader) else io.BufferedReader(cast("Any", file))
     beginning, is_first = source.peek(), not has_sessions(repo)
@@ -200,6 +200,11 @@ def import_command(file: IO[bytes], session: str | None, repo: Path, *, as_json:
         raise WrongUsage(str(error)) from None
     except ArchiveError as error:
         raise BadDataFound(_what_it_is(beginning) or str(error)) from None
+    except MuseError:
+        raise
+    except OSError as error:
+        # It has no name if a write failed, or that of a file in the folder in which an import is prepared.
+        raise OSError(error.errno, error.strerror, str(repo / ".muse" / "op_log")) from error
     name = manifest.session_id if session is None else session
     if as_json:
         print_json({"session_id": name, "manifest": manifest.to_dict()})

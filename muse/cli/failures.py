@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import click
@@ -141,6 +142,24 @@ def _refusal_to_sqlite(failure: Exception) -> click.ClickException | None:
     if not isinstance(failure, sqlite3.Error) or getattr(failure, "sqlite_errorcode", 0) & 0xFF not in codes:
         return None
     return SystemFailed(f"SQLite: {failure}: is there room, beside the log and in the temporary folder?")
+
+
+@contextmanager
+def index_named(path: Path) -> Iterator[None]:
+    """Let a refusal of the system to write an index name the file that the user knows, not one made on the way."""
+    from muse.core.op_log import MuseError
+
+    try:
+        yield
+    except MuseError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    except Exception as error:
+        told = _refusal_to_sqlite(error)
+        if told is None:
+            raise
+        raise SystemFailed(f"{path}: {told.message}") from error
 
 
 class _OnStandardError(logging.Handler):

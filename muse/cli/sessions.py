@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muse.cli.failures import FOUND_DAMAGE, exit_with
+from muse.cli.failures import FOUND_DAMAGE, IO_FAILED, exit_with
 from muse.cli.output import note, pluralize, print_json, print_table, tally
 from muse.cli.repo import json_option, repo_option
 
@@ -52,6 +52,9 @@ def sessions(repo: Path, *, column: str, reverse: bool, as_json: bool) -> None:
 
     OPS/MIN is the rate of the last 100 entries, by their created_at. ACTIVE is the time of the last write to the
     log. --sort checkpoint sorts by the time of the checkpoint.
+
+    A session with a damaged checkpoint is marked, and the command ends with exit code 1; one that can't be read does
+    not hide the others, and it ends with 3.
     """
     from muse.core.op_log import describe_sessions
 
@@ -61,12 +64,29 @@ def sessions(repo: Path, *, column: str, reverse: bool, as_json: bool) -> None:
     elif summaries:
         numbers = ("OPS", "PENDING", "OPS/MIN", "LAMPORT", "BYTES")
         columns = ("SESSION", *numbers, "ACTORS", "DOMAINS", "ACTIVE (UTC)", "CHECKPOINT")
-        print_table(columns, map(_row, summaries), right=numbers)
+        print_table(columns, (_row(summary, repo) for summary in summaries), right=numbers)
     note(f"{pluralize(len(summaries), 'session')} in {repo}")
     troubled = [summary for summary in summaries if summary.problem]
     for summary in troubled:
         note(f"session {summary.session_id!r}: {summary.problem}")
+    if any(_is_unreadable(summary, repo) for summary in troubled):
+        exit_with(IO_FAILED)
     exit_with(FOUND_DAMAGE if troubled else 0)
+
+
+def _is_unreadable(summary: SessionSummary, repo: Path) -> bool:
+    """Whether there is a log of which nothing is known, since the system refused to read it."""
+    from muse.core.op_log import MuseError, OpLog
+
+    if summary.problem is None or summary.modified_at is not None:
+        return False
+    try:
+        with OpLog(repo, summary.session_id) as log:
+            return log.exists()
+    except MuseError:
+        return False
+    except OSError:
+        return True
 
 
 def _sorted(summaries: list[SessionSummary], column: str, *, reverse: bool) -> list[SessionSummary]:
@@ -76,7 +96,9 @@ def _sorted(summaries: list[SessionSummary], column: str, *, reverse: bool) -> l
     return sorted(known, key=key, reverse=reverse) + unknown
 
 
-def _row(summary: SessionSummary) -> tuple[object, ...]:
+def _row(summary: SessionSummary, repo: Path) -> tuple[object, ...]:
+    if _is_unreadable(summary, repo):
+        return (summary.session_id, "?", "?", "-", "?", "?", "", "", "-", "can't be read")
     mark = summary.checkpoint
     return (
         summary.session_id,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muse.cli.failures import FOUND_DAMAGE, exit_with
+from muse.cli.failures import FOUND_DAMAGE, exit_with, index_named
 from muse.cli.output import note, pluralize, print_json, print_rows, print_table
 from muse.cli.progress import ProgressBar
 from muse.cli.repo import json_option, open_session, repo_option, session_argument
@@ -147,7 +147,7 @@ def rebuild_index(session: str, repo: Path, *, as_json: bool) -> None:
         started = time.monotonic()
         size_bytes = log.path.stat().st_size if log.path.exists() else 0
         workers = (os.cpu_count() or 1) if size_bytes >= WORKERS_FROM_BYTES else 1
-        with ProgressBar(f"indexing {session}", "bytes") as bar:
+        with index_named(log.folder / "index.db"), ProgressBar(f"indexing {session}", "bytes") as bar:
             log.rebuild_index(progress=bar, workers=workers)
         elapsed_s = time.monotonic() - started
         if as_json:

@@ -139,8 +139,9 @@ def replace_file(path: Path, data: bytes, log_path: Path) -> None:
         aside.unlink()
     with open_descriptor(aside, _NEW) as file, _rename_at_end(aside, path):
         take_rights(file.fileno(), log_path)
-        append_bytes(file.fileno(), data, aside)
-        sync_file(file.fileno(), aside)
+        # A failure names the file that the user knows.
+        append_bytes(file.fileno(), data, path)
+        sync_file(file.fileno(), path)
 
 
 @contextmanager
