@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from muse.core.op_log import OpEntry, OpLog
+from muse.core.op_log import LostOperation, OpEntry, OpLog, VerifyReport
 from tests import plain_scan
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -136,3 +136,25 @@ def assert_same_as_scan(log: OpLog, path: Path) -> plain_scan.PlainScan:
 def line_at(path: Path, number: int) -> bytes:
     """One line of a log by its number, with its newline."""
     return path.read_bytes().splitlines(keepends=True)[number]
+
+
+def places(report: VerifyReport, *kinds: str) -> set[int]:
+    """The byte offset of every line that findings of these kinds are about; one finding may be about several."""
+    found = [each for each in report.findings if each.kind in kinds]
+    lines = {int(member.partition("+")[0]) for each in found if not each.operations for member in each.members}
+    return lines | {operation.byte_offset for each in found for operation in each.operations}
+
+
+def lost(report: VerifyReport) -> list[LostOperation]:
+    """Every operation that a report says is lost."""
+    return [each for found in report.findings for each in found.operations]
+
+
+def assert_damage_told(report: VerifyReport, scanned: plain_scan.PlainScan) -> None:
+    """Each damaged line of a scan has a finding, its own or that of the operation that it held; and no other line."""
+    spans = {span.byte_offset: span.byte_offset + span.length + 1 for span, _ in scanned.damaged}
+    told = places(report, "damaged-line")
+    assert told <= spans.keys()
+    places_held = [(each.byte_offset, each.byte_offset + each.length) for each in lost(report)]
+    held = {at for at, end in spans.items() if any(start < end and at < stop for start, stop in places_held)}
+    assert told | held == spans.keys()

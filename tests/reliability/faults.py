@@ -93,8 +93,7 @@ def assert_recovered(repo: Path, told: Told) -> plain_scan.PlainScan:
         assert after.op_ids == [*scanned.op_ids, making.op_id(99_999)]
         assert len(after.damaged) == len(scanned.damaged) + bool(scanned.tail.strip(b" \t\r"))
         report = log.verify()
-        damaged = {each.byte_offset for each in report.findings if each.severity == "damage"}
-        assert damaged == {span.byte_offset for span, _ in after.damaged}
+        making.assert_damage_told(report, after)
         assert report.counts.get("index-differs", 0) == 0
         log.rebuild_index()
         making.assert_same_as_scan(log, log.path)

@@ -18,19 +18,13 @@ from tests.samples import FOREIGN, NULS, PIECES, examples
 
 def assert_reported(report: VerifyReport, scanned: plain_scan.PlainScan) -> None:
     """Every damaged line of the scan is a finding with its place, length and reason, and no line else is."""
-    found = [
-        each for each in report.findings if each.kind in {"damaged-line", "torn-tail"} and each.severity == "damage"
-    ]
-    places = {each.byte_offset: each for each in found}
-    if scanned.tail and len(scanned.tail) + sum(1 for _ in scanned.damaged):
-        places = {offset: each for offset, each in places.items() if offset != report.size_bytes - len(scanned.tail)}
-    assert set(places) == {span.byte_offset for span, _ in scanned.damaged}
-    for span, _ in scanned.damaged:
-        finding = places[span.byte_offset]
-        assert finding.length in {span.length, span.length + 1}
-        assert finding.reason
-        assert finding.remedy
-    assert report.ok == (not scanned.damaged and not found)
+    found = [each for each in report.findings if each.severity == "damage"]
+    making.assert_damage_told(report, scanned)
+    for each in found:
+        assert each.length
+        assert each.reason
+        assert each.remedy
+    assert report.ok == (not found)
 
 
 @pytest.mark.slow
@@ -161,9 +155,8 @@ def assert_same_but_for_spelling(log: OpLog) -> None:
     """The log is as the scan; which of a conflict and a duplicate a respelled line is, the engine may choose."""
     scanned = making.assert_same_as_scan(log, log.path)
     report = log.verify()
-    damage = {each.byte_offset for each in report.findings if each.kind in {"damaged-line", "torn-tail"}}
-    assert damage == {span.byte_offset for span, _ in scanned.damaged}
-    said_again = {each.byte_offset for each in report.findings if "duplicate" in each.kind}
+    assert making.places(report, "damaged-line", "torn-tail") == {span.byte_offset for span, _ in scanned.damaged}
+    said_again = making.places(report, "duplicate", "conflicting-duplicate")
     assert said_again == {span.byte_offset for span in scanned.duplicates + scanned.conflicts}
 
 

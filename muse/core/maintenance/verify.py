@@ -138,11 +138,12 @@ class _Check:
             self.lines["entry"] += len(unit) - len(unit.problems)
             for at, (kind, reason) in unit.problems.items():
                 self.lines[kind] += 1
-                length = unit.length(unit.number_at(at))
+                number = unit.number_at(at)
+                length = unit.length(number)
                 if kind == "damaged" and not self._is_lost(at, length):
                     back = self.returned.get(at)
                     what = reason if back is None else f"{reason}; what it held is at byte {back} again"
-                    member = f"{at}+{length}:{checksum(self.log.read(at, at + length)):08x}"
+                    member = f"{at}+{length}:{unit.checksums[number]:08x}"
                     self._found("damaged-line", at, length, what, member=member, is_harmless=back is not None)
                     if back is not None:
                         self.first_change = min(self.first_change, at)
@@ -228,8 +229,9 @@ class _Check:
         at, length, op_id = entry.byte_offset, entry.length, entry.op_id
         member = f"{op_id}:{entry.checksum:08x}"
         if now is not None:
-            reason = f"the line of {op_id} is not what it was when it was indexed"
-            self._found("line-changed", now.byte_offset, now.length, reason, member=member)
+            where = "" if now.byte_offset == at else f"; what the log has of it now is at byte {now.byte_offset}"
+            reason = f"the line of {op_id} is not what it was when it was indexed{where}"
+            self._found("line-changed", at, length, reason, member=member)
             return
         snapshot_id = seen[1].get("snapshot_id") if seen and at < seen[0] else None
         reason = f"{op_id} of {entry.actor_id}, timestamp {entry.lamport_ts}, was in the log and is not there any more"
