@@ -79,6 +79,7 @@ def test_wheel_holds_the_package_with_its_types_and_migrations(wheel: Path) -> N
     names = names_in(wheel)
 
     assert {"muse/py.typed", "muse/core/op_log.py", "muse/_migrations/migrations.py"} <= names
+    assert {name for name in names if name.startswith("muse/_docs")} == {"muse/_docs/recovery.md"}
     folders = {name.split("/")[0] for name in names}
     assert {folder for folder in folders if not folder.endswith(".dist-info")} == {"muse"}
 
@@ -116,6 +117,13 @@ def test_installed_command_lists_the_session(installed: Path, repo: Path, tmp_pa
 
     assert '"from/the wheel"' in printed
     assert '"ops":3' in printed.replace(" ", "")
+
+
+def test_installed_command_prints_the_page_about_damage(installed: Path, tmp_path: Path) -> None:
+    """`muse op-log help recovery` needs no checkout: it prints the page of the very version that is installed."""
+    printed = run(installed / "muse", "op-log", "help", "recovery", cwd=tmp_path)
+
+    assert printed.strip() == (ROOT / "docs" / "recovery.md").read_text("utf-8").strip()
 
 
 def test_installed_command_starts_the_demo(installed: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from muse.cli.exchange import export_command, import_command, merge
 from muse.cli.failures import ReportingGroup
 from muse.cli.following import tail
 from muse.cli.reading import count, query, replay
-from muse.cli.repairing import accept, repair
+from muse.cli.repairing import accept, help_command, repair
 from muse.cli.report import report
 from muse.cli.sessions import sessions
 from muse.cli.showing import show
@@ -72,6 +72,7 @@ for _command in (
     merge,
     export_command,
     import_command,
+    help_command,
     completion,
 ):
     op_log.add_command(_command)

@@ -28,6 +28,9 @@ IO_FAILED: Final = 3
 INTERRUPTED: Final = 130
 TERMINATED: Final = 143
 
+WAY_OUT: Final = "muse op-log help recovery"
+"""The command that says what to do about a damaged session."""
+
 
 class BadDataFound(click.ClickException):
     """Ends the command with a message: the data is damaged or wrong."""
@@ -119,19 +122,33 @@ def _as_click_exception(failure: Exception) -> click.ClickException | None:
     """The message and exit code for `failure`; None if it is a bug in this program."""
     if isinstance(failure, click.ClickException):
         return failure
-    from muse.core.op_log import AppendError, InvalidArgumentError, InvalidEntryError, MuseError
+    from muse.core.op_log import (
+        AppendError,
+        DamagedAcceptanceError,
+        DamagedCheckpointError,
+        InvalidArgumentError,
+        InvalidEntryError,
+        LogReplacedError,
+        MuseError,
+    )
 
     # What is wrong with an entry is wrong with the data, not with the command line.
     if isinstance(failure, InvalidArgumentError) and not isinstance(failure, InvalidEntryError):
         return WrongUsage(str(failure))
     # AppendError is both a MuseError and an OSError; as an OSError it gets exit code 3.
     if isinstance(failure, MuseError) and not isinstance(failure, AppendError):
-        return BadDataFound(str(failure))
+        is_damage = isinstance(failure, DamagedCheckpointError | DamagedAcceptanceError | LogReplacedError)
+        return BadDataFound(_with_way_out(str(failure)) if is_damage else str(failure))
     if isinstance(failure, OSError):
         return SystemFailed(str(failure))
     if isinstance(failure, MemoryError):
         return SystemFailed("not enough memory")
     return _refusal_to_sqlite(failure)
+
+
+def _with_way_out(message: str) -> str:
+    """What is said of a damaged session, with the command that says what to do."""
+    return message if WAY_OUT in message else f"{message} ({WAY_OUT})"
 
 
 def _refusal_to_sqlite(failure: Exception) -> click.ClickException | None:

@@ -1,6 +1,6 @@
-"""The commands that bring a damaged session back: `repair` what can be had again, `accept` what can't.
+"""The commands that bring a damaged session back: `repair` what can be had again, `accept` what can't; and `help`.
 
-Both say first what they would do, and do it with `--yes`, or when somebody at a terminal agrees.
+The first two say first what they would do, and do it with `--yes`, or when somebody at a terminal agrees.
 """
 
 # ruff: noqa: PLC0415 - the engine is imported when it is needed, so that a help text comes at once
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muse.cli.failures import FOUND_DAMAGE, BadDataFound, WrongUsage, exit_with
+from muse.cli.failures import FOUND_DAMAGE, BadDataFound, SystemFailed, WrongUsage, exit_with
 from muse.cli.input_lines import LONGEST_LINE_BYTES
 from muse.cli.output import note, pluralize, print_json, print_rows
 from muse.cli.progress import ProgressBar
@@ -48,6 +48,29 @@ def _is_agreed(question: str, *, yes: bool) -> bool:
     if not agreed:
         note("nothing was changed")
     return agreed
+
+
+# -- the page -----------------------------------------------------------------------------------------
+
+
+@click.command(
+    "help",
+    short_help="Say what to do when something is damaged.",
+    epilog="\b\nExample: the page about damage, in your pager.\n  muse op-log help recovery",
+)
+@click.argument("page", type=click.Choice(["recovery"]))
+def help_command(page: str) -> None:
+    """Print PAGE of the documents; recovery says what to do about each finding of verify and each message.
+
+    The commands themselves are explained by `muse op-log --help` and `muse op-log COMMAND --help`.
+    """
+    package = Path(__file__).resolve().parents[1]
+    # Inside the package in a wheel, beside it in a checkout.
+    places = (package / "_docs" / f"{page}.md", package.parent / "docs" / f"{page}.md")
+    text = next((place.read_text("utf-8") for place in places if place.is_file()), None)
+    if text is None:
+        raise SystemFailed(f"no docs/{page}.md beside {package}: the installation is incomplete")
+    click.echo_via_pager(text)
 
 
 # -- repair -----------------------------------------------------------------------------------------

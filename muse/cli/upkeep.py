@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muse.cli.failures import FOUND_DAMAGE, exit_with, index_named
+from muse.cli.failures import FOUND_DAMAGE, WAY_OUT, exit_with, index_named
 from muse.cli.output import note, pluralize, print_json, print_rows, print_table
 from muse.cli.progress import ProgressBar
 from muse.cli.repo import json_option, open_session, repo_option, session_argument
@@ -125,7 +125,7 @@ def note_verdict(report: VerifyReport) -> None:
 
 def _verdict(report: VerifyReport) -> str:
     if not report.ok:
-        return "damage found"
+        return f"damage found ({WAY_OUT})"
     return "no damage" if report.counts else "nothing found"
 
 

@@ -146,7 +146,7 @@ class OpLog:
     - `InvalidArgumentError`: an argument is of the wrong type or out of range, or the log has no entry `since`.
     - `InvalidCutError`: `upto` or `since` is not a cut of this log.
     - `DamagedCheckpointError`: the checkpoint's record is asked for, and is damaged, gone, another session's, or does
-      not fit this log; see docs/recovery.md.
+      not fit this log; `muse op-log help recovery` says what to do.
     """
 
     def __init__(

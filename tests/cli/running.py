@@ -31,6 +31,7 @@ COMMANDS = (
     "verify",
     "repair",
     "accept",
+    "help",
     "rebuild-index",
     "merge",
     "export",

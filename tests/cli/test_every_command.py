@@ -37,6 +37,7 @@ WITHOUT_A_SESSION_THAT_EXISTS = {
     "import": "makes the session",
     "watch": "is for a terminal alone: tests/cli/watch has it in one",
     "completion": "is about none",
+    "help": "is about none",
 }
 
 
@@ -69,7 +70,7 @@ def test_json_is_json_and_nothing_else(repo: Path, tmp_path: Path, command: str)
     assert all(isinstance(json.loads(line), dict) for line in result.stdout.splitlines())
 
 
-@pytest.mark.parametrize("command", sorted(set(op_log.commands) - {"completion", "watch"}))
+@pytest.mark.parametrize("command", sorted(set(op_log.commands) - {"completion", "help", "watch"}))
 def test_every_command_that_prints_data_has_json(command: str) -> None:
     """Only a script for a shell and a live view have no other form."""
     names = {name for parameter in op_log.commands[command].params for name in parameter.opts}

@@ -387,3 +387,37 @@ def test_repaired_session_keeps_its_evidence(repo: Path, whole: bytes, replica: 
 
     assert done.exit_code == 0
     assert plain_scan.scan(making.log_bytes(tmp_path / "copy")).op_ids == plain_scan.scan(whole).op_ids
+
+
+def test_page_about_damage_is_printed() -> None:
+    """`help recovery` prints docs/recovery.md, and any other page is wrong usage."""
+    assert (
+        muse("help", "recovery").stdout.strip() == (making.PROJECT / "docs" / "recovery.md").read_text("utf-8").strip()
+    )
+    assert muse("help", "everything").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("replay", "s"),
+        ("delta", "s", "music"),
+        ("checkpoint", "s", "c2"),
+        ("count", "s", "--since-checkpoint"),
+        ("verify", "s"),
+        ("repair", "s"),
+        ("accept", "s", "operation-lost", "--why", "x", "--yes"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_command_that_fails_for_a_damaged_session_names_the_page(
+    repo: Path, whole: bytes, command: tuple[str, ...]
+) -> None:
+    """Whoever meets the damage first reads where it is explained."""
+    making.log_path(repo).write_bytes(whole[: starts(whole)[5]])
+    making.log_path(repo).with_name("accepted.json").write_bytes(b"")
+
+    done = muse(*command, "--repo", repo)
+
+    assert done.exit_code == 1
+    assert "muse op-log help recovery" in done.stderr

@@ -99,8 +99,8 @@ def test_record_can_not_be_used(repo: Path, fault: Callable[[Path], None]) -> No
             with pytest.raises((DamagedCheckpointError, IsADirectoryError), match=r"checkpoint\.json") as caught:
                 use()
             if fault is not a_folder:
-                assert "restore the file from a backup" in str(caught.value)
-                assert "docs/recovery.md" in str(caught.value)
+                assert "muse op-log repair" in str(caught.value)
+                assert "muse op-log help recovery" in str(caught.value)
         assert log.append(entry(99)) is True
         making.assert_same_as_scan(log, log.path)
         if fault is not a_folder:

@@ -33,6 +33,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "export": ("s", "OUT", "--force", "--json"),
     "import": ("ARCHIVE", "new"),
     "completion": ("bash",),
+    "help": ("recovery",),
     "watch": ("s",),
 }
 CLOSED, FULL, FULL_ERRORS = "<&- >&- 2>&-", ">/dev/full", "2>/dev/full"
@@ -79,7 +80,7 @@ def test_exit_code_says_what_happened(
 ) -> None:
     """Row 52: 0 if nobody can read, 3 if data could not be printed, never 1 ("damage"); and the work is done."""
     words = [str(places.get(word, word)).replace("NEW", str(tmp_path / "new")) for word in ARGUMENTS[command]]
-    at = [] if command in ("demo", "completion") else ["--repo", repo]
+    at = [] if command in ("demo", "completion", "help") else ["--repo", repo]
     done = redirected(redirection, command, *words, *at)
 
     prints_nothing = command in ("verify", "repair", "accept")

@@ -117,6 +117,6 @@ def read_record(path: Path, session_id: str) -> OpLogCheckpoint | None:
 def damaged(path: Path, what: str) -> DamagedCheckpointError:
     """The error for a record that must not be used, with the way out."""
     return DamagedCheckpointError(
-        f'{path}: {what}. It is not taken for "no checkpoint", which would commit operations twice: restore the '
-        "file from a backup, or write the record of the last snapshot that was committed (docs/recovery.md)"
+        f'{path}: {what}. It is not taken for "no checkpoint", which would commit operations twice: muse op-log '
+        "repair restores what the index has seen of it; muse op-log help recovery says what else can be done"
     )

@@ -20,7 +20,7 @@ REMEDIES = {
     "conflicting-duplicate": "the first line counts; find out who wrote the second, and append it with its own op_id",
     "damaged-line": "nothing else is affected; muse op-log repair appends again what it holds whole; else accept it",
     "torn-tail": "a writer died in the middle of this line, it was never acknowledged; the next append ends it",
-    "checkpoint-damaged": "muse op-log repair restores it if the index has seen it; else see docs/recovery.md",
+    "checkpoint-damaged": "muse op-log repair restores it if the index has seen it; else: muse op-log help recovery",
     "checkpoint-digest": "bytes below the checkpoint were altered after it was made: compare with a backup",
     "accepted-damaged": "nothing counts as accepted: restore the file, or remove it and accept again",
     "index-differs": "run rebuild-index, which keeps what the index has seen",
@@ -70,7 +70,7 @@ class Finding:
     id: str
     """Eight hex digits that people name it by; the same whenever it is found."""
     kind: str
-    """ "operation-lost", "damaged-line", …; docs/recovery.md explains each."""
+    """ "operation-lost", "damaged-line", …; `muse op-log help recovery` explains each."""
     severity: Severity
     """ "damage": log or checkpoint; "index": only the index, which can be rebuilt; "note": accepted, or causality."""
     byte_offset: int | None

@@ -149,7 +149,7 @@ class LogFile:
             raise SyncError(
                 errno.EIO,
                 f"an fsync of this file has failed, and from byte {doubt.start} on it may not be on the disk: put a "
-                "copy of it in its place and open the session anew (docs/recovery.md)",
+                "copy of it in its place and open the session anew (muse op-log help recovery)",
                 str(self.path),
             )
 
