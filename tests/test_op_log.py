@@ -220,7 +220,7 @@ def test_record_with_an_op_id_may_be_repeated(repo: Path, log: OpLog) -> None:
     key, op = op_id_of("message 17"), {"op": "insert", "n": 1, "m": 1.0}
     rest: dict[str, Any] = {"parent_op_ids": [op_id(1)], "intent_id": "i", "reservation_id": "r"}
     first = log.record("ada", "music", op, op_id=key, **rest)
-    log.append(entry(2, lamport_ts=2**53 - 1))
+    making.add_bytes(log.path, making.line(entry(2, lamport_ts=2**53 - 1)))
     before = log.path.read_bytes()
 
     # With no timestamp left, of another handle, without an index, and with the keys of the operation in other order.

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muse.core.op_log import LimitExceededError, OpEntry, OpIdConflictError, OpLog
+from muse.core.op_log import InvalidArgumentError, LimitExceededError, OpEntry, OpIdConflictError, OpLog
 from tests import children, making, plain_scan
 from tests.making import entries, entry, op_id
 from tests.samples import examples
@@ -71,7 +71,11 @@ def test_guarantee_8_after_a_merge_the_clock_continues_from_the_higher_of_both(
     mine: list[int], theirs: list[int]
 ) -> None:
     """The next timestamp is max(a, b) + 1, a and b being the highest of the two logs."""
-    with making.fresh_repo() as repo, OpLog(repo, "a") as one, OpLog(repo, "b") as two:
+    with (
+        making.fresh_repo() as repo,
+        OpLog(repo, "a", max_lamport_jump=None) as one,
+        OpLog(repo, "b", max_lamport_jump=None) as two,
+    ):
         one.append_many([entry(number, lamport_ts=stamp) for number, stamp in enumerate(mine, 1)])
         two.append_many([entry(number, lamport_ts=stamp) for number, stamp in enumerate(theirs, 100)])
         one.merge(two)
@@ -89,7 +93,7 @@ def test_guarantee_8_a_merge_counts_what_this_handle_gave_out(repo: Path) -> Non
 
 def test_the_end_of_the_range_is_an_error_not_a_wrap(log: OpLog) -> None:
     """After 2**53-1 there is no next timestamp: LimitExceededError, nothing written, reads go on."""
-    log.append(entry(1, lamport_ts=2**53 - 2))
+    making.add_bytes(log.path, making.line(entry(1, lamport_ts=2**53 - 2)))
     assert log.next_lamport_ts() == 2**53 - 1
     log.append(entry(2, lamport_ts=2**53 - 1))
     before = log.path.read_bytes()
@@ -297,3 +301,58 @@ def test_one_message_recorded_by_two_processes_at_the_same_moment_is_there_once(
     assert told == {"ada": [True] * 400, "eve": [True] * 400}
     with OpLog(repo, "s") as log:
         assert making.assert_same_as_scan(log, log.path).op_ids == [op_id(number) for number in range(1, 401)]
+
+
+def merge_of(log: OpLog, made: list[OpEntry]) -> int:
+    """Merge a log of these entries, which another program wrote."""
+    path = making.log_path(log.path.parents[3], "other")
+    making.add_bytes(path, b"".join(map(making.line, made)))
+    with OpLog(log.path.parents[3], "other") as other:
+        return log.merge(other)
+
+
+@pytest.mark.parametrize("take", [lambda log, made: log.append(made[-1]), OpLog.append_many, merge_of])
+@pytest.mark.parametrize("stamp", [2**53 - 1, 2**52, 1_000 + 2**51 + 1])
+def test_a_timestamp_far_above_all_others_is_refused(
+    log: OpLog, take: Callable[[OpLog, list[OpEntry]], object], stamp: int
+) -> None:
+    """Nothing is written, the message says which entry it is, and record goes on."""
+    log.append(entry(1, lamport_ts=1_000))
+    before = log.path.read_bytes()
+    with pytest.raises(LimitExceededError, match=rf"lamport_ts: {stamp} of {op_id(3)} .* above 1000, "):
+        take(log, [entry(2), entry(3, lamport_ts=stamp)])
+    assert log.path.read_bytes() == before
+    assert log.record("ada", "music", {"op": "insert"})["lamport_ts"] == 1_001
+
+
+def test_a_high_timestamp_that_is_there_already_raises_nothing(log: OpLog) -> None:
+    """What another program has put there is read, may be appended again, and what is below it is taken."""
+    high = entry(1, lamport_ts=2**53 - 1)
+    making.add_bytes(log.path, making.line(high))
+    assert log.append(high) is False
+    assert log.append_many([high, entry(2, lamport_ts=2**53 - 2)]) == 1
+    making.assert_same_as_scan(log, log.path)
+
+
+def test_timestamps_that_are_a_wall_clock_are_taken(log: OpLog) -> None:
+    """Milliseconds and microseconds since 1970 are below the limit, first ones in their log."""
+    for number, stamp in enumerate((1_767_312_000_000, 1_767_312_000_000_000), 1):
+        assert log.append(entry(number, lamport_ts=stamp))
+    assert log.next_lamport_ts() == 1_767_312_000_000_001
+
+
+def test_the_largest_jump_can_be_set(repo: Path) -> None:
+    """So far and no farther; None takes all; what is no number is refused."""
+    with OpLog(repo, "s", max_lamport_jump=10) as log:
+        assert log.append(entry(1, lamport_ts=10))
+        assert log.append_many([entry(2, lamport_ts=20), entry(3, lamport_ts=15)]) == 2
+        with pytest.raises(LimitExceededError):
+            log.append(entry(4, lamport_ts=31))
+        for _ in range(5):
+            log.next_lamport_ts()
+        assert log.append(entry(4, lamport_ts=31)), "what was given out counts"
+    with OpLog(repo, "s", max_lamport_jump=None) as log:
+        assert log.append(entry(5, lamport_ts=2**53 - 1))
+    for bad in (0, -1, 1.5, True, 2**53, "x"):
+        with pytest.raises(InvalidArgumentError, match="max_lamport_jump"):
+            OpLog(repo, "s", max_lamport_jump=bad)  # type: ignore[arg-type]

@@ -34,7 +34,7 @@ LAYERS = (
     ("index",),
     ("storage",),
     ("entry",),
-    ("handle_lock",),
+    ("handle_lock", "clock"),
     ("errors", "options"),
 )
 """The packages and single modules of the engine, from top to bottom. Each imports only what lies below it."""

@@ -3,7 +3,7 @@
 The rooms, from the public class down; each imports only what stands below it:
 
     op_log        the class `OpLog`: hands every call on to a room below
-    writer        write path: encode, drop duplicates, append in one write, index; the Lamport clock
+    writer        write path: encode, drop duplicates, append in one write, index
     collapse      a slice of the log becomes a `StructuredDelta`
     checkpoint/   cuts of the log, and the record that says which cut was committed
     history/      causal history: what depends on what
@@ -13,6 +13,7 @@ The rooms, from the public class down; each imports only what stands below it:
     index/        the SQLite index: derived from the log, fed with lines, never asked instead of it
     storage/      the log as bytes: files, folders, lines
     entry/        what an entry is, what is refused, the line it becomes
+    clock         the Lamport clock of one handle
     handle_lock   the lock of one handle: threads, closing, forks
     options       limits of the format, and what can be tuned
     errors        every error

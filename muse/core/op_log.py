@@ -24,6 +24,7 @@ from typing import Any, Literal, Self, Unpack
 
 from muse.core.checkpoint.cut import Checkpoints, Cut, remember_record
 from muse.core.checkpoint.record import OpLogCheckpoint
+from muse.core.clock import LamportClock
 from muse.core.collapse import collapse
 from muse.core.entry.codec import encode_entry
 from muse.core.entry.filter import EntryFilters, Filter, wanted_by
@@ -65,12 +66,20 @@ from muse.core.maintenance.findings import Finding, LostOperation, VerifyReport
 from muse.core.maintenance.repair import RepairReport, lines_to_append
 from muse.core.maintenance.summary import SessionSummary, describe_sessions
 from muse.core.maintenance.verify import verify
-from muse.core.options import DEFAULT_MAX_APPEND_BYTES, MAX_LINE_BYTES, MAX_SNAPSHOT_ID_BYTES, MAX_WORKERS, Options
+from muse.core.options import (
+    DEFAULT_MAX_APPEND_BYTES,
+    DEFAULT_MAX_LAMPORT_JUMP,
+    MAX_LAMPORT_TS,
+    MAX_LINE_BYTES,
+    MAX_SNAPSHOT_ID_BYTES,
+    MAX_WORKERS,
+    Options,
+)
 from muse.core.paging import SMALL_PAGE, WHOLE_PAGE, Pager, PageSize
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_entries, read_lines
 from muse.core.storage.session_dir import LOG_NAME, list_sessions, session_folder
-from muse.core.writer import Batch, LamportClock, Writer
+from muse.core.writer import Batch, Writer
 from muse.domain import StructuredDelta
 
 # Not public names of the log: the commands and the statistics use them, and import nothing else of the engine.
@@ -156,6 +165,7 @@ class OpLog:
         *,
         durability: Literal["os", "fsync"] = "os",
         max_line_bytes: int = DEFAULT_MAX_APPEND_BYTES,
+        max_lamport_jump: int | None = DEFAULT_MAX_LAMPORT_JUMP,
         options: Options | None = None,
     ) -> None:
         """Open the log of `session_id` in the repository at `repo_root`.
@@ -167,15 +177,19 @@ class OpLog:
                 the cost of a disk flush for each append or batch.
             max_line_bytes: longest line to append, newline included: 16 MiB, at most 64 MiB. Lines of up to 64 MiB
                 are read, whatever this says.
+            max_lamport_jump: how far above every timestamp so far one may lie that is appended or merged: 2^51. A clock
+                gone wrong would leave no timestamps for later entries. None takes all.
             options: what can be tuned, each with its price; None for the usual.
 
         Raises:
             InvalidSessionIdError: the id can't be a folder, or its folder leads out of `op_log/`.
-            InvalidArgumentError: `durability` or `max_line_bytes` is not one of these.
+            InvalidArgumentError: `durability`, `max_line_bytes` or `max_lamport_jump` is not one of these.
         """
         if durability not in ("os", "fsync"):
             raise InvalidArgumentError(f"durability: must be 'os' or 'fsync', not {durability!r}")
         check_number("max_line_bytes", max_line_bytes, lowest=1, highest=MAX_LINE_BYTES)
+        max_lamport_jump = MAX_LAMPORT_TS if max_lamport_jump is None else max_lamport_jump
+        check_number("max_lamport_jump", max_lamport_jump, lowest=1, highest=MAX_LAMPORT_TS)
         self.session_id = session_id
         """The id, as passed."""
         self.durability = durability
@@ -186,7 +200,7 @@ class OpLog:
         """The log's file in it, `ops.jsonl`, a `Path`."""
         self._max_line_bytes = max_line_bytes
         self._file = LogFile(self.path, durable_names=durability == "fsync")
-        self._clock = LamportClock()
+        self._clock = LamportClock(max_lamport_jump)
         self._catch_up = CatchUp(
             self.folder, self._file, self._clock.observe, partial(remember_record, self._file, session_id), options
         )

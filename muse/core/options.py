@@ -7,6 +7,13 @@ from dataclasses import dataclass
 MAX_LAMPORT_TS = 2**53 - 1
 """Largest timestamp that every JSON reader (JavaScript's too) holds exactly."""
 
+DEFAULT_MAX_LAMPORT_JUMP = 2**51
+"""How far above all timestamps so far one may lie that is appended, unless `OpLog(max_lamport_jump=…)` says otherwise.
+
+Counting never comes near it, and timestamps that are microseconds since 1970 lie below it until 2041. What lies above
+is a clock gone wrong; if it were taken, it could leave no timestamps for all that comes later. After the largest jump
+three quarters of the range are left."""
+
 MAX_LINE_BYTES = 64 << 20
 """Longest line that is read as an entry, its newline included. The same for every handle, since all of
 them share one index: what is an entry can't depend on who asks."""

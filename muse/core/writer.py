@@ -1,11 +1,11 @@
-"""Write path: encode, drop duplicates, append in one write, index; and the Lamport clock."""
+"""Write path: encode, drop duplicates, append in one write, index."""
 
 from __future__ import annotations
 
 import errno
 import time
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from io import BytesIO
@@ -13,6 +13,7 @@ from itertools import accumulate
 
 import orjson
 
+from muse.core.clock import LamportClock
 from muse.core.entry.codec import (
     check_length,
     checksum,
@@ -27,47 +28,25 @@ from muse.core.entry.model import OpEntry, op_id_bytes
 from muse.core.errors import AppendError, InvalidEntryError, LimitExceededError, OpIdConflictError, SyncError
 from muse.core.index.catch_up import CatchUp
 from muse.core.index.store import Index
-from muse.core.options import MAX_LAMPORT_TS, MAX_LINE_BYTES, MAX_WRITE_BYTES
+from muse.core.options import MAX_LINE_BYTES, MAX_WRITE_BYTES
 from muse.core.storage.lines import Lines
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import StaleLocationError, read_lines
 
 _MAX_WRITES = 8
 _TAIL_WAIT_SECONDS = 0.02
-_LINES_READ_AT_ONCE = 256
 
 _Known = dict[bytes, tuple[int, bytes]]
 """By op_id, the byte offset and the line of entries that are in the log already."""
 
 
-class LamportClock:
-    """Counts upwards: above all it has seen and all it gave out. Its owner locks.
+Refuse = Callable[[bytes, InvalidEntryError], None]
+"""What to do about an entry that can't be taken: its op_id and why. If this returns, the entry is passed over."""
 
-    Timestamps order what happened without wall clocks: whoever has seen an operation gives its next one a higher
-    number (L. Lamport, "Time, Clocks, and the Ordering of Events in a Distributed System", 1978).
-    """
 
-    def __init__(self) -> None:
-        self._now = 0
-
-    def observe(self, lamport_ts: int) -> None:
-        """Move to at least `lamport_ts`."""
-        self._now = max(self._now, lamport_ts)
-
-    def tick(self) -> int:
-        """The next timestamp.
-
-        Raises:
-            LimitExceededError: the log holds the largest timestamp there is.
-        """
-        if self._now >= MAX_LAMPORT_TS:
-            raise LimitExceededError(
-                f"lamport_ts: the log already holds {self._now}, the largest timestamp there is: an entry was "
-                "appended with a timestamp far too high; find it with query(min_lamport_ts=…), and go on in a new "
-                "session"
-            )
-        self._now += 1
-        return self._now
+def raise_it(_op_id: bytes, error: InvalidEntryError) -> None:
+    """Refuse an entry, and with it all that was to be written together."""
+    raise error
 
 
 class Batch:
@@ -100,11 +79,16 @@ class Batch:
         raise AssertionError("a batch was refused, and each of its entries is valid")
 
     @classmethod
-    def of_lines(cls, lines: Iterable[bytes], max_line_bytes: int) -> Batch:
+    def of_lines(cls, lines: Iterable[bytes], max_line_bytes: int, refuse: Refuse = raise_it) -> Batch:
         """A batch of valid lines of another log: the same bytes, but for what surrounds the object."""
-        stripped = list(map(strip_padding, lines))
-        for line in stripped:
-            check_length(line, max_line_bytes)
+        stripped = []
+        for line in map(strip_padding, lines):
+            try:
+                check_length(line, max_line_bytes)
+            except LimitExceededError as error:
+                refuse(op_id_bytes(orjson.loads(line)["op_id"]), error)
+            else:
+                stripped.append(line)
         columns = columns_of(list(map(orjson.loads, stripped)))
         if columns is None:
             raise AssertionError("a line of a log's entry is not valid")
@@ -170,6 +154,8 @@ class Writer:
         op_id = op_id_bytes(entry["op_id"])
         if catch_up.find(op_id) is not None:
             return self.append(Batch.of_lines((line,), len(line))) == 1
+        if entry["lamport_ts"] > self._clock.now + self._clock.max_jump:
+            raise self._clock.refusal(op_id, entry["lamport_ts"])
         self.write_entry(entry, op_id, line)
         return True
 
@@ -193,7 +179,7 @@ class Writer:
         byte_offset, line = known[op_id]
         there: OpEntry = orjson.loads(strip_padding(line))
         if not same_operation(entry, there):
-            raise _conflict(entry["op_id"], f"at byte {byte_offset} of {self._log.path}")
+            raise _conflict(op_id, f"at byte {byte_offset} of {self._log.path}")
         self._secure_known(known)
         return there
 
@@ -206,16 +192,17 @@ class Writer:
             return
         begin = self._append(line)
         if not catch_up.index_entry(entry, op_id, begin, len(line), checksum(line)):
-            self._look_for({op_id: line}, begin)
+            self._look_for({op_id: line}, begin, raise_it)
         if self._sync_each:
             self.sync()
 
-    def append(self, batch: Batch) -> int:
+    def append(self, batch: Batch, refuse: Refuse = raise_it) -> int:
         """Write what the log does not hold yet; returns how many that were.
 
         Raises:
-            OpIdConflictError: an op_id is there with other content; nothing was written.
-            LimitExceededError: they are too many for one write; nothing was written.
+            OpIdConflictError: an op_id is there with other content; nothing was written, unless it was written at the
+                same moment.
+            LimitExceededError: they are too many for one write, or a timestamp is too high; nothing was written.
             AppendError: the system refused the write; nothing is acknowledged.
         """
         self.check_usable()
@@ -223,16 +210,19 @@ class Writer:
         distinct = set(batch.columns.op_ids)
         indexed = self._catch_up.find_all(distinct)
         known: _Known = {}
-        if indexed or len(distinct) < len(batch):
-            batch, known = self._split(batch, indexed)
-        if batch:
-            self.write(batch)
+        jumps = max(batch.columns.lamport_ts, default=0) > self._clock.now + self._clock.max_jump
+        if indexed or len(distinct) < len(batch) or jumps:
+            batch, known = self._split(batch, indexed, refuse)
+        refused = self.write(batch, refuse) if batch else 0
         if known:
             self._secure_known(known)
-        return len(batch)
+        return len(batch) - refused
 
-    def write(self, batch: Batch) -> None:
-        """Write entries that the log is known not to hold; it was just caught up with."""
+    def write(self, batch: Batch, refuse: Refuse = raise_it) -> int:
+        """Write entries that the log is known not to hold, as it was just caught up with.
+
+        Returns how many do not count, since somebody else has written other contents at the same moment.
+        """
         catch_up = self._catch_up
         looked_to = catch_up.end
         # A fragment without its newline ends here: ours starts on a line of its own.
@@ -241,10 +231,12 @@ class Writer:
         lines = Lines(begin)
         lines.add_entries(batch.columns, batch.lengths, batch.checksums)
         # What was looked at in between, while a writer finished its line, may hold the same entries.
+        refused = 0
         if catch_up.end != looked_to or not catch_up.index_lines(lines):
-            self._look_for(dict(zip(batch.columns.op_ids, batch.lines(), strict=True)), begin)
+            refused = self._look_for(dict(zip(batch.columns.op_ids, batch.lines(), strict=True)), begin, refuse)
         if self._sync_each:
             self.sync()
+        return refused
 
     def _append(self, data: bytes | bytearray) -> int:
         # One byte is left for a newline in front, should it have to be written again.
@@ -269,8 +261,8 @@ class Writer:
             self._catch_up.catch_up()
         return self._catch_up.tail_is_torn
 
-    def _look_for(self, lines: Mapping[bytes, bytes], begin: int) -> None:
-        """Make sure that what was written from byte `begin` on is there and counts, and index it.
+    def _look_for(self, lines: Mapping[bytes, bytes], begin: int, refuse: Refuse) -> int:
+        """Make sure that what was written from byte `begin` on is there and counts, and index it; how many do not.
 
         A writer that died between our look and our write leaves a fragment in front of our first line: then that line
         is written again. One that is alive may have written the same op_ids before us, with other contents.
@@ -285,33 +277,38 @@ class Writer:
             glued = [op_id for op_id in lines if op_id not in there]
             if not glued:
                 self._catch_up.flush_pending()
-                self._refuse_later({op_id: line for op_id, line in lines.items() if there[op_id] != written_at[op_id]})
-                return
+                later = {op_id: line for op_id, line in lines.items() if there[op_id] != written_at[op_id]}
+                return self._refuse_later(later, refuse) if later else 0
             begin = 1 + self._log.append(b"\n" + b"".join([lines[op_id] for op_id in glued]))
         raise AppendError(
             errno.EIO, f"{len(glued)} entries were written {_MAX_WRITES} times and are not there", str(self._log.path)
         )
 
-    def _refuse_later(self, lines: Mapping[bytes, bytes]) -> None:
+    def _refuse_later(self, lines: Mapping[bytes, bytes], refuse: Refuse) -> int:
         """Refuse what was written just now, but stands after a line with the same op_id and other content."""
-        for op_id, (byte_offset, there) in (self._read_known(lines) if lines else {}).items():
+        refused = 0
+        for op_id, (byte_offset, there) in self._read_known(lines).items():
             if not same_content(lines[op_id], there):
-                raise OpIdConflictError(
-                    f"op_id: {uuid.UUID(bytes=op_id)} was written at the same moment by somebody else, at byte "
-                    f"{byte_offset} of {self._log.path}, with other content: that one counts; this one stands after it "
-                    "and does not: give it its own op_id"
-                )
+                refused += 1
+                where = f"at byte {byte_offset} of {self._log.path}, first (this one stands later, and does not count)"
+                refuse(op_id, _conflict(op_id, where))
+        return refused
 
-    def _split(self, batch: Batch, indexed: Collection[bytes]) -> tuple[Batch, _Known]:
+    def _split(self, batch: Batch, indexed: Collection[bytes], refuse: Refuse) -> tuple[Batch, _Known]:
         """What is to be written of a batch, and what of it is there already."""
         lines: dict[bytes, bytes] = {}
         for op_id, line in zip(batch.columns.op_ids, batch.lines(), strict=True):
-            _refuse_conflict(line, lines.setdefault(op_id, line), "earlier in the same batch")
+            if not same_content(line, lines.setdefault(op_id, line)):
+                raise _conflict(op_id, "earlier in the same batch")
         known = self._read_known(indexed) if indexed else {}
         for op_id, (byte_offset, there) in known.items():
-            _refuse_conflict(lines[op_id], there, f"at byte {byte_offset} of {self._log.path}")
-        fresh = [line for op_id, line in lines.items() if op_id not in known]
-        return Batch.of_lines(fresh, MAX_LINE_BYTES), known
+            if not same_content(lines.pop(op_id), there):
+                refuse(op_id, _conflict(op_id, f"at byte {byte_offset} of {self._log.path}"))
+        highest = self._clock.now + self._clock.max_jump
+        for op_id, lamport_ts in zip(batch.columns.op_ids, batch.columns.lamport_ts, strict=True):
+            if lamport_ts > highest and lines.pop(op_id, b""):
+                refuse(op_id, self._clock.refusal(op_id, lamport_ts))
+        return Batch.of_lines(lines.values(), MAX_LINE_BYTES), known
 
     def _secure_known(self, known: _Known) -> None:
         """Make durable what was there already, whoever wrote it, if this writer has to before it acknowledges it."""
@@ -338,25 +335,18 @@ class Writer:
         ordered = sorted(places, key=places.__getitem__)
         found: _Known = {}
         end_before = 0
-        for start in range(0, len(ordered), _LINES_READ_AT_ONCE):
-            some = ordered[start : start + _LINES_READ_AT_ONCE]
-            for op_id, line in zip(some, read_lines(self._log, [places[op_id] for op_id in some]), strict=True):
-                at = places[op_id].byte_offset
-                # A damaged newline joins a line to the one before: then it is no line by itself any more.
-                if at != end_before and self._log.read(at - 1, at) != b"\n":
-                    raise StaleLocationError(f"no line begins at byte {at} any more: run verify")
-                found[op_id] = at, line
-                end_before = places[op_id].end
+        for op_id, line in zip(ordered, read_lines(self._log, [places[op_id] for op_id in ordered]), strict=True):
+            at = places[op_id].byte_offset
+            # A damaged newline joins a line to the one before: then it is no line by itself any more.
+            if at != end_before and self._log.read(at - 1, at) != b"\n":
+                raise StaleLocationError(f"no line begins at byte {at} any more: run verify")
+            found[op_id] = at, line
+            end_before = places[op_id].end
         return found
 
 
-def _refuse_conflict(line: bytes, there: bytes, where: str) -> None:
-    if not same_content(line, there):
-        raise _conflict(orjson.loads(line)["op_id"], where)
-
-
-def _conflict(op_id: str, where: str) -> OpIdConflictError:
+def _conflict(op_id: bytes, where: str) -> OpIdConflictError:
     return OpIdConflictError(
-        f"op_id: {op_id} is there already, {where}, with other content: an operation never changes; give the new one "
-        "its own op_id"
+        f"op_id: {uuid.UUID(bytes=op_id)} is there already, {where}, with other content: an operation never changes; "
+        "give the new one its own op_id"
     )

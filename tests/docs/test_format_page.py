@@ -226,7 +226,12 @@ def test_limits_are_those_of_the_table(tmp_path: Path) -> None:
 
     assert "| 200 levels, the entry itself the first |" in FORMAT
     assert "| 2^53 − 1 |" in FORMAT  # noqa: RUF001 - the document's minus sign
-    with OpLog(tmp_path, "friday") as log:
+    assert "| 2^51; `OpLog(max_lamport_jump=…)` sets another |" in FORMAT
+    with OpLog(tmp_path, "thursday") as log:
+        with pytest.raises(LimitExceededError):
+            log.append(make_op_entry("ada", "code", {}, 2**51 + 1))
+        assert log.append(make_op_entry("ada", "code", {}, 2**51))
+    with OpLog(tmp_path, "friday", max_lamport_jump=None) as log:
         log.append(make_op_entry("ada", "code", nested(200), 1))
         with pytest.raises(LimitExceededError):
             log.append(make_op_entry("ada", "code", nested(201), 1))

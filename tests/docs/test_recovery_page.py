@@ -147,8 +147,14 @@ def older_cut(log: OpLog) -> None:
 
 def highest_timestamp(log: OpLog) -> None:
     """Ask for a timestamp where the largest one is used."""
-    log.append(an_entry(lamport_ts=2**53 - 1))
+    with log.path.open("a") as file:
+        file.write(json.dumps(an_entry(lamport_ts=2**53 - 1)) + "\n")
     log.next_lamport_ts()
+
+
+def clock_gone_wrong(log: OpLog) -> None:
+    """Append a timestamp far above all others."""
+    log.append(an_entry(lamport_ts=2**53 - 1))
 
 
 def other_content(log: OpLog) -> None:
@@ -194,6 +200,7 @@ PROVOKED: list[tuple[str, type[MuseError], Callable[[OpLog], object]]] = [
     ("The session exists already", SessionExistsError, imported_twice),
     ("The log is closed", ClosedLogError, used_after_close),
     ("The timestamps are used up", LimitExceededError, highest_timestamp),
+    ("A timestamp is far too high", LimitExceededError, clock_gone_wrong),
     ("An argument was refused", InvalidArgumentError, lambda log: log.count(domain=7)),  # type: ignore[arg-type]
     ("An argument was refused", InvalidArgumentError, lambda log: log.count(min_lamport_ts="7")),  # type: ignore[arg-type]
     ("An argument was refused", InvalidArgumentError, lambda log: log.query(limit=-1)),
