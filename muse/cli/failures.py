@@ -180,10 +180,15 @@ def index_named(path: Path) -> Iterator[None]:
 
 
 class _OnStandardError(logging.Handler):
-    """Prints the engine's warnings, escaped, because they may name sessions and paths."""
+    """Prints the engine's warnings, escaped, because they may name sessions and paths.
+
+    Not that damaged lines are passed over: the commands say so themselves, with the command that tells more.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(f"{record.levelname.lower()}: {escape_for_terminal(record.getMessage(), keep=chr(10))}", err=True)
+        if record.name != "muse.core.paging":
+            text = escape_for_terminal(record.getMessage(), keep=chr(10))
+            click.echo(f"{record.levelname.lower()}: {text}", err=True)
 
 
 @contextmanager

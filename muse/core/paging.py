@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
-from muse.core.entry.filter import Filter
+from muse.core.entry.filter import END, Filter
 from muse.core.entry.model import parse_op_id
 from muse.core.entry.validation import check_number
 from muse.core.handle_lock import HandleLock, Turn
 from muse.core.index.catch_up import CatchUp
-from muse.core.index.query import find_page
+from muse.core.index.query import damaged_lines, find_page
 from muse.core.index.store import Index
 from muse.core.storage.lines import Location, Places
 from muse.core.storage.log_file import LogFile
+
+_log = logging.getLogger(__name__)
 
 Found = TypeVar("Found")
 Read = Callable[[LogFile, Places], list[Found]]
@@ -33,13 +36,15 @@ SMALL_PAGE = PageSize(128, 64 << 10)
 """For a follower in an event loop: it is parsed in less than a millisecond."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Pager:
     """Asks one handle's index and reads its log. Takes the handle's lock itself; any thread may ask."""
 
     lock: HandleLock
     catch_up: CatchUp
     log: LogFile
+    looked_to: int = 0
+    """How far it has looked if there are damaged lines; the end of all logs once it has told of some."""
 
     def ask(self, question: Callable[[Index], Found], empty: Found) -> Found:
         """The answer of an index that covers all that has arrived by now; `empty` if nothing has."""
@@ -56,6 +61,12 @@ class Pager:
             return None if place is None else use(index, place)
 
         return self.ask(look, None)
+
+    def _tell_of_damage(self, index: Index) -> None:
+        damaged = damaged_lines(index, self.looked_to, index.end)
+        self.looked_to = END if damaged else index.end
+        if damaged:
+            _log.warning("%s: damaged lines are passed over, %d so far: run verify", self.log.path, len(damaged))
 
     def end(self) -> int:
         """Byte offset after the last line that has arrived by now."""
@@ -93,6 +104,8 @@ class Pager:
 
         def page(index: Index) -> tuple[list[Found], int | None]:
             places, resume_at = find_page(index, wanted, *size, reverse=reverse)
+            if self.looked_to < index.end:
+                self._tell_of_damage(index)
             return read(self.log, places), resume_at
 
         with Turn(self.lock):

@@ -215,3 +215,22 @@ def test_block_of_nuls_in_the_middle(repo: Path, place: str) -> None:
         assert {each.op_id for found in report.findings for each in found.operations} == held
         assert "checkpoint-digest" not in report.counts, "one place, one finding"
         making.assert_same_as_scan(log, log.path)
+
+
+def test_a_handle_tells_once_that_damaged_lines_are_passed_over(repo: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """However it is asked, and how often; a sound log says nothing, nor does a repeated line."""
+    filled(repo, 30)
+    add_bytes(making.log_path(repo), line(entry(3)))
+    with OpLog(repo, "s") as log:
+        list(log)
+        list(log.query(actor_id="ada"))
+    assert not [each for each in caplog.records if "passed over" in each.message]
+    add_bytes(making.log_path(repo), b"damage\n" * 3 + line(entry(40)))
+    with OpLog(repo, "s") as log:
+        for _ in range(2):
+            list(log.query(actor_id="ada", limit=2))
+            list(log)
+        add_bytes(log.path, b"more damage\n")
+        log.replay_since_checkpoint()
+    (told,) = [each.getMessage() for each in caplog.records if "passed over" in each.getMessage()]
+    assert "3 so far" in told

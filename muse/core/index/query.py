@@ -126,10 +126,20 @@ def damaged_lines(index: Index, start: int, stop: int) -> list[tuple[int, int, s
     """Byte offset, length and what is wrong, of each damaged line that begins at the bytes [start, stop)."""
     return [
         (at, unit.length(unit.number_at(at)), reason)
-        for unit in units_between(index, start, stop)
+        for unit in _units_with_problems(index, _Plan(Filter(start=start, stop=stop)))
         for at, (kind, reason) in unit.problems.items()
         if kind == "damaged" and start <= at < stop
     ]
+
+
+def _units_with_problems(index: Index, plan: _Plan) -> Iterator[Unit]:
+    """The units in which lines are not entries; few are looked at, since a healthy log has none."""
+    for run in _runs(index, plan):
+        if run.summary.entries < run.summary.lines:
+            for number, summary in index.summaries(_segments(run, plan)):
+                if summary.entries < summary.lines:
+                    yield index.segment(number)
+    yield index.tail
 
 
 # -- pages ----------------------------------------------------------------------------------------------------
