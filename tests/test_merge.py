@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muse.core.op_log import MuseError, OpIdConflictError, OpLog
+from muse.core.op_log import InvalidArgumentError, InvalidEntryError, MuseError, OpIdConflictError, OpLog
 from tests import making, plain_scan
 from tests.making import entries, entry, op_id
 from tests.plain_scan import exact, exact_list
@@ -203,3 +203,55 @@ def test_merge_reports_its_progress(repo: Path, log: OpLog) -> None:
     assert told
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert told[-1] == (5_000, 5_000)
+
+
+def impossible(number_of_good: int) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Entries of which three can't be taken by a log that holds entry 1, and a word of the reason by op_id."""
+    good = [dict(each) for each in entries(number_of_good, start=100)]
+    refused = {op_id(1): "other content", op_id(2): "limit is 1000", op_id(3): "max_lamport_jump"}
+    other_content = dict(entry(1, actor_id="eve"))
+    too_long = dict(entry(2, domain_op={"op": "x" * 1_000}))
+    too_late = dict(entry(3, lamport_ts=2**53 - 1))
+    middle = number_of_good // 2
+    return [other_content, *good[:middle], too_long, too_late, *good[middle:]], refused
+
+
+@pytest.mark.parametrize("good", [4, 9_000])
+@pytest.mark.parametrize("durability", ["os", "fsync"])
+def test_merge_can_pass_over_what_can_not_be_taken(
+    repo: Path, caplog: pytest.LogCaptureFixture, good: int, durability: Literal["os", "fsync"]
+) -> None:
+    """With "skip" all else is added and counted, whatever page it is on; what is skipped is told of, or logged."""
+    made, refused = impossible(good)
+    told: dict[str, str] = {}
+    with (
+        filled(repo, "other", made) as other,
+        OpLog(repo, "s", durability=durability, max_line_bytes=1_000) as log,
+    ):
+        log.append(entry(1))
+        with pytest.raises(InvalidEntryError):
+            log.merge(other)
+        added = len(log)
+
+        def tell(op: str, why: str) -> None:
+            assert len(log) >= added, "whoever is told may use the handle"
+            told[op] = why
+
+        assert added + log.merge(other, on_conflict="skip", on_skip=tell) == 1 + good
+        assert told.keys() == refused.keys()
+        assert all(word in told[op] for op, word in refused.items())
+        scanned = making.assert_same_as_scan(log, log.path)
+        assert set(scanned.op_ids) == {op_id(1), *(each["op_id"] for each in made)} - {op_id(2), op_id(3)}
+        assert scanned.duplicates == scanned.conflicts == []
+        assert log.get(op_id(1)) == entry(1)
+        assert log.record("ada", "music", {})["lamport_ts"] < 2**50
+
+        assert log.merge(other, on_conflict="skip") == 0
+    for op, word in refused.items():
+        assert any(op in message and word in message for message in caplog.messages)
+
+
+def test_merge_refuses_an_unknown_on_conflict(repo: Path, log: OpLog) -> None:
+    """Only "raise" and "skip" are known."""
+    with OpLog(repo, "other") as other, pytest.raises(InvalidArgumentError, match="on_conflict"):
+        log.merge(other, on_conflict="ignore")  # type: ignore[arg-type]

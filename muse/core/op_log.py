@@ -14,8 +14,10 @@ docs/op-log.md explains the concepts, the docstring of `muse.core` the path of a
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterable, Iterator
+import uuid
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -79,7 +81,7 @@ from muse.core.paging import SMALL_PAGE, WHOLE_PAGE, Pager, PageSize
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_entries, read_lines
 from muse.core.storage.session_dir import LOG_NAME, list_sessions, session_folder
-from muse.core.writer import Batch, Writer
+from muse.core.writer import Batch, Writer, raise_it
 from muse.domain import StructuredDelta
 
 # Not public names of the log: the commands and the statistics use them, and import nothing else of the engine.
@@ -135,6 +137,8 @@ __all__ = [
     "make_op_entry",
     "op_id_of",
 ]
+
+_log = logging.getLogger(__name__)
 
 
 class OpLog:
@@ -512,7 +516,14 @@ class OpLog:
         with Turn(self._lock):
             return self._checkpoints.current()[0]
 
-    def merge(self, other: OpLog, *, progress: Progress | None = None) -> int:
+    def merge(
+        self,
+        other: OpLog,
+        *,
+        on_conflict: Literal["raise", "skip"] = "raise",
+        on_skip: Callable[[str, str], None] | None = None,
+        progress: Progress | None = None,
+    ) -> int:
         """Append what `other` has and this log lacks, its lines as they are; the other is not changed.
 
         A join: doing it again adds nothing, and replicas that have merged all of each other, in any order, hold the
@@ -520,6 +531,9 @@ class OpLog:
 
         Args:
             other: the other replica; usually the same session in another repository.
+            on_conflict: "raise" stops at an entry that can't be taken: other content under an op_id, a line longer than
+                `max_line_bytes`, a timestamp beyond `max_lamport_jump`. "skip" passes it over and takes the rest.
+            on_skip: called with (op_id, reason) of each that is passed over; None logs them as warnings.
             progress: called with (entries looked at, entries in all).
 
         Returns:
@@ -531,13 +545,21 @@ class OpLog:
         """
         if not isinstance(other, OpLog):
             raise InvalidArgumentError(f"other: must be an OpLog, not {type(other).__name__}")
+        if on_conflict not in ("raise", "skip"):
+            raise InvalidArgumentError(f"on_conflict: must be 'raise' or 'skip', not {on_conflict!r}")
+        tell = on_skip or partial(_log.warning, "%s: %s is not merged: %s", self.path)
         total = len(other)
         done = added = 0
         for lines in other._pager.pages(Filter(), read_lines):
-            batch = Batch.of_lines(lines, self._max_line_bytes)
+            skipped: dict[bytes, InvalidEntryError] = {}
+            refuse = raise_it if on_conflict == "raise" else skipped.__setitem__
+            batch = Batch.of_lines(lines, self._max_line_bytes, refuse)
             with Turn(self._lock):
-                added += self._writer.append(batch)
-            done += len(batch)
+                added += self._writer.append(batch, refuse)
+            # When the handle is free again, as whoever is told may use it.
+            for op_id, error in skipped.items():
+                tell(str(uuid.UUID(bytes=op_id)), str(error))
+            done += len(lines)
             if progress:
                 progress(done, max(total, done))
         return added
