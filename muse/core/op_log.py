@@ -612,7 +612,8 @@ class OpLog:
         """Bring back what can be had again; what is in the log stays, and what is replaced is kept beside it.
 
         Entries that a damaged line holds whole, and lost operations that `source` has, are appended again, in the order
-        in which they were. Then checkpoint.json is restored from what the index has seen, if the file is not right.
+        in which they were. Then checkpoint.json is restored from what the index has seen, if the file is not right. Where it
+        covered more than the log still has, that waits until what is lost is back or accepted.
 
         Args:
             source: another replica, or an export that was imported somewhere.
@@ -631,7 +632,8 @@ class OpLog:
             if lines and not dry_run:
                 self._writer.append(Batch.of_lines(lines, self._max_line_bytes))
             try:
-                repair.checkpoint = self._checkpoints.restore(dry_run=dry_run)
+                is_all_back = not repair.not_repaired
+                repair.checkpoint = self._checkpoints.restore(may_set_back=is_all_back, dry_run=dry_run)
             except CheckpointError as error:
                 # Perhaps it fits again when the lines are there.
                 repair.not_repaired += [] if dry_run and lines else [str(error)]

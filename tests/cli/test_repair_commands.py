@@ -278,6 +278,28 @@ def test_all_of_a_kind_is_accepted(repo: Path, whole: bytes) -> None:
     assert muse("verify", "s", "--repo", repo).exit_code == 1
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_session_goes_on_when_nobody_has_what_is_lost(repo: Path, whole: bytes, way: str) -> None:
+    """Accepted and then repaired, it is read, replayed and committed; the checkpoint is set back only then."""
+    WAYS[way](making.log_path(repo), whole)
+    record = making.log_path(repo).with_name("checkpoint.json").read_bytes()
+
+    muse("repair", "s", "--yes", "--repo", repo)
+    assert making.log_path(repo).with_name("checkpoint.json").read_bytes() == record
+    muse("accept", "s", "operation-lost", "--why", "x", "--yes", "--repo", repo)
+    muse("repair", "s", "--yes", "--repo", repo)
+    verified = muse("verify", "s", "--repo", repo)
+    with OpLog(repo, "s") as log:
+        log.append(making.entry(500))
+    pending = [json.loads(line)["op_id"] for line in muse("replay", "s", "--repo", repo, "--json").stdout.splitlines()]
+
+    assert verified.exit_code == 0, verified.output
+    assert pending[-1] == making.op_id(500)
+    assert set(pending) >= {making.op_id(n) for n in range(9, 13)} & set(plain_scan.scan(making.log_bytes(repo)).op_ids)
+    assert muse("checkpoint", "s", "c2", "--repo", repo).exit_code == 0
+    assert muse("verify", "s", "--repo", repo).exit_code == 0
+
+
 def test_a_finding_is_accepted_by_the_beginning_of_its_id(repo: Path, whole: bytes) -> None:
     """One of two is accepted, the other one is damage still, and that is said."""
     damage_in_two_places(repo, whole)

@@ -130,17 +130,19 @@ class Checkpoints:
             self._log.check_not_lost(cut.byte_offset)
             return self._replace_alone(snapshot_id, cut)
 
-    def restore(self, *, dry_run: bool) -> RestoredCheckpoint | None:
+    def restore(self, *, may_set_back: bool, dry_run: bool) -> RestoredCheckpoint | None:
         """Write the last record that the index has seen again, if the file is not right.
 
         If that record does not fit the log any more, it is set back to what lies as it did below the first change: no
-        operation is ever taken for committed that is not, but some are pending again.
+        operation is ever taken for committed that is not, but some are pending again; all, if the first line is lost.
+        Not while operations are lost that may come back: only the record tells which of these were committed.
 
         Returns:
             What was done, or would be; None if the file is right.
 
         Raises:
-            DamagedCheckpointError: the index has seen none, or nothing lies as it did.
+            DamagedCheckpointError: the index has seen none, or does not know up to where the log lies as it did, or the
+                record would be set back and may not.
         """
         try:
             self.current()
@@ -154,11 +156,14 @@ class Checkpoints:
             cast(OpLogCheckpoint, seen[1]),
             self._catch_up.with_index(partial(_end_as_it_was, self._log, *seen)),
         )
-        if end == 0:
+        if end is None:
             raise damaged(self._path, "what the index has seen of it does not fit the log either")
+        if end < seen[0] and not may_set_back:
+            raise damaged(self._path, "is set back when all that is lost has come back or is accepted, not before")
         aside = self._path.with_name(f"{CHECKPOINT_NAME}.{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}")
         is_there = self._path.is_file()
         if not dry_run:
+            self._log.sync()  # as before any record; it also makes the file, if that was deleted
             with exclusive_lock(self._log.path, _WAIT_SECONDS):
                 if is_there:
                     os.link(self._path, aside, follow_symlinks=False)
@@ -249,13 +254,13 @@ def _end_of_record(index: Index | None, log: LogFile, record: OpLogCheckpoint) -
     return end
 
 
-def _end_as_it_was(log: LogFile, end: int, record: Mapping[str, Any], index: Index) -> int:
-    """The byte offset up to which the log still is what a record covered, whose end was `end`."""
+def _end_as_it_was(log: LogFile, end: int, record: Mapping[str, Any], index: Index) -> int | None:
+    """The byte offset up to which the log still is what a record covered, whose end was `end`; None: nobody knows."""
     with suppress(DamagedCheckpointError):
         if end_of_covered(index, log, cast(OpLogCheckpoint, record)) == end:
             return end
     first = next(held_entries(index.connection), None)
-    return min(first.byte_offset, end) if first and first.byte_offset <= index.end else 0
+    return min(first.byte_offset, end) if first and first.byte_offset <= index.end else None
 
 
 def _changed(below: int, index: Index) -> bool:
