@@ -612,7 +612,7 @@ class OpLog:
         """Bring back what can be had again; what is in the log stays, and what is replaced is kept beside it.
 
         Entries that a damaged line holds whole, and lost operations that `source` has, are appended again, in the order
-        in which they were. Then checkpoint.json is restored from what the index has seen, if the file is not right. Where it
+        in which they were. Then checkpoint.json is restored from what the index has seen, if it is not right. Where it
         covered more than the log still has, that waits until what is lost is back or accepted.
 
         Args:
