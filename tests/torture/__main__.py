@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import faulthandler
 import importlib
 import random
@@ -12,11 +13,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 from tests import making
-from tests.torture import check, narrow, schedule
+from tests.torture import check, check_mishap, narrow, schedule
 from tests.torture import round as one_round
 from tests.torture.evidence import SESSION, Evidence, Violation
 
@@ -46,6 +49,7 @@ class Run:
         self.work = work
         self.totals: Counter[str] = Counter()
         self.logged: Counter[str] = Counter()
+        self.met: Counter[str] = Counter()
         self.broken: Violation | None = None
         self.began = time.monotonic()
 
@@ -77,18 +81,29 @@ class Run:
         if plan.without_index:
             making.drop_index(evidence.repo, SESSION)
         one_round.run(plan, evidence)
-        signal.alarm(CHECK_DEADLINE_S)
-        try:
+        with _in_time():
             seen = check.check_round(evidence, plan)
-            if plan.ends_session:
+        self._mishap(evidence, plan)
+        if plan.ends_session:
+            with _in_time():
                 check.check_end(evidence)
-        except Violation:
-            raise
-        except Exception as error:
-            raise Violation("fault", f"the check could not be made: {type(error).__name__}: {error}") from error
-        finally:
-            signal.alarm(0)
         return seen
+
+    def _mishap(self, evidence: Evidence, plan: schedule.Plan) -> None:
+        """Let something befall a copy of the session, with everything that was told about it so far."""
+        harm = schedule.plan_with_mishap(self.seed, plan.number, self.size)
+        harmed = Evidence(evidence.folder / "mishap", collapses=copy.deepcopy(evidence.collapses))
+        folder = evidence.log_path(evidence.repo).parent
+        if folder.exists():
+            check.copy_session(folder, harmed.log_path(harmed.repo).parent, log_changes=True)
+        one_round.run(harm, harmed)
+        with _in_time():
+            check_mishap.check(harmed, harm)
+        self.totals["acknowledged"] += harmed.acknowledged
+        self.totals["kills"] += harmed.kills
+        self.met.update(harmed.met)
+        self.logged.update(harmed.logged)
+        shutil.rmtree(harmed.folder)
 
     def _end_session(self, evidence: Evidence, seen: check.Seen | None) -> None:
         self.totals["acknowledged"] += evidence.acknowledged
@@ -106,6 +121,7 @@ class Run:
         print(
             f"round {plan.number} of seed {self.seed} broke a promise\n{error}\n"
             f"jobs: {[(job.role, job.durability, [life.aim for life in job.lives]) for job in plan.jobs]}\n"
+            f"mishap: {schedule.plan_with_mishap(self.seed, plan.number, self.size).mishap}; "
             f"turns: {plan.turns}, narrow: {plan.narrow}, without index: {plan.without_index}; kept: {kept}\n"
             f"again: python -m tests.torture --seed {self.seed} --size {self.size} --first {begin} "
             f"--rounds {plan.number - begin + 1}",
@@ -128,6 +144,20 @@ class Run:
             f"{found['lost']} lost, {found['duplicated']} duplicated, {found['index']} index differences, "
             f"{found.total() - found['lost'] - found['duplicated'] - found['index']} other violations"
         )
+
+
+@contextmanager
+def _in_time() -> Iterator[None]:
+    """Make one check before it counts as hanging; whatever goes wrong in it is a violation."""
+    signal.alarm(CHECK_DEADLINE_S)
+    try:
+        yield
+    except Violation:
+        raise
+    except Exception as error:
+        raise Violation("fault", f"the check could not be made: {type(error).__name__}: {error}") from error
+    finally:
+        signal.alarm(0)
 
 
 def _too_long(_number: int, _frame: object) -> NoReturn:
@@ -156,6 +186,7 @@ def main() -> int:
             run.go(arguments.first, arguments.rounds, arguments.seconds or float("inf"))
         finally:
             tempfile.tempdir = None
+    print("mishaps:", ", ".join(f"{times} {text}" for text, times in sorted(run.met.items())))
     for text, times in run.logged.most_common(12):
         print(f"logged {times} times: {text}")
     print(run.summary(), flush=True)

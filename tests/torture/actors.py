@@ -11,6 +11,7 @@ returned; what must be known in case the process dies in the call is told before
     ["refused", snapshot_id]                the checkpoint would have moved backwards
     ["merged", "in" or "out", entries]      so many first entries of the one are in the other
     ["seen", op_count]                      a checkpoint was read
+    ["met", text]                           something that a mishap brings along
     ["logged", text]                        the engine warned
     ["fault", text]                         anything that must not happen
 
@@ -34,7 +35,7 @@ from typing import Any, cast
 
 from muse.core.op_log import CheckpointBackwardsError, OpEntry, OpLog
 from tests import making
-from tests.torture.schedule import Durability
+from tests.torture.schedule import Durability, Mishap
 
 DOMAINS = ("music", "code")
 
@@ -69,6 +70,8 @@ class Orders:
     turn_file: Path
     aimed: bool
     """Whether a kill is meant for the middle of a long line."""
+    mishap: Mishap | None
+    """What is to befall the session, if anything."""
     unfinished: list[OpEntry]
     """What its killed predecessor tried to append and was not acknowledged."""
 
@@ -197,21 +200,25 @@ def big(process: Process) -> None:
 def checkpoint(process: Process) -> None:
     """Cut, collapse both domains at the cut, checkpoint at the cut."""
     for number in process.steps(process.orders.size // 5):
-        snapshot_id = f"{process.mark}.{number}"
         with _turn(process.orders):
-            cut = process.log.cut()
-            deltas = {name: process.log.to_structured_delta(name, upto=cut) for name in DOMAINS}
-            marks = {name: [cast("dict[str, str]", op)["mark"] for op in deltas[name]["ops"]] for name in DOMAINS}
-            process.tell("collapsed", snapshot_id, cut.byte_offset, cut.op_count, marks)
-            try:
-                made = process.log.checkpoint(snapshot_id, upto=cut)
-            except CheckpointBackwardsError:
-                if process.orders.turns:
-                    raise
-                process.tell("refused", snapshot_id)
-            else:
-                process.tell("checkpointed", snapshot_id, made["byte_offset"], made["op_count"])
+            commit(process, f"{process.mark}.{number}")
         time.sleep(process.draw.uniform(0, 0.01))
+
+
+def commit(process: Process, snapshot_id: str) -> None:
+    """Make one commit and its checkpoint."""
+    cut = process.log.cut()
+    deltas = {name: process.log.to_structured_delta(name, upto=cut) for name in DOMAINS}
+    marks = {name: [cast("dict[str, str]", op)["mark"] for op in deltas[name]["ops"]] for name in DOMAINS}
+    process.tell("collapsed", snapshot_id, cut.byte_offset, cut.op_count, marks)
+    try:
+        made = process.log.checkpoint(snapshot_id, upto=cut)
+    except CheckpointBackwardsError:
+        if process.orders.turns:
+            raise
+        process.tell("refused", snapshot_id)
+    else:
+        process.tell("checkpointed", snapshot_id, made["byte_offset"], made["op_count"])
 
 
 @contextmanager
@@ -341,13 +348,13 @@ class _Tell(logging.Handler):
         self.process.tell("logged", " ".join([str(record.msg), *reasons])[:300])
 
 
-def run(orders: Orders, pipe: int) -> None:
+def run(orders: Orders, pipe: int, role: Callable[[Process], None]) -> None:
     """Play a role from beginning to end in this process, and end the process."""
     process = Process(orders, pipe)
     engine = logging.getLogger("muse")
     engine.handlers = [_Tell(process)]
     engine.propagate = False
-    _end(process, ROLES[orders.role])
+    _end(process, role)
 
 
 def _end(process: Process, part: Callable[[Process], None]) -> None:

@@ -117,7 +117,7 @@ def _check_answers(evidence: Evidence, path: Path, scan: plain_scan.PlainScan) -
     for how in ("as it is", "made anew"):
         copy = evidence.folder / "copy"
         shutil.rmtree(copy, ignore_errors=True)
-        _copy_session(path.parent, making.log_path(copy, SESSION).parent)
+        copy_session(path.parent, making.log_path(copy, SESSION).parent)
         if how == "as it is":
             _check_prefix(path.parent, copy, scan)
         with OpLog(copy, SESSION) as log:
@@ -135,11 +135,12 @@ def _check_answers(evidence: Evidence, path: Path, scan: plain_scan.PlainScan) -
     return told[0]
 
 
-def _copy_session(folder: Path, to: Path) -> None:
+def copy_session(folder: Path, to: Path, *, log_changes: bool = False) -> None:
+    """Copy a session as it lies there."""
     to.mkdir(parents=True)
     for source in folder.iterdir():
-        if source.name == "ops.jsonl":
-            # Nothing is appended to a copy, so the log need not be doubled.
+        if source.name == "ops.jsonl" and not log_changes:
+            # Where nothing is appended to the copy, the log need not be doubled.
             os.link(source, to / source.name)
         elif source.name != "index.db-shm":
             shutil.copy(source, to / source.name)

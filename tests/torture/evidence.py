@@ -53,6 +53,8 @@ class Evidence:
     """The highest op_count of a checkpoint that anybody made or read."""
     kills: int = 0
     logged: Counter[str] = field(default_factory=Counter)
+    met: Counter[str] = field(default_factory=Counter)
+    """What a mishap brought along, and how often."""
 
     def __post_init__(self) -> None:
         for repo in (self.repo, self.replica):
@@ -67,6 +69,11 @@ class Evidence:
     def replica(self) -> Path:
         """The repository of its replica."""
         return self.folder / "replica"
+
+    @property
+    def record_before(self) -> Path:
+        """A copy of checkpoint.json from right before a mishap; `replica` holds one of the log then."""
+        return self.folder / "checkpoint before"
 
     @property
     def turn_file(self) -> Path:
@@ -108,8 +115,8 @@ class Evidence:
             self.merged[rest[0]] = max(self.merged[rest[0]], rest[1])
         elif kind == "seen":
             self.highest_seen = max(self.highest_seen, rest[0])
-        elif kind == "logged":
-            self.logged[rest[0]] += 1
+        elif kind in ("met", "logged"):
+            getattr(self, kind)[rest[0]] += 1
         elif kind == "fault":
             raise Violation("fault", rest[0])
 

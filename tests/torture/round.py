@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tests import children
-from tests.torture import actors
+from tests.torture import actors, mishap
 from tests.torture.evidence import Evidence, Violation
 from tests.torture.schedule import Job, Life, Plan
 
@@ -123,6 +123,7 @@ class _Stage:
             turns=self.plan.turns,
             turn_file=self.evidence.turn_file,
             aimed=life.aim == "line",
+            mishap=self.plan.mishap,
             unfinished=self.evidence.unfinished.get(job.actor, []),
         )
         ear, mouth = os.pipe()
@@ -141,7 +142,7 @@ class _Stage:
         # Stays open as long as the process lives: faulthandler keeps the descriptor only.
         stacks = os.open(self.evidence.stacks_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         faulthandler.register(signal.SIGUSR1, file=stacks, all_threads=True)
-        actors.run(orders, mouth)
+        actors.run(orders, mouth, (mishap.ROLES if orders.mishap else actors.ROLES)[orders.role])
 
     def _listen(self, each: Running) -> None:
         data = os.read(each.pipe, 1 << 20)

@@ -6,7 +6,7 @@ What the operating system makes of the schedule, and so where exactly a kill str
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 ROUNDS_PER_SESSION = 10
@@ -34,6 +34,18 @@ _DRAWN = (
 
 Durability = Literal["os", "fsync"]
 Aim = Literal["", "process", "group", "line"]
+Mishap = Literal["older copy", "index gone", "line damaged"]
+
+MISHAPS: tuple[Mishap, ...] = ("older copy", "index gone", "line damaged")
+"""What befalls a copy of the session after each round; see `mishap`."""
+
+_AT_WORK = ("write", "write", "look", "look", "commit")
+_HELPERS: dict[Mishap, tuple[str, ...]] = {
+    "older copy": ("bring",),
+    "index gone": ("commit", "write"),
+    "line damaged": ("bring", "bring"),
+}
+_UNHARMED = ("strike",)
 
 
 @dataclass(frozen=True)
@@ -77,6 +89,8 @@ class Plan:
     without_index: bool
     """Whether the index is thrown away before the round, so that all processes make it at once."""
     jobs: tuple[Job, ...]
+    mishap: Mishap | None = None
+    """What befalls the session in the middle, if anything."""
 
     @property
     def session(self) -> int:
@@ -104,6 +118,22 @@ def plan(seed: int, number: int, size: int) -> Plan:
     turns, narrow = of_session.random() < 0.5, of_session.random() < 0.5
     without_index = draw.random() < 0.15
     return Plan(number, length_s, size, turns, narrow, without_index, tuple(jobs))
+
+
+def plan_with_mishap(seed: int, number: int, size: int) -> Plan:
+    """What happens to a copy of the session after round `number`: fewer are at work, and something befalls it."""
+    draw = random.Random(f"{seed}/mishap {number}")
+    mishap = MISHAPS[number % len(MISHAPS)]
+    length_s = 0.2 + 0.002 * size
+    roles = [*_AT_WORK, *draw.sample(_HELPERS[mishap], draw.randint(0, len(_HELPERS[mishap]))), *_UNHARMED]
+    jobs: list[Job] = []
+    for role in roles:
+        same = sum(job.role == role for job in jobs)
+        lives = _lives(draw, role, length_s)
+        if role in _UNHARMED:
+            lives = (replace(lives[0], aim=""),)
+        jobs.append(Job(role, f"{role}{same}", "os", lives))
+    return replace(plan(seed, number, size), length_s=length_s, turns=False, jobs=tuple(jobs), mishap=mishap)
 
 
 def _lives(draw: random.Random, role: str, length_s: float) -> tuple[Life, ...]:
