@@ -32,7 +32,7 @@ MOST_DESCRIPTORS = 6
 """Of one handle: its log, its index with what SQLite has beside it, and those of a connection that was closed while
 another one of this process had locks on the file: SQLite keeps them for the next."""
 
-EVERY = int(os.environ.get("MUSE_TEST_EVERY_LINE", "397"))
+EVERY = int(os.environ.get("MUSE_TEST_EVERY_LINE", "797"))
 """Behind the first lines only one of so many is interrupted; `nox -s interrupts` sets it to 1."""
 
 
