@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import inspect
 import os
+import resource
 import threading
 import uuid
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import pytest
 from muse.core import op_log as public
 from muse.core.handle_lock import Turn
 from muse.core.op_log import (
+    AppendError,
     ClosedLogError,
     Cut,
     EntryFilters,
@@ -1036,3 +1039,70 @@ def test_checkpoints_of_now_never_fail_because_another_came_first(repo: Path) ->
         covered = log.read_checkpoint()
         assert covered is not None
         assert covered["op_count"] == len(plain_scan.scan_file(log.path).entries) == 160
+
+
+@pytest.mark.parametrize("work", ["append", "append_many", "record", "record with an op_id"])
+@pytest.mark.parametrize("fault", ["sync", "room"])
+def test_an_error_has_the_entries_that_were_to_be_written(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, work: str, fault: str
+) -> None:
+    """Appended again, they are in the log once, the same ones, whether the failed call has written them or not."""
+    made = [entry(1), entry(2)]
+    log = OpLog(repo, "s", durability="fsync")
+    log.append(entry(9))
+    calls: dict[str, Callable[[], object]] = {
+        "append": lambda: log.append(made[0]),
+        "append_many": lambda: log.append_many(iter(made)),
+        "record": lambda: log.record("ada", "music", {"op": "insert"}),
+        "record with an op_id": lambda: log.record("ada", "music", {"op": "insert"}, op_id=op_id(3)),
+    }
+    with log, no_disk(monkeypatch) if fault == "sync" else no_room(log.path), pytest.raises(AppendError) as caught:
+        calls[work]()
+    again = caught.value.entries
+    if not work.startswith("record"):
+        assert again == tuple(made[: len(again)])
+    assert len(again) == (2 if work == "append_many" else 1)
+
+    with OpLog(repo, "s") as fresh:
+        fresh.append_many(again)
+        scanned = making.assert_same_as_scan(fresh, fresh.path)
+        assert exact_list(sorted(scanned.entries, key=lambda each: each["lamport_ts"])) == exact_list(
+            sorted([entry(9), *again], key=lambda each: each["lamport_ts"])
+        )
+        assert scanned.conflicts == []
+
+
+@contextlib.contextmanager
+def no_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let every flush fail."""
+
+    def fail(_fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail)
+        yield
+
+
+@contextlib.contextmanager
+def no_room(path: Path) -> Iterator[None]:
+    """Let the file not grow any more; Python ignores the signal that comes with it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_an_error_before_an_entry_was_made_has_none(repo: Path, log: OpLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused argument, and a handle that is of no more use: nothing was written, so there is nothing to append."""
+    with pytest.raises(InvalidEntryError) as refused:
+        log.record("", "music", {})
+    assert refused.value.entries == ()
+    with OpLog(repo, "s", durability="fsync") as synced:
+        with no_disk(monkeypatch), pytest.raises(AppendError):
+            synced.append(entry(1))
+        with pytest.raises(AppendError) as useless:
+            synced.record("ada", "music", {})
+        assert useless.value.entries == ()

@@ -6,9 +6,17 @@ argument" and `except OSError` "the system said no". Any other `OSError` passes 
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class MuseError(Exception):
     """Root of all errors of Muse."""
+
+    entries: tuple[Any, ...] = ()
+    """The entries that were to be written, if `append`, `append_many` or `record` failed when they had been made.
+
+    Whether they are in the log is not known; `log.append_many(error.entries)` appends the very same ones, once.
+    """
 
 
 class InvalidArgumentError(MuseError, ValueError):

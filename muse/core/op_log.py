@@ -259,7 +259,11 @@ class OpLog:
         """
         line = encode_entry(entry, self._max_line_bytes)
         with Turn(self._lock):
-            return self._writer.append_entry(entry, line)
+            try:
+                return self._writer.append_entry(entry, line)
+            except MuseError as error:
+                error.entries = (entry,)
+                raise
 
     def append_many(self, entries: Iterable[OpEntry]) -> int:
         """Append a batch with one write and one index transaction; raises what `append` raises.
@@ -270,9 +274,14 @@ class OpLog:
         Returns:
             How many were added; entries that the log already held are passed over.
         """
-        batch = Batch.of_entries(list(entries), self._max_line_bytes)
+        entries = list(entries)
+        batch = Batch.of_entries(entries, self._max_line_bytes)
         with Turn(self._lock):
-            return self._writer.append(batch)
+            try:
+                return self._writer.append(batch)
+            except MuseError as error:
+                error.entries = tuple(entries)
+                raise
 
     def record(
         self,

@@ -25,7 +25,7 @@ from muse.core.entry.codec import (
 )
 from muse.core.entry.columns import Columns, columns_of
 from muse.core.entry.model import OpEntry, op_id_bytes
-from muse.core.errors import AppendError, InvalidEntryError, LimitExceededError, OpIdConflictError, SyncError
+from muse.core.errors import AppendError, InvalidEntryError, LimitExceededError, MuseError, OpIdConflictError, SyncError
 from muse.core.index.catch_up import CatchUp
 from muse.core.index.store import Index
 from muse.core.options import MAX_LINE_BYTES, MAX_WRITE_BYTES
@@ -186,15 +186,20 @@ class Writer:
     def write_entry(self, entry: OpEntry, op_id: bytes, line: bytes) -> None:
         """Write one entry that the log is known not to hold; it was just caught up with."""
         catch_up = self._catch_up
-        if catch_up.size > catch_up.end:
-            # Somebody is writing, or died in the middle: the way for what is not usual.
-            self.write(Batch.of_lines((line,), len(line)))
-            return
-        begin = self._append(line)
-        if not catch_up.index_entry(entry, op_id, begin, len(line), checksum(line)):
-            self._look_for({op_id: line}, begin, raise_it)
-        if self._sync_each:
-            self.sync()
+        try:
+            if catch_up.size > catch_up.end:
+                # Somebody is writing, or died in the middle: the way for what is not usual.
+                self.write(Batch.of_lines((line,), len(line)))
+                return
+            begin = self._append(line)
+            if not catch_up.index_entry(entry, op_id, begin, len(line), checksum(line)):
+                self._look_for({op_id: line}, begin, raise_it)
+            if self._sync_each:
+                self.sync()
+        except MuseError as error:
+            # `record` has made it, and nobody else knows it yet.
+            error.entries = (entry,)
+            raise
 
     def append(self, batch: Batch, refuse: Refuse = raise_it) -> int:
         """Write what the log does not hold yet; returns how many that were.
