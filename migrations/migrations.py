@@ -14,7 +14,7 @@ migrations = Migrations("muse.index")
 
 
 @migrations()
-def m0001_tail_segments_hashes_runs_evidence(db: Database) -> None:
+def m0001_tail_segments_origin_runs_evidence(db: Database) -> None:
     """The newest lines row by row, the others in segments, runs over these, and what the log alone can't say."""
     schema = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
     for statement in re.findall(r"^CREATE .*?(?=;$)", schema, re.MULTILINE | re.DOTALL):

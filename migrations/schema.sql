@@ -43,9 +43,11 @@ CREATE TABLE segment (
     links            BLOB NOT NULL
 );
 
--- A secret: who knows it can make op_ids that look alike in this index. 32 hexadecimal digits.
-CREATE TABLE op_id_hash (
+-- The folder of the session that the index was made for; and a secret, 32 hexadecimal digits: who knows it can make
+-- op_ids that look alike in this index.
+CREATE TABLE origin (
     id           INTEGER PRIMARY KEY CHECK (id = 1),
+    session      TEXT NOT NULL,
     factor       TEXT NOT NULL,
     row_checksum INTEGER NOT NULL
 );

@@ -59,7 +59,7 @@ def tables(path: Path) -> dict[str, list[sqlite3.Row]]:
     with closing(sqlite3.connect(path)) as db:
         db.row_factory = sqlite3.Row
         order = {
-            **dict.fromkeys(("tail", "segment", "op_id_hash", "run", "seen_checkpoint"), "1"),
+            **dict.fromkeys(("tail", "segment", "origin", "run", "seen_checkpoint"), "1"),
             "run_page": "1, 3",
             "held_entry": "1, 2, 3",
         }
@@ -147,10 +147,10 @@ def dump(path: Path, large_run_segments: int) -> str:
     checksums = {row["number"]: row["row_checksum"] for row in rows["segment"]}
     pages = Counter(row["first_segment"] for row in rows["run_page"])
     parts_of = {row["first_segment"]: pages[row["first_segment"]] - len(keys_in(row["block"])) for row in rows["run"]}
-    ((_, factor, _),) = rows["op_id_hash"]
+    ((_, _, factor, _),) = rows["origin"]
     parts: list[Iterator[str]] = [
         *(_segment(row) for row in rows["segment"]),
-        *(_plain("op_id_hash", row, ("factor",), row["id"]) for row in rows["op_id_hash"]),
+        *(_plain("origin", row, ("session", "factor"), row["id"]) for row in rows["origin"]),
         *(_run(row, checksums, factor, large_run_segments) for row in rows["run"]),
         *(_page(row, factor, parts_of[row["first_segment"]]) for row in rows["run_page"]),
         *(_plain("tail", row, _TAIL, row["byte_offset"]) for row in rows["tail"]),

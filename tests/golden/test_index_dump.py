@@ -44,7 +44,7 @@ def test_golden_index_shows_everything() -> None:
 
     assert set(titles) == {
         "segment",
-        "op_id_hash",
+        "origin",
         "run",
         "run_page",
         "tail",
@@ -128,7 +128,7 @@ def test_keys_and_filter_follow_from_the_op_ids_as_the_page_says(tables: Tables)
     """A run has the keys of all entries of its segments, sorted, and in a filter the four bits of each."""
     pages = {(row["first_segment"], row["page"]): row["content"] for row in tables["run_page"]}
     places = {at: op_id for at, _, op_id, *_ in entries_in(tables)}
-    (secret,) = tables["op_id_hash"]
+    (secret,) = tables["origin"]
     for row in tables["run"]:
         first, segments = row["first_segment"], len(index_dump.directory_of(row))
         expected = sorted(

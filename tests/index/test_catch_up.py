@@ -379,7 +379,9 @@ class Handle:
         making.add_bytes(self.path, b"")
         self.log = LogFile(self.path, durable_names=False)
         self.observed: list[int] = []
-        self.catch_up = CatchUp(self.path.parent, self.log, self.observed.append, lambda _index: None, Options(**options))
+        self.catch_up = CatchUp(
+            self.path.parent, self.log, self.observed.append, lambda _index: None, Options(**options)
+        )
 
     def arrive(self, *numbers: int) -> None:
         """Append entries as another process does, and catch up."""

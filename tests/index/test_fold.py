@@ -66,7 +66,7 @@ def rows(connection: sqlite3.Connection, table: str) -> list[dict[str, Any]]:
 
 def factor_of(connection: sqlite3.Connection) -> str:
     """The factor by which an index hashes op_ids, in hexadecimal."""
-    (row,) = rows(connection, "op_id_hash")
+    (row,) = rows(connection, "origin")
     return str(row["factor"])
 
 
@@ -154,8 +154,8 @@ def test_every_row_has_the_checksums_that_are_described() -> None:
         text = json.dumps([*key, factor], separators=(",", ":"))
         expected = zlib.crc32(text.encode() + page["content"])
         assert page["row_checksum"] == page_checksum(key, factor, page["content"]) == expected
-    (row,) = rows(index.connection, "op_id_hash")
-    assert row["row_checksum"] == zlib.crc32(json.dumps([factor]).encode())
+    (row,) = rows(index.connection, "origin")
+    assert row["row_checksum"] == zlib.crc32(json.dumps(["", factor], separators=(",", ":")).encode())
     index.database.close()
 
 

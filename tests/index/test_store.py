@@ -339,9 +339,9 @@ COLUMNS = {
         "directory_checksum, block_checksum, row_checksum, directory, block"
     ),
     "run_page": "first_segment, end_segment, page, row_checksum, content",
-    "op_id_hash": "id, factor, row_checksum",
+    "origin": "id, session, factor, row_checksum",
 }
-KEYS = {"segment": "number", "run": "first_segment", "run_page": "page", "op_id_hash": "id"}
+KEYS = {"segment": "number", "run": "first_segment", "run_page": "page", "origin": "id"}
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ Key = tuple[int, ...]
 
 _KEYS = {
     "segment": ("number",),
-    "op_id_hash": ("id",),
+    "origin": ("id",),
     "run": ("first_segment",),
     "run_page": ("first_segment", "end_segment", "page"),
     "tail": ("byte_offset",),
@@ -101,7 +101,7 @@ def _of_rows(table: _Table) -> Iterator[tuple[str, Fault]]:
         yield f"{name} {one}: replaced by {two}", partial(_replace, table, {one: two})
         yield f"{name} {two}: replaced by {one}", partial(_replace, table, {two: one})
         yield f"{name} {one} and {two}: swapped", partial(_replace, table, {one: two, two: one})
-    if name not in ("op_id_hash", "seen_checkpoint"):
+    if name not in ("origin", "seen_checkpoint"):
         first, last = table.keys[0], table.keys[-1]
         yield f"{name} {last}: doubled after the last", partial(_double, table, last, (*last[:-1], last[-1] + 1))
         yield f"{name} {first}: doubled far away", partial(_double, table, first, (*last[:-1], last[-1] + 5000))

@@ -388,7 +388,7 @@ SCHEMAS = {
         for table in (
             "tail",
             "segment",
-            "op_id_hash",
+            "origin",
             "run",
             "run_page",
             "seen_checkpoint",
@@ -506,7 +506,7 @@ def pages(connection: sqlite3.Connection, table: str) -> int:
 
 
 @pytest.mark.parametrize(
-    "table", ["sqlite_master", "_sqlite_migrations", "tail", "op_id_hash", "run", "segment", "held_entry"]
+    "table", ["sqlite_master", "_sqlite_migrations", "tail", "origin", "run", "segment", "held_entry"]
 )
 def test_tree_whose_pages_share_their_children_ends(repo: Path, session: Path, table: str) -> None:
     """Row 44: six pages, each with 80 times the next for a child, have rows without end."""
@@ -576,7 +576,7 @@ def test_file_that_only_looks_like_an_index_is_made_anew(repo: Path, session: Pa
 
 def sum_up_runs(connection: sqlite3.Connection) -> None:
     """Make the checksums of the runs anew, as somebody can who has changed them."""
-    for *row, factor in connection.execute(f"SELECT {RUN_COLUMNS}, factor FROM run, op_id_hash").fetchall():
+    for *row, factor in connection.execute(f"SELECT {RUN_COLUMNS}, factor FROM run, origin").fetchall():
         statement = "UPDATE run SET row_checksum = ? WHERE first_segment = ?"
         connection.execute(statement, (row_checksum([*row, factor]), row[0]))
 
@@ -628,9 +628,9 @@ FACTORS = ["x", "f" * 33, "0" * 31, "F" * 32, "f" * 1_000_000, 7, 1.5]
 def test_factor_that_is_none_under_the_right_checksum_is_damage(repo: Path, session: Path, factor: object) -> None:
     """Row 44: op_ids are not hashed by it, and the index is made anew."""
     with closing(sqlite3.connect(session, isolation_level=None)) as connection:
-        connection.execute("UPDATE op_id_hash SET factor = ?", (factor,))
-        (kept,) = connection.execute("SELECT factor FROM op_id_hash").fetchone()
-        connection.execute("UPDATE op_id_hash SET row_checksum = ?", (row_checksum([kept]),))
+        connection.execute("UPDATE origin SET factor = ?", (factor,))
+        kept = connection.execute("SELECT session, factor FROM origin").fetchone()
+        connection.execute("UPDATE origin SET row_checksum = ?", (row_checksum(kept),))
         sum_up_runs(connection)
     with bounded(), OpLog(repo, "s") as log:
         assert log.verify().counts.keys() == {"index-differs"}
@@ -655,7 +655,7 @@ def alike_in_the_index_of(repo: Path, name: str) -> Iterator[uuid.UUID]:
     with OpLog(repo, name) as log:
         log.append(entry(1))
     with closing(sqlite3.connect(log.path.with_name("index.db"))) as connection:
-        ((digits,),) = connection.execute("SELECT factor FROM op_id_hash").fetchall()
+        ((digits,),) = connection.execute("SELECT factor FROM origin").fetchall()
     return alike_under(int(digits, 16))
 
 

@@ -70,7 +70,7 @@ def test_swept_index_has_everything() -> None:
     """Each table has rows, each large one an inner page, and there are runs of three sizes."""
     material = index_sweeps.material()
     with quick_folder() as name, closing(sqlite3.connect(material.put(Path(name)).with_name("index.db"))) as connection:
-        for table in ("segment", "op_id_hash", "run", "run_page", "tail", "seen_checkpoint", "held_entry"):
+        for table in ("segment", "origin", "run", "run_page", "tail", "seen_checkpoint", "held_entry"):
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() > (0,), table
         lengths = connection.execute("SELECT length(directory) / 12 FROM run ORDER BY first_segment").fetchall()
         problems = connection.execute("SELECT problem FROM tail WHERE problem IS NOT NULL").fetchall()

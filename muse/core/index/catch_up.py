@@ -375,7 +375,7 @@ class CatchUp:
 
             index = fill(database, self._log, self._options, tell, workers)
             for path in old_files:
-                inherit(index, path, READ_WAIT_MS)
+                inherit(index, path, self._log, READ_WAIT_MS)
             self._remember(index)
 
     def _discard_index(self, error: Exception) -> None:

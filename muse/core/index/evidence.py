@@ -62,27 +62,44 @@ def record_checkpoint(connection: sqlite3.Connection, byte_offset: int, record: 
     )
 
 
-def inherit(new: Index, path: Path, wait_ms: int) -> None:
+def inherit(new: Index, path: Path, log: LogFile, wait_ms: int) -> None:
     """Take over what the index at `path` has seen, as far as it can be read; raises nothing for what is wrong with it.
 
     Args:
         new: the index that takes its place, filled from the log.
         path: a database that no other connection of this process has open.
+        log: the log of the new one.
         wait_ms: how long to wait while another connection writes.
     """
     connection = connect_guarded(path)
     database = Database(connection, None)
     try:
         database.wait_up_to(wait_ms)
-        inherit_checkpoint(new.connection, connection)
-        if has_our_schema(connection):
-            # What it has seen before its own lines: these may be damaged.
-            record_held(new.connection, held_entries(connection))
-            record_held(new.connection, missing_entries(Index(database), new))
+        if not has_our_schema(connection):
+            raise DamagedIndexError("it is of another version")
+        # Before the index as a whole: what is not evidence may be damaged.
+        if database.session == log.path.parent.name:
+            _inherit_tables(new, connection)
+        if is_of_session(old := Index(database), log):
+            _inherit_tables(new, connection)
+            record_held(new.connection, missing_entries(old, new))
     except (*INDEX_FAULTS, *LIES) as error:
         _log.warning("%s: what this index had seen could not be carried over, or not all of it (%s)", path, error)
     finally:
         connection.close()
+
+
+def _inherit_tables(new: Index, old: sqlite3.Connection) -> None:
+    inherit_checkpoint(new.connection, old)
+    record_held(new.connection, held_entries(old))
+
+
+def is_of_session(index: Index, log: LogFile) -> bool:
+    """Whether an index is of the session whose log this is: made for it or, if its folder was renamed, of this log.
+
+    Else it was copied from another session, and what it has seen says nothing about this one.
+    """
+    return index.database.session == log.path.parent.name or fits(index, log)
 
 
 def inherit_checkpoint(new: sqlite3.Connection, old: sqlite3.Connection) -> None:

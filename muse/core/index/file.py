@@ -72,10 +72,23 @@ class Database:
         Raises:
             DamagedIndexError: its factor is missing or altered.
         """
-        found = self.connection.execute("SELECT factor, row_checksum FROM op_id_hash").fetchone()
-        if found is None or row_checksum(found[:1]) != found[1] or not re.fullmatch("[0-9a-f]{32}", str(found[0])):
-            raise DamagedIndexError("the factor by which it hashes op_ids is missing or altered")
-        return OpIdHash(int(found[0], 16))
+        return OpIdHash(int(self._origin[1], 16))
+
+    @property
+    def session(self) -> str:
+        """The folder of the session that it was made for; "" if it is in no session's folder.
+
+        Raises:
+            DamagedIndexError: it is missing or altered.
+        """
+        return self._origin[0]
+
+    @cached_property
+    def _origin(self) -> tuple[str, str]:
+        found = self.connection.execute("SELECT session, factor, row_checksum FROM origin").fetchone()
+        if found is None or row_checksum(found[:2]) != found[2] or not re.fullmatch("[0-9a-f]{32}", str(found[1])):
+            raise DamagedIndexError("the session or the factor by which it hashes op_ids is missing or altered")
+        return str(found[0]), str(found[1])
 
     def is_current(self) -> bool:
         """Whether the file that this connection has open is still the one beside the log."""
@@ -268,12 +281,12 @@ def new_in_memory() -> Database:
     connection = connect(None)
     # What is put aside while it is built must not need a place on disk either.
     connection.execute("PRAGMA temp_store = MEMORY")
-    return _with_schema(connection, None)
+    return _with_schema(connection, "")
 
 
 def new_temporary() -> Database:
     """An empty index in a file that has no name: it is gone with its connection, even if the process is killed."""
-    return _unprotected(sqlite3.connect("", isolation_level=None, check_same_thread=False))
+    return _unprotected(sqlite3.connect("", isolation_level=None, check_same_thread=False), "")
 
 
 @contextmanager
@@ -300,7 +313,7 @@ def replacing(folder: Path) -> Iterator[tuple[Database, list[Path], Callable[[],
             # SQLite gives the files that it makes beside it the same rights.
             with open_descriptor(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
                 durable.take_rights(file.fileno(), folder / LOG_NAME)
-            database = _unprotected(connect(new))
+            database = _unprotected(connect(new), folder.name)
             try:
                 yield database, [each for each in (old, path) if is_safe(each)], sign_of_life
                 database.connection.execute("PRAGMA journal_mode = DELETE").fetchall()
@@ -314,7 +327,7 @@ def replacing(folder: Path) -> Iterator[tuple[Database, list[Path], Callable[[],
             _swap_in(new, path, old)
 
 
-def _unprotected(connection: sqlite3.Connection) -> Database:
+def _unprotected(connection: sqlite3.Connection, session: str) -> Database:
     try:
         connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         # A half-built file is thrown away, so nothing has to be able to roll it back.
@@ -323,20 +336,20 @@ def _unprotected(connection: sqlite3.Connection) -> Database:
     except BaseException:
         connection.close()
         raise
-    return _with_schema(connection, None)
+    return _with_schema(connection, session)
 
 
-def _with_schema(connection: sqlite3.Connection, path: Path | None) -> Database:
+def _with_schema(connection: sqlite3.Connection, session: str) -> Database:
     from sqlite_utils import Database as SqliteUtilsDatabase  # noqa: PLC0415 - see guard.KNOWN_MIGRATIONS
 
     try:
         _migrations().migrations.apply(SqliteUtilsDatabase(connection))
-        row = (random_hash().digits,)
-        connection.execute("INSERT INTO op_id_hash VALUES (1, ?, ?)", (*row, row_checksum(row)))
+        row = (session, random_hash().digits)
+        connection.execute("INSERT INTO origin VALUES (1, ?, ?, ?)", (*row, row_checksum(row)))
     except BaseException:
         connection.close()
         raise
-    return Database(connection, path)
+    return Database(connection, None)
 
 
 def _migrations() -> ModuleType:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from muse.core.storage.descriptor import open_descriptor
 
-KNOWN_MIGRATIONS = ["m0001_tail_segments_hashes_runs_evidence"]
+KNOWN_MIGRATIONS = ["m0001_tail_segments_origin_runs_evidence"]
 """The names in migrations/migrations.py; repeated here because importing sqlite-utils takes longer
 than anything else this library does, and only a new index needs it."""
 

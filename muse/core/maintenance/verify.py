@@ -31,6 +31,7 @@ from muse.core.index.evidence import (
     held_entries,
     inherit_checkpoint,
     is_as_it_was,
+    is_of_session,
     missing_entries,
 )
 from muse.core.index.file import INDEX_FAULTS, LIES, new_temporary, open_database
@@ -39,6 +40,7 @@ from muse.core.index.rebuild import Progress, fill
 from muse.core.index.store import Index
 from muse.core.maintenance.accepted import read_accepted
 from muse.core.maintenance.findings import Findings, LostOperation, VerifyReport
+from muse.core.maintenance.repair import entries_within
 from muse.core.options import MAX_LINE_BYTES
 from muse.core.paging import WHOLE_PAGE
 from muse.core.storage.lines import ROLES, Lines, Location
@@ -142,13 +144,22 @@ class _Check:
                 length = unit.length(number)
                 if kind == "damaged" and not self._is_lost(at, length):
                     back = self.returned.get(at)
-                    what = reason if back is None else f"{reason}; what it held is at byte {back} again"
+                    is_back = back is not None or self._is_all_there(fresh, at, length)
+                    what = f"{reason}; what it held is elsewhere in the log again" if is_back else reason
                     member = f"{at}+{length}:{unit.checksums[number]:08x}"
-                    self._found("damaged-line", at, length, what, member=member, is_harmless=back is not None)
+                    self._found("damaged-line", at, length, what, member=member, is_harmless=is_back)
                     if back is not None:
                         self.first_change = min(self.first_change, at)
                 elif kind == "duplicate":
                     self._check_duplicate(fresh, at, length, reason)
+
+    def _is_all_there(self, fresh: Index, at: int, length: int) -> bool:
+        """Whether a damaged line is nothing but entries glued together, and the log has each of them elsewhere."""
+        data = self.log.read(at, at + length).rstrip(b"\n")
+        held = [(fresh.location_of(op_id_bytes(entry["op_id"])), line) for _, entry, line in entries_within(data)]
+        return sum(len(line) - 1 for _, line in held) == len(data) and all(
+            place and same_content(line, read_lines(self.log, [place])[0]) for place, line in held
+        )
 
     def _check_duplicate(self, fresh: Index, at: int, length: int, reason: str) -> None:
         line = self.log.read(at, at + length)
@@ -200,6 +211,9 @@ class _Check:
     def _check_index(self, own: Index, fresh: Index) -> None:
         """Hold the session's index against the fresh one, line by line, and list what only it knows of."""
         try:
+            if not is_of_session(own, self.log):
+                self._found("index-differs", None, None, f"it was made for the session in {own.database.session!r}")
+                return
             # Of a checkpoint that has vanished only the session's own index can know.
             inherit_checkpoint(fresh.connection, own.connection)
             self._check_what_was_held(own, fresh)
