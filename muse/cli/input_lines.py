@@ -109,8 +109,8 @@ def _gunzipped(pieces: Iterator[bytes]) -> Iterator[bytes]:
     # In small parts: where a file has one member for each line, what is left of the part is copied for each.
     parts = (piece[at : at + _GZIP_BYTES] for piece in pieces for at in range(0, len(piece), _GZIP_BYTES))
     for part in parts:
-        left, has_more = part, False
-        while left or has_more:
+        left = part
+        while left:
             if unzip.eof:
                 # Another member may follow, or the zeros with which some tools fill up.
                 left = left.lstrip(b"\0")
@@ -124,7 +124,6 @@ def _gunzipped(pieces: Iterator[bytes]) -> Iterator[bytes]:
             if plain:
                 yield plain
             left = unzip.unused_data if unzip.eof else unzip.unconsumed_tail
-            has_more = len(plain) == _READ_BYTES
     if not unzip.eof:
         raise BadDataFound("the gzip data of the input end too early: the rest is missing")
 
