@@ -47,8 +47,13 @@ class Block:
 
 def blocks(name: str) -> list[Block]:
     """The blocks of a page that are run, saved or compared, from the top."""
+    return blocks_in(page(name))
+
+
+def blocks_in(text: str) -> list[Block]:
+    """The same of a part of a page."""
     found = []
-    for match in _BLOCK.finditer(page(name)):
+    for match in _BLOCK.finditer(text):
         told, more = match["told"] or "", match["more"] or ""
         if not told.startswith("not run: "):
             title = re.search(r'title="([^"]+)"', more)

@@ -7,10 +7,9 @@ import json
 import os
 import re
 import resource
-import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -42,7 +41,7 @@ from muse.core.op_log import (
     import_session,
     make_op_entry,
 )
-from tests import children
+from tests import children, making
 from tests.docs.pages import ROOT, fences, headings, page, section
 
 RECOVERY = page("docs/recovery.md")
@@ -283,18 +282,53 @@ def test_warnings_about_the_index_are_those_shown(
     assert [text for text in caplog.messages if not shown_under("The index can't be used", text)] == []
 
 
-def test_every_warning_of_the_engine_is_shown() -> None:
-    """Each text that the engine gives to its logger as a warning stands in the section about the index."""
-    calls = [
+def text_of(node: ast.expr) -> str:
+    """A text as it stands in the source, "…" for what is put into it."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return re.sub("%[sd]", "…", node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(text_of(part) if isinstance(part, ast.Constant) else "…" for part in node.values)
+    return f"{text_of(node.left)}{text_of(node.right)}" if isinstance(node, ast.BinOp) else "…"
+
+
+def texts(called: Callable[[str], object]) -> set[str]:
+    """The longest text that each call in the engine of some functions is given, if it has words of its own."""
+    calls = (
         node
         for path in (ROOT / "muse" / "core").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "_log.warning"
-    ]
-    texts = [re.sub("%[sd]", "…", ast.literal_eval(call.args[0])) for call in calls]
+        if isinstance(node, ast.Call) and node.args and called(ast.unparse(node.func))
+    )
+    told = {max(map(text_of, call.args), key=len) for call in calls}
+    return {text for text in told if re.search("[a-z]", text)}
 
-    assert len(texts) >= 5
-    assert [text for text in texts if not shown_under("The index can't be used", text)] == []
+
+def stands_for(shown: str, text: str) -> bool:
+    """Whether a line of the page is this text of the source, with more or less of it said."""
+    shown = re.sub(r"^\[Errno …\] |: '…[^']*'$", "", shown)
+    patterns = (".*".join(map(re.escape, each.split("…"))) for each in (shown, text))
+    return any(map(re.fullmatch, patterns, (text, shown)))
+
+
+def test_every_warning_of_the_engine_is_shown() -> None:
+    """Each text that the engine gives to its logger stands in the section about the index, and no other does."""
+    told = texts(lambda name: name == "_log.warning")
+    shown = fences(section(RECOVERY, "The index can't be used"), "text")[0].splitlines()
+
+    assert len(told) >= 5
+    assert [text for text in told if not any(stands_for(line, text) for line in shown)] == []
+    assert [line for line in shown if not any(stands_for(line, text) for text in told)] == []
+
+
+def test_every_error_of_the_engine_is_shown() -> None:
+    """Each message that a public error is raised with stands on the page, and each reason that a record is refused."""
+    public = {name for name in op_log.__all__ if name.endswith("Error")}
+    shown = [line for block in fences(RECOVERY, "text") for line in block.splitlines()]
+
+    told = texts(lambda name: name in public or name == "damaged")
+
+    assert len(told) >= 60
+    assert sorted(text for text in told if not any(stands_for(line, text) for line in shown)) == []
 
 
 @pytest.mark.process
@@ -309,27 +343,15 @@ def test_missing_session_is_told_as_shown(tmp_path: Path) -> None:
 
 
 def test_record_written_by_hand_is_accepted(tmp_path: Path) -> None:
-    """The five fields that the page shows bring replay back."""
+    """The five fields that the page shows bring replay back where the index was deleted as well."""
     (record,) = fences(section(RECOVERY, "checkpoint.json can't be used"), "json")
     with OpLog(tmp_path, "friday") as log:
         entries = [log.record("ada", "code", {"op": "touch"}) for _ in range(3)]
         log.checkpoint("snapshot-1")
-        log.path.with_name("checkpoint.json").write_text(record, encoding="utf-8")
-
-        assert log.replay_since_checkpoint() == entries[json.loads(record)["op_count"] :]
-
-
-def test_question_to_the_index_gives_the_numbers_of_the_record(tmp_path: Path) -> None:
-    """The SQL that the page shows answers with what the lost record said."""
-    text = section(RECOVERY, "checkpoint.json can't be used")
-    (command,) = fences(text, "sh")
-    query = command.split("'")[1]
+    making.drop_index(tmp_path, "friday")
+    log.path.with_name("checkpoint.json").write_text(record, encoding="utf-8")
     with OpLog(tmp_path, "friday") as log:
-        log.record("ada", "code", {"op": "touch"})
-        record = log.checkpoint("snapshot-1")
-        log.record("ada", "code", {"op": "touch"})
-    with closing(sqlite3.connect(log.path.with_name("index.db"))) as db:
-        assert db.execute(query).fetchall() == [(record["snapshot_id"], record["op_count"], record["lamport_ts"])]
+        assert log.replay_since_checkpoint() == entries[json.loads(record)["op_count"] :]
 
 
 def test_every_kind_of_finding_has_its_section() -> None:

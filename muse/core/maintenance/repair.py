@@ -112,19 +112,26 @@ def _whole_entries(log: LogFile, finding: Finding) -> Iterator[tuple[int, OpEntr
         return
     start = finding.byte_offset
     for data in log.read(start, start + (finding.length or 0)).splitlines(keepends=True):
-        # Latin-1, so that characters are bytes: what JSON is made of is ASCII.
-        text = data.decode("latin-1")
-        at = text.find(_FIRST_FIELD)
-        for _ in range(_MOST_STARTS):
-            if at < 0:
-                break
-            try:
-                end = json.JSONDecoder().raw_decode(text, at)[1]
-                line = data[at:end] + b"\n"
-                entry = decode_line(line)
-            except (ValueError, RecursionError):
-                end, entry = at + 1, None
-            if entry is not None and line != data:
+        for at, entry, line in entries_within(data):
+            if line != data:
                 yield start + at, entry, line
-            at = text.find(_FIRST_FIELD, end)
         start += len(data)
+
+
+def entries_within(data: bytes) -> Iterator[tuple[int, OpEntry, bytes]]:
+    """Place, entry and line of each entry that stands whole in the bytes of one line."""
+    # Latin-1, so that characters are bytes: what JSON is made of is ASCII.
+    text = data.decode("latin-1")
+    at = text.find(_FIRST_FIELD)
+    for _ in range(_MOST_STARTS):
+        if at < 0:
+            break
+        try:
+            end = json.JSONDecoder().raw_decode(text, at)[1]
+            line = data[at:end] + b"\n"
+            entry = decode_line(line)
+        except (ValueError, RecursionError):
+            end, entry = at + 1, None
+        if entry is not None:
+            yield at, entry, line
+        at = text.find(_FIRST_FIELD, end)
