@@ -221,7 +221,7 @@ def impossible(number_of_good: int) -> tuple[list[dict[str, Any]], dict[str, str
 def test_merge_can_pass_over_what_can_not_be_taken(
     repo: Path, caplog: pytest.LogCaptureFixture, good: int, durability: Literal["os", "fsync"]
 ) -> None:
-    """With "skip" all else is added and counted, whatever page it is on; what is skipped is told of, or logged."""
+    """Row 30: with "skip" all else is added and counted, on whatever page; what is skipped is told of, or logged."""
     made, refused = impossible(good)
     told: dict[str, str] = {}
     with (

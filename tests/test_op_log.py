@@ -1017,7 +1017,7 @@ def test_a_relative_repository_path_survives_a_change_of_folder(
 
 
 def test_checkpoints_of_now_never_fail_because_another_came_first(repo: Path) -> None:
-    """Several handles record and checkpoint at once: "now" is taken when it is one's turn, so no cut lies behind."""
+    """Row 48: several handles record and checkpoint: "now" is taken when it is one's turn, so no cut lies behind."""
     failed: list[MuseError] = []
 
     def work(actor: str) -> None:
@@ -1046,7 +1046,7 @@ def test_checkpoints_of_now_never_fail_because_another_came_first(repo: Path) ->
 def test_an_error_has_the_entries_that_were_to_be_written(
     repo: Path, monkeypatch: pytest.MonkeyPatch, work: str, fault: str
 ) -> None:
-    """Appended again, they are in the log once, the same ones, whether the failed call has written them or not."""
+    """Row 24: appended again, they are in the log once, whether the failed call has written them or not."""
     made = [entry(1), entry(2)]
     log = OpLog(repo, "s", durability="fsync")
     log.append(entry(9))

@@ -189,7 +189,7 @@ def merge_again(log: OpLog, made: OpEntry) -> object:
 def test_guarantee_14_an_op_whose_line_was_damaged_is_written_again(
     repo: Path, again: Callable[[OpLog, OpEntry], object], damaged: int, index: str, newline: bool
 ) -> None:
-    """It is not "there already": it is added, and returned from then on, by the engine and by a plain scan."""
+    """Row 22: it is not "there already": it is added, and returned from then on, by the engine and by a plain scan."""
     made = entries(20)
     log = OpLog(repo, "s")
     log.append_many(made)
@@ -215,7 +215,7 @@ def test_guarantee_14_an_op_whose_line_was_damaged_is_written_again(
 
 
 def test_guarantee_14_merge_writes_again_just_what_was_damaged(repo: Path) -> None:
-    """Of thousands of entries, alone in their segments or next to each other: those and no others."""
+    """Row 22: of thousands of entries, alone in their segments or next to each other: those and no others."""
     made = entries(5_000)
     lost = [*range(100, 4_900, 97), 1_000, 1_001, 1_002, 4_998]
     with OpLog(repo, "replica") as replica, OpLog(repo, "s") as log:
@@ -232,7 +232,7 @@ def test_guarantee_14_merge_writes_again_just_what_was_damaged(repo: Path) -> No
 
 
 def test_guarantee_14_another_content_under_a_damaged_op_is_taken(log: OpLog) -> None:
-    """What was there can't be read any more, so nothing can be held against it."""
+    """Row 22: what was there can't be read any more, so nothing can be held against it."""
     log.append_many(entries(5))
     nuls_over(log.path, [2])
     assert log.append(entry(3, actor_id="eve"))
@@ -276,7 +276,7 @@ def acknowledged(log: OpLog, name: str, number: int, *, batch: bool) -> bool:
 @pytest.mark.process
 @pytest.mark.parametrize("batch", [False, True], ids=["append", "append_many"])
 def test_two_contents_of_one_op_id_at_the_same_moment_are_never_both_acknowledged(repo: Path, batch: bool) -> None:
-    """Whose line is first in the file is told that it is there, the other one that it is not."""
+    """Row 47: whose line is first in the file is told that it is there, the other one that it is not."""
     told = race(repo, 400, partial(acknowledged, batch=batch))
 
     scanned = plain_scan.scan_file(making.log_path(repo))
@@ -295,7 +295,7 @@ def recorded(log: OpLog, _name: str, number: int) -> bool:
 
 @pytest.mark.process
 def test_one_message_recorded_by_two_processes_at_the_same_moment_is_there_once(repo: Path) -> None:
-    """Both are told of the same entry, the first in the file."""
+    """Row 47: both are told of the same entry, the first in the file."""
     told = race(repo, 400, recorded)
 
     assert told == {"ada": [True] * 400, "eve": [True] * 400}
@@ -316,7 +316,7 @@ def merge_of(log: OpLog, made: list[OpEntry]) -> int:
 def test_a_timestamp_far_above_all_others_is_refused(
     log: OpLog, take: Callable[[OpLog, list[OpEntry]], object], stamp: int
 ) -> None:
-    """Nothing is written, the message says which entry it is, and record goes on."""
+    """Row 31: nothing is written, the message says which entry it is, and record goes on."""
     log.append(entry(1, lamport_ts=1_000))
     before = log.path.read_bytes()
     with pytest.raises(LimitExceededError, match=rf"lamport_ts: {stamp} of {op_id(3)} .* above 1000, "):
@@ -326,7 +326,7 @@ def test_a_timestamp_far_above_all_others_is_refused(
 
 
 def test_a_high_timestamp_that_is_there_already_raises_nothing(log: OpLog) -> None:
-    """What another program has put there is read, may be appended again, and what is below it is taken."""
+    """Row 31: what another program has put there is read, may be appended again, and what is below it is taken."""
     high = entry(1, lamport_ts=2**53 - 1)
     making.add_bytes(log.path, making.line(high))
     assert log.append(high) is False
@@ -342,7 +342,7 @@ def test_timestamps_that_are_a_wall_clock_are_taken(log: OpLog) -> None:
 
 
 def test_the_largest_jump_can_be_set(repo: Path) -> None:
-    """So far and no farther; None takes all; what is no number is refused."""
+    """Row 31: so far and no farther; None takes all; what is no number is refused."""
     with OpLog(repo, "s", max_lamport_jump=10) as log:
         assert log.append(entry(1, lamport_ts=10))
         assert log.append_many([entry(2, lamport_ts=20), entry(3, lamport_ts=15)]) == 2

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 
 ROWS = {
     1: "log cut at every byte of its last lines",
@@ -77,15 +77,16 @@ ROWS = {
 }
 """The rows of the failure table, by their numbers."""
 
-HEADING = "| row | case | tests in tests/reliability/ |"
+HEADING = "| row | case | tests in tests/ |"
 
 _CLAIM = re.compile(r"Rows? (\d+(?:(?:, | and )\d+)*): ")
 
 
 class Test(NamedTuple):
-    """One test function of this folder."""
+    """One test function."""
 
     module: str
+    """The path of its file in `tests/`."""
     name: str
     rows: tuple[int, ...]
     """The rows that its docstring names; none for what belongs to no row."""
@@ -93,22 +94,22 @@ class Test(NamedTuple):
     @property
     def node_id(self) -> str:
         """As pytest names it."""
-        return f"tests/reliability/{self.module}.py::{self.name}"
+        return f"tests/{self.module}::{self.name}"
 
 
 @cache
 def tests() -> tuple[Test, ...]:
-    """Every test of this folder, in the order of the files."""
+    """Every test, in the order of the files."""
     return tuple(_read_tests())
 
 
 def _read_tests() -> Iterator[Test]:
-    for path in sorted(HERE.glob("test_*.py")):
+    for path in sorted(TESTS.rglob("test_*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 claim = _CLAIM.match(ast.get_docstring(node) or "")
                 rows = tuple(map(int, re.findall(r"\d+", claim.group(1)))) if claim else ()
-                yield Test(path.stem, node.name, rows)
+                yield Test(str(path.relative_to(TESTS)), node.name, rows)
 
 
 def tests_of_row() -> dict[int, list[Test]]:
@@ -124,7 +125,7 @@ def table() -> str:
     """Row, case and tests as a Markdown table."""
     lines = [HEADING, "|---:|---|---|"]
     for row, found in tests_of_row().items():
-        names = "; ".join(f"`{test.module}.py::{test.name}`" for test in found)
+        names = "; ".join(f"`{Path(test.module).name}::{test.name}`" for test in found)
         lines.append(f"| {row} | {ROWS[row]} | {names} |")
     return "\n".join(lines)
 
