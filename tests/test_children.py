@@ -27,7 +27,7 @@ START_ONE = (
 
 @pytest.mark.parametrize(("how", "expected"), [("with default signals", b"True"), ("as it is", b"False")])
 def test_child_can_be_interrupted_though_its_parent_was_started_in_the_background(how: str, expected: bytes) -> None:
-    """Row 36: SIGINT that is ignored, as in a background job of a shell, stays ignored in a child unless that is prevented."""
+    """Row 36: ignored SIGINT, as in a background job of a shell, stays so in a child unless that is prevented."""
     assert children.run([sys.executable, "-c", START_ONE, how]).stdout.strip() == expected
 
 
