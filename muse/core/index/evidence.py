@@ -19,7 +19,7 @@ from muse.core.entry.codec import checksum
 from muse.core.entry.filter import END
 from muse.core.index.blocks.segment import DamagedIndexError, row_checksum
 from muse.core.index.file import INDEX_FAULTS, LIES, Database
-from muse.core.index.guard import connect_guarded, has_our_schema
+from muse.core.index.guard import connect_guarded, has_our_schema, is_refused
 from muse.core.index.query import Unit, units_between
 from muse.core.index.store import Index
 from muse.core.storage.lines import Lines, Location
@@ -71,6 +71,19 @@ def inherit(new: Index, path: Path, log: LogFile, wait_ms: int) -> None:
         log: the log of the new one.
         wait_ms: how long to wait while another connection writes.
     """
+    try:
+        try:
+            _inherit(new, path, log, wait_ms)
+        except sqlite3.DatabaseError as error:
+            if not is_refused(error):
+                raise
+            # A signal handler may have raised while SQLite asked what it may do, which SQLite takes for a no.
+            _inherit(new, path, log, wait_ms)
+    except (*INDEX_FAULTS, *LIES) as error:
+        _log.warning("%s: what this index had seen could not be carried over, or not all of it (%s)", path, error)
+
+
+def _inherit(new: Index, path: Path, log: LogFile, wait_ms: int) -> None:
     connection = connect_guarded(path)
     database = Database(connection, None)
     try:
@@ -83,8 +96,6 @@ def inherit(new: Index, path: Path, log: LogFile, wait_ms: int) -> None:
         if is_of_session(old := Index(database), log):
             _inherit_tables(new, connection)
             record_held(new.connection, missing_entries(old, new))
-    except (*INDEX_FAULTS, *LIES) as error:
-        _log.warning("%s: what this index had seen could not be carried over, or not all of it (%s)", path, error)
     finally:
         connection.close()
 
@@ -196,7 +207,7 @@ def fits(index: Index, log: LogFile) -> bool:
         if lies_outside or not any(_is_there(unit, number, log) for number in numbers if 0 <= number < len(unit)):
             _log.warning(
                 "%s: the index is of another log, or the log was cut: its line at byte %d is not there; the "
-                "index will be rebuilt from the log",
+                "index will be rebuilt from the log: run verify",
                 log.path.parent,
                 at,
             )
