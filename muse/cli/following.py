@@ -94,6 +94,6 @@ def _arriving(log: OpLog, repo: Path, since: Cut | str, told: Cut, filters: dict
         follower = log.follow(since=since, timeout=_LOOK_AT_READER_S, **filters)
         yield from follower
         since = follower.cut()
-        note_passed_over(len(log.damaged_lines(told, since)), log, repo)
+        note_passed_over(len(log.damaged_lines(told, since)), log.session_id, repo)
         told = since
         end_if_output_is_lost()

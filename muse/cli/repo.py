@@ -69,12 +69,12 @@ def note_damaged_lines(log: OpLog, repo: Path, *, since_checkpoint: bool = False
     mark = log.read_checkpoint() if since_checkpoint else None
     start = mark.get("byte_offset", 0) if mark else 0
     damaged = sum(at >= start for at, _, _ in log.damaged_lines(Cut(log.session_id, 0, 0), log.cut()))
-    note_passed_over(damaged, log, repo)
+    note_passed_over(damaged, log.session_id, repo)
     return damaged
 
 
-def note_passed_over(damaged: int, log: OpLog, repo: Path) -> None:
+def note_passed_over(damaged: int, session_id: str, repo: Path) -> None:
     """Say that so many damaged lines were passed over, if any, and which command says more."""
     if damaged:
         where = "" if repo == find_repo(None) else f" --repo {quote(str(repo))}"
-        note(f"{pluralize(damaged, 'damaged line')} passed over: muse op-log verify {quote(log.session_id)}{where}")
+        note(f"{pluralize(damaged, 'damaged line')} passed over: muse op-log verify {quote(session_id)}{where}")

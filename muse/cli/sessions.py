@@ -12,7 +12,7 @@ import click
 
 from muse.cli.failures import FOUND_DAMAGE, IO_FAILED, exit_with
 from muse.cli.output import note, pluralize, print_json, print_table, tally
-from muse.cli.repo import json_option, repo_option
+from muse.cli.repo import json_option, note_passed_over, repo_option
 
 if TYPE_CHECKING:
     from muse.core.op_log import SessionSummary
@@ -66,6 +66,8 @@ def sessions(repo: Path, *, column: str, reverse: bool, as_json: bool) -> None:
         columns = ("SESSION", *numbers, "ACTORS", "DOMAINS", "ACTIVE (UTC)", "CHECKPOINT")
         print_table(columns, (_row(summary, repo) for summary in summaries), right=numbers)
     note(f"{pluralize(len(summaries), 'session')} in {repo}")
+    for summary in summaries:
+        note_passed_over(summary.damaged_lines, summary.session_id, repo)
     troubled = [summary for summary in summaries if summary.problem]
     for summary in troubled:
         note(f"session {summary.session_id!r}: {summary.problem}")

@@ -289,3 +289,13 @@ def test_verify_reports_its_progress_in_bytes(repo: Path, log: OpLog) -> None:
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     size = len(making.log_bytes(repo))
     assert told[-1] == (size, size)
+
+
+def test_a_timestamp_far_above_all_before_it_is_a_note(log: OpLog) -> None:
+    """Row 31: a peer's clock at the end of its range, however it came in, is told of once."""
+    making.add_bytes(log.path, line(entry(1)) + line(entry(2, lamport_ts=2**53 - 1)) + line(entry(3)))
+    report = log.verify()
+    note = only(report, "timestamp-far-above")
+    assert (note.severity, note.byte_offset) == ("note", len(line(entry(1))))
+    assert op_id(2) in note.reason
+    assert report.ok

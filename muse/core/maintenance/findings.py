@@ -27,10 +27,11 @@ REMEDIES = {
     "duplicate": "nothing to do: the first line counts, this one is passed over",
     "missing-parent": "nothing to do if a replica has it: merge that one",
     "timestamp-not-above-parent": "nothing to do; its author did not use next_lamport_ts()",
+    "timestamp-far-above": "nothing to do if it was meant; few timestamps may be left above it: go on in a new session",
 }
 """What to do, by kind of finding; the worst first."""
 
-_NOTES = ("duplicate", "missing-parent", "timestamp-not-above-parent")
+_NOTES = ("duplicate", "missing-parent", "timestamp-not-above-parent", "timestamp-far-above")
 
 ACCEPTABLE = ("operation-lost", "line-changed", "conflicting-duplicate", "damaged-line", "checkpoint-digest")
 """What an operator can accept: what can't be had back. Everything else has a remedy that makes it go away."""

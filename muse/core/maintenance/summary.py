@@ -17,7 +17,7 @@ from muse.core.entry.model import parse_time
 from muse.core.errors import CheckpointError, MuseError
 from muse.core.handle_lock import HandleLock, Turn
 from muse.core.index.catch_up import CatchUp
-from muse.core.index.query import count, find_page, totals
+from muse.core.index.query import count, damaged_lines, find_page, totals
 from muse.core.index.store import Index
 from muse.core.maintenance.summary_cache import SummaryCache, stamp_of
 from muse.core.storage.log_file import LogFile
@@ -54,6 +54,8 @@ class SessionSummary:
     """Over the last 100 entries, by their `created_at`; None if that tells nothing."""
     modified_at: str | None
     """When `ops.jsonl` was last written to, ISO 8601 in UTC; None if it is not there."""
+    damaged_lines: int
+    """Lines of the log that are passed over, because they are no entry any more."""
 
     def to_dict(self) -> dict[str, Any]:
         """As a JSON-able dict."""
@@ -89,7 +91,7 @@ def _known_or_made(cache: SummaryCache, root: Path, session_id: str) -> SessionS
             return SessionSummary(**known)
         summary = _describe(folder, session_id)
     except (OSError, MuseError) as error:
-        return SessionSummary(session_id, 0, None, 0, {}, {}, 0, None, str(error), None, None)
+        return SessionSummary(session_id, 0, None, 0, {}, {}, 0, None, str(error), None, None, 0)
     # Looking at it may have fed its index; then the next look is the one that is kept.
     if summary.problem is None and stamp_of(folder) == stamp:
         cache.keep(folder.name, stamp, summary.to_dict())
@@ -112,7 +114,7 @@ def _describe(folder: Path, session_id: str) -> SessionSummary:
         with suppress(FileNotFoundError):
             modified_at = datetime.fromtimestamp(os.stat(log.path).st_mtime, UTC).isoformat()
         pending = None if problem else 0
-        empty = SessionSummary(session_id, 0, pending, 0, {}, {}, size, checkpoint, problem, None, modified_at)
+        empty = SessionSummary(session_id, 0, pending, 0, {}, {}, size, checkpoint, problem, None, modified_at, 0)
 
         def filled(index: Index) -> SessionSummary:
             return replace(
@@ -124,6 +126,7 @@ def _describe(folder: Path, session_id: str) -> SessionSummary:
                 actors=totals(index, "actor"),
                 domains=totals(index, "domain"),
                 ops_per_minute=ops_per_minute(index, log),
+                damaged_lines=len(damaged_lines(index, 0, END)),
             )
 
         return catch_up.with_index(filled) if size else empty

@@ -13,7 +13,6 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from itertools import islice
 from typing import Any
 
 from muse.core.checkpoint.cut import end_of_covered
@@ -22,9 +21,6 @@ from muse.core.entry.codec import checksum, decode_line, same_content
 from muse.core.entry.filter import END, Filter
 from muse.core.entry.model import OpEntry, op_id_bytes
 from muse.core.errors import CheckpointError, DamagedAcceptanceError
-from muse.core.index.blocks.links import UnresolvedLink, links_named_in, unpack_links, unpack_unresolved
-from muse.core.index.blocks.op_id_runs import merged_summary
-from muse.core.index.blocks.segment import DamagedIndexError, Segment, Summary, as_json, pack_lines
 from muse.core.index.evidence import (
     HeldEntry,
     checkpoint_seen,
@@ -35,15 +31,16 @@ from muse.core.index.evidence import (
     missing_entries,
 )
 from muse.core.index.file import INDEX_FAULTS, LIES, new_temporary, open_database
-from muse.core.index.query import count, find_page, highest_lamport_ts, last_op_id, matching, units_between
+from muse.core.index.query import count, find_page, highest_lamport_ts, last_op_id, units_between
 from muse.core.index.rebuild import Progress, fill
 from muse.core.index.store import Index
 from muse.core.maintenance.accepted import read_accepted
 from muse.core.maintenance.findings import Findings, LostOperation, VerifyReport
+from muse.core.maintenance.index_check import check_keys_and_summaries, links_between, rows_between
 from muse.core.maintenance.repair import entries_within
-from muse.core.options import MAX_LINE_BYTES
+from muse.core.options import DEFAULT_MAX_LAMPORT_JUMP, MAX_LINE_BYTES
 from muse.core.paging import WHOLE_PAGE
-from muse.core.storage.lines import ROLES, Lines, Location
+from muse.core.storage.lines import Location
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_entries, read_lines, read_placed_entries
 from muse.core.storage.session_dir import CHECKPOINT_NAME, INDEX_NAME
@@ -173,9 +170,15 @@ class _Check:
 
     def _check_causality(self, fresh: Index) -> None:
         start: int | None = 0
+        highest = 0
         while start is not None:
             places, start = find_page(fresh, Filter(start=start), *WHOLE_PAGE)
             for at, end, entry in read_placed_entries(self.log, places):
+                lamport_ts = entry["lamport_ts"]
+                if lamport_ts - highest > DEFAULT_MAX_LAMPORT_JUMP:
+                    reason = f"the timestamp {lamport_ts} of {entry['op_id']} is far above all before it, {highest}"
+                    self._found("timestamp-far-above", at, end - at, reason)
+                highest = max(highest, lamport_ts)
                 for parent_op_id in entry["parent_op_ids"]:
                     self._check_parent(fresh, at, end - at, entry, parent_op_id)
 
@@ -220,7 +223,7 @@ class _Check:
             for (problem,) in own.connection.execute("PRAGMA integrity_check(10)").fetchall():
                 if problem != "ok":
                     self._found("index-differs", None, None, f"SQLite finds it damaged: {problem}")
-            _check_keys_and_summaries(own)
+            check_keys_and_summaries(own)
             self._compare(own, fresh)
         except (*INDEX_FAULTS, *LIES) as error:
             self._found("index-differs", None, None, f"it is damaged: {str(error)[:500]}")
@@ -267,8 +270,8 @@ class _Check:
         start = 0
         for unit in units_between(fresh, 0, own.end):
             stop = min(unit.end, own.end)
-            mine, theirs = _rows(own, start, stop), _rows(fresh, start, stop)
-            if not lost and _links(own, start, stop) != _links(fresh, start, stop):
+            mine, theirs = rows_between(own, start, stop), rows_between(fresh, start, stop)
+            if not lost and links_between(own, start, stop) != links_between(fresh, start, stop):
                 self._found("index-differs", start, stop - start, "the index links other entries here than the log")
             differ = [
                 at for at in sorted(mine.keys() | theirs.keys()) if at not in lost and mine.get(at) != theirs.get(at)
@@ -325,73 +328,3 @@ class _Check:
         if says != found:
             reason = "says that {} entries, up to timestamp {}, the last one {}, lie below byte {}".format(*says, end)
             self._found("checkpoint-damaged", None, None, f"{reason}; there are {found[0]}, {found[1]}, {found[2]}")
-
-
-_Row = tuple[Any, ...]
-"""What an index knows of a line: length, checksum, and what is in it."""
-
-
-def _rows(index: Index, start: int, stop: int) -> dict[int, _Row]:
-    """What an index knows of the lines that begin at the bytes [start, stop), by byte offset."""
-    found: dict[int, _Row] = {}
-    for unit in units_between(index, start, stop):
-        lines = unit if isinstance(unit, Lines) else unit.lines()
-        lengths = map(lines.length, range(len(lines)))
-        names = [getattr(lines, role) for role in ROLES]
-        columns = zip(lines.offsets, lengths, lines.checksums, lines.lamport_ts, lines.op_ids, *names, strict=True)
-        rows = islice(columns, lines.number_at(start), lines.number_at(stop))
-        found.update((at, (*row, at in lines.problems)) for at, *row in rows)
-    return found
-
-
-def _links(index: Index, start: int, stop: int) -> set[UnresolvedLink]:
-    """What an index knows of the parents of the lines that begin at the bytes [start, stop)."""
-    found: list[UnresolvedLink] = []
-    for unit in units_between(index, start, stop):
-        if isinstance(unit, Lines):
-            found += links_named_in(unit)
-        else:
-            packed = unit.first_offset, unit.links, unit.end - unit.first_offset
-            found += unpack_unresolved(*packed)
-            found += [(child, _op_id_at(index, parent)) for child, parent in unpack_links(*packed)]
-    return {link for link in found if start <= link[0] < stop}
-
-
-def _op_id_at(index: Index, at: int) -> bytes:
-    unit = index.tail if at >= index.folded_end else index.segment(index.number_at(at))
-    return unit.op_id(unit.number_at(at))
-
-
-def _check_keys_and_summaries(index: Index) -> None:
-    """Check that each op_id can be found, and that what is summed up of lines, links and segments is right.
-
-    Raises:
-        DamagedIndexError: it is not, or a block is altered.
-    """
-    for run in index.runs:
-        keys: set[int] = set()
-        summaries: list[Summary] = []
-        for number in range(run.first_segment, run.end_segment):
-            segment = index.segment(number)
-            op_ids = b"".join(segment.op_id(line) for line in matching(segment, Filter()))
-            keys.update(index.database.op_id_hash.keys(op_ids, number))
-            summaries.append(segment.summary)
-            if segment.summary != _summed_up(index, segment):
-                raise DamagedIndexError(f"what it sums up of segment {number} is wrong")
-        if run.is_filtered:
-            run.filter.load()
-        if keys != set(run.all_keys()):
-            raise DamagedIndexError(f"op_ids of the segments from {run.first_segment} on can't be found")
-        if run.summary != merged_summary(summaries):
-            raise DamagedIndexError(f"what it sums up of the segments from {run.first_segment} on is wrong")
-
-
-def _summed_up(index: Index, segment: Segment) -> Summary:
-    packed = segment.first_offset, segment.links, segment.end - segment.first_offset
-    parents = {index.number_at(parent) for _, parent in unpack_links(*packed)}
-    before = index.summary(segment.number - 1) if segment.number > 1 else None
-    return pack_lines(segment.lines()).summary._replace(
-        entries_before=before.entries_before + before.entries if before else 0,
-        parent_segments=as_json(sorted(parents)),
-        unresolved_links=len(unpack_unresolved(*packed)),
-    )
