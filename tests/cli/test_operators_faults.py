@@ -79,7 +79,7 @@ ON_A_FULL_DISK = {
 @pytest.mark.parametrize("room_kib", [0, 16])
 @pytest.mark.parametrize("command", ON_A_FULL_DISK)
 def test_disk_is_full(repo: Path, tmp_path: Path, command: str, room_kib: int) -> None:
-    """Row 34: a real one, full at once or after a while: one line names the file that was asked for, and nothing is left."""
+    """Row 34: full at once or after a while: one line names the file that was asked for, and nothing is left."""
     filled(repo, making.entries(3000))
     muse("export", "s", tmp_path / "archive", "--repo", repo)
     (tmp_path / "line").write_bytes(making.line(making.entry(1, note="x" * 60_000)))
