@@ -299,3 +299,10 @@ def test_a_timestamp_far_above_all_before_it_is_a_note(log: OpLog) -> None:
     assert (note.severity, note.byte_offset) == ("note", len(line(entry(1))))
     assert op_id(2) in note.reason
     assert report.ok
+
+
+def test_one_operation_recorded_at_two_times_is_a_note(log: OpLog) -> None:
+    """Two processes that were given one message at the same moment: the lines differ only in when they were made."""
+    later = entry(1, lamport_ts=7, created_at="2026-02-03T04:05:06+00:00")
+    making.add_bytes(log.path, line(entry(1)) + line(later) + line(entry(1, intent_id="another plan")))
+    assert kinds(log.verify()) == {"duplicate": 1, "conflicting-duplicate": 1}

@@ -17,7 +17,7 @@ from typing import Any
 
 from muse.core.checkpoint.cut import end_of_covered
 from muse.core.checkpoint.record import EMPTY_DIGEST, OpLogCheckpoint, chain_digest, read_record
-from muse.core.entry.codec import checksum, decode_line, same_content
+from muse.core.entry.codec import checksum, decode_line, same_operation
 from muse.core.entry.filter import END, Filter
 from muse.core.entry.model import OpEntry, op_id_bytes
 from muse.core.errors import CheckpointError, DamagedAcceptanceError
@@ -162,7 +162,9 @@ class _Check:
         line = self.log.read(at, at + length)
         entry = decode_line(line)
         first = fresh.location_of(op_id_bytes(entry["op_id"])) if entry else None
-        if first is not None and same_content(line, read_lines(self.log, [first])[0]):
+        there = None if first is None else decode_line(read_lines(self.log, [first])[0])
+        # Two processes that were given one message have recorded it at two times: the same operation.
+        if entry is not None and there is not None and same_operation(entry, there):
             self._found("duplicate", at, length, reason)
         else:
             member = f"{at}+{length}:{checksum(line):08x}"
