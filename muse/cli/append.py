@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 import click
 
-from muse.cli.failures import FOUND_DAMAGE, exit_with, sigterm_like_ctrl_c
+from muse.cli.failures import FOUND_DAMAGE, IO_FAILED, exit_with, sigterm_like_ctrl_c
 from muse.cli.input_lines import LONGEST_LINE_BYTES, Line, read_lines
 from muse.cli.output import note, pluralize, print_json, print_table
 from muse.cli.progress import ProgressBar
@@ -66,7 +66,8 @@ def append(session: str, file: IO[bytes], repo: Path, *, keep_going: bool, as_js
     op_id with another actor, domain, operation, parents, intent or reservation than in the log is refused.
 
     The command stops at the first line that is refused, prints its number and the reason, and ends with exit code 1.
-    The lines before it stay in the log. With --keep-going it goes on and also ends with exit code 1.
+    The lines before it stay in the log. With --keep-going it goes on and also ends with exit code 1,
+    or with 3 if a refused line could not be put aside.
 
     The input is in UTF-8, plain or compressed with gzip.
     """
@@ -82,7 +83,7 @@ def append(session: str, file: IO[bytes], repo: Path, *, keep_going: bool, as_js
             note(f"{done} appended before this failure; the first line not acknowledged is line {following}:")
             raise
     appending.report()
-    exit_with(FOUND_DAMAGE if appending.refused else 0)
+    exit_with(appending.exit_code)
 
 
 @dataclass
@@ -112,11 +113,13 @@ class _Appending:
         self._pending: list[_Made] = []
         self._acknowledged = 0
         self.added = 0
-        self.refused = 0
+        self._refused = 0
         self.following = 1
         """The number of the first line that is neither acknowledged nor refused."""
         self._all_named = True
         """Whether each line acknowledged so far was named."""
+        self.exit_code = 0
+        """`FOUND_DAMAGE` after a line was refused, `IO_FAILED` after one could not be put aside."""
         self._aside: Path | None = None
         """The file with the refused lines; None if there is none yet."""
 
@@ -142,8 +145,8 @@ class _Appending:
             row = (self._log.session_id, self._acknowledged, self.added, already_there)
             print_table(("SESSION", *numbers), [row], right=numbers)
         if self._aside:
-            note(f"{pluralize(self.refused, 'refused line')} put aside: mend and append {self._aside}")
-        elif self.refused:
+            note(f"{pluralize(self._refused, 'refused line')} put aside: mend and append {self._aside}")
+        elif self._refused and not self._keep_going:
             before = pluralize(self._acknowledged, "good line")
             again = f"go on with line {self.following}: some before it have neither op_id nor key and would be doubled"
             note(
@@ -241,7 +244,8 @@ class _Appending:
         self._flush()
         # The further parts of a line that is too long are no news.
         if line.number >= self.following:
-            self.refused += 1
+            self._refused += 1
+            self.exit_code = self.exit_code or FOUND_DAMAGE
             self.following = line.number + bool(self._keep_going)
             note(f"line {line.number}: {reason}")
             if self._as_json:
@@ -251,10 +255,15 @@ class _Appending:
         self._put_aside(line)
 
     def _put_aside(self, line: Line) -> None:
-        if self._aside is None:
-            self._aside = _new_file(self._log.folder.name[:100])
-        with open(self._aside, "ab") as file:
-            file.write(line.text + b"\n" * line.ends)
+        try:
+            if self._aside is None:
+                self._aside = _new_file(self._log.folder.name[:100])
+            with open(self._aside, "ab") as file:
+                file.write(line.text + b"\n" * line.ends)
+        except OSError as error:
+            # No reason to close the pipe: whoever sent the line has its answer.
+            note(f"line {line.number} could not be put aside: {error.strerror}: {self._aside or 'the current folder'}")
+            self.exit_code = IO_FAILED
 
 
 def _new_file(session: str) -> Path:

@@ -312,6 +312,24 @@ def test_nothing_is_put_aside_where_nothing_is_refused(
     assert not list(tmp_path.glob("*refused*"))
 
 
+def test_pipe_stays_open_where_refused_lines_can_not_be_put_aside(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The good lines are appended all the same; each that is not kept is named, and the exit code is 3."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+    data = b"bad\n" + lines(PART) + b"worse\n" + lines(PART)
+    result = muse("append", "s", "--keep-going", "--repo", repo, stdin=data)
+
+    assert result.exit_code == 3
+    assert re.findall(r"^line (\d+) could not be put aside: ", result.stderr, re.MULTILINE) == ["1", "3"]
+    assert "refused lines put aside" not in result.stderr
+    assert len(logged(repo)) == 2
+
+
 # -- how the input is read -------------------------------------------------------------------------------------
 
 BOM = b"\xef\xbb\xbf"
