@@ -58,12 +58,16 @@ def _is_agreed(question: str, *, yes: bool) -> bool:
     short_help="Say what to do when something is damaged.",
     epilog="\b\nExample: the page about damage, in your pager.\n  muse op-log help recovery",
 )
-@click.argument("page", type=click.Choice(["recovery"]))
-def help_command(page: str) -> None:
+@click.argument("page", type=click.Choice(["recovery"]), required=False)
+@click.pass_context
+def help_command(context: click.Context, page: str | None) -> None:
     """Print PAGE of the documents; recovery says what to do about each finding of verify and each message.
 
-    The commands themselves are explained by `muse op-log --help` and `muse op-log COMMAND --help`.
+    Without PAGE the commands are listed. `muse op-log COMMAND --help` explains one of them.
     """
+    if page is None:
+        click.echo(context.parent.get_help() if context.parent else "")
+        return
     package = Path(__file__).resolve().parents[1]
     # Inside the package in a wheel, beside it in a checkout.
     places = (package / "_docs" / f"{page}.md", package.parent / "docs" / f"{page}.md")
@@ -258,7 +262,9 @@ def accept(
     left = [each for each in report.findings if each.severity == "damage" and not (is_done and each in chosen)]
     if as_json:
         accepted = [asdict(each) for each in chosen]
-        print_json({"session_id": session, "by": by, "why": why, "applied": is_done, "findings": accepted})
+        print_json(
+            {"session_id": session, "by": by, "why": why, "applied": is_done, "ok": not left, "findings": accepted}
+        )
     if not chosen:
         note("nothing to accept")
     note(f"damage that is not accepted: {pluralize(len(left), 'finding')}" if left else "no damage is left")

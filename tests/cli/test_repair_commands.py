@@ -310,7 +310,7 @@ def test_a_finding_is_accepted_by_the_beginning_of_its_id(repo: Path, whole: byt
 
     told = json.loads(done.stdout)
     assert done.exit_code == 0, done.output
-    assert (told["applied"], [each["id"] for each in told["findings"]]) == (True, [first["id"]])
+    assert (told["applied"], told["ok"], [each["id"] for each in told["findings"]]) == (True, False, [first["id"]])
     assert "1 finding" in done.stderr
     assert {each["id"]: each["severity"] for each in findings(repo)} == {first["id"]: "note", second["id"]: "damage"}
 
@@ -417,6 +417,7 @@ def test_page_about_damage_is_printed() -> None:
         muse("help", "recovery").stdout.strip() == (making.PROJECT / "docs" / "recovery.md").read_text("utf-8").strip()
     )
     assert muse("help", "everything").exit_code == 2
+    assert muse("help").stdout == muse("--help").stdout
 
 
 @pytest.mark.parametrize(
