@@ -11,9 +11,13 @@ from muse.core.checkpoint.cut import RestoredCheckpoint
 from muse.core.entry.codec import checksum, decode_line
 from muse.core.entry.model import OpEntry
 from muse.core.maintenance.findings import Finding, LostOperation, VerifyReport
+from muse.core.options import MAX_LINE_BYTES
 from muse.core.storage.log_file import LogFile
 
 _FIRST_FIELD = '{"op_id"'
+MOST_BYTES_WITHIN = 2 * MAX_LINE_BYTES
+"""In so many bytes at once entries are looked for: two of the longest, glued together."""
+
 _MOST_STARTS = 1000
 """In one line; to look at more would take time without end in one that was made for that."""
 
@@ -111,11 +115,18 @@ def _whole_entries(log: LogFile, finding: Finding) -> Iterator[tuple[int, OpEntr
     if finding.severity != "damage" or not is_of_lines or finding.byte_offset is None:
         return
     start = finding.byte_offset
-    for data in log.read(start, start + (finding.length or 0)).splitlines(keepends=True):
-        for at, entry, line in entries_within(data):
-            if line != data:
-                yield start + at, entry, line
-        start += len(data)
+    end = start + (finding.length or 0)
+    while start < end:
+        piece = log.read(start, min(start + MOST_BYTES_WITHIN, end))
+        # Whole lines, unless one is longer than all that is looked at at once.
+        piece = piece[: piece.rfind(b"\n") + 1] or piece
+        if not piece:
+            return
+        for data in piece.splitlines(keepends=True):
+            for at, entry, line in entries_within(data):
+                if line != data:
+                    yield start + at, entry, line
+            start += len(data)
 
 
 def entries_within(data: bytes) -> Iterator[tuple[int, OpEntry, bytes]]:

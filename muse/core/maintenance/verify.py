@@ -17,7 +17,7 @@ from typing import Any
 
 from muse.core.checkpoint.cut import end_of_covered
 from muse.core.checkpoint.record import EMPTY_DIGEST, OpLogCheckpoint, chain_digest, read_record
-from muse.core.entry.codec import checksum, decode_line, same_operation
+from muse.core.entry.codec import checksum, decode_line, same_content, same_operation
 from muse.core.entry.filter import END, Filter
 from muse.core.entry.model import OpEntry, op_id_bytes
 from muse.core.errors import CheckpointError, DamagedAcceptanceError
@@ -37,7 +37,7 @@ from muse.core.index.store import Index
 from muse.core.maintenance.accepted import read_accepted
 from muse.core.maintenance.findings import Findings, LostOperation, VerifyReport
 from muse.core.maintenance.index_check import check_keys_and_summaries, links_between, rows_between
-from muse.core.maintenance.repair import entries_within
+from muse.core.maintenance.repair import MOST_BYTES_WITHIN, entries_within
 from muse.core.options import DEFAULT_MAX_LAMPORT_JUMP, MAX_LINE_BYTES
 from muse.core.paging import WHOLE_PAGE
 from muse.core.storage.lines import Location
@@ -152,6 +152,8 @@ class _Check:
 
     def _is_all_there(self, fresh: Index, at: int, length: int) -> bool:
         """Whether a damaged line is nothing but entries glued together, and the log has each of them elsewhere."""
+        if length > MOST_BYTES_WITHIN:
+            return False
         data = self.log.read(at, at + length).rstrip(b"\n")
         held = [(fresh.location_of(op_id_bytes(entry["op_id"])), line) for _, entry, line in entries_within(data)]
         return sum(len(line) - 1 for _, line in held) == len(data) and all(
