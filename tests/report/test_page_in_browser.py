@@ -318,7 +318,7 @@ def test_damage_is_shown_with_place_reason_and_remedy(opened: Callable[..., Page
     row = page.texts(".findings tbody td")
     assert [number(text) for text in row[:2]] == [span.byte_offset, len(damaged)]
     assert row[2:4] == ["damaged-line", "damage"]
-    assert "append it again" in row[5]
+    assert "appends again" in row[5]
     assert page.script("return window.hacked === undefined")
 
 
