@@ -139,11 +139,11 @@ def repair(
 
 
 def _opened_to_repair(repo: Path, session: str) -> OpLog:
-    """The session's log; what others have appended to it, however long, may be appended again."""
+    """The session's log; whatever was in it may be appended again, however long or far ahead of the clock."""
     from muse.core.op_log import OpLog
 
     open_session(repo, session).close()
-    return OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES)
+    return OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES, max_lamport_jump=None)
 
 
 @contextmanager

@@ -110,6 +110,21 @@ def test_what_is_lost_comes_back(
     assert muse("replay", "s", "--repo", repo).exit_code == 0
 
 
+def test_what_append_would_refuse_comes_back(repo: Path, tmp_path: Path) -> None:
+    """A line longer than the usual limit and a timestamp far above all, from another program, were there, and are."""
+    entries = [making.entry(1, domain_op={"op": "x" * (17 << 20)}), making.entry(2, lamport_ts=2**53 - 9)]
+    making.add_bytes(making.log_path(repo), b"".join(map(making.line, entries)))
+    (tmp_path / "copy").write_bytes(making.log_bytes(repo))
+    with OpLog(repo, "s") as log:
+        assert len(log) == 2
+    making.log_path(repo).write_bytes(b"")
+
+    done = muse("repair", "s", "--from", tmp_path / "copy", "--yes", "--repo", repo)
+
+    assert done.exit_code == 0, done.output
+    assert plain_scan.scan(making.log_bytes(repo)).op_ids == [making.op_id(1), making.op_id(2)]
+
+
 def test_committed_operations_that_are_pending_again_are_told(repo: Path, whole: bytes, replica: Path) -> None:
     """What comes back behind newer entries is not covered any more; repair says of which operations that holds."""
     old_copy(making.log_path(repo), whole)
