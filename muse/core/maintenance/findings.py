@@ -21,7 +21,7 @@ REMEDIES = {
     "damaged-line": "nothing else is affected; muse op-log repair appends again what it holds whole; else accept it",
     "torn-tail": "a writer died in the middle of this line, it was never acknowledged; the next append ends it",
     "checkpoint-damaged": "muse op-log repair restores it if the index has seen it; else: muse op-log help recovery",
-    "checkpoint-digest": "bytes below the checkpoint have changed since it was made: compare with a backup, or accept it",
+    "checkpoint-digest": "bytes below the checkpoint have changed since: compare with a backup, or accept it",
     "accepted-damaged": "nothing counts as accepted: restore the file, or move it away and accept again",
     "index-differs": "run rebuild-index, which keeps what the index has seen",
     "duplicate": "nothing to do: the first line counts, this one is passed over",
