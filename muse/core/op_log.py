@@ -22,12 +22,12 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from types import EllipsisType
 from typing import Any, Literal, Self, Unpack
 
 from muse.core.checkpoint.cut import Checkpoints, Cut, remember_record
 from muse.core.checkpoint.record import OpLogCheckpoint
 from muse.core.clock import LamportClock
-from muse.core.collapse import collapse
 from muse.core.entry.codec import encode_entry
 from muse.core.entry.filter import EntryFilters, Filter, wanted_by
 from muse.core.entry.model import OpEntry, make_op_entry, op_id_bytes, op_id_of
@@ -88,6 +88,7 @@ from muse.domain import StructuredDelta
 from muse.core.entry.codec import parse_object as parse_object  # isort: skip
 from muse.core.entry.model import parse_time as parse_time  # isort: skip
 from muse.core.checkpoint.cut import RestoredCheckpoint as RestoredCheckpoint  # isort: skip
+from muse.core.collapse import collapse as collapse  # isort: skip
 from muse.core.maintenance.findings import ACCEPTABLE as ACCEPTABLE  # isort: skip
 from muse.core.storage.durable import whole_file as whole_file  # isort: skip
 
@@ -491,7 +492,9 @@ class OpLog:
         check_name("domain", domain)
         return collapse(domain, self._select(self._wanted({"domain": domain}, since_checkpoint=True, upto=upto)))
 
-    def checkpoint(self, snapshot_id: str, *, upto: Cut | None = None) -> OpLogCheckpoint:
+    def checkpoint(
+        self, snapshot_id: str, *, upto: Cut | None = None, after: str | EllipsisType | None = ...
+    ) -> OpLogCheckpoint:
         """Mark everything below a cut (default: now) as crystallised into `snapshot_id`.
 
         Give it the cut that the delta was collapsed at: what arrived in between stays pending. The log is synced, then
@@ -500,12 +503,14 @@ class OpLog:
         Args:
             snapshot_id: what the commit is called, non-empty, at most 1,024 bytes.
             upto: a cut of this log, as `cut` gave it.
+            after: the snapshot that this one follows, None if it is the first; if it is left out, nobody asks.
 
         Returns:
             The record, as it is in `checkpoint.json`.
 
         Raises:
             CheckpointBackwardsError: the checkpoint that exists covers more.
+            CheckpointError: it is of another snapshot than `after`: somebody else has committed meanwhile.
             LimitExceededError: `snapshot_id` takes more than 1,024 bytes.
             SyncError: the log could not be flushed; the old record stands.
         """
@@ -518,7 +523,42 @@ class OpLog:
             self._writer.check_usable()
             if upto is not None:
                 self._checkpoints.check_cut("upto", upto)
-            return self._checkpoints.replace(snapshot_id, upto, self._writer.sync)
+            return self._checkpoints.replace(snapshot_id, upto, after, self._writer.sync)
+
+    def follow_commit(self, snapshot_id: str, *, upto: Cut, digest: str, may_differ: bool = False) -> bool:
+        """Bring `checkpoint.json` to where the newest commit ends, even if it is missing, older or damaged.
+
+        For `muse.commit`, which asks the target of the commits first: what it says is committed.
+
+        Args:
+            snapshot_id: what the commit is called.
+            upto: where it ends.
+            digest: the `log_digest` of what it and those before it cover.
+            may_differ: the log may differ from that, since what is damaged is known.
+
+        Returns:
+            Whether the checkpoint is there. False: the log below is not, or not any more, what the digest says.
+
+        Raises:
+            CheckpointBackwardsError: a checkpoint that covers more was made.
+        """
+        with Turn(self._lock):
+            self._checkpoints.check_cut("upto", upto)
+            return self._checkpoints.follow_commit(snapshot_id, upto, digest, self._writer.sync, may_differ=may_differ)
+
+    def read_slice(self, since: Cut, upto: Cut) -> tuple[bytes, list[OpEntry]]:
+        """What arrived between two cuts, made durable: the lines byte for byte, and their entries.
+
+        Damaged and repeated lines are among the bytes and not among the entries. All of it is held in memory.
+        """
+        with Turn(self._lock):
+            start = self._checkpoints.check_cut("since", since).byte_offset
+            stop = self._checkpoints.check_cut("upto", upto).byte_offset
+            if start < stop:
+                self._writer.sync()
+            lines = self._file.read(start, stop)
+        # Afterwards: it raises if the log was cut meanwhile, so that the bytes are all there.
+        return lines, list(self._select(Filter(start=start, stop=stop)))
 
     def read_checkpoint(self) -> OpLogCheckpoint | None:
         """The most recent checkpoint record; None if none was made."""

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from types import EllipsisType
 from typing import Any, NamedTuple, cast
 
 from muse.core.checkpoint.record import EMPTY_DIGEST, OpLogCheckpoint, chain_digest, damaged, read_record, write_record
@@ -111,14 +112,17 @@ class Checkpoints:
                 self._catch_up.record_checkpoint_evidence(end, record)
             return record, end
 
-    def replace(self, snapshot_id: str, upto: Cut | None, sync: Callable[[], None]) -> OpLogCheckpoint:
+    def replace(
+        self, snapshot_id: str, upto: Cut | None, after: str | EllipsisType | None, sync: Callable[[], None]
+    ) -> OpLogCheckpoint:
         """Make a cut the checkpoint, under a lock on the log that keeps other processes from making one.
 
         None is what has arrived when the lock is held: taken before, it could lie below the cut of whoever had the
         lock. `sync` makes durable all that has arrived.
 
-        A `CheckpointBackwardsError` if the one that exists covers more, a `LockTimeoutError` if another process is
-        making one and does not end, a `SyncError` if what lies below the cut may be lost.
+        A `CheckpointBackwardsError` if the one that exists covers more, a `CheckpointError` if its snapshot is not the
+        one `after` which this is made, a `LockTimeoutError` if another process is making one and does not end, a
+        `SyncError` if what lies below the cut may be lost.
         """
         self._catch_up.catch_up()
         # Here and not under the lock, so that others wait less; it also makes the file that the lock is on.
@@ -128,7 +132,44 @@ class Checkpoints:
             if cut.byte_offset and not self._log.is_synced(cut.byte_offset - 1):
                 sync()
             self._log.check_not_lost(cut.byte_offset)
-            return self._replace_alone(snapshot_id, cut)
+            return self._replace_alone(snapshot_id, cut, after)
+
+    def follow_commit(
+        self, snapshot_id: str, cut: Cut, digest: str, sync: Callable[[], None], *, may_differ: bool
+    ) -> bool:
+        """Let the checkpoint be where the newest commit ends, whatever became of its file.
+
+        False, and nothing is done, if the log below the cut is not what `digest` says, unless it `may_differ`. A
+        `CheckpointBackwardsError` if a checkpoint that covers more was ever made.
+        """
+        is_as_it_was = partial(_is_as_it_was, cut)
+        record, end = self._furthest()
+        if record is not None and (record["snapshot_id"], end, record.get("log_digest")) == (
+            snapshot_id,
+            cut.byte_offset,
+            digest,
+        ):
+            return may_differ or self._catch_up.with_index(is_as_it_was)
+        sync()
+        with exclusive_lock(self._log.path, _WAIT_SECONDS):
+            record, end = self._furthest()
+            if end > cut.byte_offset:
+                raise CheckpointBackwardsError(
+                    f"{self._path}: a checkpoint was made at byte {end}, beyond {snapshot_id}"
+                )
+            if not may_differ:
+                is_same = self._catch_up.with_index(is_as_it_was)
+                if not is_same or self._digest(cut, record, end) != digest:
+                    return False
+            self._write(snapshot_id, cut, digest)
+        return True
+
+    def _furthest(self) -> tuple[OpLogCheckpoint | None, int]:
+        """As `current`; if the file is not right, no record, and where the last one ended that the index has seen."""
+        with suppress(DamagedCheckpointError):
+            return self.current()
+        seen = self._catch_up.with_index(lambda index: checkpoint_seen(index.connection))
+        return None, seen[0] if seen else 0
 
     def restore(self, *, may_set_back: bool, dry_run: bool) -> RestoredCheckpoint | None:
         """Write the last record that the index has seen again, if the file is not right.
@@ -181,23 +222,32 @@ class Checkpoints:
             if record is not None and "log_digest" in record:
                 write_record(self._path, {**record, "log_digest": digest})
 
-    def _replace_alone(self, snapshot_id: str, cut: Cut) -> OpLogCheckpoint:
+    def _replace_alone(self, snapshot_id: str, cut: Cut, after: str | EllipsisType | None) -> OpLogCheckpoint:
         previous, start = self.current()
+        known = previous["snapshot_id"] if previous else None
+        # Made again at the same cut, it stands already.
+        if after not in (..., known) and (known, start) != (snapshot_id, cut.byte_offset):
+            raise CheckpointError(
+                f"{self._path}: the checkpoint is of snapshot {known!r} and not of {after!r}, which {snapshot_id!r} is "
+                "to follow: make the commit anew, from where the checkpoint is"
+            )
         if previous is not None and cut.byte_offset < start:
             raise CheckpointBackwardsError(
                 f"{self._path}: the checkpoint covers {previous['op_count']} entries already, this cut only "
                 f"{cut.op_count}: take a new cut"
             )
+        return self._write(snapshot_id, cut, self._digest(cut, previous, start))
+
+    def _digest(self, cut: Cut, previous: OpLogCheckpoint | None, start: int) -> str:
+        """The digest of the log as it is, up to the cut; carried on from the checkpoint's if nothing below changed."""
         if (
             previous is not None
             and "log_digest" in previous
+            and start <= cut.byte_offset
             and not self._catch_up.with_index(partial(_changed, start))
         ):
-            digest = chain_digest(self._log, start, cut.byte_offset, previous["log_digest"])
-        else:
-            digest = chain_digest(self._log, 0, cut.byte_offset, EMPTY_DIGEST)
-
-        return self._write(snapshot_id, cut, digest)
+            return chain_digest(self._log, start, cut.byte_offset, previous["log_digest"])
+        return chain_digest(self._log, 0, cut.byte_offset, EMPTY_DIGEST)
 
     def _write(self, snapshot_id: str, cut: Cut, digest: str) -> OpLogCheckpoint:
         def describe(index: Index) -> OpLogCheckpoint:
@@ -267,6 +317,11 @@ def _changed(below: int, index: Index) -> bool:
     """Whether a line that begins below is known to have changed: then an old digest is not one of what the log has."""
     first = next(held_entries(index.connection), None)
     return first is not None and first.byte_offset < below
+
+
+def _is_as_it_was(cut: Cut, index: Index) -> bool:
+    """Whether nothing is known to have changed below the cut since it was taken."""
+    return count(index, Filter(stop=cut.byte_offset)) == cut.op_count and not _changed(cut.byte_offset, index)
 
 
 def _ends_a_line(index: Index, log: LogFile, end: int) -> bool:
