@@ -85,12 +85,13 @@ from muse.core.writer import Batch, Writer, raise_it
 from muse.domain import StructuredDelta
 
 # Not public names of the log: the commands and the statistics use them, and import nothing else of the engine.
-from muse.core.entry.codec import parse_object as parse_object  # isort: skip
+from muse.core.entry.codec import decode_line as decode_line, parse_object as parse_object  # isort: skip
 from muse.core.entry.model import parse_time as parse_time  # isort: skip
 from muse.core.checkpoint.cut import RestoredCheckpoint as RestoredCheckpoint  # isort: skip
 from muse.core.collapse import collapse as collapse  # isort: skip
 from muse.core.maintenance.findings import ACCEPTABLE as ACCEPTABLE  # isort: skip
 from muse.core.storage.durable import whole_file as whole_file  # isort: skip
+from muse.core.storage.session_dir import encode_session_id as encode_session_id  # isort: skip
 
 __all__ = [
     "AppendError",

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple, cast
 
 from muse.core.checkpoint.record import EMPTY_DIGEST, OpLogCheckpoint, chain_digest, damaged, read_record, write_record
 from muse.core.entry.filter import Filter
+from muse.core.entry.model import op_id_bytes
 from muse.core.errors import CheckpointBackwardsError, CheckpointError, DamagedCheckpointError, InvalidCutError
 from muse.core.index.catch_up import CatchUp
-from muse.core.index.evidence import checkpoint_seen, held_entries, record_checkpoint
+from muse.core.index.evidence import checkpoint_seen, held_entries, is_as_it_was, record_checkpoint
 from muse.core.index.query import begins_a_line, count, damaged_lines, end_of_entry_line, highest_lamport_ts, last_op_id
 from muse.core.index.store import Index
 from muse.core.storage.locks import exclusive_lock
@@ -142,14 +143,10 @@ class Checkpoints:
         False, and nothing is done, if the log below the cut is not what `digest` says, unless it `may_differ`. A
         `CheckpointBackwardsError` if a checkpoint that covers more was ever made.
         """
-        is_as_it_was = partial(_is_as_it_was, cut)
         record, end = self._furthest()
-        if record is not None and (record["snapshot_id"], end, record.get("log_digest")) == (
-            snapshot_id,
-            cut.byte_offset,
-            digest,
-        ):
-            return may_differ or self._catch_up.with_index(is_as_it_was)
+        known = None if record is None else (record["snapshot_id"], end, record.get("log_digest"))
+        if known == (snapshot_id, cut.byte_offset, digest):
+            return may_differ or self._is_as_it_was(cut, digest, record, end)
         sync()
         with exclusive_lock(self._log.path, _WAIT_SECONDS):
             record, end = self._furthest()
@@ -157,12 +154,15 @@ class Checkpoints:
                 raise CheckpointBackwardsError(
                     f"{self._path}: a checkpoint was made at byte {end}, beyond {snapshot_id}"
                 )
-            if not may_differ:
-                is_same = self._catch_up.with_index(is_as_it_was)
-                if not is_same or self._digest(cut, record, end) != digest:
-                    return False
+            if not may_differ and not self._is_as_it_was(cut, digest, record, end):
+                return False
             self._write(snapshot_id, cut, digest)
         return True
+
+    def _is_as_it_was(self, cut: Cut, digest: str, record: OpLogCheckpoint | None, end: int) -> bool:
+        below = self._catch_up.with_index(lambda index: count(index, Filter(stop=cut.byte_offset)))
+        # Both: a digest that is carried on says nothing of what lies below the checkpoint.
+        return below == cut.op_count and self._digest(cut, record, end) == digest
 
     def _furthest(self) -> tuple[OpLogCheckpoint | None, int]:
         """As `current`; if the file is not right, no record, and where the last one ended that the index has seen."""
@@ -309,19 +309,26 @@ def _end_as_it_was(log: LogFile, end: int, record: Mapping[str, Any], index: Ind
     with suppress(DamagedCheckpointError):
         if end_of_covered(index, log, cast(OpLogCheckpoint, record)) == end:
             return end
-    first = next(held_entries(index.connection), None)
-    return min(first.byte_offset, end) if first and first.byte_offset <= index.end else None
+    gone: dict[str, int] = {}
+    for entry in held_entries(index.connection):
+        place = index.location_of(op_id_bytes(entry.op_id))
+        is_there = place is not None and place.byte_offset == entry.byte_offset and is_as_it_was(entry, place)
+        if entry.byte_offset < end and not is_there:
+            gone.setdefault(entry.op_id, entry.byte_offset)
+    if not gone:
+        return None
+    first, unchanged = min(gone.values()), record["op_count"] - len(gone)
+    below = count(index, Filter(stop=first))
+    if first <= index.end and below <= unchanged and begins_a_line(index, first):
+        return first
+    # Damaged bytes before it are gone too, and new entries may lie where they were: only the number tells which.
+    return end_of_entry_line(index, max(min(below, unchanged), 0))
 
 
 def _changed(below: int, index: Index) -> bool:
     """Whether a line that begins below is known to have changed: then an old digest is not one of what the log has."""
     first = next(held_entries(index.connection), None)
     return first is not None and first.byte_offset < below
-
-
-def _is_as_it_was(cut: Cut, index: Index) -> bool:
-    """Whether nothing is known to have changed below the cut since it was taken."""
-    return count(index, Filter(stop=cut.byte_offset)) == cut.op_count and not _changed(cut.byte_offset, index)
 
 
 def _ends_a_line(index: Index, log: LogFile, end: int) -> bool:

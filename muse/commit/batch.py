@@ -1,0 +1,163 @@
+"""What a commit is made from, what is remembered of it, and what a target has to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
+from typing import Any, Protocol, runtime_checkable
+
+from muse.commit.errors import CommitDivergedError
+from muse.core.op_log import Cut
+from muse.domain import StructuredDelta
+
+EMPTY_DIGEST = "0" * 64
+"""The digest of no lines at all."""
+
+
+@dataclass(frozen=True)
+class Committed:
+    """A commit of a session, as its target has it."""
+
+    commit_id: str
+    """What the target calls it: never empty, another for each commit, and the `snapshot_id` of the checkpoint."""
+    session_id: str
+    """The session, as it was passed in."""
+    parent: str | None
+    """The `commit_id` of the session's commit before; None for the first."""
+    start: int
+    """Byte offset in the log at which it begins: where its parent ended, 0 for the first."""
+    cut: Cut
+    """Where it ends. `op_count` is the number of operations in this commit and all before it."""
+    digest: str
+    """The `log_digest` (docs/format.md) of all lines up to there."""
+    actors: Mapping[str, int]
+    """How many operations of each actor are in it."""
+    domains: Mapping[str, int]
+    """How many operations of each domain are in it."""
+    created_at: str
+    """ISO 8601 wall-clock time."""
+
+    def to_record(self) -> dict[str, Any]:
+        """All but the `commit_id`, as a JSON object: what a target has to store."""
+        return {
+            "session": self.session_id,
+            "parent": self.parent,
+            "start": self.start,
+            "end": self.cut.byte_offset,
+            "op_count": self.cut.op_count,
+            "digest": self.digest,
+            "actors": dict(self.actors),
+            "domains": dict(self.domains),
+            "created_at": self.created_at,
+        }
+
+    @classmethod
+    def from_record(cls, commit_id: str, record: Any) -> Committed:
+        """The commit of which a target has stored this record; a `CommitDivergedError` if it is not one."""
+        try:
+            found = cls(
+                commit_id,
+                record["session"],
+                record["parent"],
+                record["start"],
+                Cut(record["session"], record["end"], record["op_count"]),
+                record["digest"],
+                record["actors"],
+                record["domains"],
+                record["created_at"],
+            )
+            offsets = (found.start, found.cut.byte_offset, found.cut.op_count)
+            texts = (found.session_id, found.digest, found.created_at, found.parent or "")
+            is_one = all(type(each) is int for each in offsets) and all(type(each) is str for each in texts)
+            is_one = is_one and 0 <= found.start < found.cut.byte_offset and len(bytes.fromhex(found.digest)) == 32
+        except (KeyError, TypeError, ValueError):
+            is_one = False
+        if not is_one:
+            raise CommitDivergedError(
+                f"commit {commit_id}: what it says of itself is not a record of a session's commit"
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class CommitBatch:
+    """What arrived in a session since its newest commit: all that the next one needs."""
+
+    session_id: str
+    """The session, as it was passed in."""
+    parent: Committed | None
+    """The newest commit, which this one follows; None if it is the first."""
+    cut: Cut
+    """Where the commit ends. `op_count` is the number of operations in it and all before it."""
+    digest: str
+    """The `log_digest` (docs/format.md) of all lines up to there."""
+    deltas: Sequence[StructuredDelta]
+    """One for each domain that has operations in it, sorted by domain."""
+    actors: Mapping[str, int]
+    """How many operations of each actor are in it, most first."""
+    lines: bytes
+    """The log from the end of the parent up to the cut, byte for byte, damaged lines included."""
+    message: str | None
+    """What the user says about it."""
+    created_at: str
+    """ISO 8601 wall-clock time."""
+
+    @property
+    def ops(self) -> int:
+        """How many operations are in it."""
+        return sum(self.actors.values())
+
+    def committed_as(self, commit_id: str) -> Committed:
+        """What is remembered of the commit that a target has made of this batch."""
+        return Committed(
+            commit_id,
+            self.session_id,
+            self.parent.commit_id if self.parent else None,
+            self.parent.cut.byte_offset if self.parent else 0,
+            self.cut,
+            self.digest,
+            self.actors,
+            {delta["domain"]: len(delta["ops"]) for delta in self.deltas},
+            self.created_at,
+        )
+
+
+class CommitTarget(Protocol):
+    """Where commits are kept. `muse.commit.testing` has the tests that every target has to pass."""
+
+    def latest(self, session_id: str) -> Committed | None:
+        """The newest commit of a session; None if it has none."""
+        ...
+
+    def commit(self, batch: CommitBatch) -> Committed:
+        """Make the commit, durably and whole or not at all, if `batch.parent` still is the newest one.
+
+        Of several who commit after the same parent at the same moment, in whatever process, one succeeds.
+
+        Raises:
+            CommitMovedError: another is the newest by now; nothing was made.
+        """
+        ...
+
+
+@runtime_checkable
+class CommitHistory(CommitTarget, Protocol):
+    """A target that also tells what it has, so that a log can be rebuilt, and may be damaged below a commit."""
+
+    def commits(self, session_id: str) -> Sequence[Committed]:
+        """All commits of a session, the first one first."""
+        ...
+
+    def lines(self, committed: Committed) -> bytes:
+        """The lines of a commit, as they were in its batch."""
+        ...
+
+
+def carry_on(digest: str, lines: bytes) -> str:
+    """The `log_digest` of a log whose lines go on like this after those of `digest`."""
+    link = bytes.fromhex(digest)
+    for line in BytesIO(lines):
+        link = sha256(link + line).digest()
+    return link.hex()
