@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ class SessionMachine(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory(prefix="muse-machine-")
         self.repo = Path(self.folder.name)
         self.model: list[Entry] = []
+        self.lost: dict[str, tuple[Entry, bytes]] = {}
         self.damaged = 0
         self.tail = b""
         self.covered = 0
@@ -165,9 +168,11 @@ class SessionMachine(RuleBasedStateMachine):
 
     @rule()
     def delete_index(self) -> None:
-        """The index disappears under both handles."""
+        """The index disappears under both handles, and with it what only it knew to be lost."""
         making.drop_index(self.repo)
+        self.lost.clear()
 
+    @precondition(lambda self: not self.lost)
     @rule(seed=st.integers(0, 9))
     def scribble_over_index(self, seed: int) -> None:
         """The index is overwritten while no handle is open."""
@@ -236,6 +241,70 @@ class SessionMachine(RuleBasedStateMachine):
             self.model.extend(theirs)
             self.sealed()
 
+    def change_log(self, start: int, change: Callable[[bytes], bytes | None]) -> None:
+        """Change the log from byte `start` on while no handle is open; the index knows all of it, and a scan the rest.
+
+        None: nothing can be changed. What lies below the checkpoint stays, so that this goes on.
+        """
+        for log in self.logs:
+            log.close()
+        with OpLog(self.repo, "s") as log:
+            len(log)
+        before = self.path.read_bytes()
+        changed = change(before)
+        if changed is not None:
+            self.path.write_bytes(changed)
+            now = plain_scan.scan(changed)
+            for entry, span in plain_scan.scan(before).placed:
+                if entry["op_id"] not in now.op_ids:
+                    self.lost[entry["op_id"]] = entry, before[span.byte_offset :][: span.length + 1]
+            self.model, self.damaged, self.tail = now.entries, len(now.damaged), now.tail
+            self.cuts = [each for each in self.cuts if each[0].byte_offset <= start]
+        self.logs = [OpLog(self.repo, "s"), OpLog(self.repo, "s")]
+
+    @property
+    def covered_bytes(self) -> int:
+        """Up to where the checkpoint covers the log."""
+        record = self.path.with_name("checkpoint.json")
+        return int(json.loads(record.read_bytes())["byte_offset"]) if record.exists() else 0
+
+    @precondition(lambda self: self.model)
+    @rule(share=st.floats(0, 1), is_line_end=st.booleans())
+    def put_an_older_copy_back(self, share: float, is_line_end: bool) -> None:
+        """The log is what it was at some moment since the checkpoint, perhaps in the middle of a line."""
+        start = self.covered_bytes
+        at = start + int(share * (self.path.stat().st_size - start))
+        if is_line_end:
+            at = max(start, self.path.read_bytes().rfind(b"\n", 0, at) + 1)
+        self.change_log(at, lambda data: data[:at])
+
+    @precondition(lambda self: len(self.model) > self.covered)
+    @rule(pick=st.integers(0, 99), is_joined=st.booleans())
+    def damage_a_line(self, pick: int, is_joined: bool) -> None:
+        """A line since the checkpoint becomes NULs, or is joined to the next; repeated ones stay, since they count."""
+        placed = plain_scan.scan_file(self.path).placed[self.covered :]
+        entry, span = placed[pick % len(placed)]
+        at, end = span.byte_offset, span.byte_offset + span.length
+
+        def change(data: bytes) -> bytes | None:
+            if data.count(entry["op_id"].encode()) > 1:
+                return None
+            return data[:end] + b" " + data[end + 1 :] if is_joined else data[:at] + bytes(span.length) + data[end:]
+
+        self.change_log(at, change)
+
+    @precondition(lambda self: self.lost)
+    @rule(handle=st.integers(0, 1), count=st.integers(1, 9))
+    def bring_back(self, handle: int, count: int) -> None:
+        """A replica that still has what was lost is merged, or is the source of a repair."""
+        chosen = [self.lost.pop(op_id) for op_id in list(self.lost)[:count]]
+        self.others += 1
+        making.add_bytes(making.log_path(self.repo, f"other-{self.others}"), b"".join(line for _, line in chosen))
+        with OpLog(self.repo, f"other-{self.others}") as other:
+            assert self.logs[handle].merge(other) == len(chosen)
+        self.model.extend(entry for entry, _ in chosen)
+        self.sealed()
+
     @rule(handle=st.integers(0, 1))
     def ask_for_a_timestamp(self, handle: int) -> None:
         """The next timestamp is above all that are there."""
@@ -273,14 +342,14 @@ class SessionMachine(RuleBasedStateMachine):
 
     @invariant()
     def verify_finds_the_damage_and_no_more(self) -> None:
-        """The number of damaged lines is the model's, and the checkpoint is sound."""
-        if not getattr(self, "logs", []) or random.Random(self.made).random() < 0.7:
+        """Each damaged line and each lost operation is told, and no other; the checkpoint is sound."""
+        if not getattr(self, "logs", []) or (not self.lost and random.Random(self.made).random() < 0.7):
             return
-        report = self.logs[0].verify()
-        assert report.counts.get("damaged-line", 0) + report.counts.get("torn-tail", 0) in {
-            self.damaged,
-            self.damaged + bool(self.tail),
-        }
+        report = self.logs[0].verify(max_findings=None)
+        making.assert_damage_told(report, plain_scan.scan_file(self.path))
+        told = {(each.op_id, each.actor_id, each.lamport_ts) for each in making.lost(report)}
+        assert told == {(entry["op_id"], entry["actor_id"], entry["lamport_ts"]) for entry, _ in self.lost.values()}
+        assert report.counts.get("operation-lost", 0) == len(self.lost)
         assert not [each for each in report.findings if "checkpoint" in each.kind or each.kind == "line-changed"]
         assert report.entries == len(self.model)
 

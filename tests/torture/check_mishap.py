@@ -76,7 +76,9 @@ def check(evidence: Evidence, plan: Plan) -> None:
     before, now = evidence.log_path(evidence.replica).read_bytes(), making.log_bytes(evidence.repo, SESSION)
     ours = {op_id for calls in evidence.calls.values() for call in calls for op_id, _ in call}
     scan = plain_scan.scan(now)
-    known = {op_id for op_id, *_ in lost_between(before, now)} | set(scan.op_ids)
+    lost = lost_between(before, now)
+    demand(not (lost and evidence.met["brought back"]), "lost", f"it was appended again, and is not there: {lost[:3]}")
+    known = {op_id for op_id, *_ in lost} | set(scan.op_ids)
     demand(ours <= known, "lost", f"{len(ours - known)} acknowledged are neither there nor known to be lost")
 
     reports: list[list[Finding]] = []

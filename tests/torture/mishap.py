@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -38,6 +39,19 @@ def _struck(orders: Orders) -> Path:
 def _closed(orders: Orders) -> Path:
     """Is there while nobody may go through the gate any more: a lock alone would make who strikes wait too long."""
     return orders.turn_file.with_name("closed")
+
+
+def _done(orders: Orders) -> Path:
+    """Is there when all are to stop; not after some time, since a busy machine may have spent it before the mishap."""
+    return orders.turn_file.with_name("done")
+
+
+def _moments(process: Process) -> Iterator[int]:
+    """Numbers from 0, spread over time, until all are to stop."""
+    for number in process.steps(sys.maxsize):
+        if _done(process.orders).exists():
+            return
+        yield number
 
 
 @contextmanager
@@ -78,7 +92,7 @@ def _going_on(process: Process) -> Iterator[None]:
 
 def write(process: Process) -> None:
     """Record single operations, and append batches."""
-    for _ in process.steps(process.orders.size):
+    for _ in _moments(process):
         with _gate(process.orders), _going_on(process):
             if process.draw.random() < 0.8:
                 process.record_one(process.log)
@@ -88,7 +102,7 @@ def write(process: Process) -> None:
 
 def look(process: Process) -> None:
     """Read everything, verify, and make the index anew."""
-    for number in process.steps(process.orders.size // 4):
+    for number in _moments(process):
         with _going_on(process):
             found = [entry["op_id"] for entry in process.log]
             if len(set(found)) != len(found):
@@ -103,7 +117,7 @@ def look(process: Process) -> None:
 
 def commits(process: Process) -> None:
     """Make commits, and their checkpoints."""
-    for number in process.steps(process.orders.size // 8):
+    for number in _moments(process):
         with _gate(process.orders), _going_on(process):
             commit(process, f"{process.mark}.{number}")
         time.sleep(process.draw.uniform(0, 0.01))
@@ -111,7 +125,7 @@ def commits(process: Process) -> None:
 
 def bring(process: Process) -> None:
     """Once it was struck, append again what the replica has: all of it, or entry by entry."""
-    for _ in process.steps(process.orders.size, seldom_reopen=False):
+    for _ in _moments(process):
         if not _struck(process.orders).exists():
             continue
         with _gate(process.orders), _going_on(process), process.open(process.orders.replica) as replica:
@@ -130,26 +144,62 @@ def bring(process: Process) -> None:
 
 
 def strike(process: Process) -> None:
-    """Wait a moment, and let the mishap happen."""
-    _wait(process)
+    """Let all work for a moment, let the mishap happen, and let them work for another one."""
+    try:
+        _let_work(process)
+        if process.orders.mishap == "index gone":
+            _strike_index_and_record(process)
+        else:
+            _strike_log(process)
+        process.tell("met", f"mishap: {process.orders.mishap}")
+        _let_work(process)
+    finally:
+        _done(process.orders).touch()
+
+
+def _let_work(process: Process) -> None:
+    time.sleep(process.draw.uniform(0.02, 0.1))
+
+
+def _strike_log(process: Process) -> None:
     with _closed_gate(process.orders):
         # There is something to lose, and this handle has looked at the log.
         process.record_one(process.log)
-        if process.orders.mishap == "index gone":
-            commit(process, f"{process.mark}.before")
-            making.drop_index(process.orders.repo, SESSION)
+        if process.orders.mishap == "older copy":
+            _put_back_an_older_copy(process)
         else:
-            _MISHAPS[process.orders.mishap or ""](process)
-            _first_look(process)
-    if process.orders.mishap == "index gone":
-        _wait(process)
-        with _closed_gate(process.orders):
-            _take_record_away(process)
-    process.tell("met", f"mishap: {process.orders.mishap}")
+            _damage_lines(process)
+        _first_look(process)
+        if process.orders.mishap == "line damaged" and process.draw.random() < 0.5:
+            _append_again(process)
 
 
-def _wait(process: Process) -> None:
-    time.sleep(process.draw.uniform(0.1, 0.6) * max(0.0, process.orders.stop_at - time.monotonic()))
+def _append_again(process: Process) -> None:
+    """Append what a damaged line held, through the handle that knew it: "there already" means readable."""
+    held = making.log_bytes(process.orders.replica, SESSION)
+    lost = next((op_id for op_id, *_ in check_mishap.lost_between(held, process.log.path.read_bytes())), None)
+    if lost is None:
+        return
+    with process.open(process.orders.replica) as replica:
+        entry = replica.get(lost)
+    if entry is None or process.log.append(entry) is not True or process.log.get(lost) != entry:
+        raise WrongAnswer(f"{lost} is taken for there, though its line is damaged")
+    process.tell("met", "appended again at once")
+
+
+def _strike_index_and_record(process: Process) -> None:
+    with _closed_gate(process.orders):
+        process.record_one(process.log)
+        commit(process, f"{process.mark}.before")
+        making.drop_index(process.orders.repo, SESSION)
+    _let_work(process)
+    with _closed_gate(process.orders):
+        _keep_what_is_known(process)
+        process.log.path.with_name("checkpoint.json").unlink()
+        # Nothing may be taken for pending now, or it would be committed twice.
+        with process.open() as new:
+            for log in (process.log, new):
+                check_mishap.check_refuses(log)
 
 
 def _keep_what_is_known(process: Process) -> bytes:
@@ -249,20 +299,6 @@ def _first_look(process: Process) -> None:
     with process.open() as log:
         check_mishap.check_told(log.verify(max_findings=None), before, making.log_bytes(process.orders.repo, SESSION))
 
-
-def _take_record_away(process: Process) -> None:
-    """Nothing may be taken for pending then, or it would be committed twice."""
-    _keep_what_is_known(process)
-    process.log.path.with_name("checkpoint.json").unlink()
-    with process.open() as new:
-        for log in (process.log, new):
-            check_mishap.check_refuses(log)
-
-
-_MISHAPS: dict[str, Callable[[Process], None]] = {
-    "older copy": _put_back_an_older_copy,
-    "line damaged": _damage_lines,
-}
 
 ROLES: dict[str, Callable[[Process], None]] = {
     "write": write,

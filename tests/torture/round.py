@@ -118,7 +118,7 @@ class _Stage:
             replica=self.evidence.replica,
             durability=job.durability,
             seed=life.seed,
-            stop_at=self.began + self.plan.length_s,
+            stop_at=float("inf") if self.plan.mishap else self.began + self.plan.length_s,
             size=self.plan.size,
             turns=self.plan.turns,
             turn_file=self.evidence.turn_file,
