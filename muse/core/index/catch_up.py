@@ -15,13 +15,13 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from muse.core import options as tuning
 from muse.core.errors import MuseError
-from muse.core.index.evidence import checkpoint_seen, fits, inherit, record_checkpoint
+from muse.core.index.evidence import checkpoint_seen, fits, inherit, inherit_in_memory, record_checkpoint
 from muse.core.index.file import INDEX_FAULTS, LIES, is_transient, new_in_memory, open_database, replacing
 from muse.core.index.guard import is_refused
 from muse.core.index.rebuild import Progress, fill
@@ -320,6 +320,7 @@ class CatchUp:
         if index is None:
             began = time.monotonic()
             index = fill(new_in_memory(), self._log, self._options)
+            inherit_in_memory(index, self._folder, self._log)
             # Scanning a large log again and again would be worse than a late return to the disk.
             now = time.monotonic()
             self._memory_until = now + max(self._options.retry_seconds, 20 * (now - began))
@@ -366,7 +367,7 @@ class CatchUp:
 
     def _make_on_disk(self, progress: Progress | None = None, workers: int = 1) -> None:
         """Make an index of the whole log, and put it in the place of what is there, whose evidence it inherits."""
-        with replacing(self._folder) as (database, old_files, sign_of_life):
+        with ExitStack() as frozen, replacing(self._folder) as (database, old_files, sign_of_life):
 
             def tell(done: int, total: int) -> None:
                 sign_of_life()
@@ -375,7 +376,7 @@ class CatchUp:
 
             index = fill(database, self._log, self._options, tell, workers)
             for path in old_files:
-                inherit(index, path, self._log, READ_WAIT_MS)
+                inherit(index, path, self._log, READ_WAIT_MS, frozen)
             self._remember(index)
 
     def _discard_index(self, error: Exception) -> None:

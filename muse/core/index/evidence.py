@@ -10,6 +10,7 @@ import logging
 import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +18,9 @@ import orjson
 
 from muse.core.entry.codec import checksum
 from muse.core.entry.filter import END
+from muse.core.errors import LockTimeoutError
 from muse.core.index.blocks.segment import DamagedIndexError, row_checksum
-from muse.core.index.file import INDEX_FAULTS, LIES, Database
+from muse.core.index.file import INDEX_FAULTS, LIES, Database, open_database
 from muse.core.index.guard import connect_guarded, has_our_schema, is_refused
 from muse.core.index.query import Unit, units_between
 from muse.core.index.store import Index
@@ -62,7 +64,7 @@ def record_checkpoint(connection: sqlite3.Connection, byte_offset: int, record: 
     )
 
 
-def inherit(new: Index, path: Path, log: LogFile, wait_ms: int) -> None:
+def inherit(new: Index, path: Path, log: LogFile, wait_ms: int, frozen: ExitStack) -> None:
     """Take over what the index at `path` has seen, as far as it can be read; raises nothing for what is wrong with it.
 
     Args:
@@ -70,34 +72,54 @@ def inherit(new: Index, path: Path, log: LogFile, wait_ms: int) -> None:
         path: a database that no other connection of this process has open.
         log: the log of the new one.
         wait_ms: how long to wait while another connection writes.
+        frozen: until it is closed nobody writes to the old one: what it saw after this would be forgotten.
     """
     try:
         try:
-            _inherit(new, path, log, wait_ms)
+            _inherit(new, path, log, wait_ms, frozen)
         except sqlite3.DatabaseError as error:
             if not is_refused(error):
                 raise
             # A signal handler may have raised while SQLite asked what it may do, which SQLite takes for a no.
-            _inherit(new, path, log, wait_ms)
+            _inherit(new, path, log, wait_ms, frozen)
     except (*INDEX_FAULTS, *LIES) as error:
         _log.warning("%s: what this index had seen could not be carried over, or not all of it (%s)", path, error)
 
 
-def _inherit(new: Index, path: Path, log: LogFile, wait_ms: int) -> None:
+def _inherit(new: Index, path: Path, log: LogFile, wait_ms: int, frozen: ExitStack) -> None:
     connection = connect_guarded(path)
+    frozen.callback(connection.close)
     database = Database(connection, None)
+    database.wait_up_to(wait_ms)
+    # One that can't be written to can still be read.
+    with suppress(sqlite3.Error):
+        connection.execute("BEGIN IMMEDIATE")
+    if not has_our_schema(connection):
+        raise DamagedIndexError("it is of another version")
+    _take_over(new, database, log)
+
+
+def inherit_in_memory(new: Index, folder: Path, log: LogFile) -> None:
+    """Take over what the index on disk has seen, although it can't be used now; raises nothing for that.
+
+    Without it a missing checkpoint.json would look as if none had ever been made.
+    """
     try:
-        database.wait_up_to(wait_ms)
-        if not has_our_schema(connection):
-            raise DamagedIndexError("it is of another version")
-        # Before the index as a whole: what is not evidence may be damaged.
-        if database.session == log.path.parent.name:
-            _inherit_tables(new, connection)
-        if is_of_session(old := Index(database), log):
-            _inherit_tables(new, connection)
-            record_held(new.connection, missing_entries(old, new))
-    finally:
-        connection.close()
+        if (database := open_database(folder)) is not None:
+            with closing(database):
+                _take_over(new, database, log)
+    except (*INDEX_FAULTS, *LIES, OSError, LockTimeoutError) as error:
+        _log.info("%s: what the index on disk has seen can't be read now (%s)", folder, error)
+
+
+def _take_over(new: Index, database: Database, log: LogFile) -> None:
+    connection = database.connection
+    # Before the index as a whole: what is not evidence may be damaged.
+    if database.session == log.path.parent.name:
+        _inherit_tables(new, connection)
+    if is_of_session(old := Index(database), log):
+        _inherit_tables(new, connection)
+        record_held(new.connection, missing_entries(old, new))
 
 
 def _inherit_tables(new: Index, old: sqlite3.Connection) -> None:

@@ -309,6 +309,9 @@ def replacing(folder: Path) -> Iterator[tuple[Database, list[Path], Callable[[],
     with lock_file(folder / (INDEX_NAME + ".building"), _STUCK_SECONDS) as sign_of_life:
         for left in with_sides(new):
             left.unlink(missing_ok=True)
+        if not os.path.lexists(path):
+            # A process was killed while it swapped: what SQLite had beside the old one is needed to read it.
+            _move_sides(path, old)
         try:
             # SQLite gives the files that it makes beside it the same rights.
             with open_descriptor(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
@@ -369,8 +372,7 @@ def _swap_in(new: Path, path: Path, old: Path) -> None:
     it goes with its database, as a pair that can still be read.
     """
     _rename_if_there(path, old)
-    for side in ("-journal", "-wal"):
-        _rename_if_there(path.with_name(path.name + side), old.with_name(old.name + side))
+    _move_sides(path, old)
     path.with_name(path.name + "-shm").unlink(missing_ok=True)
     os.rename(new, path)
     durable.sync_folder(path.parent)
@@ -378,6 +380,11 @@ def _swap_in(new: Path, path: Path, old: Path) -> None:
         # Whatever somebody has put there, the new one is in its place.
         with suppress(OSError):
             file.unlink()
+
+
+def _move_sides(path: Path, old: Path) -> None:
+    for side in ("-journal", "-wal"):
+        _rename_if_there(path.with_name(path.name + side), old.with_name(old.name + side))
 
 
 def _rename_if_there(path: Path, to: Path) -> None:

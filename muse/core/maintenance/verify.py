@@ -12,7 +12,7 @@ import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any
 
 from muse.core.checkpoint.cut import end_of_covered
@@ -42,9 +42,10 @@ from muse.core.options import DEFAULT_MAX_LAMPORT_JUMP, MAX_LINE_BYTES
 from muse.core.paging import WHOLE_PAGE
 from muse.core.storage.lines import Location
 from muse.core.storage.log_file import LogFile
-from muse.core.storage.reader import read_entries, read_lines, read_placed_entries
+from muse.core.storage.reader import StaleLocationError, read_entries, read_lines, read_placed_entries
 from muse.core.storage.session_dir import CHECKPOINT_NAME, INDEX_NAME
 
+_ATTEMPTS = 4
 _TAIL_WAIT_SECONDS = 0.2
 
 
@@ -52,6 +53,13 @@ def verify(
     log: LogFile, session_id: str, progress: Progress | None = None, max_findings: int | None = 1000
 ) -> VerifyReport:
     """Check the session whose log this is; see `OpLog.verify`."""
+    for _ in range(_ATTEMPTS - 1):
+        check = _Check(log, session_id, max_findings)
+        # A line may be altered between two looks at it, and an index be replaced by a new one.
+        with suppress(StaleLocationError):
+            report = check.run(progress)
+            if not check.is_index_replaced:
+                return report
     return _Check(log, session_id, max_findings).run(progress)
 
 
@@ -77,6 +85,8 @@ class _Check:
         """What is gone or altered, by byte offset."""
         self.returned: dict[int, int] = {}
         """By the byte offset where an entry was: where the same line is now."""
+        self.is_index_replaced = False
+        """Whether the session's index could not be read to the end, because there is another in its place by now."""
         self.first_change = END
         """Where the first line was that is not what it was when it was indexed."""
 
@@ -227,9 +237,12 @@ class _Check:
             for (problem,) in own.connection.execute("PRAGMA integrity_check(10)").fetchall():
                 if problem != "ok":
                     self._found("index-differs", None, None, f"SQLite finds it damaged: {problem}")
-            check_keys_and_summaries(own)
+            with own.database.snapshot():
+                # Of one moment: others go on merging runs.
+                check_keys_and_summaries(Index(own.database))
             self._compare(own, fresh)
         except (*INDEX_FAULTS, *LIES) as error:
+            self.is_index_replaced = not own.database.is_current()
             self._found("index-differs", None, None, f"it is damaged: {str(error)[:500]}")
 
     def _check_what_was_held(self, own: Index, fresh: Index) -> None:
