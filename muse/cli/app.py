@@ -6,6 +6,7 @@ import click
 
 from muse.cli.append import append
 from muse.cli.checkpointing import checkpoint, delta
+from muse.cli.committing import commit, commits
 from muse.cli.completion import completion
 from muse.cli.demo.command import demo
 from muse.cli.exchange import export_command, import_command, merge
@@ -64,6 +65,8 @@ for _command in (
     report,
     delta,
     checkpoint,
+    commit,
+    commits,
     sessions,
     verify,
     repair,

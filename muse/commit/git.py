@@ -77,7 +77,9 @@ class Git:
 
     def failure(self, what: str) -> GitError:
         """The error for a git that refused."""
-        return GitError(EIO, f"{what}: nothing was committed; mend that and commit again", str(self.repository))
+        is_none = "not a git repository" in what
+        way_out = "make one there (git init), or name another" if is_none else "mend that and commit again"
+        return GitError(EIO, f"{what}: nothing was committed: {way_out}", str(self.repository))
 
     @contextmanager
     def _started(

@@ -115,6 +115,7 @@ def _batch(
     entries = [entry for entry in arrived if entry["op_id"] not in committed_before]
     if not entries:
         return None
+    actors = Counter(entry["actor_id"] for entry in entries)
     by_domain: dict[str, list[OpEntry]] = defaultdict(list)
     for entry in entries:
         by_domain[entry["domain"]].append(entry)
@@ -125,7 +126,7 @@ def _batch(
         cut=Cut(log.session_id, end.byte_offset, start.op_count + len(entries)),
         digest=carry_on(newest.digest if newest else EMPTY_DIGEST, lines),
         deltas=[collapse(domain, of_domain) for domain, of_domain in sorted(by_domain.items())],
-        actors=dict(Counter(entry["actor_id"] for entry in entries).most_common()),
+        actors=dict(sorted(actors.items(), key=lambda item: (-item[1], item[0]))),
         lines=lines,
         message=message,
         created_at=datetime.now(UTC).isoformat(),

@@ -26,6 +26,8 @@ COMMANDS = (
     "stats",
     "delta",
     "checkpoint",
+    "commit",
+    "commits",
     "sessions",
     "watch",
     "verify",
