@@ -106,6 +106,13 @@ def torture(session: nox.Session) -> None:
 
 
 @nox.session
+def commits(session: nox.Session) -> None:
+    """Kill committers and writers, and count in how many commits each operation is: `nox -s commits -- --seconds N`."""
+    session.install("-e", ".", *DEV)
+    session.run("python", "-m", "tests.commit.kill_loop", *session.posargs)
+
+
+@nox.session
 def sweeps(session: nox.Session) -> None:
     """Cut every byte, flip every bit, overwrite every page, kill at every call: `nox -s sweeps [-- --sweep NAME]`."""
     session.install("-e", ".", *DEV)
