@@ -16,7 +16,13 @@ from muse.core.entry.filter import Filter
 from muse.core.entry.model import op_id_bytes
 from muse.core.errors import CheckpointBackwardsError, CheckpointError, DamagedCheckpointError, InvalidCutError
 from muse.core.index.catch_up import CatchUp
-from muse.core.index.evidence import checkpoint_seen, held_entries, is_as_it_was, record_checkpoint
+from muse.core.index.evidence import (
+    checkpoint_seen,
+    checkpoint_seen_on_disk,
+    held_entries,
+    is_as_it_was,
+    record_checkpoint,
+)
 from muse.core.index.query import begins_a_line, count, damaged_lines, end_of_entry_line, highest_lamport_ts, last_op_id
 from muse.core.index.store import Index
 from muse.core.storage.locks import exclusive_lock
@@ -275,6 +281,8 @@ def end_of_covered(index: Index | None, log: LogFile, record: OpLogCheckpoint | 
     path = log.path.with_name(CHECKPOINT_NAME)
     end = 0 if record is None else _end_of_record(index, log, record)
     seen = None if index is None else checkpoint_seen(index.connection)
+    if seen is None and index is not None and index.database.path is None:
+        seen = checkpoint_seen_on_disk(log)
     if seen and record is None:
         raise damaged(path, f"is missing, but a checkpoint of snapshot {seen[1].get('snapshot_id')!r} was made")
     if seen and end < seen[0]:

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from muse.core import options as tuning
 from muse.core.errors import MuseError
-from muse.core.index.evidence import checkpoint_seen, fits, inherit, inherit_in_memory, record_checkpoint
+from muse.core.index.evidence import checkpoint_seen, fits, inherit, record_checkpoint
 from muse.core.index.file import INDEX_FAULTS, LIES, is_transient, new_in_memory, open_database, replacing
 from muse.core.index.guard import is_refused
 from muse.core.index.rebuild import Progress, fill
@@ -320,7 +320,6 @@ class CatchUp:
         if index is None:
             began = time.monotonic()
             index = fill(new_in_memory(), self._log, self._options)
-            inherit_in_memory(index, self._folder, self._log)
             # Scanning a large log again and again would be worse than a late return to the disk.
             now = time.monotonic()
             self._memory_until = now + max(self._options.retry_seconds, 20 * (now - began))

@@ -55,6 +55,16 @@ def checkpoint_seen(connection: sqlite3.Connection) -> tuple[int, dict[str, Any]
     return byte_offset, orjson.loads(record)
 
 
+def checkpoint_seen_on_disk(log: LogFile) -> tuple[int, dict[str, Any]] | None:
+    """The same of the index beside the log, for one in memory that serves in its place; None if it can't be read."""
+    with suppress(*INDEX_FAULTS, *LIES, OSError, LockTimeoutError):
+        if (database := open_database(log.path.parent)) is not None:
+            with closing(database):
+                if is_of_session(Index(database), log):
+                    return checkpoint_seen(database.connection)
+    return None
+
+
 def record_checkpoint(connection: sqlite3.Connection, byte_offset: int, record: Mapping[str, Any]) -> None:
     """Remember a checkpoint's record, so that its file can't vanish unnoticed, and can be made again."""
     text = orjson.dumps(record).decode()
@@ -96,24 +106,6 @@ def _inherit(new: Index, path: Path, log: LogFile, wait_ms: int, frozen: ExitSta
         connection.execute("BEGIN IMMEDIATE")
     if not has_our_schema(connection):
         raise DamagedIndexError("it is of another version")
-    _take_over(new, database, log)
-
-
-def inherit_in_memory(new: Index, folder: Path, log: LogFile) -> None:
-    """Take over what the index on disk has seen, although it can't be used now; raises nothing for that.
-
-    Without it a missing checkpoint.json would look as if none had ever been made.
-    """
-    try:
-        if (database := open_database(folder)) is not None:
-            with closing(database):
-                _take_over(new, database, log)
-    except (*INDEX_FAULTS, *LIES, OSError, LockTimeoutError) as error:
-        _log.info("%s: what the index on disk has seen can't be read now (%s)", folder, error)
-
-
-def _take_over(new: Index, database: Database, log: LogFile) -> None:
-    connection = database.connection
     # Before the index as a whole: what is not evidence may be damaged.
     if database.session == log.path.parent.name:
         _inherit_tables(new, connection)
