@@ -548,9 +548,14 @@ class OpLog:
             return self._checkpoints.follow_commit(snapshot_id, upto, digest, self._writer.sync, may_differ=may_differ)
 
     def read_slice(self, since: Cut, upto: Cut) -> tuple[bytes, list[OpEntry]]:
-        """What arrived between two cuts, made durable: the lines byte for byte, and their entries.
+        """What arrived between two cuts, made durable; all of it is held in memory.
 
-        Damaged and repeated lines are among the bytes and not among the entries. All of it is held in memory.
+        Args:
+            since: where it begins, a cut of this log.
+            upto: where it ends.
+
+        Returns:
+            (the lines byte for byte, the entries): damaged and repeated lines are among the former only.
         """
         with Turn(self._lock):
             start = self._checkpoints.check_cut("since", since).byte_offset

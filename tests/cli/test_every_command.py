@@ -36,6 +36,8 @@ WITHOUT_A_SESSION_THAT_EXISTS = {
     "sessions": "is about all of them",
     "import": "makes the session",
     "watch": "is for a terminal alone: tests/cli/watch has it in one",
+    "commit": "needs a git repository: tests/commit/test_commands.py has it in one",
+    "commits": "is about a git repository, where the session may be gone",
     "completion": "is about none",
     "help": "is about none",
 }
