@@ -116,7 +116,8 @@ def test_what_is_no_file_in_a_sessions_place_is_that_sessions_error(
     for found in spoiled:
         assert str(bad) in str(found.problem)
         told = muse("sessions", "--repo", repo)
-        assert told.exit_code == 1
+        # A log that can't be read is no damage, and neither is a record that can't be.
+        assert told.exit_code == (1 if place == "session" or (place, kind) == ("ops.jsonl", link_loop) else 3)
         assert "good" in told.stdout
         assert f"session 'bad': {found.problem}" in told.stderr
         assert muse("verify", "bad", "--repo", repo).exit_code == 3
