@@ -2,6 +2,9 @@
 
 verify         the full check: log, index, checkpoint
 findings       what it can find, and what to do about each
+index_check    an index unpacked, to be compared with another one
+accepted       accepted.json: findings that an operator accepts
+repair         the way back: what can be appended again, and from where
 archive        a session as one file, and back
 members        a reader of tar files that may be hostile
 summary        one summary for each session of a repository
