@@ -97,6 +97,17 @@ def test_what_git_refuses_ends_with_3_and_what_does_not_fit_with_1(folder: Path,
     assert "commits are missing" in result.stderr
 
 
+def test_objects_and_ref_are_flushed(folder: Path, tmp_path: Path, strace: str) -> None:
+    """Before the command says that it has committed: the pack, its index, the ref."""
+    trace = tmp_path / "trace"
+    tracing = [strace, "-f", "-y", "-e", "trace=fsync,fdatasync", "-o", trace]
+    done = children.run([*tracing, *command_line("commit", "s", "--repo", folder)])
+    assert done.returncode == 0, done.stderr
+    flushed = trace.read_text()
+    for name in ("ops.jsonl", "objects/pack/tmp_pack_", "objects/pack/tmp_idx_", "refs/muse/s.lock", "checkpoint.json"):
+        assert name in flushed, name
+
+
 READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0"'
 FULL = (
     'cp -a "$0" "$0.full" && mount -t tmpfs -o size=300k none "$0" && cp -a "$0.full/." "$0" && '

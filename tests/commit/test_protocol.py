@@ -161,6 +161,23 @@ def test_committer_that_slept_is_refused_and_starts_over(repo: Path, log: OpLog)
         commit(log, target)
 
 
+def test_lines_are_flushed_before_the_target_takes_them(log: OpLog) -> None:
+    """A commit that survives power loss must not cover lines that don't."""
+    flushed = []
+
+    class Looking(MemoryTarget):
+        def commit(self, batch: CommitBatch) -> Committed:
+            """Look if the last line is flushed."""
+            flushed.append(log._file.is_synced(batch.cut.byte_offset - 1))
+            return super().commit(batch)
+
+    target = Looking()
+    for number in range(1, 4):
+        log.append(entry(number))
+        committed(log, target)
+    assert flushed == [True] * 3
+
+
 def test_what_arrives_while_a_commit_is_made_is_in_the_next(log: OpLog, target: MemoryTarget) -> None:
     """Between cut and commit, and between commit and checkpoint."""
     log.append_many(entries(4))
@@ -340,7 +357,10 @@ def entry_of(number: int) -> str:
 
 
 @pytest.mark.parametrize("keeps_index", [True, False])
-def test_any_flipped_bit_below_a_commit_is_damage(repo: Path, target: MemoryTarget, keeps_index: bool) -> None:
+@pytest.mark.parametrize("keeps_checkpoint", [True, False])
+def test_any_flipped_bit_below_a_commit_is_damage(
+    repo: Path, target: MemoryTarget, keeps_index: bool, keeps_checkpoint: bool
+) -> None:
     """Wherever it is, in an op_id, a number or a newline: commits go on, and the operation is not committed twice."""
     with OpLog(repo, "s") as log:
         log.append_many(entries(4))
@@ -357,6 +377,8 @@ def test_any_flipped_bit_below_a_commit_is_damage(repo: Path, target: MemoryTarg
             making.log_path(copy).write_bytes(flipped)
             if not keeps_index:
                 making.drop_index(copy)
+            if not keeps_checkpoint:
+                making.log_path(copy).with_name("checkpoint.json").unlink()
             fork = MemoryTarget()
             fork._commits, fork._lines = {"s": list(target.commits("s"))}, dict(target._lines)
             with OpLog(copy, "s") as log:
