@@ -285,6 +285,22 @@ def test_damage_below_a_stored_cut_does_not_undo_the_commit_made_at_it(repo: Pat
         path.write_bytes(data)
 
 
+@pytest.mark.parametrize("index", ["kept", "deleted"])
+def test_new_operations_in_the_place_of_lost_ones_are_not_taken_for_committed(repo: Path, index: str) -> None:
+    """Row 45: a backup that lacked the last two, and two new ones of the same length: the record is refused."""
+    path, data, end = covered(repo)
+    lines = data[:end].splitlines(keepends=True)
+    new = [
+        line.replace(op_id(at).encode(), op_id(800 + at).encode()) for at, line in zip((9, 10), lines[8:], strict=True)
+    ]
+    path.write_bytes(b"".join([*lines[:8], *new]))
+    assert path.stat().st_size == end
+    if index == "deleted":
+        making.drop_index(repo)
+    with OpLog(repo, "s") as log, pytest.raises(DamagedCheckpointError):
+        log.replay_since_checkpoint()
+
+
 def test_a_record_of_another_log_is_not_taken_though_lines_are_damaged(repo: Path) -> None:
     """Row 45: what is missing must have stood in damaged bytes; a log that was replaced is refused."""
     path, _, end = covered(repo)

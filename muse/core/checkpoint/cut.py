@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from operator import ne
 from types import EllipsisType
 from typing import Any, NamedTuple, cast
 
@@ -29,6 +30,8 @@ from muse.core.storage.locks import exclusive_lock
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import StaleLocationError
 from muse.core.storage.session_dir import CHECKPOINT_NAME
+
+_MOST_DIGITS_ALTERED = 4
 
 _SHORTEST_LINE_BYTES = 170
 """No entry takes less."""
@@ -305,11 +308,19 @@ def _end_of_record(index: Index | None, log: LogFile, record: OpLogCheckpoint) -
     end, size = record["byte_offset"], log.size()
     if end > size:
         raise damaged(path, f"covers {end} bytes, the log has {size}: the log was cut or replaced")
-    is_as_it_was = _ends_a_line(index, log, end) and last_op_id(index, end) == record["last_op_id"]
-    if not is_as_it_was and not has_cut(index, log, end, op_count):
+    last = last_op_id(index, end)
+    is_as_it_was = _ends_a_line(index, log, end) and last == record["last_op_id"]
+    # As many entries as were covered, and another one at the end: others, unless something is damaged.
+    may_be_damaged = end > index.end or _differ_in_few(last, record["last_op_id"]) or bool(damaged_lines(index, 0, end))
+    if not is_as_it_was and not (may_be_damaged and has_cut(index, log, end, op_count)):
         below = count(index, Filter(stop=end))
         raise damaged(path, f"covers {op_count} entries, but {below} others lie below byte {end}: the log was replaced")
     return end
+
+
+def _differ_in_few(op_id: str, other: str) -> bool:
+    """Whether two op_ids may be one, of which some bits were flipped."""
+    return len(op_id) == len(other) and sum(map(ne, op_id, other)) <= _MOST_DIGITS_ALTERED
 
 
 def _end_as_it_was(log: LogFile, end: int, record: Mapping[str, Any], index: Index) -> int | None:
