@@ -53,10 +53,17 @@ def git_target(git: Path | None, repo: Path) -> Iterator[GitTarget]:
 @session_argument
 @git_option
 @click.option("-m", "--message", metavar="TEXT", help="What to say about it; default: what is in it.")
+@click.option(
+    "--adopt",
+    is_flag=True,
+    help="Begin where the checkpoint is, if there is no commit yet: what it covers was committed elsewhere.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be committed.")
 @json_option("one object for the commit, or none if nothing is pending")
 @repo_option
-def commit(session: str, git: Path | None, message: str | None, repo: Path, *, dry_run: bool, as_json: bool) -> None:
+def commit(
+    session: str, git: Path | None, message: str | None, repo: Path, *, adopt: bool, dry_run: bool, as_json: bool
+) -> None:
     """Commit what arrived in SESSION since its last commit, and mark it as committed.
 
     The commit is added to refs/muse/SESSION; branches, index and working tree of the repository are not touched.
@@ -69,17 +76,17 @@ def commit(session: str, git: Path | None, message: str | None, repo: Path, *, d
     with open_session(repo, session) as log, git_target(git, repo) as target:
         with ProgressBar(f"committing {session}"):
             if dry_run:
-                batch = prepare(log, target, message=message)
+                batch = prepare(log, target, message=message, adopt=adopt)
                 made = batch.committed_as("") if batch else None
             else:
-                made = commit_log(log, target, message=message)
+                made = commit_log(log, target, message=message, adopt=adopt)
         if made is None:
             note("nothing is pending")
             return
         damaged = log.damaged_lines(type(made.cut)(session, 0, 0), log.cut())
     _print_commits([made], as_json=as_json)
     note_passed_over(sum(made.start <= at < made.cut.byte_offset for at, _, _ in damaged), session, repo)
-    number = pluralize(sum(made.actors.values()), "entry")
+    number = pluralize(made.ops, "entry")
     note(f"{number} would be committed" if dry_run else f"{number} committed; what arrives from now on is pending")
 
 
@@ -111,7 +118,7 @@ def _print_commits(found: Sequence[Committed], *, as_json: bool) -> None:
         (
             each.commit_id[:_SHORT_ID] or "-",
             each.created_at[:19].replace("T", " "),
-            f"{sum(each.actors.values()):,}",
+            f"{each.ops:,}",
             tally(each.domains),
             tally(each.actors),
         )

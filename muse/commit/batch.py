@@ -27,7 +27,7 @@ class Committed:
     parent: str | None
     """The `commit_id` of the session's commit before; None for the first."""
     start: int
-    """Byte offset in the log at which it begins: where its parent ended, 0 for the first."""
+    """Byte offset in the log at which it begins: where its parent ended; 0 for the first, unless it was adopted."""
     cut: Cut
     """Where it ends. `op_count` is the number of operations in this commit and all before it."""
     digest: str
@@ -38,6 +38,11 @@ class Committed:
     """How many operations of each domain are in it."""
     created_at: str
     """ISO 8601 wall-clock time."""
+
+    @property
+    def ops(self) -> int:
+        """How many operations are in it."""
+        return sum(self.actors.values())
 
     def to_record(self) -> dict[str, Any]:
         """All but the `commit_id`, as a JSON object: what a target has to store."""
@@ -89,6 +94,8 @@ class CommitBatch:
     """The session, as it was passed in."""
     parent: Committed | None
     """The newest commit, which this one follows; None if it is the first."""
+    start: Cut
+    """Where the commit begins: where its parent ended."""
     cut: Cut
     """Where the commit ends. `op_count` is the number of operations in it and all before it."""
     digest: str
@@ -98,7 +105,7 @@ class CommitBatch:
     actors: Mapping[str, int]
     """How many operations of each actor are in it, most first."""
     lines: bytes
-    """The log from the end of the parent up to the cut, byte for byte, damaged lines included."""
+    """The log from the start up to the cut, byte for byte, damaged lines included."""
     message: str | None
     """What the user says about it."""
     created_at: str
@@ -115,7 +122,7 @@ class CommitBatch:
             commit_id,
             self.session_id,
             self.parent.commit_id if self.parent else None,
-            self.parent.cut.byte_offset if self.parent else 0,
+            self.start.byte_offset,
             self.cut,
             self.digest,
             self.actors,

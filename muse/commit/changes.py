@@ -24,17 +24,16 @@ def committed_but_changed(log: OpLog, target: CommitTarget, newest: Committed) -
     if not isinstance(target, CommitHistory):
         raise diverged(log, newest, "and the target can't tell which of its lines are damaged")
     changed: set[str] = set()
-    since = Cut(log.session_id, 0, 0)
     for each in target.commits(log.session_id):
-        found = _by_offset(log.read_slice(since, each.cut)[0])
+        start = Cut(log.session_id, each.start, each.cut.op_count - each.ops)
+        found = _by_offset(log.read_slice(start, each.cut)[0])
         committed = _by_offset(target.lines(each))
         for at, line in committed.items():
             if found.get(at) != line and (entry := _entry(line)) is not None:
                 changed.add(entry["op_id"])
         for at, line in found.items():
             if committed.get(at) != line and not _is_damage(line, committed.get(at, b"")):
-                raise diverged(log, newest, f"which has another operation at byte {since.byte_offset + at}")
-        since = each.cut
+                raise diverged(log, newest, f"which has another operation at byte {each.start + at}")
         if each == newest:
             break
     return frozenset(changed)

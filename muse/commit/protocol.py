@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from muse.commit.batch import EMPTY_DIGEST, CommitBatch, CommitTarget, Committed, carry_on
 from muse.commit.changes import committed_but_changed, diverged
@@ -30,7 +31,7 @@ _ATTEMPTS = 100
 _log = logging.getLogger(__name__)
 
 
-def commit(log: OpLog, target: CommitTarget, *, message: str | None = None) -> Committed | None:
+def commit(log: OpLog, target: CommitTarget, *, message: str | None = None, adopt: bool = False) -> Committed | None:
     """Commit all that is pending, of all domains, in one commit; the checkpoint follows.
 
     To call it again is right after any failure, from any process, at any time: what was committed is not committed
@@ -40,6 +41,8 @@ def commit(log: OpLog, target: CommitTarget, *, message: str | None = None) -> C
         log: the log of the session.
         target: where to commit, such as `GitTarget(".")`; the same for all commits of a session.
         message: what to say about it; None lets the target say what is in it.
+        adopt: if the target has no commit of the session, begin where the checkpoint is. Without it that is refused,
+            since commits may be missing there.
 
     Returns:
         The commit that was made; None if nothing is pending.
@@ -50,7 +53,7 @@ def commit(log: OpLog, target: CommitTarget, *, message: str | None = None) -> C
         MuseError, OSError: what the target and the log raise.
     """
     for _ in range(_ATTEMPTS):
-        prepared = prepare(log, target, message=message)
+        prepared = prepare(log, target, message=message, adopt=adopt)
         if prepared is None:
             return None
         try:
@@ -62,7 +65,7 @@ def commit(log: OpLog, target: CommitTarget, *, message: str | None = None) -> C
     raise _too_busy(log)
 
 
-def prepare(log: OpLog, target: CommitTarget, *, message: str | None = None) -> CommitBatch | None:
+def prepare(log: OpLog, target: CommitTarget, *, message: str | None = None, adopt: bool = False) -> CommitBatch | None:
     """What `commit` would give the target now, and raise before; None if nothing is pending. Makes no commit.
 
     The checkpoint is brought up to date.
@@ -71,7 +74,7 @@ def prepare(log: OpLog, target: CommitTarget, *, message: str | None = None) -> 
         # Before anything of the log is read: what is committed later must not be missing in what is read here.
         newest = target.latest(log.session_id)
         try:
-            committed_before = _catch_up_checkpoint(log, target, newest)
+            begin = _begin_first(log, adopt=adopt) if newest is None else _begin_after(log, target, newest)
         except CheckpointBackwardsError as error:
             # Somebody has committed since it was asked; or the target has lost what was committed.
             if target.latest(log.session_id) == newest:
@@ -80,39 +83,48 @@ def prepare(log: OpLog, target: CommitTarget, *, message: str | None = None) -> 
                     "there, or it is not the target that has them: fetch them, or name the right one"
                 ) from error
             continue
-        return _batch(log, newest, committed_before, message)
+        return _batch(log, newest, begin, message)
     raise _too_busy(log)
 
 
-def _catch_up_checkpoint(log: OpLog, target: CommitTarget, newest: Committed | None) -> frozenset[str]:
-    """Bring the checkpoint to where the newest commit ends; the op_ids that are committed and may look new.
+class _Begin(NamedTuple):
+    cut: Cut
+    digest: str
+    committed_before: frozenset[str] = frozenset()
+    """The op_ids that are committed and may look new."""
+
+
+def _begin_first(log: OpLog, *, adopt: bool) -> _Begin:
+    """Where the first commit of a session begins; a `CheckpointBackwardsError` if the checkpoint is beyond."""
+    record = log.read_checkpoint()
+    if record is None or not record["op_count"]:
+        return _Begin(Cut(log.session_id, 0, 0), EMPTY_DIGEST)
+    if not adopt or "log_digest" not in record:
+        raise CheckpointBackwardsError(f"{log.path}: the checkpoint is of snapshot {record['snapshot_id']!r}, beyond")
+    return _Begin(Cut(log.session_id, record["byte_offset"], record["op_count"]), record["log_digest"])
+
+
+def _begin_after(log: OpLog, target: CommitTarget, newest: Committed) -> _Begin:
+    """Bring the checkpoint to where the newest commit ends, which is where the next one begins.
 
     Raises:
         CheckpointBackwardsError: it is further than that.
         CommitDivergedError: the commit is not of this log.
     """
-    if newest is None:
-        record = log.read_checkpoint()
-        if record is not None and record["op_count"]:
-            raise CheckpointBackwardsError(f"{log.path}: the checkpoint is of snapshot {record['snapshot_id']!r}")
-        return frozenset()
+    changed: frozenset[str] = frozenset()
     try:
-        if log.follow_commit(newest.commit_id, upto=newest.cut, digest=newest.digest):
-            return frozenset()
-        changed = committed_but_changed(log, target, newest)
+        if not log.follow_commit(newest.commit_id, upto=newest.cut, digest=newest.digest):
+            changed = committed_but_changed(log, target, newest)
+            log.follow_commit(newest.commit_id, upto=newest.cut, digest=newest.digest, may_differ=True)
     except InvalidCutError as error:
         raise diverged(log, newest, str(error)) from error
-    log.follow_commit(newest.commit_id, upto=newest.cut, digest=newest.digest, may_differ=True)
-    return changed
+    return _Begin(newest.cut, newest.digest, changed)
 
 
-def _batch(
-    log: OpLog, newest: Committed | None, committed_before: frozenset[str], message: str | None
-) -> CommitBatch | None:
-    start = newest.cut if newest else Cut(log.session_id, 0, 0)
+def _batch(log: OpLog, newest: Committed | None, begin: _Begin, message: str | None) -> CommitBatch | None:
     end = log.cut()
-    lines, arrived = log.read_slice(start, end)
-    entries = [entry for entry in arrived if entry["op_id"] not in committed_before]
+    lines, arrived = log.read_slice(begin.cut, end)
+    entries = [entry for entry in arrived if entry["op_id"] not in begin.committed_before]
     if not entries:
         return None
     actors = Counter(entry["actor_id"] for entry in entries)
@@ -122,9 +134,10 @@ def _batch(
     return CommitBatch(
         session_id=log.session_id,
         parent=newest,
+        start=begin.cut,
         # Not the cut's own number: entries that are damaged by now were committed all the same.
-        cut=Cut(log.session_id, end.byte_offset, start.op_count + len(entries)),
-        digest=carry_on(newest.digest if newest else EMPTY_DIGEST, lines),
+        cut=Cut(log.session_id, end.byte_offset, begin.cut.op_count + len(entries)),
+        digest=carry_on(begin.digest, lines),
         deltas=[collapse(domain, of_domain) for domain, of_domain in sorted(by_domain.items())],
         actors=dict(sorted(actors.items(), key=lambda item: (-item[1], item[0]))),
         lines=lines,

@@ -160,9 +160,11 @@ def made_anyhow(target: GitTarget, cut: Cut, deltas: list[Any]) -> str:
     while True:
         newest = target.latest(SESSION)
         start = newest.cut.byte_offset if newest else 0
-        end = Cut(SESSION, max(cut.byte_offset, start + 1), cut.op_count)
+        begin, end = Cut(SESSION, start, 0), Cut(SESSION, max(cut.byte_offset, start + 1), cut.op_count)
         with suppress(CommitMovedError):
-            return target.commit(CommitBatch(SESSION, newest, end, "0" * 64, deltas, {}, b"", None, "")).commit_id
+            return target.commit(
+                CommitBatch(SESSION, newest, begin, end, "0" * 64, deltas, {}, b"", None, "")
+            ).commit_id
 
 
 @dataclass

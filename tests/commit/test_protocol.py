@@ -276,6 +276,32 @@ def test_checkpoint_made_by_hand_is_not_taken_for_no_commit(log: OpLog, target: 
     assert_refused(log, target, "elsewhere")
 
 
+def test_session_with_a_checkpoint_is_adopted(log: OpLog, target: MemoryTarget) -> None:
+    """The first commit begins where the checkpoint is; the next ones follow it, also when lines below are damaged."""
+    log.append_many(entries(3))
+    record = log.checkpoint("elsewhere")
+    assert commit(log, target, adopt=True) is None
+    log.append_many(entries(3, start=4))
+    made = commit(log, target, adopt=True)
+    assert made is not None
+    assert (made.start, made.ops, made.cut.op_count) == (record.get("byte_offset"), 3, 6)
+    covers(log, made)
+    damage_line(log.path, 4, b"\x00\x00")
+    log.rebuild_index()
+    log.append_many(entries(7))
+    assert committed(log, target).ops == 1
+    assert committed_ops(target) == 4
+    # It says nothing where the target has commits.
+    target._commits["s"].pop()
+    with pytest.raises(CommitDivergedError, match="commits are missing"):
+        commit(log, target, adopt=True)
+
+
+def committed_ops(target: MemoryTarget) -> int:
+    """How many operations are in all commits."""
+    return sum(each.ops for each in target.commits("s"))
+
+
 # Lines that were damaged after they were committed.
 
 

@@ -177,7 +177,7 @@ class Checkpoints:
         """As `current`; if the file is not right, no record, and where the last one ended that the index has seen."""
         with suppress(DamagedCheckpointError):
             return self.current()
-        seen = self._catch_up.with_index(lambda index: checkpoint_seen(index.connection))
+        seen = self._catch_up.with_index(partial(_seen, self._log))
         return None, seen[0] if seen else 0
 
     def restore(self, *, may_set_back: bool, dry_run: bool) -> RestoredCheckpoint | None:
@@ -283,15 +283,18 @@ def end_of_covered(index: Index | None, log: LogFile, record: OpLogCheckpoint | 
     """
     path = log.path.with_name(CHECKPOINT_NAME)
     end = 0 if record is None else _end_of_record(index, log, record)
-    seen = None if index is None else checkpoint_seen(index.connection)
-    if seen is None and index is not None and index.database.path is None:
-        seen = checkpoint_seen_on_disk(log)
+    seen = None if index is None else _seen(log, index)
     if seen and record is None:
         raise damaged(path, f"is missing, but a checkpoint of snapshot {seen[1].get('snapshot_id')!r} was made")
     if seen and end < seen[0]:
         after = f"the checkpoint of snapshot {seen[1].get('snapshot_id')!r}, which was made after it"
         raise damaged(path, f"is older than {after}")
     return end
+
+
+def _seen(log: LogFile, index: Index) -> tuple[int, dict[str, Any]] | None:
+    seen = checkpoint_seen(index.connection)
+    return checkpoint_seen_on_disk(log) if seen is None and index.database.path is None else seen
 
 
 def _end_of_record(index: Index | None, log: LogFile, record: OpLogCheckpoint) -> int:
