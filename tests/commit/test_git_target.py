@@ -317,6 +317,22 @@ def test_ref_that_is_not_of_muse_is_refused(folder: Path, filled: OpLog) -> None
         commit(filled, GitTarget(folder))
 
 
+def test_ref_that_was_deleted_is_brought_back_from_the_checkpoint(folder: Path, filled: OpLog) -> None:
+    """It is refused, and says so, until the ref is where the checkpoint says."""
+    target = GitTarget(folder)
+    for number in range(11, 14):
+        commit(filled, target)
+        filled.append(entry(number))
+    git(folder, "update-ref", "-d", REF)
+    with pytest.raises(CommitDivergedError, match="commits are missing"):
+        commit(filled, target)
+    record = filled.read_checkpoint()
+    assert record is not None
+    git(folder, "update-ref", REF, record["snapshot_id"])
+    assert commit(filled, target) is not None
+    assert_whole(target, filled)
+
+
 def test_no_repository_and_no_git_are_said(
     folder: Path, filled: OpLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
