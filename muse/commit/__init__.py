@@ -9,6 +9,7 @@
 The rooms, from the protocol down:
 
     protocol    `commit`: what is pending becomes the target's next commit; the checkpoint follows
+    history     all commits of a session: held against its log, and a log made from them
     changes     which committed lines a log no longer has as they were, and whether it is the log at all
     git_target  commits in a git repository, below refs/muse/
     git_tree    what such a commit holds, as a stream for git fast-import
@@ -24,6 +25,7 @@ says why this is enough.
 from muse.commit.batch import CommitBatch, CommitHistory, CommitTarget, Committed
 from muse.commit.errors import CommitDivergedError, CommitError, CommitMovedError, GitError
 from muse.commit.git_target import GitTarget
+from muse.commit.history import CommitReport, restore_session, verify_commits
 from muse.commit.protocol import commit
 
 __all__ = [
@@ -32,9 +34,12 @@ __all__ = [
     "CommitError",
     "CommitHistory",
     "CommitMovedError",
+    "CommitReport",
     "CommitTarget",
     "Committed",
     "GitError",
     "GitTarget",
     "commit",
+    "restore_session",
+    "verify_commits",
 ]

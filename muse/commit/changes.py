@@ -6,6 +6,7 @@ Asked only if the log's digest is not the commit's any more, since all commits o
 from __future__ import annotations
 
 from io import BytesIO
+from typing import NamedTuple
 
 from muse.commit.batch import CommitHistory, CommitTarget, Committed
 from muse.commit.errors import CommitDivergedError
@@ -25,18 +26,39 @@ def committed_but_changed(log: OpLog, target: CommitTarget, newest: Committed) -
         raise diverged(log, newest, "and the target can't tell which of its lines are damaged")
     changed: set[str] = set()
     for each in target.commits(log.session_id):
-        start = Cut(log.session_id, each.start, each.cut.op_count - each.ops)
-        found = _by_offset(log.read_slice(start, each.cut)[0])
-        committed = _by_offset(target.lines(each))
-        for at, line in committed.items():
-            if found.get(at) != line and (entry := _entry(line)) is not None:
-                changed.add(entry["op_id"])
-        for at, line in found.items():
-            if committed.get(at) != line and not _is_damage(line, committed.get(at, b"")):
-                raise diverged(log, newest, f"which has another operation at byte {each.start + at}")
+        differing = differing_lines(lines_in_log(log, each), target.lines(each))
+        if differing.foreign:
+            raise diverged(log, newest, f"which has another operation at byte {each.start + differing.foreign[0]}")
+        changed.update(differing.changed.values())
         if each == newest:
             break
     return frozenset(changed)
+
+
+def lines_in_log(log: OpLog, commit: Committed) -> bytes:
+    """The lines of the log where a commit's are; an `InvalidCutError` if the log has none there."""
+    start = Cut(log.session_id, commit.start, commit.cut.op_count - commit.ops)
+    return log.read_slice(start, commit.cut)[0]
+
+
+class DifferingLines(NamedTuple):
+    """How a piece of the log differs from the commit of it, by byte offset from where it begins."""
+
+    changed: dict[int, str]
+    """The op_ids of committed entries that are not there any more as they were."""
+    foreign: list[int]
+    """Where there are lines that can't be what is left of the committed ones."""
+
+
+def differing_lines(found: bytes, committed: bytes) -> DifferingLines:
+    """Hold the bytes of the log against those that were committed."""
+    if found == committed:
+        return DifferingLines({}, [])
+    here, there = _by_offset(found), _by_offset(committed)
+    differing = [(at, line) for at, line in there.items() if here.get(at) != line]
+    changed = {at: entry["op_id"] for at, line in differing if (entry := decoded(line)) is not None}
+    foreign = [at for at, line in here.items() if there.get(at) != line and not _is_damage(line, there.get(at, b""))]
+    return DifferingLines(changed, foreign)
 
 
 def diverged(log: OpLog, newest: Committed, how: str) -> CommitDivergedError:
@@ -56,7 +78,8 @@ def _by_offset(lines: bytes) -> dict[int, bytes]:
     return found
 
 
-def _entry(line: bytes) -> OpEntry | None:
+def decoded(line: bytes) -> OpEntry | None:
+    """The entry of a line; None if it has none."""
     try:
         return decode_line(line)
     except ValueError:  # it is damaged
@@ -65,7 +88,7 @@ def _entry(line: bytes) -> OpEntry | None:
 
 def _is_damage(line: bytes, committed: bytes) -> bool:
     """Whether a line of the log can be what is left of a committed one."""
-    entry, before = _entry(line), _entry(committed)
+    entry, before = decoded(line), decoded(committed)
     if entry is None or (before is not None and entry["op_id"] == before["op_id"]):
         return True
     differing = sum(one != other for one, other in zip(line, committed, strict=False))
