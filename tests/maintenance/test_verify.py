@@ -152,7 +152,7 @@ def test_a_line_changed_in_place_is_noticed_though_it_still_parses(repo: Path) -
 
 
 @pytest.mark.slow
-def test_every_flipped_bit_of_a_middle_line_is_noticed(repo: Path, tmp_path: Path) -> None:
+def test_flipped_bits_all_over_a_middle_line_are_noticed(repo: Path, tmp_path: Path) -> None:
     """Whatever bit flips in the middle line, verify is not ok and the later lines are still read."""
     with OpLog(repo, "s") as log:
         log.append_many(entries(3))
@@ -163,7 +163,8 @@ def test_every_flipped_bit_of_a_middle_line_is_noticed(repo: Path, tmp_path: Pat
     data = files["ops.jsonl"]
     start = sum(map(len, data.splitlines(keepends=True)[:4]))
     length = len(data.splitlines(keepends=True)[4])
-    for bit in range(length * 8):
+    # Every third; `nox -s sweeps` flips each.
+    for bit in range(0, length * 8, 3):
         position = start + bit // 8
         flipped = bytearray(data)
         flipped[position] ^= 1 << bit % 8
