@@ -103,10 +103,7 @@ class GitTarget:
             in_the_way = _IN_THE_WAY.search(output)
             if in_the_way is None or time.monotonic() > deadline:
                 raise self._git.failure(f"git made no commit: {problem}")
-            if in_the_way[1]:
-                self._remove_stale_lock(Path(os.fsdecode(in_the_way[1])))
-            # Without holding anything: whoever wants to remove the lock must find nobody at work.
-            time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - no secret
+            self._wait_for(in_the_way[1], deadline)
 
     def _make(self, ref: str, batch: CommitBatch, fd: int | None) -> tuple[str, str, bytes]:
         """Make a commit: its id, what went wrong ("" if nothing did), all that git said."""
@@ -189,18 +186,32 @@ class GitTarget:
             )
         return None
 
-    def _remove_stale_lock(self, path: Path) -> None:
+    def _wait_for(self, lock: bytes | None, deadline: float) -> None:
+        """Wait until a lock is gone, and remove it if it was left behind.
+
+        Not among the committers, and without trying again: whoever wants to remove it must find nobody at work.
+        """
+        path = Path(os.fsdecode(lock or b""))
+        while time.monotonic() < deadline:
+            time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - no secret
+            if not lock or not path.exists() or self._remove_if_stale(path):
+                return
+
+    def _remove_if_stale(self, path: Path) -> bool:
         """Remove the lock of a ref if the git that made it was killed: it is old, and no committer is alive."""
         fd = self._open_lock()
         if fd is None:
-            return
+            return False
         try:
-            with suppress(OSError):
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if time.time() - path.lstat().st_mtime >= self._stale_lock_seconds:
-                    path.unlink()
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if time.time() - path.lstat().st_mtime < self._stale_lock_seconds:
+                return False
+            path.unlink()
+        except OSError:  # somebody is at work, or has removed it
+            return False
         finally:
             os.close(fd)
+        return True
 
     def _pack_if_many(self) -> None:
         """Let git pack what is in many packs by now, as it does after its own commits; if it is configured to."""

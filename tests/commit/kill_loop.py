@@ -17,6 +17,7 @@ import logging
 import os
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -31,7 +32,7 @@ from typing import Any
 from muse.commit import CommitBatch, CommitMovedError, Committed, GitError, GitTarget, commit
 from muse.commit.testing import assert_whole
 from muse.core.op_log import CheckpointBackwardsError, Cut, OpLog
-from tests import plain_scan
+from tests import children, plain_scan
 from tests.commit.targets import git, new_repository
 
 SESSION = "friday"
@@ -45,6 +46,7 @@ PLACES = (
     "after the checkpoint",
 )
 _STALE_LOCK_SECONDS = 0.3
+_PACK_EVERY_SECONDS = 2
 _HOOK = """#!/bin/sh
 # Kills the git that is about to move a ref, or has moved it; and its committer, if the process is given.
 [ "$1" = "$KILL_GIT_AT" ] || exit 0
@@ -185,6 +187,9 @@ class Report:
 def run(folder: Path, seconds: float, committers: int, writers: int, recipe: str) -> Report:
     """Kill for some seconds, then look at what is left."""
     new_repository(folder)
+    # Not by those who are killed, or it would never be done: this loop packs now and then, while all are at work.
+    git(folder, "config", "gc.auto", "0")
+    pack_at, packing = time.monotonic() + _PACK_EVERY_SECONDS, None
     hook = folder / ".git" / "hooks" / "reference-transaction"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text(_HOOK)
@@ -202,12 +207,17 @@ def run(folder: Path, seconds: float, committers: int, writers: int, recipe: str
             victim = random.choice(list(alive))
             (os.killpg if random.random() < 0.5 else os.kill)(victim, signal.SIGKILL)
             report.kills += 1
+        if time.monotonic() > pack_at and (packing is None or packing.poll() is not None):
+            packing = children.start(["git", "-C", folder, "gc", "-q"], stderr=subprocess.DEVNULL)
+            pack_at = time.monotonic() + _PACK_EVERY_SECONDS
         for pid in ended(alive):
             again = alive.pop(pid)
             alive[start(again, folder)] = again
     for pid in alive:
         os.killpg(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+    if packing is not None:
+        packing.wait(children.DEADLINE_S)
     # A git whose committer was killed goes on alone. It has inherited the lock that tells that it is alive.
     with (folder / ".git" / "muse-committers").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
