@@ -103,7 +103,7 @@ class GitTarget:
             in_the_way = _IN_THE_WAY.search(output)
             if in_the_way is None or time.monotonic() > deadline:
                 raise self._git.failure(f"git made no commit: {problem}")
-            self._wait_for(in_the_way[1], deadline)
+            self._wait_for(in_the_way[1], ref, deadline)
 
     def _make(self, ref: str, batch: CommitBatch, fd: int | None) -> tuple[str, str, bytes]:
         """Make a commit: its id, what went wrong ("" if nothing did), all that git said."""
@@ -186,15 +186,16 @@ class GitTarget:
             )
         return None
 
-    def _wait_for(self, lock: bytes | None, deadline: float) -> None:
-        """Wait until a lock is gone, and remove it if it was left behind.
+    def _wait_for(self, lock: bytes | None, ref: str, deadline: float) -> None:
+        """Wait until a lock is gone, and remove it if it is the ref's own and was left behind.
 
         Not among the committers, and without trying again: whoever wants to remove it must find nobody at work.
         """
         path = Path(os.fsdecode(lock or b""))
         while time.monotonic() < deadline:
             time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - no secret
-            if not lock or not path.exists() or self._remove_if_stale(path):
+            is_of_ref = path.as_posix().endswith(f"/{ref}.lock")
+            if not lock or not path.exists() or (is_of_ref and self._remove_if_stale(path)):
                 return
 
     def _remove_if_stale(self, path: Path) -> bool:
