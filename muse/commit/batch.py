@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -61,29 +62,37 @@ class Committed:
     @classmethod
     def from_record(cls, commit_id: str, record: Any) -> Committed:
         """The commit of which a target has stored this record; a `CommitDivergedError` if it is not one."""
-        try:
-            found = cls(
-                commit_id,
-                record["session"],
-                record["parent"],
-                record["start"],
-                Cut(record["session"], record["end"], record["op_count"]),
-                record["digest"],
-                record["actors"],
-                record["domains"],
-                record["created_at"],
-            )
-            offsets = (found.start, found.cut.byte_offset, found.cut.op_count)
-            texts = (found.session_id, found.digest, found.created_at, found.parent or "")
-            is_one = all(type(each) is int for each in offsets) and all(type(each) is str for each in texts)
-            is_one = is_one and 0 <= found.start < found.cut.byte_offset and len(bytes.fromhex(found.digest)) == 32
-        except (KeyError, TypeError, ValueError):
-            is_one = False
-        if not is_one:
-            raise CommitDivergedError(
-                f"commit {commit_id}: what it says of itself is not a record of a session's commit"
-            )
-        return found
+        if not _is_record(record):
+            raise CommitDivergedError(f"commit {commit_id}: what is stored of it is not a record of a session's commit")
+        session_id = record["session"]
+        cut = Cut(session_id, record["end"], record["op_count"])
+        rest = (record[name] for name in ("digest", "actors", "domains", "created_at"))
+        return cls(commit_id, session_id, record["parent"], record["start"], cut, *rest)
+
+
+_KINDS = {
+    "session": str,
+    "start": int,
+    "end": int,
+    "op_count": int,
+    "digest": str,
+    "actors": dict,
+    "domains": dict,
+    "created_at": str,
+}
+
+
+def _is_record(record: Any) -> bool:
+    """Whether a value is what `Committed.to_record` gives, perhaps with more."""
+    if not isinstance(record, dict) or any(type(record.get(name)) is not kind for name, kind in _KINDS.items()):
+        return False
+    counts = (*record["actors"].values(), *record["domains"].values())
+    return (
+        0 <= record["start"] < record["end"]
+        and re.fullmatch("[0-9a-f]{64}", record["digest"]) is not None
+        and isinstance(record.get("parent", 0), str | None)
+        and all(type(count) is int for count in counts)
+    )
 
 
 @dataclass(frozen=True)

@@ -180,10 +180,9 @@ class GitTarget:
 
     def _open_lock(self) -> int | None:
         with suppress(OSError):
-            # For all who may write into the repository.
-            return os.open(
-                self._common_folder() / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666
-            )
+            # To read only: another user's file can be locked as well.
+            flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            return os.open(self._common_folder() / _LOCK_NAME, flags, 0o666)
         return None
 
     def _wait_for(self, lock: bytes | None, ref: str, deadline: float) -> None:
