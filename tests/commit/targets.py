@@ -97,7 +97,8 @@ class SqliteTarget:
 
 def git(folder: Path, *arguments: str) -> str:
     """What git prints; an error fails the test."""
-    done = children.run(["git", "-C", folder, *arguments])
+    person = ("-c", "user.name=Tester", "-c", "user.email=tester@example.org")
+    done = children.run(["git", "-C", folder, *person, *arguments])
     assert done.returncode == 0, done.stderr.decode()
     text: str = done.stdout.decode()
     return text
