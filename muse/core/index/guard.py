@@ -134,11 +134,22 @@ def is_safe(path: Path) -> bool:
     Nor may a journal name another file, that of a transaction over several databases: SQLite would remove that file,
     wherever it lies. No journal of ours does.
     """
-    there = [file for file in with_sides(path) if os.path.lexists(file)]
-    if path not in there or not all(stat.S_ISREG(file.lstat().st_mode) for file in there):
+    modes = {file: mode for file in with_sides(path) if (mode := _mode_of(file)) is not None}
+    if path not in modes or not all(map(stat.S_ISREG, modes.values())):
         return False
     journal = path.with_name(path.name + "-journal")
-    return journal not in there or not _ends_with_name(journal)
+    try:
+        return journal not in modes or not _ends_with_name(journal)
+    except FileNotFoundError:
+        # Whoever was writing has ended.
+        return True
+
+
+def _mode_of(path: Path) -> int | None:
+    try:
+        return path.lstat().st_mode
+    except FileNotFoundError:
+        return None
 
 
 def _ends_with_name(journal: Path) -> bool:
