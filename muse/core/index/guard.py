@@ -148,7 +148,7 @@ def is_safe(path: Path) -> bool:
 def _mode_of(path: Path) -> int | None:
     try:
         return path.lstat().st_mode
-    except FileNotFoundError:
+    except OSError:
         return None
 
 
