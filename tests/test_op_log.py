@@ -107,7 +107,7 @@ FILTER_NAMES = ("domain", "actor_id", "intent_id", "reservation_id", "min_lampor
         ("replay_since_checkpoint", {"upto"}),
         ("to_structured_delta", {"upto"}),
         ("record", {"op_id", "parent_op_ids", "intent_id", "reservation_id"}),
-        ("checkpoint", {"upto"}),
+        ("checkpoint", {"upto", "after"}),
         ("merge", {"on_conflict", "on_skip", "progress"}),
         ("verify", {"progress", "max_findings"}),
         ("rebuild_index", {"progress", "workers"}),

@@ -24,6 +24,8 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "report": ("s", "-o", "OUT", "--json"),
     "delta": ("s", "music"),
     "checkpoint": ("s", "c1"),
+    "commit": ("s", "--git", "GIT"),
+    "commits": ("s", "--git", "GIT"),
     "sessions": (),
     "verify": ("s",),
     "repair": ("s",),
@@ -44,11 +46,12 @@ def places(repo: Path, tmp_path: Path) -> dict[str, Path]:
     """A session "s" of 300 entries, and what the commands read and write."""
     filled(repo, making.entries(300))
     filled(tmp_path / "other", making.entries(400))
-    places = {name: tmp_path / name.lower() for name in ("IN", "OUT", "OTHER", "ARCHIVE", "TRACE")}
+    places = {name: tmp_path / name.lower() for name in ("IN", "OUT", "OTHER", "ARCHIVE", "TRACE", "GIT")}
     places["IN"].write_bytes(making.line(making.entry(900)))
     edits = [{"actor_id": "ada", "domain": "code", "domain_op": {"op": "x"}, "parents": []} for _ in range(8)]
     places["TRACE"].write_bytes(b"".join(map(making.line, edits)))
     muse("export", "s", places["ARCHIVE"], "--repo", repo)
+    children.run(["git", "init", "-q", places["GIT"]])
     return places
 
 
@@ -83,7 +86,7 @@ def test_exit_code_says_what_happened(
     at = [] if command in ("demo", "completion", "help") else ["--repo", repo]
     done = redirected(redirection, command, *words, *at)
 
-    prints_nothing = command in ("verify", "repair", "accept")
+    prints_nothing = command in ("verify", "repair", "accept", "commits")
     assert done.returncode == {"watch": 2}.get(command, 3 if redirection == FULL and not prints_nothing else 0)
     assert b"Traceback" not in done.stderr
     if done.returncode == 3:
@@ -91,7 +94,7 @@ def test_exit_code_says_what_happened(
     in_log = {making.op_id(number) for number in range(1, 301)}
     in_log |= {"append": {making.op_id(900)}, "merge": {making.op_id(n) for n in range(301, 401)}}.get(command, set())
     assert {entry["op_id"] for entry in logged(repo)} == in_log
-    assert making.log_path(repo).with_name("checkpoint.json").exists() == (command == "checkpoint")
+    assert making.log_path(repo).with_name("checkpoint.json").exists() == (command in ("checkpoint", "commit"))
     assert places["OUT"].exists() == (command in ("report", "export"))
     assert making.log_path(repo, "new").exists() == (command == "import")
     assert making.log_path(tmp_path / "new", "demo").exists() == (command == "demo")
