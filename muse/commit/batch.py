@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
@@ -166,8 +166,8 @@ class CommitHistory(CommitTarget, Protocol):
         """All commits of a session, the first one first."""
         ...
 
-    def lines(self, committed: Committed) -> bytes:
-        """The lines of a commit, as they were in its batch."""
+    def lines(self, commits: Iterable[Committed]) -> Iterator[bytes]:
+        """The lines of each of some commits, as they were in its batch."""
         ...
 
 

@@ -25,8 +25,9 @@ def committed_but_changed(log: OpLog, target: CommitTarget, newest: Committed) -
     if not isinstance(target, CommitHistory):
         raise diverged(log, newest, "and the target can't tell which of its lines are damaged")
     changed: set[str] = set()
-    for each in target.commits(log.session_id):
-        differing = differing_lines(lines_in_log(log, each), target.lines(each))
+    commits = target.commits(log.session_id)
+    for each, lines in zip(commits, target.lines(commits), strict=True):
+        differing = differing_lines(lines_in_log(log, each), lines)
         if differing.foreign:
             raise diverged(log, newest, f"which has another operation at byte {each.start + differing.foreign[0]}")
         changed.update(differing.changed.values())

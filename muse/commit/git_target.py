@@ -11,7 +11,7 @@ import os
 import random
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -71,13 +71,14 @@ class GitTarget:
         with self._git.objects() as objects:
             return [_read(objects, commit_id, session_id) for commit_id in ids]
 
-    def lines(self, committed: Committed) -> bytes:
-        """The lines of a commit, as they were in the log."""
+    def lines(self, commits: Iterable[Committed]) -> Iterator[bytes]:
+        """The lines of each of some commits, as they were in the log."""
         with self._git.objects() as objects:
-            found = objects.get(f"{committed.commit_id}:{LINES_NAME}")
-        if found is None:
-            raise CommitDivergedError(f"commit {committed.commit_id} has no {LINES_NAME}: it was not made by Muse")
-        return found[1]
+            for each in commits:
+                found = objects.get(f"{each.commit_id}:{LINES_NAME}")
+                if found is None:
+                    raise CommitDivergedError(f"commit {each.commit_id} has no {LINES_NAME}: it was not made by Muse")
+                yield found[1]
 
     def commit(self, batch: CommitBatch) -> Committed:
         """Make the commit and move the session's ref to it, if `batch.parent` is where it is.

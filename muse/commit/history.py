@@ -60,8 +60,8 @@ def verify_commits(log: OpLog, target: CommitHistory) -> CommitReport:
 def read_commits(target: CommitHistory, session_id: str) -> Iterator[tuple[Committed, bytes]]:
     """The commits with their lines, the first one first; a `CommitDivergedError` if they are not one whole history."""
     parent: Committed | None = None
-    for each in target.commits(session_id):
-        lines = target.lines(each)
+    commits = target.commits(session_id)
+    for each, lines in zip(commits, target.lines(commits), strict=True):
         is_next = parent is None or (each.parent, each.start) == (parent.commit_id, parent.cut.byte_offset)
         if not is_next or each.start + len(lines) != each.cut.byte_offset:
             raise CommitDivergedError(

@@ -156,9 +156,9 @@ def assert_whole(target: CommitHistory, log: OpLog) -> None:
     """Each operation of the log is in exactly one commit of its session, or pending, and the lines are the log's."""
     lines, digest, parent = b"", "0" * 64, None
     marked: Counter[str] = Counter()
-    for each in target.commits(log.session_id):
+    commits = target.commits(log.session_id)
+    for each, slice_ in zip(commits, target.lines(commits), strict=True):
         assert (each.parent, each.start) == (parent, len(lines)), "a commit does not begin where its parent ended"
-        slice_ = target.lines(each)
         lines, digest, parent = lines + slice_, carry_on(digest, slice_), each.commit_id
         assert (each.cut.byte_offset, each.digest) == (len(lines), digest), "a commit does not end where it says"
         marked.update(_op_ids(slice_))

@@ -560,7 +560,7 @@ class OpLog:
         with Turn(self._lock):
             start = self._checkpoints.check_cut("since", since).byte_offset
             stop = self._checkpoints.check_cut("upto", upto).byte_offset
-            if start < stop:
+            if start < stop and not self._file.is_synced(stop - 1):
                 self._writer.sync()
             lines = self._file.read(start, stop)
         # Afterwards: it raises if the log was cut meanwhile, so that the bytes are all there.

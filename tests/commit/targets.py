@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from threading import Lock
@@ -42,9 +42,9 @@ class MemoryTarget:
         """All commits of a session, the first one first."""
         return list(self._commits.get(session_id, ()))
 
-    def lines(self, committed: Committed) -> bytes:
-        """The lines of a commit."""
-        return self._lines[committed.commit_id]
+    def lines(self, commits: Iterable[Committed]) -> Iterator[bytes]:
+        """The lines of some commits."""
+        return (self._lines[each.commit_id] for each in commits)
 
 
 class SqliteTarget:
@@ -88,11 +88,12 @@ class SqliteTarget:
             rows = db.execute("SELECT id, record FROM commits WHERE session = ? ORDER BY id", (session_id,)).fetchall()
         return [Committed.from_record(str(commit_id), json.loads(record)) for commit_id, record in rows]
 
-    def lines(self, committed: Committed) -> bytes:
-        """The lines of a commit."""
+    def lines(self, commits: Iterable[Committed]) -> Iterator[bytes]:
+        """The lines of some commits."""
         with closing(self._connect()) as db:
-            (lines,) = db.execute("SELECT lines FROM commits WHERE id = ?", (int(committed.commit_id),)).fetchone()
-        return bytes(lines)
+            for each in commits:
+                (lines,) = db.execute("SELECT lines FROM commits WHERE id = ?", (int(each.commit_id),)).fetchone()
+                yield bytes(lines)
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -249,7 +249,7 @@ def test_clone_has_the_log_byte_for_byte(folder: Path, filled: OpLog, tmp_path: 
     clone = tmp_path / "clone"
     git(clone, "fetch", "-q", "origin", "refs/muse/*:refs/muse/*")
     target = GitTarget(clone)
-    making.add_bytes(making.log_path(clone), b"".join(map(target.lines, target.commits("s"))))
+    making.add_bytes(making.log_path(clone), b"".join(target.lines(target.commits("s"))))
     assert making.log_bytes(clone) == making.log_bytes(folder)
     with OpLog(clone, "s") as log:
         assert commit(log, target) is None

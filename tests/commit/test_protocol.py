@@ -350,7 +350,7 @@ def test_committed_line_that_was_damaged_is_no_dead_end(
 def assert_rebuilt(target: MemoryTarget, repo: Path, ops: int) -> None:
     """A log made from the lines of the commits has every operation once, and goes on from the last commit."""
     path = making.log_path(repo)
-    making.add_bytes(path, b"".join(map(target.lines, target.commits("s"))))
+    making.add_bytes(path, b"".join(target.lines(target.commits("s"))))
     with OpLog(repo, "s") as rebuilt:
         assert len(rebuilt) == ops
         assert commit(rebuilt, target) is None
