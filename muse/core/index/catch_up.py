@@ -233,7 +233,9 @@ class CatchUp:
 
         def remember(index: Index) -> None:
             seen = checkpoint_seen(index.connection)
-            if seen is None or ((replaces or seen[0] <= byte_offset) and seen[1] != record):
+            # Of two at one cut the time tells: the other may have been read before this one was made.
+            is_newer = seen is None or (seen[0], seen[1]["created_at"]) < (byte_offset, record["created_at"])
+            if is_newer or (replaces and seen is not None and seen[1] != record):
                 index.database.wait_up_to(READ_WAIT_MS)
                 try:
                     record_checkpoint(index.connection, byte_offset, record)

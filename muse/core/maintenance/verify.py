@@ -247,6 +247,9 @@ class _Check:
 
     def _check_what_was_held(self, own: Index, fresh: Index) -> None:
         seen = checkpoint_seen(own.connection)
+        if self.checkpoint and seen and self.checkpoint.get("byte_offset", -1) >= seen[0]:
+            # The file is the newer one, or as new.
+            seen = self.checkpoint["byte_offset"], {**self.checkpoint}
         known: set[tuple[str, int]] = set()
         # Both come by byte offset.
         for entry in heapq.merge(held_entries(own.connection), missing_entries(own, fresh)):
