@@ -27,6 +27,8 @@ _NOBODY = "Muse <muse@localhost>"
 
 _IN_THE_WAY = re.compile(rb"Unable to create '(.+?\.lock)': File exists|cannot create keep file: File exists")
 """A lock, or a pack with the very same content that another process is making."""
+_NEW_VALUE = re.compile(rb"[0-9a-f]{40,64}\n")
+"""What stands in the lock of a ref that is being moved. That of a `git gc`, which is not a committer, is empty."""
 _CRASH_REPORT = re.compile(rb"fast_import_crash_\d+")
 _LOCK_NAME = "muse-committers"
 _MANY_PACKS = 50
@@ -205,7 +207,8 @@ class GitTarget:
             return False
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if time.time() - path.lstat().st_mtime < self._stale_lock_seconds:
+            is_old = time.time() - path.lstat().st_mtime >= self._stale_lock_seconds
+            if not is_old or not _NEW_VALUE.fullmatch(path.read_bytes()):
                 return False
             path.unlink()
         except OSError:  # somebody is at work, or has removed it

@@ -24,7 +24,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -300,10 +300,12 @@ def main() -> int:
     parser.add_argument("--writers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--recipe", choices=("new", "old"), default="new")
+    parser.add_argument("--folder", type=Path, help="where to do it and to leave all; else nothing is left")
     given = parser.parse_args()
     random.seed(given.seed)
     logging.disable(logging.CRITICAL)
-    with tempfile.TemporaryDirectory(prefix="muse-kill-") as folder:
+    kept = nullcontext(given.folder) if given.folder else None
+    with kept or tempfile.TemporaryDirectory(prefix="muse-kill-") as folder:
         report = run(Path(folder) / "repo", given.seconds, given.committers, given.writers, given.recipe)
     print(json.dumps({"seed": given.seed, **vars(report)}))
     return int(bool(report.committed_twice or report.lost or report.problems))

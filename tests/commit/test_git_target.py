@@ -278,11 +278,11 @@ def assert_nothing_made(folder: Path, log: OpLog, match: str, **options: float) 
 
 
 def test_lock_of_a_git_that_was_killed_is_removed_when_no_committer_is_alive(folder: Path, filled: OpLog) -> None:
-    """Not while it is fresh, and not while a committer lives; then the error names it."""
+    """Not while it is fresh, while a committer lives, or if it is not that of a commit; then the error names it."""
     commit(filled, GitTarget(folder))
     filled.append(entry(11))
     lock = folder / ".git" / f"{REF}.lock"
-    lock.write_bytes(b"")
+    lock.write_text(git(folder, "rev-parse", REF))
     soon = time.time() + 3600
     os.utime(lock, (soon, soon))
     started = time.monotonic()
@@ -296,6 +296,12 @@ def test_lock_of_a_git_that_was_killed_is_removed_when_no_committer_is_alive(fol
         with pytest.raises(GitError, match=r"s\.lock"):
             commit(filled, target)
     assert lock.exists()
+    lock.write_bytes(b"")
+    os.utime(lock, (0, 0))
+    with pytest.raises(GitError, match=r"s\.lock"):
+        commit(filled, target)
+    lock.write_text(git(folder, "rev-parse", REF))
+    os.utime(lock, (0, 0))
     assert commit(filled, target) is not None
     assert not lock.exists()
 
