@@ -14,6 +14,7 @@ import argparse
 import fcntl
 import json
 import logging
+import math
 import os
 import random
 import signal
@@ -46,7 +47,6 @@ PLACES = (
     "after the checkpoint",
 )
 _STALE_LOCK_SECONDS = 0.3
-_PACK_EVERY_SECONDS = 2
 _HOOK = """#!/bin/sh
 # Kills the git that is about to move a ref, or has moved it; and its committer, if the process is given.
 [ "$1" = "$KILL_GIT_AT" ] || exit 0
@@ -184,12 +184,14 @@ class Report:
     problems: list[str] = field(default_factory=list)
 
 
-def run(folder: Path, seconds: float, committers: int, writers: int, recipe: str) -> Report:
+def run(
+    folder: Path, seconds: float, committers: int, writers: int, recipe: str, pack_every: float = math.inf
+) -> Report:
     """Kill for some seconds, then look at what is left."""
     new_repository(folder)
-    # Not by those who are killed, or it would never be done: this loop packs now and then, while all are at work.
+    # Not by those who are killed, or it would never be done: if it is asked to, this loop packs while all are at work.
     git(folder, "config", "gc.auto", "0")
-    pack_at, packing = time.monotonic() + _PACK_EVERY_SECONDS, None
+    pack_at, packing = time.monotonic() + pack_every, None
     hook = folder / ".git" / "hooks" / "reference-transaction"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text(_HOOK)
@@ -209,7 +211,7 @@ def run(folder: Path, seconds: float, committers: int, writers: int, recipe: str
             report.kills += 1
         if time.monotonic() > pack_at and (packing is None or packing.poll() is not None):
             packing = children.start(["git", "-C", folder, "gc", "-q"], stderr=subprocess.DEVNULL)
-            pack_at = time.monotonic() + _PACK_EVERY_SECONDS
+            pack_at = time.monotonic() + pack_every
         for pid in ended(alive):
             again = alive.pop(pid)
             alive[start(again, folder)] = again
@@ -300,13 +302,18 @@ def main() -> int:
     parser.add_argument("--writers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--recipe", choices=("new", "old"), default="new")
+    parser.add_argument(
+        "--pack-every", type=float, default=math.inf, help="seconds between two `git gc`; default: none"
+    )
     parser.add_argument("--folder", type=Path, help="where to do it and to leave all; else nothing is left")
     given = parser.parse_args()
     random.seed(given.seed)
     logging.disable(logging.CRITICAL)
     kept = nullcontext(given.folder) if given.folder else None
     with kept or tempfile.TemporaryDirectory(prefix="muse-kill-") as folder:
-        report = run(Path(folder) / "repo", given.seconds, given.committers, given.writers, given.recipe)
+        report = run(
+            Path(folder) / "repo", given.seconds, given.committers, given.writers, given.recipe, given.pack_every
+        )
     print(json.dumps({"seed": given.seed, **vars(report)}))
     return int(bool(report.committed_twice or report.lost or report.problems))
 
