@@ -31,8 +31,6 @@ _NEW_VALUE = re.compile(rb"[0-9a-f]{40,64}\n")
 """What stands in the lock of a ref that is being moved. That of a `git gc`, which is not a committer, is empty."""
 _CRASH_REPORT = re.compile(rb"fast_import_crash_\d+")
 _LOCK_NAME = "muse-committers"
-_MANY_PACKS = 50
-"""From so many on git itself thinks of packing them together (gc.autoPackLimit)."""
 
 
 class GitTarget:
@@ -96,7 +94,6 @@ class GitTarget:
             with self._among_committers() as fd:
                 commit_id, problem, output = make(ref, batch, fd)
             if not problem:
-                self._pack_if_many()
                 return batch.committed_as(commit_id)
             newest = self.latest(batch.session_id)
             if newest is not None and newest.commit_id == commit_id:
@@ -216,13 +213,6 @@ class GitTarget:
         finally:
             os.close(fd)
         return True
-
-    def _pack_if_many(self) -> None:
-        """Let git pack what is in many packs by now, as it does after its own commits; if it is configured to."""
-        with suppress(OSError):
-            packs = (self._common_folder() / "objects" / "pack").glob("*.pack")
-            if sum(1 for _ in packs) > _MANY_PACKS:
-                self._git.run("gc", "--auto", "--quiet")
 
 
 def _read(objects: Objects, commit_id: str, session_id: str) -> Committed:

@@ -228,16 +228,6 @@ def test_everything_reads_after_the_user_has_packed(folder: Path, filled: OpLog)
     assert git(folder, "for-each-ref", "--format=%(refname)").split() == [REF]
 
 
-def test_many_packs_are_packed(folder: Path, filled: OpLog) -> None:
-    """Each commit is a pack; when there are many, git makes one of them, if it may."""
-    target = GitTarget(folder)
-    for number in range(11, 66):
-        commit(filled, target)
-        filled.append(entry(number))
-    assert len(list((folder / ".git/objects/pack").glob("*.pack"))) < 20
-    assert_whole(target, filled)
-
-
 def test_clone_has_the_log_byte_for_byte(folder: Path, filled: OpLog, tmp_path: Path) -> None:
     """A log made from the lines of the commits in a clone is the log, and its commits go on there."""
     making.add_bytes(filled.path, b'{"torn\x00\n')
