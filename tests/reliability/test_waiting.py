@@ -81,8 +81,8 @@ def test_stopped_process_with_a_lock_keeps_nobody_waiting(repo: Path, name: str,
                 assert each["error"] == "LockTimeoutError", each
                 assert str(folder_of(repo)) in each["text"]
                 assert f"process {holder} " in each["text"]
-        allowed = {"ops.jsonl": {"checkpoint:two"}, "index.db.building": {"rebuild"}, ".": {"rebuild"}}
-        assert set(errors(told)) <= allowed.get(name, set())
+        # What is being written to the old index would be forgotten, so nobody puts a new one in its place.
+        assert set(errors(told)) <= ({"checkpoint:two"} if name == "ops.jsonl" else {"rebuild"})
     faults.assert_recovered(repo, [each for each in told if each["step"][:6] in {"append", "batch:"}])
     assert making.op_id(56) in plain_scan.scan_file(making.log_path(repo)).op_ids, "the forked child appended nothing"
 

@@ -25,6 +25,7 @@ from muse.core.index.guard import connect_guarded, has_our_schema, is_refused
 from muse.core.index.query import Unit, units_between
 from muse.core.index.store import Index
 from muse.core.storage.lines import Lines, Location
+from muse.core.storage.locks import writer_to
 from muse.core.storage.log_file import LogFile
 
 _log = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ def record_checkpoint(connection: sqlite3.Connection, byte_offset: int, record: 
 
 
 def inherit(new: Index, path: Path, log: LogFile, wait_ms: int, frozen: ExitStack) -> None:
-    """Take over what the index at `path` has seen, as far as it can be read; raises nothing for what is wrong with it.
+    """Take over what the index at `path` has seen, as far as it can be read; nothing that is wrong with it is raised.
 
     Args:
         new: the index that takes its place, filled from the log.
@@ -83,6 +84,9 @@ def inherit(new: Index, path: Path, log: LogFile, wait_ms: int, frozen: ExitStac
         log: the log of the new one.
         wait_ms: how long to wait while another connection writes.
         frozen: until it is closed nobody writes to the old one: what it saw after this would be forgotten.
+
+    Raises:
+        LockTimeoutError: another connection is writing to it, for longer than `wait_ms`.
     """
     try:
         try:
@@ -101,9 +105,14 @@ def _inherit(new: Index, path: Path, log: LogFile, wait_ms: int, frozen: ExitSta
     frozen.callback(connection.close)
     database = Database(connection, None)
     database.wait_up_to(wait_ms)
-    # One that can't be written to can still be read.
-    with suppress(sqlite3.Error):
+    try:
         connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.Error as error:
+        # One that can't be written to can still be read. But what somebody is writing would be forgotten.
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+            raise LockTimeoutError(
+                f"{path}: {writer_to(path)} writes to it; waited {wait_ms / 1000:.1f} seconds: let it go on, or end it"
+            ) from None
     if not has_our_schema(connection):
         raise DamagedIndexError("it is of another version")
     # Before the index as a whole: what is not evidence may be damaged.

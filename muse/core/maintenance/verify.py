@@ -12,7 +12,7 @@ import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from typing import Any
 
 from muse.core.checkpoint.cut import end_of_covered
@@ -30,7 +30,7 @@ from muse.core.index.evidence import (
     is_of_session,
     missing_entries,
 )
-from muse.core.index.file import INDEX_FAULTS, LIES, new_temporary, open_database
+from muse.core.index.file import INDEX_FAULTS, LIES, Database, new_temporary, open_database
 from muse.core.index.query import count, find_page, highest_lamport_ts, last_op_id, units_between
 from muse.core.index.rebuild import Progress, fill
 from muse.core.index.store import Index
@@ -91,24 +91,18 @@ class _Check:
         """Where the first line was that is not what it was when it was indexed."""
 
     def run(self, progress: Progress | None) -> VerifyReport:
-        with ExitStack() as stack:
-            # Before the log is measured: the log then holds all that the index knows and a sound record can cover.
-            own = self._open_own(stack)
+        # Before the log is measured: the log then holds all that the index knows and a sound record can cover.
+        database = self._open_own()
+        # No ExitStack: its frames would keep an interrupt, and what that keeps, until garbage is collected.
+        with nullcontext() if database is None else closing(database):
+            own = None if database is None else self._read_own(database)
             with self._checkpoint_errors():
                 self.checkpoint = self._read_record()
             size, end = self.log.size(), 0
             if size == 0 and own is None:
                 self._check_checkpoint(None)
             else:
-                database = new_temporary()
-                stack.enter_context(closing(database.connection))
-                fresh = fill(database, self.log, progress=progress)
-                end = fresh.end
-                if own is not None:
-                    self._check_index(own, fresh)
-                self._check_lines(fresh)
-                self._check_causality(fresh)
-                self._check_checkpoint(fresh)
+                end = self._check_all(own, progress)
         if size > end and (torn := self._torn_bytes(size, end)) and not self._is_lost(end, torn):
             self._found("torn-tail", end, torn, "the last line has no newline: its writer died")
         return VerifyReport(
@@ -124,6 +118,18 @@ class _Check:
             checkpoint=self.checkpoint,
             damaged=self.findings.damaged,
         )
+
+    def _check_all(self, own: Index | None, progress: Progress | None) -> int:
+        """Check what there is; the byte offset after the last line."""
+        temporary = new_temporary()
+        with closing(temporary.connection):
+            fresh = fill(temporary, self.log, progress=progress)
+            if own is not None:
+                self._check_index(own, fresh)
+            self._check_lines(fresh)
+            self._check_causality(fresh)
+            self._check_checkpoint(fresh)
+            return fresh.end
 
     def _torn_bytes(self, size: int, end: int) -> int:
         """Length of the unfinished last line; 0 if its writer turns out to be alive."""
@@ -210,20 +216,25 @@ class _Check:
 
     # -- the session's own index ----------------------------------------------------------------------
 
-    def _open_own(self, stack: ExitStack) -> Index | None:
-        """The session's index, if there is one that can be read."""
+    def _open_own(self) -> Database | None:
+        """The session's index, if there is one that can be opened."""
         try:
             database = open_database(self.folder)
-            if database is not None:
-                stack.enter_context(closing(database))
-                return Index(database)
-            if (self.folder / INDEX_NAME).exists():
+            if database is None and (self.folder / INDEX_NAME).exists():
                 self._found("index-differs", None, None, "it is not a usable index of this version")
         except FileNotFoundError:
             return None
         except (*INDEX_FAULTS, *LIES, OSError) as error:
             self._found("index-differs", None, None, f"it can't be opened: {error}")
-        return None
+            return None
+        return database
+
+    def _read_own(self, database: Database) -> Index | None:
+        try:
+            return Index(database)
+        except (*INDEX_FAULTS, *LIES, OSError) as error:
+            self._found("index-differs", None, None, f"it can't be read: {error}")
+            return None
 
     def _check_index(self, own: Index, fresh: Index) -> None:
         """Hold the session's index against the fresh one, line by line, and list what only it knows of."""

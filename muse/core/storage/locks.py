@@ -85,14 +85,27 @@ def _acquire(lock: Descriptor, path: Path, is_hopeless: Callable[[float], bool])
 
 
 def holder_of(lock: Descriptor) -> str:
-    """Who holds the lock on a file, as far as the system tells (proc(5), /proc/locks)."""
-    status = os.fstat(lock.fileno())
+    """Who holds the lock on a file, as far as the system tells."""
+    return _holder("FLOCK", os.fstat(lock.fileno()).st_ino) or "another process"
+
+
+def writer_to(database: Path) -> str:
+    """Who is writing to a SQLite database, as far as the system tells: SQLite locks bytes of it, or of its -shm."""
+    for path in (database.with_name(database.name + "-shm"), database):
+        with suppress(OSError):
+            if holder := _holder("POSIX", path.stat().st_ino):
+                return holder
+    return "another process"
+
+
+def _holder(kind: str, inode: int) -> str | None:
+    """Who has locked a file for writing (proc(5), /proc/locks)."""
     with suppress(OSError, ValueError):
         for line in Path("/proc/locks").read_text().splitlines():
             fields = line.split()
-            if fields[1:2] == ["FLOCK"] and fields[5].rpartition(":")[2] == str(status.st_ino):
+            if fields[1:4:2] == [kind, "WRITE"] and fields[5].rpartition(":")[2] == str(inode):
                 return _process(int(fields[4]))
-    return "another process"
+    return None
 
 
 def _process(pid: int) -> str:
