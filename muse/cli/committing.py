@@ -17,19 +17,19 @@ from muse.cli.progress import ProgressBar
 from muse.cli.repo import json_option, note_passed_over, open_session, repo_option, session_argument
 
 if TYPE_CHECKING:
-    from muse.commit import Committed, GitTarget
+    from muse.commit import CommitReport, Committed, GitTarget
+    from muse.core.op_log import OpLog
 
 _SHORT_ID = 12
 
 
-def git_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--git REPO`; the command receives the folder or None as `git`."""
-    return click.option(
-        "--git",
-        type=click.Path(exists=True, file_okay=False, path_type=Path),
-        metavar="REPO",
-        help="The git repository with the commits; default: the one that .muse/ lies in.",
-    )(command)
+def git_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add `--git REPO`, with its help text; the command receives the folder or None as `git`."""
+    folder = click.Path(exists=True, file_okay=False, path_type=Path)
+    return click.option("--git", type=folder, metavar="REPO", help=text)
+
+
+_where_commits_are = git_option("The git repository with the commits; default: the one that .muse/ lies in.")
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def git_target(git: Path | None, repo: Path) -> Iterator[GitTarget]:
     '  muse op-log commit demo --message "The second verse"',
 )
 @session_argument
-@git_option
+@_where_commits_are
 @click.option("-m", "--message", metavar="TEXT", help="What to say about it; default: what is in it.")
 @click.option(
     "--adopt",
@@ -95,7 +95,7 @@ def commit(
     epilog="\b\nExample: what the last commit contains.\n  muse op-log commits demo --json | head -n 1 | jq .actors",
 )
 @session_argument
-@git_option
+@_where_commits_are
 @json_option("one object for each commit, one a line")
 @repo_option
 def commits(session: str, git: Path | None, repo: Path, *, as_json: bool) -> None:
@@ -108,6 +108,20 @@ def commits(session: str, git: Path | None, repo: Path, *, as_json: bool) -> Non
     _print_commits(found[::-1], as_json=as_json)
     ops = found[-1].cut.op_count if found else 0
     note(f"{pluralize(len(found), 'commit')} of {pluralize(ops, 'entry')}")
+
+
+def verify_with_commits(log: OpLog, git: Path) -> CommitReport:
+    """Hold a log against its commits, and say what is wrong and how many there are."""
+    from muse.commit import verify_commits
+
+    with git_target(git, git) as target, ProgressBar("comparing with the commits"):
+        report = verify_commits(log, target)
+    for problem in report.problems:
+        note(problem)
+    found = pluralize(len(report.problems), "problem") if report.problems else "nothing found"
+    committed = pluralize(report.committed, "entry")
+    note(f"{pluralize(report.commits, 'commit')} of {committed}, {report.pending:,} more pending: {found}")
+    return report
 
 
 def _print_commits(found: Sequence[Committed], *, as_json: bool) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from muse.cli.committing import git_target
 from muse.cli.failures import FOUND_DAMAGE, BadDataFound, SystemFailed, WrongUsage, exit_with
 from muse.cli.input_lines import LONGEST_LINE_BYTES
 from muse.cli.output import note, pluralize, print_json, print_rows
@@ -86,7 +87,8 @@ def help_command(context: click.Context, page: str | None) -> None:
     "Examples: say what can be done; take what is lost from a replica, from an export.\n"
     "  muse op-log repair demo\n"
     "  muse op-log repair demo --from /media/stick/project --yes\n"
-    "  muse op-log repair demo --from demo.tar.gz --yes",
+    "  muse op-log repair demo --from demo.tar.gz --yes\n"
+    "  muse op-log repair demo --from-git . --yes",
 )
 @session_argument
 @click.option(
@@ -96,25 +98,45 @@ def help_command(context: click.Context, page: str | None) -> None:
     metavar="REPO|FILE",
     help="What has the lost operations: another repository, an archive that export wrote, or a copy of ops.jsonl.",
 )
+@click.option(
+    "--from-git",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="REPO",
+    help="A git repository with its commits; a session that is gone is made again from them.",
+)
 @click.option("--from-session", metavar="ID", help="The session's id in that repository, if it differs.")
 @_yes_option
 @json_option("one object: what was done or would be, and what verify finds then")
 @repo_option
 def repair(
-    session: str, source: Path | None, from_session: str | None, repo: Path, *, yes: bool, as_json: bool
+    session: str,
+    source: Path | None,
+    from_git: Path | None,
+    from_session: str | None,
+    repo: Path,
+    *,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Append again what SESSION has lost and can be had, and restore its checkpoint.json.
 
-    Entries that a damaged line still holds whole are appended again; with --from so are the lost operations that are
-    there. checkpoint.json is restored from what the index has seen, if the file is not right, and the old file is kept
-    under another name. No byte of the log is changed.
+    Entries that a damaged line still holds whole are appended again; with --from or --from-git so are the lost
+    operations that are there. checkpoint.json is restored from what the index has seen, if the file is not right, and
+    the old file is kept under another name. No byte of the log is changed.
 
     It is said first what is to be done; it is done with --yes, or when you agree to it at a terminal. Ends with exit
     code 1 as long as anything is damaged.
     """
     if from_session and not (source and source.is_dir()):
         raise WrongUsage("--from-session names a session in another repository: give that with --from")
-    with _opened_to_repair(repo, session) as log, _source(source, from_session or session, log) as other:
+    if from_git:
+        if source:
+            raise WrongUsage("--from and --from-git: one after the other")
+        _restore_what_is_gone(session, repo, from_git, yes=yes)
+    with (
+        _opened_to_repair(repo, session) as log,
+        _commits(from_git, session) if from_git else _source(source, from_session or session, log) as other,
+    ):
         with ProgressBar(f"checking {session}"):
             planned = done = log.repair(source=other, dry_run=True)
         if not as_json and (rows := list(_rows(planned))):
@@ -144,6 +166,36 @@ def _opened_to_repair(repo: Path, session: str) -> OpLog:
 
     open_session(repo, session).close()
     return OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES, max_lamport_jump=None)
+
+
+def _restore_what_is_gone(session: str, repo: Path, git: Path, *, yes: bool) -> None:
+    """Make a session that is not there from its commits."""
+    from muse.commit import restore_session
+    from muse.core.op_log import list_sessions
+
+    if session in list_sessions(repo):
+        return
+    with git_target(git, git) as target:
+        commits = target.commits(session)
+        if not commits:
+            raise WrongUsage(f"no session {session!r} in {repo}, and no commit of it in {git}")
+        what = f"{pluralize(len(commits), 'commit')} of {pluralize(commits[-1].cut.op_count, 'entry')}"
+        if not _is_agreed(f"Make {session} again from {what}?", yes=yes):
+            exit_with(FOUND_DAMAGE)
+        restore_session(repo, session, target)
+    note(f"{session} was made again from {what}")
+
+
+@contextmanager
+def _commits(git: Path, session: str) -> Iterator[OpLog]:
+    """A log with the lines of all commits, in a temporary repository."""
+    from muse.commit.history import write_lines
+
+    with TemporaryDirectory(prefix="muse-repair-") as folder, git_target(git, git) as target:
+        lines = Path(folder, "lines")
+        write_lines(target, session, lines)
+        with _log_of_file(lines, Path(folder), session) as log:
+            yield log
 
 
 @contextmanager

@@ -6,11 +6,13 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from muse.cli.committing import git_option, verify_with_commits
 from muse.cli.failures import FOUND_DAMAGE, WAY_OUT, exit_with, index_named
 from muse.cli.output import note, pluralize, print_json, print_rows, print_table
 from muse.cli.progress import ProgressBar
@@ -29,29 +31,34 @@ WORKERS_FROM_BYTES = 64 << 20
 @click.command(
     short_help="Check log, checkpoint and index.",
     epilog="\b\n"
-    "Examples: what is wrong; the op_ids of what is lost.\n"
+    "Examples: what is wrong; is each operation in exactly one commit; the op_ids of what is lost.\n"
     "  muse op-log verify demo\n"
+    "  muse op-log verify demo --git .\n"
     "  muse op-log verify demo --json | jq -r '.findings[].operations[].op_id'",
 )
 @session_argument
+@git_option("Hold the log against its commits in this git repository too.")
 @json_option("one object, the whole report")
 @repo_option
-def verify(session: str, repo: Path, *, as_json: bool) -> None:
+def verify(session: str, git: Path | None, repo: Path, *, as_json: bool) -> None:
     """Check every line of SESSION's log, its checkpoint, and that its index agrees with the log.
 
     What the index knew and the log no longer has is listed as lost, each operation with where to ask for it. Nothing is
     changed on disk. Ends with exit code 1 if anything is damaged, unless it was accepted. --json lists everything,
-    a table the first thousand of each kind.
+    a table the first thousand of each kind. With --git, each entry has to be in exactly one commit, as it is in the
+    log, or pending.
     """
-    with open_session(repo, session) as log, ProgressBar(f"verifying {session}", "bytes") as bar:
-        report = log.verify(progress=bar, max_findings=None if as_json else MOST_LISTED)
+    with open_session(repo, session) as log:
+        with ProgressBar(f"verifying {session}", "bytes") as bar:
+            report = log.verify(progress=bar, max_findings=None if as_json else MOST_LISTED)
+        commits = verify_with_commits(log, git) if git else None
     if as_json:
-        print_json(report.to_dict())
+        print_json(report.to_dict() | ({"commits": asdict(commits)} if commits else {}))
     else:
         print_findings(report.findings)
         _print_lost(report)
         _note_what_was_read(report)
-    exit_with(0 if report.ok else FOUND_DAMAGE)
+    exit_with(0 if report.ok and not (commits and commits.problems) else FOUND_DAMAGE)
 
 
 def print_findings(findings: Sequence[Finding]) -> None:

@@ -14,6 +14,7 @@ from muse.core.op_log import OpLog
 from tests import children, making
 from tests.cli.running import ESCAPE, command_line, filled, json_lines, muse, muse_process
 from tests.commit.targets import git, new_repository
+from tests.commit.test_protocol import damage_line
 from tests.reliability import faults
 
 pytestmark = pytest.mark.process
@@ -106,6 +107,55 @@ def test_objects_and_ref_are_flushed(folder: Path, tmp_path: Path, strace: str) 
     flushed = trace.read_text()
     for name in ("ops.jsonl", "objects/pack/tmp_pack_", "objects/pack/tmp_idx_", "refs/muse/s.lock", "checkpoint.json"):
         assert name in flushed, name
+
+
+def test_verify_holds_a_log_against_its_commits(folder: Path) -> None:
+    """What differs ends with exit code 1; without --git nobody asks."""
+    muse("commit", "s", "--repo", folder)
+    filled(folder, making.entries(2, start=13))
+    result = muse("verify", "s", "--repo", folder, "--git", folder)
+    assert result.exit_code == 0
+    assert "1 commit of 12 entries, 2 more pending: nothing found" in result.stderr
+    told = json.loads(muse("verify", "s", "--repo", folder, "--git", folder, "--json").stdout)
+    assert told["commits"] == {"session_id": "s", "commits": 1, "committed": 12, "pending": 2, "problems": []}
+    assert "commits" not in json.loads(muse("verify", "s", "--repo", folder, "--json").stdout)
+    (folder / "other").mkdir()
+    filled(folder / "other", making.entries(14)[::-1])
+    result = muse("verify", "s", "--repo", folder / "other", "--git", folder)
+    assert result.exit_code == 1
+    assert "not a cut of this log" in result.stderr
+
+
+def test_repair_takes_what_is_lost_from_the_commits(folder: Path, tmp_path: Path) -> None:
+    """Operations whose lines are damaged are appended again and not committed again; without --yes nothing is done."""
+    muse("commit", "s", "--repo", folder)
+    damage_line(making.log_path(folder), 3, b"\x00\x00")
+    muse("count", "s", "--repo", folder)
+    before = making.log_bytes(folder)
+    assert muse("repair", "s", "--repo", folder, "--from-git", folder).exit_code == 1
+    assert making.log_bytes(folder) == before
+    muse("repair", "s", "--repo", folder, "--from-git", folder, "--yes")
+    with OpLog(folder, "s") as log:
+        assert len(log) == 12
+    assert "nothing is pending" in muse("commit", "s", "--repo", folder).stderr
+    result = muse("repair", "s", "--repo", folder, "--from-git", folder, "--from", tmp_path)
+    assert result.exit_code == 2
+
+
+def test_session_that_is_gone_is_made_again_from_its_commits(folder: Path, tmp_path: Path) -> None:
+    """Byte for byte, if it is agreed; one without commits is wrong usage."""
+    muse("commit", "s", "--repo", folder)
+    other = tmp_path / "other"
+    other.mkdir()
+    result = muse("repair", "s", "--repo", other, "--from-git", folder)
+    assert result.exit_code == 1
+    assert not list(other.iterdir())
+    result = muse("repair", "s", "--repo", other, "--from-git", folder, "--yes")
+    assert result.exit_code == 0, result.output
+    assert making.log_bytes(other) == making.log_bytes(folder)
+    result = muse("repair", "none", "--repo", other, "--from-git", folder, "--yes")
+    assert result.exit_code == 2
+    assert "no commit of it" in result.stderr
 
 
 READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0"'
