@@ -21,7 +21,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from muse.core.op_log import DamagedCheckpointError, LogReplacedError
+from muse.core.op_log import DamagedCheckpointError, LockTimeoutError, LogReplacedError
+from muse.core.storage.locks import exclusive_lock
 from tests import making, plain_scan
 from tests.torture import check_mishap
 from tests.torture.actors import DOMAINS, Orders, Process, WrongAnswer, commit
@@ -226,18 +227,24 @@ def _keep_what_is_known(process: Process) -> bytes:
 
 
 def _knows_all(path: Path) -> bool:
-    """Whether the index, read without the engine, covers every line of the log and has seen the record."""
+    """Whether the index, read without the engine, covers every line of the log and has seen the record.
+
+    Under the folder's lock: SQLite opens and removes -wal by name, and would take that of an index swapped in meanwhile.
+    """
     end = path.read_bytes().rfind(b"\n") + 1
     record = path.with_name("checkpoint.json")
     wanted = json.loads(record.read_bytes()) if record.exists() else None
     try:
-        with closing(sqlite3.connect(path.with_name("index.db"), timeout=5)) as connection:
+        with (
+            exclusive_lock(path.parent, 5),
+            closing(sqlite3.connect(path.with_name("index.db"), timeout=5)) as connection,
+        ):
             (covered,) = connection.execute(
                 "SELECT max(coalesce((SELECT max(end_offset) FROM run), 0), "
                 "coalesce((SELECT max(byte_offset + length) FROM tail), 0))"
             ).fetchone()
             seen = [json.loads(text) for (text,) in connection.execute("SELECT record FROM seen_checkpoint")]
-    except sqlite3.OperationalError:
+    except (sqlite3.OperationalError, LockTimeoutError):
         return False
     return covered >= end and (wanted is None or wanted in seen)
 
