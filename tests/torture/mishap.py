@@ -229,7 +229,7 @@ def _keep_what_is_known(process: Process) -> bytes:
 def _knows_all(path: Path) -> bool:
     """Whether the index, read without the engine, covers every line of the log and has seen the record.
 
-    Under the folder's lock: SQLite opens and removes -wal by name, and would take that of an index swapped in meanwhile.
+    Under the folder's lock: SQLite opens and removes -wal by name, and would take that of an index just swapped in.
     """
     end = path.read_bytes().rfind(b"\n") + 1
     record = path.with_name("checkpoint.json")
