@@ -292,6 +292,8 @@ def equal_hashes(runs: Sequence[Run]) -> Iterator[list[list[int]]]:
 def merged_summary(parts: Sequence[Summary]) -> Summary:
     """The summary of lines that follow each other."""
     first, last = parts[0], parts[-1]
+    if len(parts) == 1:
+        return first
     parents = [part.parents_in() for part in parts]
     listed = set().union(*(each for each in parents if each is not None))
     actors, domains, intents, reservations = (_merged_names([part.names(role) for part in parts]) for role in ROLES)
