@@ -29,7 +29,15 @@ from muse.core.index.blocks.segment import row_checksum
 from muse.core.index.file import open_database
 from muse.core.index.fold import RUN_COLUMNS, SEGMENT_COLUMNS
 from muse.core.index.store import Index
-from muse.core.op_log import ArchiveError, OpLog, describe_sessions, export_session, import_session, list_sessions
+from muse.core.op_log import (
+    ArchiveError,
+    DamagedCheckpointError,
+    OpLog,
+    describe_sessions,
+    export_session,
+    import_session,
+    list_sessions,
+)
 from tests import making, plain_scan
 from tests.cli.running import muse
 from tests.index.blocks.test_op_id_keys import alike_under
@@ -351,10 +359,14 @@ def test_checkpoint_of_an_archive_ends_with_a_line(tmp_path: Path, parts: dict[s
 def test_what_a_checkpoint_says_beside_its_place_is_verified(
     tmp_path: Path, parts: dict[str, bytes], changes: dict[str, Any]
 ) -> None:
-    """Row 49: a record that lies, with the right digest of its own, is found by verify."""
+    """Row 49: a record that lies, with the right digest of its own, is found by verify, if it is not refused before."""
     import_session(tmp_path / "x", io.BytesIO(archive_of(with_record(parts, **changes))))
     with OpLog(tmp_path / "x", "s") as log:
-        assert log.read_checkpoint()
+        if "last_op_id" in changes:
+            with pytest.raises(DamagedCheckpointError):
+                log.read_checkpoint()
+        else:
+            assert log.read_checkpoint()
         assert log.verify().counts in ({"checkpoint-damaged": 1}, {"checkpoint-digest": 1})
 
 
