@@ -10,7 +10,6 @@ SQLite's pager.c). They notice by the file's inode, and open the new one.
 from __future__ import annotations
 
 import errno
-import importlib.util
 import logging
 import os
 import re
@@ -20,12 +19,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from types import ModuleType
 
 from muse.core.errors import LockTimeoutError
 from muse.core.index.blocks.op_id_keys import OpIdHash, random_hash
 from muse.core.index.blocks.segment import DamagedIndexError, row_checksum
-from muse.core.index.guard import beside_package, connect, is_safe, open_guarded, with_sides
+from muse.core.index.guard import connect, is_safe, migrations_module, open_guarded, with_sides
 from muse.core.storage import durable
 from muse.core.storage.descriptor import open_descriptor
 from muse.core.storage.locks import exclusive_lock, lock_file
@@ -106,6 +104,9 @@ class Database:
             self.use_wal()
         self.connection.execute("BEGIN IMMEDIATE")
         try:
+            if not self.has_wal:
+                # It may have waited until another one was put in its place.
+                self._check_in_place()
             yield
             self.connection.execute("COMMIT")
         except BaseException:
@@ -128,6 +129,16 @@ class Database:
             if self.is_current():
                 (mode,) = self.connection.execute("PRAGMA journal_mode = WAL").fetchone()
                 self.has_wal = mode == "wal"
+        if not self.has_wal:
+            self._check_in_place()
+
+    def _check_in_place(self) -> None:
+        """Write nothing where another index lies by now: others may have switched this one to a write-ahead log since.
+
+        SQLite would open that by its name, and write into the new index's.
+        """
+        if not self.is_current():
+            raise sqlite3.ProgrammingError(f"{self.path}: another index is in its place by now")
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -346,23 +357,13 @@ def _with_schema(connection: sqlite3.Connection, session: str) -> Database:
     from sqlite_utils import Database as SqliteUtilsDatabase  # noqa: PLC0415 - see guard.KNOWN_MIGRATIONS
 
     try:
-        _migrations().migrations.apply(SqliteUtilsDatabase(connection))
+        migrations_module().migrations.apply(SqliteUtilsDatabase(connection))
         row = (session, random_hash().digits)
         connection.execute("INSERT INTO origin VALUES (1, ?, ?, ?)", (*row, row_checksum(row)))
     except BaseException:
         connection.close()
         raise
     return Database(connection, None)
-
-
-def _migrations() -> ModuleType:
-    path = beside_package("migrations.py")
-    spec = importlib.util.spec_from_file_location("muse_index_migrations", path)
-    assert spec  # noqa: S101 - the name ends with .py
-    assert spec.loader  # noqa: S101
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _swap_in(new: Path, path: Path, old: Path) -> None:

@@ -5,12 +5,14 @@ What its rows say is not judged here: that is left to their checksums, to the lo
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import sqlite3
 import stat
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 from muse.core.storage.descriptor import open_descriptor
 
@@ -126,6 +128,17 @@ def beside_package(name: str) -> Path:
         if path.is_file():
             return path
     raise FileNotFoundError(f"no migrations/{name} beside {package}: the installation is incomplete")
+
+
+def migrations_module() -> ModuleType:
+    """migrations/migrations.py, loaded by its path."""
+    path = beside_package("migrations.py")
+    spec = importlib.util.spec_from_file_location("muse_index_migrations", path)
+    assert spec  # noqa: S101 - the name ends with .py
+    assert spec.loader  # noqa: S101
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def is_safe(path: Path) -> bool:
