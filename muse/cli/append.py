@@ -33,7 +33,6 @@ _BOM = b"\xef\xbb\xbf"
 
 _REQUIRED = ("actor_id", "domain", "domain_op")
 _OPTIONAL = ("parent_op_ids", "intent_id", "reservation_id", "created_at", "op_id", "key")
-_SAME_IN_A_REPEATED_LINE = ("actor_id", "domain", "domain_op", "parent_op_ids", "intent_id", "reservation_id")
 
 
 @click.command(
@@ -217,8 +216,10 @@ class _Appending:
 
     def _is_there(self, made: _Made) -> bool:
         """Whether a line that was filled in repeats an operation of the log, whose entry then takes its place."""
+        from muse.core.op_log import same_operation
+
         there = self._log.get(made.entry["op_id"]) if made.is_named and not made.is_whole else None
-        if there is None or not _is_same(there, made.entry):
+        if there is None or not same_operation(there, made.entry):
             return False
         made.entry = there
         return True
@@ -313,15 +314,3 @@ def _filled_in(log: OpLog, fields: dict[str, Any]) -> OpEntry:
     if "key" in fields:
         given["op_id"] = op_id_of(fields["key"])
     return cast("OpEntry", {**entry, **given})
-
-
-def _is_same(one: OpEntry, other: OpEntry) -> bool:
-    """Whether two entries with one op_id are the same operation, recorded twice."""
-    import orjson
-
-    def text(entry: OpEntry) -> bytes:
-        # Compared as text, since in Python 1 == 1.0 == True.
-        fields = cast("dict[str, Any]", entry)
-        return orjson.dumps([fields[name] for name in _SAME_IN_A_REPEATED_LINE], option=orjson.OPT_SORT_KEYS)
-
-    return text(one) == text(other)

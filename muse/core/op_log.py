@@ -86,6 +86,7 @@ from muse.domain import StructuredDelta
 
 # Not public names of the log: the commands and the statistics use them, and import nothing else of the engine.
 from muse.core.entry.codec import decode_line as decode_line, parse_object as parse_object  # isort: skip
+from muse.core.entry.codec import same_operation as same_operation  # isort: skip
 from muse.core.entry.model import parse_time as parse_time  # isort: skip
 from muse.core.checkpoint.cut import RestoredCheckpoint as RestoredCheckpoint  # isort: skip
 from muse.core.collapse import collapse as collapse  # isort: skip
