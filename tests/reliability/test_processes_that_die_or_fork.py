@@ -71,7 +71,8 @@ def test_kill_at_a_random_moment(repo: Path, durability: str) -> None:
             known += children.kill_after(writer, count)
     with OpLog(repo, "s") as log:
         scanned = making.assert_same_as_scan(log, log.path)
-        assert log.verify().ok
+        # A kill in the middle of a write can tear its line, where a page ends: it was not acknowledged.
+        assert log.verify().counts.keys() <= {"torn-tail"}
     assert set(known) <= set(scanned.op_ids)
     assert scanned.duplicates == []
 
