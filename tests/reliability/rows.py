@@ -40,7 +40,7 @@ ROWS = {
     22: "a line damaged, then its entry appended or merged again",
     23: "index.db deleted, later checkpoint.json lost",
     24: "`record` whose fsync fails",
-    25: "a process holds a lock, or builds the index, and is stopped",
+    25: "a process is stopped while it holds a lock or builds the index",
     26: "a FIFO in the place of a session's file",
     27: "handles dropped without `close`; no descriptors, no memory",
     28: "a five-field checkpoint, and a line that stands twice",

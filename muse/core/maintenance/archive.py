@@ -327,7 +327,7 @@ def _check_against_log(aside: Path, manifest: ArchiveManifest) -> None:
     try:
         record = read_record(aside / CHECKPOINT_NAME, manifest.session_id)
     except DamagedCheckpointError as error:
-        raise ArchiveError(f"{CHECKPOINT_NAME} is no record of session {manifest.session_id!r}") from error
+        raise ArchiveError(f"{CHECKPOINT_NAME} is not a record of session {manifest.session_id!r}") from error
     with closing(LogFile(aside / LOG_NAME, durable_names=False)) as log:
         size_bytes = log.size()
         covered = size_bytes if record is None else record.get("byte_offset", size_bytes)
