@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import io
 import json
+import logging
 import os
 import resource
 import signal
@@ -109,6 +110,8 @@ def hold_lock(path: str, how: str) -> None:
 
 def use_read_only(repo: str) -> None:
     """Read a session in a place where nothing can be written, then try to append."""
+    warned = io.StringIO()
+    logging.basicConfig(stream=warned)
     with OpLog(Path(repo), "s") as log:
         found: dict[str, Any] = {
             "entries": plain_scan.exact_list(log.read_all()),
@@ -116,6 +119,7 @@ def use_read_only(repo: str) -> None:
             "length": len(log),
             "get": plain_scan.exact(log.get(making.op_id(1))),
             "replay": len(log.replay_since_checkpoint()),
+            "warned": warned.getvalue(),
             "summaries": [summary.ops for summary in describe_sessions(Path(repo))],
         }
         try:

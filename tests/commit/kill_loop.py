@@ -281,7 +281,7 @@ def examine(folder: Path, recipe: str, report: Report) -> None:
 def found_in_commits(folder: Path) -> Counter[str]:
     """How often the mark of each operation stands in the deltas of all commits, as git shows them."""
     found: Counter[str] = Counter()
-    for commit_id in git(folder, "rev-list", f"refs/muse/{SESSION}").split():
+    for commit_id in git(folder, "rev-list", "--glob=refs/muse/*").split():
         names = git(folder, "ls-tree", "--name-only", commit_id, "deltas/").split()
         for name in names:
             delta = json.loads(git(folder, "show", f"{commit_id}:{name}"))

@@ -328,8 +328,11 @@ def test_guarantee_3_trouble_with_the_index_is_logged(repo: Path, caplog: pytest
 
 
 @pytest.mark.process
-def test_a_read_only_place_is_read_without_an_index_and_appends_say_so(repo: Path, tmp_path: Path) -> None:
-    """On a read-only file system every read works, an append raises an OSError, and no file is left."""
+def test_a_read_only_place_is_read_through_its_index_and_appends_say_so(repo: Path, tmp_path: Path) -> None:
+    """On a read-only file system every read works, an append raises an OSError, and no file is left.
+
+    The index there serves, and only without one it is told that one in memory does.
+    """
     with OpLog(repo, "s") as log:
         log.append_many(entries(9))
         log.checkpoint("one", upto=None)
@@ -346,6 +349,7 @@ def test_a_read_only_place_is_read_without_an_index_and_appends_say_so(repo: Pat
         assert found["get"] == plain_scan.exact(expected[0])
         assert found["replay"] == 1
         assert found["summaries"] == [10]
+        assert ("one in memory serves" in found["warned"]) == (index == "without"), found["warned"]
         assert found["error"][0] is True
         assert "ead-only" in found["error"][1] or "ermission" in found["error"][1]
         after = making.tree(repo)

@@ -102,8 +102,7 @@ def inherit(new: Index, path: Path, log: LogFile, wait_ms: int, frozen: ExitStac
 
 def _inherit(new: Index, path: Path, log: LogFile, wait_ms: int, frozen: ExitStack) -> None:
     connection = connect_guarded(path)
-    frozen.callback(connection.close)
-    database = Database(connection, None)
+    frozen.callback((database := Database(connection, path)).close)
     database.wait_up_to(wait_ms)
     try:
         connection.execute("BEGIN IMMEDIATE")

@@ -1,7 +1,8 @@
 """`index.db` as a file: opened, transactions on it, closed, and a new one put in its place.
 
 A new index is built as `index.db.new`, under the lock file `index.db.building`, and takes the old one's place under
-the folder's lock. Opening or closing `index.db` takes the folder's lock as well, so nobody meets the moments between.
+the folder's lock. Opening or closing `index.db` takes the folder's lock as well, so nobody meets the moments between:
+in WAL mode SQLite opens the files beside a database, by their names, at its first statement and never again.
 Connections that still have the old file open go on with it, harmlessly: it covers what it covers, and SQLite leaves
 the new one's write-ahead log alone when it closes a database that is no longer at its place (`databaseIsUnmoved` in
 SQLite's pager.c). They notice by the file's inode, and open the new one.
@@ -56,8 +57,6 @@ class Database:
         self._inode = path.stat().st_ino if path else 0
         self._has_warned = False
         self.wait_ms = -1
-        self.has_wal = path is None
-        """Whether SQLite's write-ahead log is known to be in use, which makes a commit three times as fast."""
         self.is_usable = True
         """False after a transaction has failed half-way: what was read through it may be ahead of the file."""
         self.wal_is_held = False
@@ -100,13 +99,8 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """A write transaction: all of it or nothing."""
-        if not self.has_wal:
-            self.use_wal()
         self.connection.execute("BEGIN IMMEDIATE")
         try:
-            if not self.has_wal:
-                # It may have waited until another one was put in its place.
-                self._check_in_place()
             yield
             self.connection.execute("COMMIT")
         except BaseException:
@@ -115,30 +109,6 @@ class Database:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             raise
-
-    def use_wal(self) -> None:
-        """Use SQLite's write-ahead log from now on; if somebody else is at work, maybe only the next time.
-
-        While nobody writes, the file lies without one: it is opened in half the time then. The switch is made under
-        the folder's lock, as it opens files by name, which must not be a new index's meanwhile.
-        """
-        if self.path is None:
-            return
-        # If the folder is gone, what comes next fails in a way that is understood.
-        with suppress(OSError), exclusive_lock(self.path.parent, 0):
-            if self.is_current():
-                (mode,) = self.connection.execute("PRAGMA journal_mode = WAL").fetchone()
-                self.has_wal = mode == "wal"
-        if not self.has_wal:
-            self._check_in_place()
-
-    def _check_in_place(self) -> None:
-        """Write nothing where another index lies by now: others may have switched this one to a write-ahead log since.
-
-        SQLite would open that by its name, and write into the new index's.
-        """
-        if not self.is_current():
-            raise sqlite3.ProgrammingError(f"{self.path}: another index is in its place by now")
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -203,8 +173,6 @@ class Database:
         try:
             if self.path is not None:
                 with suppress(OSError), exclusive_lock(self.path.parent, _CLOSE_WAIT_SECONDS):
-                    if self.has_wal and self.is_current():
-                        self._leave_wal()
                     self.connection.close()
         finally:
             # If the folder is gone there is nothing to keep apart.
@@ -215,12 +183,6 @@ class Database:
         no other connection of this process may be opened on it either.
         """
         _left_to_parent.append(self)
-
-    def _leave_wal(self) -> None:
-        """Give up the write-ahead log, unless another connection is open: then this fails, and the last one does it."""
-        with suppress(sqlite3.Error):
-            self.wait_up_to(0)
-            self.connection.execute("PRAGMA journal_mode = DELETE").fetchall()
 
 
 _left_to_parent: list[Database] = []
@@ -244,14 +206,14 @@ def open_database(folder: Path) -> Database | None:
         connection = None
         try:
             # Reading opens SQLite's -wal and -shm by name: it has to happen while the names are ours.
-            connection = open_guarded(path)
+            connection = open_guarded(path, immutable=_can_only_be_read(path))
             if connection is None:
                 _log.warning("%s: its schema is not the one of this version; it will be rebuilt", path)
                 return None
             # The last lets a WAL that was copied start small, or it would be copied again and again.
             for pragma in (
                 *("wal_autocheckpoint = 0", "synchronous = NORMAL", f"cache_size = {-_CACHE_KIB}"),
-                "journal_size_limit = 0",
+                *("journal_size_limit = 0", "journal_mode = WAL"),
             ):
                 connection.execute(f"PRAGMA {pragma}").fetchall()
             return Database(connection, path)
@@ -266,6 +228,11 @@ def open_database(folder: Path) -> Database | None:
             if connection:
                 connection.close()
             raise
+
+
+def _can_only_be_read(path: Path) -> bool:
+    """Whether no files can be made beside it, as SQLite needs them to see who else is there, and none is there."""
+    return not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists()
 
 
 def is_transient(error: sqlite3.Error) -> bool:
@@ -318,8 +285,7 @@ def replacing(folder: Path) -> Iterator[tuple[Database, list[Path], Callable[[],
         # It was not made by us, and is not ours to move away.
         raise IsADirectoryError(errno.EISDIR, "a folder is in the index's place", str(path))
     with lock_file(folder / (INDEX_NAME + ".building"), _STUCK_SECONDS) as sign_of_life:
-        for left in with_sides(new):
-            left.unlink(missing_ok=True)
+        _remove(new)
         if not os.path.lexists(path):
             # A process was killed while it swapped: what SQLite had beside the old one is needed to read it.
             _move_sides(path, old)
@@ -330,12 +296,13 @@ def replacing(folder: Path) -> Iterator[tuple[Database, list[Path], Callable[[],
             database = _unprotected(connect(new), folder.name)
             try:
                 yield database, [each for each in (old, path) if is_safe(each)], sign_of_life
-                database.connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+                # Of all modes the only one in which no file beside it is ever opened later than with it.
+                database.connection.execute("PRAGMA journal_mode = WAL").fetchall()
             finally:
                 database.connection.close()
             _sync(new)
         except BaseException:
-            new.unlink(missing_ok=True)
+            _remove(new)
             raise
         with exclusive_lock(folder, _LOCK_WAIT_SECONDS):
             _swap_in(new, path, old)
@@ -372,15 +339,22 @@ def _swap_in(new: Path, path: Path, old: Path) -> None:
     The old one's journal or write-ahead log must be out of the way first, or SQLite would replay it into the new file;
     it goes with its database, as a pair that can still be read.
     """
+    if os.path.lexists(path):
+        # What was left of another time has been taken over by it. Its write-ahead log must not look like this one's.
+        _remove(old)
     _rename_if_there(path, old)
     _move_sides(path, old)
     path.with_name(path.name + "-shm").unlink(missing_ok=True)
     os.rename(new, path)
     durable.sync_folder(path.parent)
-    for file in with_sides(old):
-        # Whatever somebody has put there, the new one is in its place.
-        with suppress(OSError):
-            file.unlink()
+    # Whatever somebody has put there, the new one is in its place.
+    with suppress(OSError):
+        _remove(old)
+
+
+def _remove(path: Path) -> None:
+    for file in with_sides(path):
+        file.unlink(missing_ok=True)
 
 
 def _move_sides(path: Path, old: Path) -> None:

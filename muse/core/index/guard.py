@@ -26,25 +26,27 @@ _MAX_VALUE_BYTES = 256 << 20  # of one value or row: a segment of names of 128 k
 _MAX_STEPS = 100_000  # of SQLite, in each statement by which it is found out if an index is ours: some 5 ms
 
 
-def connect(path: Path | None) -> sqlite3.Connection:
-    """A connection to a database that is trusted, or to one in memory."""
+def connect(path: Path | None, *, immutable: bool = False) -> sqlite3.Connection:
+    """A connection to a database that is trusted, or in memory. In an `immutable` one SQLite heeds nobody else."""
+    name = ":memory:" if path is None else f"{path.absolute().as_uri()}?immutable=1" if immutable else path
     return sqlite3.connect(
-        ":memory:" if path is None else path,
+        name,
+        uri=immutable,
         timeout=0.5,
         isolation_level=None,
         check_same_thread=False,  # the owner's lock keeps the threads apart
     )
 
 
-def open_guarded(path: Path) -> sqlite3.Connection | None:
+def open_guarded(path: Path, *, immutable: bool = False) -> sqlite3.Connection | None:
     """A connection to an index that may be hostile; None if its schema is not ours, word for word."""
     try:
-        return _open(path)
+        return _open(path, immutable=immutable)
     except sqlite3.DatabaseError as error:
         if not is_refused(error):
             raise
         # A signal handler may have raised while SQLite asked what it may do, which SQLite takes for a no.
-        return _open(path)
+        return _open(path, immutable=immutable)
 
 
 def is_refused(error: Exception) -> bool:
@@ -52,8 +54,8 @@ def is_refused(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_AUTH
 
 
-def _open(path: Path) -> sqlite3.Connection | None:
-    connection = connect_guarded(path)
+def _open(path: Path, *, immutable: bool) -> sqlite3.Connection | None:
+    connection = connect_guarded(path, immutable=immutable)
     try:
         if has_our_schema(connection):
             return connection
@@ -64,12 +66,12 @@ def _open(path: Path) -> sqlite3.Connection | None:
     return None
 
 
-def connect_guarded(path: Path) -> sqlite3.Connection:
+def connect_guarded(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
     """A connection to any database; statements of more than some milliseconds fail, until its schema is found ours.
 
     Nothing that stands in a schema is ever run: no view, trigger or function, also if it is put there later.
     """
-    connection = connect(path)
+    connection = connect(path, immutable=immutable)
     try:
         # Before the authorizer is there: a signal handler that raises in it would make SQLite refuse these.
         for pragma in ("trusted_schema = OFF", "cell_size_check = ON"):

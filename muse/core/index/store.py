@@ -337,9 +337,8 @@ class Index:
         if len(self.tail.offsets) >= self._options.segment_lines or self.written_end != byte_offset:
             return False
         database = self.database
-        if database.wait_ms or not database.has_wal:
+        if database.wait_ms:
             database.wait_up_to(0)
-            database.use_wal()
         if not insert_next(self.connection, byte_offset, length, checksum, entry):
             return False
         self.written_end = byte_offset + length
