@@ -28,7 +28,9 @@ _NOBODY = "Muse <muse@localhost>"
 _IN_THE_WAY = re.compile(rb"Unable to create '(.+?\.lock)': File exists|cannot create keep file: File exists")
 """A lock, or a pack with the very same content that another process is making."""
 _NEW_VALUE = re.compile(rb"[0-9a-f]{40,64}\n")
-"""What stands in the lock of a ref that is being moved. That of a `git gc`, which is not a committer, is empty."""
+"""What stands in the lock of a ref that is being moved."""
+_EMPTY_IS_OLDER = 30
+"""How many times longer an empty lock is left alone: that of a `git gc`, which is not a committer, is empty too."""
 _CRASH_REPORT = re.compile(rb"fast_import_crash_\d+")
 _LOCK_NAME = "muse-committers"
 
@@ -45,7 +47,8 @@ class GitTarget:
 
         Args:
             repository: a folder in the repository's working tree, or a bare repository.
-            stale_lock_seconds: how old a lock of a session's ref must be to be removed, if no committer is alive.
+            stale_lock_seconds: how old a lock of a session's ref must be to be removed, if no committer is alive;
+                30 times as old if it is empty.
         """
         self._git = Git(Path(repository).absolute())
         self._stale_lock_seconds = stale_lock_seconds
@@ -204,8 +207,10 @@ class GitTarget:
             return False
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_old = time.time() - path.lstat().st_mtime >= self._stale_lock_seconds
-            if not is_old or not _NEW_VALUE.fullmatch(path.read_bytes()):
+            content = path.read_bytes()
+            must_be_old = self._stale_lock_seconds * (1 if content else _EMPTY_IS_OLDER)
+            is_old = time.time() - path.lstat().st_mtime >= must_be_old
+            if not is_old or not (content == b"" or _NEW_VALUE.fullmatch(content)):
                 return False
             path.unlink()
         except OSError:  # somebody is at work, or has removed it

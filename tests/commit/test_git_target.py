@@ -286,14 +286,31 @@ def test_lock_of_a_git_that_was_killed_is_removed_when_no_committer_is_alive(fol
         with pytest.raises(GitError, match=r"s\.lock"):
             commit(filled, target)
     assert lock.exists()
-    lock.write_bytes(b"")
+    lock.write_text("not an id")
     os.utime(lock, (0, 0))
     with pytest.raises(GitError, match=r"s\.lock"):
         commit(filled, target)
+    for content in (git(folder, "rev-parse", REF), ""):
+        lock.write_text(content)
+        os.utime(lock, (0, 0))
+        assert commit(filled, target) is not None
+        assert not lock.exists()
+        filled.record("ada", "music", {"op": "insert"})
+
+
+def test_lock_that_is_empty_may_be_that_of_a_gc_and_has_to_be_older(folder: Path, filled: OpLog) -> None:
+    """Which holds it for a moment: it is left alone where one with the id of a commit is removed."""
+    commit(filled, GitTarget(folder))
+    filled.append(entry(11))
+    lock = folder / ".git" / f"{REF}.lock"
+    lock.write_text("")
+    then = time.time() - 9
+    os.utime(lock, (then, then))
+    with pytest.raises(GitError, match=r"s\.lock"):
+        commit(filled, GitTarget(folder, stale_lock_seconds=1))
     lock.write_text(git(folder, "rev-parse", REF))
-    os.utime(lock, (0, 0))
-    assert commit(filled, target) is not None
-    assert not lock.exists()
+    os.utime(lock, (then, then))
+    assert commit(filled, GitTarget(folder, stale_lock_seconds=1)) is not None
 
 
 def test_ref_that_is_not_of_muse_is_refused(folder: Path, filled: OpLog) -> None:
