@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import children
+
 if TYPE_CHECKING:
     # mypy knows the modules of tools/ by the names that the hooks of the site import them with.
     import structure
@@ -147,6 +149,24 @@ def test_circles_are_found_at_any_length(tmp_path: Path) -> None:
     )
 
     assert structure.circles(modules) == ["muse.a <-> muse.b", "muse.cli.c <-> muse.cli.d <-> muse.cli.e"]
+
+
+@pytest.mark.process
+def test_log_is_handed_on_without_being_in_a_circle(tmp_path: Path) -> None:
+    """`OpLog.commit` may import what stands above it; nothing else may, nor does the engine load it."""
+    modules = tree(
+        tmp_path,
+        {
+            "muse/core/op_log.py": "def commit():\n    from muse.commit import commit",
+            "muse/core/writer.py": "def f():\n    from muse.commit import commit",
+            "muse/commit/__init__.py": "from muse.core.op_log import OpLog\nimport muse.core.writer",
+        },
+    )
+
+    assert structure.circles(modules) == ["muse.commit <-> muse.core.writer"]
+    loaded = children.run([sys.executable, "-c", "import muse.core.op_log, sys; print(*sys.modules)"], text=True)
+    assert "muse.core.op_log" in loaded.stdout.split()
+    assert not [name for name in loaded.stdout.split() if name.startswith("muse.commit")]
 
 
 @pytest.mark.parametrize("folder", ["muse", "muse/cli", "migrations", "benchmarks", "examples", "tools"])

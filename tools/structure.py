@@ -41,6 +41,9 @@ LAYERS = (
 ALSO_ALLOWED = {("history", "checkpoint"), ("follow", "checkpoint"), ("maintenance", "checkpoint")}
 """Imports between neighbours of one layer that are allowed nevertheless."""
 
+HANDED_ON = {("muse.core.op_log", "muse.commit")}
+"""Methods of `OpLog` for convenience that hand it on to a package above the engine: not a part of its layers."""
+
 MOST_CORE_LINES = 10_050
 """It has to stay below. Some 800 of them are what guards against processes that stop, interrupt, fork or mean harm,
 1,100 tell what a log has lost and bring it back, and 100 let the checkpoint follow the commits."""
@@ -208,7 +211,9 @@ def _reached(modules: Modules, start: str) -> set[str]:
     reached: set[str] = set()
     ahead = [start]
     while ahead:
-        new = {name for name in modules[ahead.pop()].imports if name in modules} - reached
+        module = ahead.pop()
+        imports = {name for name in modules[module].imports if (module, name) not in HANDED_ON}
+        new = (imports & modules.keys()) - reached
         reached |= new
         ahead += new
     return reached

@@ -4,10 +4,7 @@
 
     with OpLog(repo_root, "session-1") as log:
         log.record("agent-a", "code", {"op": "insert", "address": "a.py", ...})
-        cut = log.cut()
-        delta = log.to_structured_delta("code", upto=cut)
-        ...                                     # make the commit
-        log.checkpoint(snapshot_id, upto=cut)
+        log.commit(GitTarget("."))              # from muse.commit, or a target of your own
 
 docs/op-log.md explains the concepts, the docstring of `muse.core` the path of an entry.
 """
@@ -23,7 +20,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from types import EllipsisType
-from typing import Any, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from muse.core.checkpoint.cut import Checkpoints, Cut, remember_record
 from muse.core.checkpoint.record import OpLogCheckpoint
@@ -83,6 +80,9 @@ from muse.core.storage.reader import read_entries, read_lines
 from muse.core.storage.session_dir import LOG_NAME, list_sessions, session_folder
 from muse.core.writer import Batch, Writer, raise_it
 from muse.domain import StructuredDelta
+
+if TYPE_CHECKING:
+    from muse.commit import CommitTarget, Committed
 
 # Not public names of the log: the commands and the statistics use them, and import nothing else of the engine.
 from muse.core.entry.codec import decode_line as decode_line, parse_object as parse_object  # isort: skip
@@ -526,6 +526,26 @@ class OpLog:
             if upto is not None:
                 self._checkpoints.check_cut("upto", upto)
             return self._checkpoints.replace(snapshot_id, upto, after, self._writer.sync)
+
+    def commit(self, target: CommitTarget, *, message: str | None = None) -> Committed | None:
+        """Commit all that is pending, of all domains, in one commit; the checkpoint follows.
+
+        To call it again is right after any failure, from any process: what was committed is not committed twice.
+
+        Args:
+            target: where to commit, such as `muse.commit.GitTarget(".")`.
+            message: what to say about it.
+
+        Returns:
+            The commit; None if nothing is pending.
+
+        Raises:
+            CommitError, GitError, OSError: as `muse.commit.commit` says.
+        """
+        # It stands above the engine. Nothing of it is loaded before it is asked for.
+        from muse.commit import commit  # noqa: PLC0415
+
+        return commit(self, target, message=message)
 
     def follow_commit(self, snapshot_id: str, *, upto: Cut, digest: str, may_differ: bool = False) -> bool:
         """Bring `checkpoint.json` to where the newest commit ends, even if it is missing, older or damaged.

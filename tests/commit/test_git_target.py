@@ -66,7 +66,7 @@ def test_message_reads_well_and_names_the_actors(folder: Path, filled: OpLog) ->
     commit(filled, GitTarget(folder))
     assert git(folder, "log", "-1", "--format=%s", REF).strip() == "s: 10 operations"
     filled.append_many(entries(10, start=11))
-    commit(filled, GitTarget(folder), message="The second verse\n\nsung again")
+    filled.commit(GitTarget(folder), message="The second verse\n\nsung again")
     assert git(folder, "log", "-1", "--format=%B", REF).splitlines() == [
         "The second verse",
         "",
