@@ -56,6 +56,12 @@ def _refuse_unmarked_processes(event: str, _arguments: object) -> None:
         raise AssertionError(f"{_running[0]} starts a process ({event}) and is not marked with pytest.mark.process")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long: if one of them came last, all but one of the workers would wait for it."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Know which test is at work."""
