@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from muse.cli.committing import git_option, git_target
+from muse.cli.failures import WrongUsage
 from muse.cli.output import note, pluralize, print_json
 from muse.cli.output_file import written_whole
 from muse.cli.progress import ProgressBar
 from muse.cli.repo import json_option, note_damaged_lines, open_session, repo_option, session_argument
 
 if TYPE_CHECKING:
+    from muse.core.op_log import OpLog
+    from muse.report.commits import Commits
     from muse.report.gather import Gathered
 
 
@@ -34,9 +38,10 @@ if TYPE_CHECKING:
     help="The file to write; an existing regular file is replaced.",
 )
 @click.option("--svg", "as_svg", is_flag=True, help="Write only the diagram, as an SVG picture.")
+@git_option("The git repository with the commits to show; default: the one that .muse/ lies in, if it has any.")
 @json_option("one object with the file, its size and the counts")
 @repo_option
-def report(session: str, output: Path, repo: Path, *, as_svg: bool, as_json: bool) -> None:
+def report(session: str, output: Path, git: Path | None, repo: Path, *, as_svg: bool, as_json: bool) -> None:
     """Write an HTML page that shows SESSION: who did what and when, and what depends on what.
 
     The page is one file that needs no network. It is never larger than 3 MB: for a large session it shows counts and
@@ -45,13 +50,14 @@ def report(session: str, output: Path, repo: Path, *, as_svg: bool, as_json: boo
     from muse.report.gather import gather
 
     with open_session(repo, session) as log, written_whole(output, repo, replace=True) as aside:
+        commits = _commits(log, git, repo)
         with ExitStack() as bars:
 
             def step(what: str) -> Callable[[int, int], None]:
                 bars.close()
                 return bars.enter_context(ProgressBar(f"{what} {session}", "bytes" if what == "verifying" else ""))
 
-            gathered = gather(log, step=step, check=not as_svg)
+            gathered = gather(log, step=step, commits=commits, check=not as_svg)
         note_damaged_lines(log, repo)
         text = _picture(gathered) if as_svg else _page(gathered)
         aside.write_text(text, encoding="utf-8")
@@ -63,10 +69,32 @@ def report(session: str, output: Path, repo: Path, *, as_svg: bool, as_json: boo
                 "size_bytes": len(text.encode()),
                 "ops": gathered.stats.ops,
                 "ops_shown": len(gathered.ops),
+                "commits": len(gathered.commits.all),
             }
         )
     shown = "every op shown" if gathered.density is None else f"{pluralize(len(gathered.ops), 'op')} shown"
     note(f"{output}: {pluralize(len(text.encode()), 'byte')}, {pluralize(gathered.stats.ops, 'op')}, {shown}")
+
+
+def _commits(log: OpLog, git: Path | None, repo: Path) -> Commits:
+    """The commits that were asked for; else those of the repository that the session lies in, if there are any."""
+    from muse.core.op_log import MuseError
+    from muse.report.commits import Commits
+
+    found = []
+    above = repo.resolve()
+    try:
+        if git or any((folder / ".git").exists() for folder in (above, *above.parents)):
+            with git_target(git, repo) as target:
+                found = target.commits(log.session_id)
+        if git and not found:
+            raise WrongUsage(f"no commit of session {log.session_id!r} in {git}")
+        return Commits(log, found)
+    except (MuseError, click.ClickException) as error:
+        if git:
+            raise
+        note(f"commits are not shown: {error}")
+        return Commits(log, ())
 
 
 def _picture(gathered: Gathered) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from heapq import nlargest
 from itertools import groupby
 from typing import Any
 
@@ -16,9 +17,16 @@ import orjson
 from muse.core.op_log import Finding, VerifyReport
 from muse.report.density import Density
 from muse.report.gather import Gathered, Ranks
-from muse.report.limits import MAX_FINDINGS, MAX_KINDS, MAX_OP_TEXT_BYTES, NAME_LETTERS, REASON_LETTERS
+from muse.report.limits import (
+    MAX_COMMIT_ACTORS,
+    MAX_FINDINGS,
+    MAX_KINDS,
+    MAX_OP_TEXT_BYTES,
+    NAME_LETTERS,
+    REASON_LETTERS,
+)
 from muse.report.shown_op import ShownOp
-from muse.report.text import brief
+from muse.report.text import brief, short_id
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -42,6 +50,7 @@ def page_data(gathered: Gathered, *, made_at: str, version: str) -> dict[str, An
         "lanes": _lanes(gathered),
         "kinds": _kinds(stats.kinds),
         "checkpoint": _checkpoint(gathered),
+        "commits": _commits(gathered),
         "activity": _activity(gathered),
         "verify": _verified(gathered.verified),
         "density": _density(gathered.density),
@@ -113,6 +122,39 @@ def _checkpoint(gathered: Gathered) -> dict[str, Any]:
             "at": brief(mark["created_at"], NAME_LETTERS),
         }
     return made
+
+
+def _commits(gathered: Gathered) -> dict[str, Any] | None:
+    """A row for each commit that is shown one by one, and the ids of others that ops shown are in."""
+    commits = gathered.commits
+    if not commits.all:
+        return None
+    shown = commits.shown()
+    others = {commits.number_of(op.arrival) for op in gathered.ops} - {0, *shown}
+    return {
+        "all": len(commits.all),
+        "ops": commits.ends[-1] - commits.ends[0],
+        "rows": [_commit(gathered, number) for number in shown],
+        "others": [[number, short_id(commits.all[number - 1].commit_id)] for number in sorted(others)],
+    }
+
+
+def _commit(gathered: Gathered, number: int) -> list[Any]:
+    """Its place, and its most active actors as [lane, ops, lane, ops, …]; those of the shared lane are not named."""
+    commits, lanes = gathered.commits, gathered.lanes
+    made = commits.all[number - 1]
+    most = nlargest(MAX_COMMIT_ACTORS, made.actors.items(), key=lambda actor: actor[1])
+    named = [(lanes.of(name), ops) for name, ops in most if lanes.of(name) < len(lanes.own)]
+    return [
+        number,
+        short_id(made.commit_id),
+        brief(made.created_at[:19].replace("T", " ")),
+        made.ops,
+        commits.ends[number],
+        commits.highest[number],
+        len(made.actors),
+        [part for pair in named for part in pair],
+    ]
 
 
 def _activity(gathered: Gathered) -> dict[str, Any]:
@@ -191,16 +233,18 @@ def _shown(gathered: Gathered) -> dict[str, Any]:
 
 
 def _row(op: ShownOp, gathered: Gathered, numbers: Mapping[str, int]) -> list[Any]:
-    """The op's position, and its parents: a parent's row number if it is shown, else its op_id."""
+    """The op's position, its parents (each a row number if it is shown, else its op_id), and the number of its commit."""
+    commit = gathered.commits.number_of(op.arrival)
     return [
         op.op_id,
         gathered.lanes.of(op.actor_id),
         gathered.domains.of(op.domain),
         op.lamport_ts,
         op.arrival,
-        int(op.pending),
+        int(op.pending and not commit),
         op.all_parents,
         [numbers.get(parent, parent) for parent in op.parents],
+        commit,
     ]
 
 

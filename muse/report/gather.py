@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from muse.core.op_log import Cut, DamagedCheckpointError, OpEntry, OpLog, OpLogCheckpoint, VerifyReport
+from muse.report.commits import Commits
 from muse.report.density import Density
 from muse.report.limits import (
     MAX_DOMAINS,
@@ -64,31 +65,36 @@ class Gathered:
     """The ops shown individually. If there is not enough room for all texts, the first ones keep theirs."""
     late_pending: int
     """The number of pending ops whose timestamp is not above the highest that the checkpoint covers."""
+    commits: Commits
+    """The commits of the session, and what is in each."""
     verified: VerifyReport | None
     """The result of the full check; None if it was not made."""
 
 
-def gather(log: OpLog, *, step: Step, check: bool = True) -> Gathered:
+def gather(log: OpLog, *, step: Step, commits: Commits | None = None, check: bool = True) -> Gathered:
     """Read a session for a report.
 
     Args:
         log: the session; it is only read.
         step: called when a step begins; returns the progress callback for it.
+        commits: the commits of the session, which nothing was given to yet.
         check: whether to make the full check too.
 
     Raises:
         OSError: the log can't be read.
     """
     cut = log.cut()
-    first = _FirstPass(_checkpoint(log))
+    commits = commits or Commits(log, ())
+    first = _FirstPass(_checkpoint(log), commits)
     stats = session_stats(log, upto=cut, progress=step("reading"), observe=first.add)
+    commits.close(stats.ops)
     lanes, domains = Ranks(stats.actors, MAX_LANES), Ranks(stats.domains, MAX_DOMAINS)
     density, ops = None, first.whole()
     if stats.ops > WHOLE_UP_TO_OPS:
         density = Density(stats.min_lamport_ts, stats.max_lamport_ts)
         ops = _second_pass(log, cut, first, lanes, domains, density, step("counting"))
     verified = log.verify(progress=step("verifying"), max_findings=MAX_FINDINGS) if check else None
-    return Gathered(stats, lanes, domains, density, ops, first.late_pending, verified)
+    return Gathered(stats, lanes, domains, density, ops, first.late_pending, commits, verified)
 
 
 def _checkpoint(log: OpLog) -> OpLogCheckpoint | None:
@@ -119,8 +125,9 @@ class _Arrived:
 class _FirstPass:
     """Selects the ops that are shown individually."""
 
-    def __init__(self, checkpoint: OpLogCheckpoint | None) -> None:
+    def __init__(self, checkpoint: OpLogCheckpoint | None, commits: Commits) -> None:
         self.checkpoint = checkpoint
+        self._commits = commits
         self.late_pending = 0
         self._covers_to = checkpoint["lamport_ts"] if checkpoint else -1
         self._arrived = _Arrived(checkpoint)
@@ -135,6 +142,7 @@ class _FirstPass:
         self.late_pending += pending and entry["lamport_ts"] <= self._covers_to
         draw = draw_of(op_id)
         arrival = self._arrived.number
+        self._commits.add(op_id, arrival, entry["lamport_ts"])
 
         def made() -> ShownOp:
             return shown_op(entry, arrival, pending=pending)

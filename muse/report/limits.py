@@ -44,6 +44,12 @@ MAX_PICTURE_OPS = 1_500
 MAX_PICTURE_LINKS = 400
 """Links drawn in a picture."""
 
+MAX_COMMITS = 500
+"""Commits shown one by one. If there are more, half of them are the newest, and the others lie at even distance."""
+
+MAX_COMMIT_ACTORS = 3
+"""Actors of a commit that are named."""
+
 MAX_FINDINGS = 100
 """Findings of the full check that are listed."""
 
@@ -52,6 +58,9 @@ MAX_PARENTS = 4
 
 MAX_OP_TEXT_BYTES = 900_000
 """Bytes for the texts of the ops shown individually. Further ops are drawn without text."""
+
+COMMIT_ID_LETTERS = 12
+"""Characters of the id of a commit; to git they name it."""
 
 NAME_LETTERS = 60
 TEXT_LETTERS = 120

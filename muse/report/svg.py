@@ -15,7 +15,7 @@ from muse.report.gather import Gathered, Ranks
 from muse.report.limits import MAX_PICTURE_LANES, MAX_PICTURE_LINKS, MAX_PICTURE_OPS, NAME_LETTERS
 from muse.report.palette import DARK, LIGHT, colour_name
 from muse.report.shown_op import ShownOp
-from muse.report.text import brief
+from muse.report.text import brief, short_id
 
 _WIDTH, _LEFT, _RIGHT = 1000, 220, 16
 _PLOT = _WIDTH - _LEFT - _RIGHT
@@ -57,6 +57,7 @@ class _Picture:
         yield from self._axis()
         yield from self._links()
         yield from self._dots() if self._single else self._bars()
+        yield from self._commits()
         yield from self._checkpoint()
         yield from self._legend()
         yield "</svg>"
@@ -64,7 +65,9 @@ class _Picture:
     def _in_words(self) -> str:
         stats = self._stats
         how = "every op shown" if self._single else "bars show the logarithm of the number of ops"
-        return f"{stats.ops:,} ops of {len(stats.actors):,} actors, {how}; later in Lamport time is to the right"
+        made = len(self._gathered.commits.all)
+        lines = f"; thin lines are commits, {made:,} in all" if made else ""
+        return f"{stats.ops:,} ops of {len(stats.actors):,} actors, {how}; later in Lamport time is to the right{lines}"
 
     def _x(self, lamport_ts: float) -> float:
         return _LEFT + 6 + (lamport_ts - self._lowest) / self._span * (_PLOT - 12)
@@ -171,6 +174,13 @@ class _Picture:
         width = gathered.density.width
         return ((lane, domain, number * width, ops) for lane, domain, number, ops in gathered.density.cells())
 
+    def _commits(self) -> Iterator[str]:
+        commits = self._gathered.commits
+        for number in commits.shown() if self._stats.ops else ():
+            made, x = commits.all[number - 1], self._x(commits.highest[number]) + 2
+            about = _text(f"commit {short_id(made.commit_id)}, {made.ops:,} ops")
+            yield f'<path class="commit" d="M{x:.1f} {_TOP}V{self._height - _BOTTOM}"><title>{about}</title></path>'
+
     def _checkpoint(self) -> Iterator[str]:
         mark = self._stats.checkpoint
         if mark is None or not self._stats.ops:
@@ -227,7 +237,7 @@ def _shape(colour: str, x: float, y: float) -> str:
 def _style() -> str:
     """The style sheet: light colours, or dark ones if the reader prefers them."""
     fixed = (
-        ".rule,.link,.mark{fill:none}.rule,.dot{stroke-width:1}.link{opacity:.4;stroke-width:1}"
+        ".rule,.link,.commit,.mark{fill:none}.rule,.link,.commit,.dot{stroke-width:1}.link{opacity:.4}.commit{opacity:.5}"
         ".mark{stroke-width:1.5;stroke-dasharray:5 4}.hollow{stroke-width:1.7}"
     )
     return f"{fixed}{_colours(LIGHT)}@media (prefers-color-scheme:dark){{{_colours(DARK)}}}"
@@ -235,9 +245,8 @@ def _style() -> str:
 
 def _colours(theme: Mapping[str, str]) -> str:
     fills = "".join(f".{name}{{fill:{theme[name]}}}" for name in ("card", "ink", "soft", "stripe"))
-    lines = "".join(
-        f".{of}{{stroke:{theme[name]}}}" for of, name in (("rule", "line"), ("link", "link"), ("mark", "mark"))
-    )
+    named = (("rule", "line"), ("link", "link"), ("commit", "mark"), ("mark", "mark"))
+    lines = "".join(f".{of}{{stroke:{theme[name]}}}" for of, name in named)
     domains = "".join(
         f".dot.{name},.bar.{name}{{fill:{theme[name]}}}.hollow.{name}{{stroke:{theme[name]}}}"
         for name in theme

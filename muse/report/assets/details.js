@@ -29,7 +29,7 @@ class Details {
         pair("Actor", named(op.actor)),
         pair("Domain", named(op.domainName)),
         pair("Lamport time", grouped(op.lamport)),
-        pair("Arrived", `as number ${grouped(op.arrival)} of ${grouped(data.ops)}`, op.pending ? ", pending" : ""),
+        pair("Arrived", `as number ${grouped(op.arrival)} of ${grouped(data.ops)}`, op.state ? ", " : "", named(op.state)),
         pair("Made at", named(op.createdAt || "–")),
         pair("op_id", named(op.id)),
         op.intent ? pair("Intent", named(op.intent)) : null,
@@ -85,7 +85,7 @@ class OpTable {
   }
 
   table(rows, all) {
-    const columns = ["Lamport", "Actor", "Domain", "Op", "Address", "What", "Made at"];
+    const columns = ["Lamport", "Actor", "Domain", "Op", "Address", "What", "Made at", ...(data.commits ? ["Commit"] : [])];
     return el(
       "table",
       {},
@@ -98,7 +98,7 @@ class OpTable {
   row(op) {
     const button = el("button", { class: "plain number", type: "button" }, grouped(op.lamport));
     button.addEventListener("click", () => this.select(op));
-    const texts = [op.actor, op.domainName, op.kind, op.address, op.what, op.createdAt];
+    const texts = [op.actor, op.domainName, op.kind, op.address, op.what, op.createdAt, ...(data.commits ? [commitIds.get(op.commit) || op.state] : [])];
     return el("tr", {}, el("td", { class: "number" }, button), texts.map((text) => el("td", { class: "text" }, text)));
   }
 }

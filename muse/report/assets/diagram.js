@@ -2,12 +2,16 @@
 
 const TALLEST = 560;
 const NEAR_PX = 9;
+const NEAR_FINGER_PX = 20;
 
 class Diagram {
   constructor(onSelect) {
     this.view = new View();
     this.onSelect = onSelect;
     this.hovered = null;
+    // The pointers that are down, by id, and where they began to move or zoom the view.
+    this.held = new Map();
+    this.drag = null;
     this.laneHeight = this.fittingLaneHeight();
     this.canvas = el("canvas", { "aria-hidden": "true" });
     this.spacer = el("div");
@@ -34,11 +38,15 @@ class Diagram {
 
   listen() {
     new ResizeObserver(() => this.paint()).observe(this.element);
-    this.lanes.addEventListener("scroll", () => this.paint());
+    this.lanes.addEventListener("scroll", () => this.change(() => {}));
     this.lanes.addEventListener("keydown", (event) => this.key(event));
     this.lanes.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     this.lanes.addEventListener("pointerdown", (event) => this.grab(event));
     this.lanes.addEventListener("pointermove", (event) => this.point(event));
+    addEventListener("pointermove", (event) => this.dragged(event));
+    for (const name of ["pointerup", "pointercancel"]) addEventListener(name, (event) => this.release(event));
+    // The browser scrolls the lanes with one finger, but two are for zooming.
+    this.lanes.addEventListener("touchmove", (event) => { if (event.touches.length > 1 && event.cancelable) event.preventDefault(); }, { passive: false });
     this.lanes.addEventListener("pointerleave", () => this.hover(null));
     this.lanes.addEventListener("dblclick", (event) => this.change(() => this.view.zoom(2, this.shareAt(event))));
     for (const name of ["pointerdown", "pointermove"]) {
@@ -48,9 +56,11 @@ class Diagram {
     }
   }
 
-  // Change the view and redraw.
+  // Change the view and redraw. What the pointer was at is elsewhere then, so that nothing more is said of it.
   change(how) {
     how();
+    this.hovered = null;
+    this.tip.hidden = true;
     this.paint();
   }
 
@@ -114,6 +124,7 @@ class Diagram {
     if (!single) parts.push(`density: each bar counts the ops of ${column}; zoom in for single ops`);
     else if (data.shown.whole) parts.push(`${pluralize(single.length, "op")}, every one shown`);
     else parts.push(`${pluralize(single.length, "op")} of the sample; each pale bar counts all ops of ${column}`);
+    if (view.commit && single) parts.push(`${pluralize(single.filter((op) => op.commit === view.commit.number).length, "op")} in commit ${view.commit.id}`);
     if (drawn) parts.push(drawn < all ? `${grouped(drawn)} of ${pluralize(all, "link")}` : pluralize(all, "link"));
     const text = parts.join(" · ");
     if (this.status.textContent !== text) this.status.textContent = text;
@@ -128,27 +139,50 @@ class Diagram {
     return Math.min(Math.max((this.at(event)[0] - this.layout.left) / this.layout.plotWidth, 0), 1);
   }
 
+  // One pointer moves the view, two zoom it; one that has not moved selects.
   grab(event) {
-    if (event.button !== 0 || event.pointerType === "touch") return;
-    this.drag = { x: event.clientX, y: event.clientY, from: this.view.from, top: this.lanes.scrollTop, moved: false };
-    const moved = (next) => this.dragged(next);
-    const ended = () => {
-      removeEventListener("pointermove", moved);
-      this.lanes.classList.remove("dragging");
-      if (!this.drag.moved) this.select(this.hovered);
-      this.drag = null;
-    };
-    addEventListener("pointermove", moved);
-    addEventListener("pointerup", ended, { once: true });
+    if (event.button !== 0) return;
+    this.held.set(event.pointerId, event);
+    this.hold(this.held.size > 1);
+  }
+
+  // What the pointers do from now on changes the view as it is now.
+  hold(moved) {
+    this.drag = this.held.size ? { ...this.grip(), from: this.view.from, span: this.view.span, top: this.lanes.scrollTop, moved } : null;
+  }
+
+  // The middle of the pointers, and how far they are apart.
+  grip() {
+    const [one, other = one] = this.held.values();
+    const apart = Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
+    return { x: (one.clientX + other.clientX) / 2, y: (one.clientY + other.clientY) / 2, apart };
   }
 
   dragged(event) {
-    const [dx, dy] = [event.clientX - this.drag.x, event.clientY - this.drag.y];
-    if (Math.hypot(dx, dy) > 3) this.drag.moved = true;
-    if (!this.drag.moved) return;
+    if (!this.held.has(event.pointerId)) return;
+    this.held.set(event.pointerId, event);
+    const { drag } = this;
+    const { x, y, apart } = this.grip();
+    if (Math.hypot(x - drag.x, y - drag.y) > 3) drag.moved = true;
+    if (!drag.moved) return;
     this.lanes.classList.add("dragging");
-    this.lanes.scrollTop = this.drag.top - dy;
-    this.change(() => this.view.show(this.drag.from - (dx / this.layout.plotWidth) * this.view.span, this.view.span));
+    if (event.pointerType !== "touch") this.lanes.scrollTop = drag.top - (y - drag.y);
+    this.change(() => {
+      this.view.show(drag.from, drag.span);
+      if (drag.apart && apart) this.view.zoom(apart / drag.apart, this.shareAt({ clientX: drag.x, clientY: drag.y }));
+      this.view.pan((drag.x - x) / this.layout.plotWidth);
+    });
+  }
+
+  release(event) {
+    if (!this.held.delete(event.pointerId)) return;
+    const { moved } = this.drag;
+    this.hold(moved);
+    if (this.drag) return;
+    this.lanes.classList.remove("dragging");
+    if (moved || event.type !== "pointerup") return;
+    this.point(event);
+    this.select(this.hovered);
   }
 
   jump(event) {
@@ -209,11 +243,17 @@ class Diagram {
   select(op) {
     this.view.selected = op;
     if (op) {
-      this.view.reveal(op);
+      this.view.reveal(op.lamport);
       this.scrollTo(op);
     }
     this.onSelect(op);
     this.paint();
+  }
+
+  markCommit(commit) {
+    this.view.commit = commit;
+    this.change(() => commit && this.view.reveal(commit.lamport));
+    this.element.scrollIntoView({ block: "nearest" });
   }
 
   scrollTo(op) {
@@ -230,18 +270,18 @@ class Diagram {
     const row = this.layout.row(y);
     const lane = this.view.lanes[row];
     if (lane === undefined || y < AXIS_HEIGHT) { this.hover(null); return; }
-    const op = x > this.layout.left ? this.opNear(lane, x) : null;
+    const op = x > this.layout.left ? this.opNear(lane, x, event.pointerType === "touch" ? NEAR_FINGER_PX : NEAR_PX) : null;
     this.hover(op, op ? this.aboutOp(op) : this.aboutLane(lane, x), [x, y]);
   }
 
-  opNear(lane, x) {
+  opNear(lane, x, reach) {
     const singles = this.view.singleOps(this.layout.rows().map((row) => this.view.lanes[row]));
     const list = singles ? opsByLane[lane] : this.view.selected && this.view.selected.lane === lane ? [this.view.selected] : [];
     let best = null;
-    for (let at = singles ? positionAt(lane, this.layout.lamport(x - NEAR_PX)) : 0; at < list.length; at += 1) {
+    for (let at = singles ? positionAt(lane, this.layout.lamport(x - reach)) : 0; at < list.length; at += 1) {
       const away = Math.abs(this.layout.x(list[at].lamport) - x);
-      if (this.layout.x(list[at].lamport) > x + NEAR_PX) break;
-      if (away <= NEAR_PX && (!best || away < best.away)) best = { op: list[at], away };
+      if (this.layout.x(list[at].lamport) > x + reach) break;
+      if (away <= reach && (!best || away < best.away)) best = { op: list[at], away };
     }
     return best && best.op;
   }
@@ -266,7 +306,7 @@ class Diagram {
 
   aboutOp(op) {
     return [
-      el("div", {}, el("b", {}, named(op.actor)), " · ", named(op.domainName), op.pending ? " · pending" : ""),
+      el("div", {}, el("b", {}, named(op.actor)), " · ", named(op.domainName), op.state ? " · " : "", named(op.state)),
       el("div", {}, named(op.kind || "op"), " ", named(op.address)),
       op.what ? el("div", {}, named(op.what)) : null,
       el("div", {}, `Lamport ${grouped(op.lamport)} · arrived as number ${grouped(op.arrival)}`),

@@ -2,14 +2,21 @@
 
 const data = JSON.parse(document.getElementById("data").textContent);
 
+// The commits shown one by one, the newest first. Ops may be in others, of which only the id is known.
+const commits = (data.commits ? data.commits.rows : []).map(([number, id, when, size, end, lamport, actors, lanes]) => (
+  { number, id, when, size, end, lamport, actors, lanes }
+)).reverse();
+const commitIds = new Map([...commits.map(({ number, id }) => [number, id]), ...(data.commits ? data.commits.others : [])]);
+
 const ops = data.shown.rows.map((row, number) => {
-  const [id, lane, domain, lamport, arrival, pending, allParents, parents] = row;
+  const [id, lane, domain, lamport, arrival, pending, allParents, parents, commit] = row;
   const text = data.shown.texts[number];
   const [kind, createdAt = "", address = "", what = "", intent = "", reservation = "", actor = "", realm = ""] = text || [];
   return {
-    number, id, lane, domain, lamport, arrival, pending: pending === 1,
-    // Without a checkpoint all ops are pending, so marking them would tell nothing.
-    hollow: pending === 1 && data.checkpoint.mark !== null, allParents, parents, createdAt, address, what,
+    number, id, lane, domain, lamport, arrival, commit,
+    state: commit ? `in commit ${commitIds.get(commit)}` : pending ? "pending" : data.commits ? "in no commit" : "",
+    // Without a checkpoint or commit all ops are pending, so marking them would tell nothing.
+    hollow: pending === 1 && (data.checkpoint.mark !== null || data.commits !== null), allParents, parents, createdAt, address, what,
     intent, reservation, hasText: Boolean(text), kind: text ? data.shown.kinds[kind] : "",
     actor: actor || data.lanes.names[lane], domainName: realm || data.domains.names[domain], children: [],
   };

@@ -1,6 +1,9 @@
 // Draws the diagram on its canvas. Mouse and keys are handled in diagram.js.
 
-const AXIS_HEIGHT = 30;
+const NUMBERS_HEIGHT = 30;
+// Below the numbers, the names of the commits.
+const AXIS_HEIGHT = NUMBERS_HEIGHT + (commits.length ? 16 : 0);
+const LEAST_COMMIT_PX = 3;
 const LEAST_COLUMN_PX = 3;
 const MOST_LINKS = 1500;
 const DOT_RADIUS = 4;
@@ -59,6 +62,7 @@ class Painter {
     this.clipped(() => {
       this.ticks(false);
       if (!single || !data.shown.whole) this.columns(single ? 0.3 : 1);
+      this.commits();
       this.checkpoint();
     });
     const drawn = this.view.linked ? this.clipped(() => this.links()) : { drawn: 0, all: 0 };
@@ -68,6 +72,7 @@ class Painter {
     });
     this.names();
     this.ticks(true);
+    this.commitNames();
     return { single, ...drawn };
   }
 
@@ -99,7 +104,7 @@ class Painter {
       pen.font = "12px system-ui, sans-serif";
       pen.textBaseline = "middle";
       pen.textAlign = "left";
-      pen.fillText("Lamport time", 12, AXIS_HEIGHT / 2);
+      pen.fillText("Lamport time", 12, NUMBERS_HEIGHT / 2);
     }
     const taken = numbers ? this.checkpointName() : null;
     for (let at = Math.max(Math.ceil(view.from / step), 0) * step; at <= view.to; at += step) {
@@ -118,7 +123,7 @@ class Painter {
     if (taken && x + half > taken[0] - 6 && x - half < taken[1] + 6) return;
     pen.fillStyle = colours.soft;
     pen.textAlign = "center";
-    pen.fillText(label, x, AXIS_HEIGHT / 2);
+    pen.fillText(label, x, NUMBERS_HEIGHT / 2);
   }
 
   line(colour, width, from, to) {
@@ -171,9 +176,22 @@ class Painter {
     });
     const drawn = inView.slice(0, MOST_LINKS);
     pen.globalAlpha = drawn.length > 500 ? 0.16 : drawn.length > 120 ? 0.3 : 0.55;
-    for (const { from, to } of drawn) this.curve(from, to, colours.link, 1);
+    for (const { from, to } of drawn) this.withinLanes(from, to, () => this.curve(from, to, colours.link, 1));
     pen.globalAlpha = 1;
     return { drawn: drawn.length, all: inView.length };
+  }
+
+  // Of a link between lanes that are no neighbours, only the ends: lanes that have no part in it are not drawn over.
+  withinLanes(from, to, draw) {
+    const { pen, layout, view } = this;
+    const rows = [view.rowOf.get(from.lane), view.rowOf.get(to.lane)];
+    if (Math.abs(rows[0] - rows[1]) < 2) { draw(); return; }
+    pen.save();
+    pen.beginPath();
+    for (const row of rows) pen.rect(layout.left, layout.top(row), layout.width, layout.laneHeight);
+    pen.clip();
+    draw();
+    pen.restore();
   }
 
   curve(from, to, colour, width) {
@@ -193,12 +211,15 @@ class Painter {
     const { pen, colours } = this;
     const place = this.layout.place(op);
     if (!place) return;
+    const { commit } = this.view;
+    pen.globalAlpha = commit && commit.number !== op.commit ? 0.2 : 1;
     traceShape(pen, op.domain, ...place, radius);
     pen.fillStyle = op.hollow ? colours.card : colours.domains[op.domain];
     pen.fill();
     pen.strokeStyle = op.hollow ? colours.domains[op.domain] : colours.card;
     pen.lineWidth = op.hollow ? 1.8 : 0.8;
     pen.stroke();
+    pen.globalAlpha = 1;
   }
 
   // The selected op, with links to its parents and children.
@@ -214,6 +235,46 @@ class Painter {
     this.pen.beginPath();
     this.pen.arc(...place, selected ? 10 : 9, 0, 2 * Math.PI);
     this.pen.stroke();
+  }
+
+  // The commits whose lines or names there is room for, with their x: the marked one, then the newest first.
+  *commitsInView(room) {
+    const { layout, view } = this;
+    const taken = new Set();
+    for (const commit of [view.commit, ...commits]) {
+      if (!commit) continue;
+      const x = Math.round(layout.x(commit.lamport + 0.5)) + 0.5;
+      if (x < layout.left || x > layout.width) continue;
+      const place = Math.floor(x / room);
+      if ([place - 1, place, place + 1].some((near) => taken.has(near))) continue;
+      taken.add(place);
+      yield [commit, x];
+    }
+  }
+
+  commits() {
+    const { pen, layout, colours, view } = this;
+    for (const [commit, x] of this.commitsInView(LEAST_COMMIT_PX)) {
+      const marked = commit === view.commit;
+      pen.globalAlpha = marked ? 1 : 0.5;
+      this.line(marked ? colours.focus : colours.mark, marked ? 3 : 1, [x, AXIS_HEIGHT], [x, layout.height]);
+    }
+    pen.globalAlpha = 1;
+  }
+
+  commitNames() {
+    const { pen, layout, colours, view } = this;
+    if (!commits.length) return;
+    pen.font = "11px system-ui, sans-serif";
+    pen.textAlign = "left";
+    pen.fillStyle = colours.soft;
+    pen.fillText("Commits", 12, NUMBERS_HEIGHT + 6);
+    pen.textAlign = "center";
+    const half = 28;
+    for (const [commit, x] of this.commitsInView(3 * half)) {
+      pen.fillStyle = commit === view.commit ? colours.focus : colours.mark;
+      pen.fillText(commit.id.slice(0, 7), Math.min(Math.max(x, layout.left + half), layout.width - half), NUMBERS_HEIGHT + 6);
+    }
   }
 
   checkpoint() {
@@ -236,7 +297,7 @@ class Painter {
     const middle = Math.min(Math.max(x, layout.left + half + 4), layout.width - half - 6);
     pen.fillStyle = colours.mark;
     pen.textAlign = "center";
-    pen.fillText(label, middle, AXIS_HEIGHT / 2);
+    pen.fillText(label, middle, NUMBERS_HEIGHT / 2);
     return [middle - half, middle + half];
   }
 

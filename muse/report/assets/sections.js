@@ -45,14 +45,15 @@ function whatIsShown() {
 
 function aboutCheckpoint() {
   const { mark, problem, late } = data.checkpoint;
-  if (problem) return el("p", { class: "small bad" }, "The checkpoint can't be used: ", named(problem));
-  if (!mark) return el("p", { class: "small soft" }, "No checkpoint was made: everything is pending.");
+  const others = commits.length ? " Each thin line is a commit, at the highest timestamp that it and those before it cover. Mark one in the table of commits to see which ops are in it." : "";
+  if (problem) return el("p", { class: "small bad" }, "The checkpoint can't be used: ", named(problem), others);
+  if (!mark) return el("p", { class: "small soft" }, others ? `There is no checkpoint.${others}` : "No checkpoint was made: everything is pending.");
   return el(
     "p",
     { class: "small soft" },
     "Dashed line: the highest timestamp that the last checkpoint, ", named(mark.snapshot), `, covers (${grouped(mark.lamport)}). All ops to the right of it are pending. A checkpoint covers the ops that had arrived, not a range of timestamps: `,
     late ? `${grouped(late)} of the pending ops are on the line or left of it.` : "here no pending op is left of the line.",
-    " Pending ops are drawn hollow. Earlier checkpoints are not recorded.",
+    ` Pending ops are drawn hollow.${others || " Earlier checkpoints are not recorded."}`,
   );
 }
 
@@ -60,10 +61,11 @@ function keysHelp() {
   const keys = [
     ["← →", "move in time; or drag, or Shift with the wheel"], ["↑ ↓", "scroll the lanes; or drag, or the wheel"],
     ["+ −", "zoom; or Ctrl with the wheel, or a double click"], ["Home", "all of it again"],
-    ["N P", "select the next or previous op; or click one"], ["Esc", "select none"],
+    ["N P", "select the next or previous op; or click or tap one"], ["Esc", "select none"],
+    ["Touch", "one finger moves, two zoom"],
   ];
-  const list = el("div", { class: "keys", id: "keys" }, keys.map(([names, what]) => [el("span", {}, names.split(" ").map((name) => el("kbd", {}, name))), el("span", {}, what)]));
-  return el("details", {}, el("summary", {}, "Keys and mouse"), list);
+  const list = el("div", { class: "keys", id: "keys" }, keys.flatMap(([names, what]) => [el("span", {}, names.split(" ").map((name) => el("kbd", {}, name))), el("span", {}, what)]));
+  return el("details", {}, el("summary", {}, "Keys, mouse and touch"), list);
 }
 
 function pressed(label, title, act) {
@@ -123,6 +125,37 @@ function diagramSection() {
     diagram.element.addEventListener(name, () => { clearTimeout(timer); timer = setTimeout(() => table.show(0), 200); });
   }
   return { section, diagram };
+}
+
+// The commits, newest first; a click marks one in the diagram, or ends that.
+function commitsSection(diagram) {
+  const { all, ops: committed } = data.commits;
+  const columns = ["Commit", "When (UTC)", "Ops", "By whom"];
+  const head = el("tr", {}, columns.map((name) => el("th", { scope: "col", class: name === "Ops" ? "number" : null }, name)));
+  const rows = commits.map((commit) => {
+    const button = el("button", { class: "plain", type: "button", "aria-pressed": "false" }, named(commit.id));
+    const row = el("tr", {}, el("td", {}, button), el("td", {}, named(commit.when)), el("td", { class: "number" }, grouped(commit.size)), el("td", { class: "text" }, byWhom(commit)));
+    row.addEventListener("click", () => {
+      diagram.markCommit(diagram.view.commit === commit ? null : commit);
+      for (const other of rows) other.querySelector("button").setAttribute("aria-pressed", String(other === row && diagram.view.commit === commit));
+    });
+    return row;
+  });
+  const listed = all > rows.length ? `${grouped(rows.length)} of ${grouped(all)} commits are listed: the newest, and older ones at even distance.` : `${pluralize(all, "commit")}, the newest first.`;
+  const rest = data.ops - committed;
+  return card(
+    "Commits",
+    el("p", { class: "small soft" }, `${listed} They hold ${pluralize(committed, "op")}; ${rest ? `${grouped(rest)} ${rest === 1 ? "is" : "are"} in none` : "every op is in one"}. Click one to mark its line; the ops of all others turn pale.`),
+    el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Commits" }, el("table", { id: "commits" }, el("thead", {}, head), el("tbody", {}, rows))),
+  );
+}
+
+// The most active actors of a commit, and how many more.
+function byWhom({ actors, lanes }) {
+  const made = [];
+  for (let at = 0; at < lanes.length; at += 2) made.push(made.length ? ", " : "", named(data.lanes.names[lanes[at]]), ` ${grouped(lanes[at + 1])}`);
+  const more = actors - lanes.length / 2;
+  return more ? [...made, made.length ? `, ${grouped(more)} more` : pluralize(more, "actor")] : made;
 }
 
 function activitySection() {
@@ -193,7 +226,7 @@ function footer() {
     el(
       "div",
       {},
-      el("p", {}, "Each lane is an actor, and each mark is an op; colour and shape show its domain. Lamport time increases to the right. An op is to the right of every op that it depends on, unless its author gave it too low a timestamp, which the check reports. Lines lead from an op to the ops of other lanes that depend on it. Two ops are concurrent if neither depends on the other, directly or through other ops."),
+      el("p", {}, "Each lane is an actor, and each mark is an op; colour and shape show its domain. Lamport time increases to the right. An op is to the right of every op that it depends on, unless its author gave it too low a timestamp, which the check reports. Lines lead from an op to the ops of other lanes that depend on it; between lanes that are no neighbours, only the ends of a line are drawn until its op is selected. Two ops are concurrent if neither depends on the other, directly or through other ops. Neither a lane nor a missing line tells that: within a lane no lines are drawn, and ops may depend on each other through ops of further lanes."),
       el("p", {}, "The height of a bar grows with the logarithm of its count, so that a single op is visible beside thousands. Invisible and control characters in texts are shown as their codes, and long texts are cut and end with an ellipsis."),
       el("p", {}, "This file is self-contained: it loads nothing and sends nothing."),
     ),

@@ -34,7 +34,7 @@ function lightOnPaper(repaint) {
 const { section, diagram } = diagramSection();
 const repaint = () => diagram.paint();
 document.getElementById("page").replaceChildren(
-  topOfPage(themeButton(repaint)), tiles(), section, activitySection(), shareSections(), pendingSection(), verifySection(), footer(),
+  topOfPage(themeButton(repaint)), tiles(), section, ...(commits.length ? [commitsSection(diagram)] : []), activitySection(), shareSections(), pendingSection(), verifySection(), footer(),
 );
 lightOnPaper(repaint);
 repaint();

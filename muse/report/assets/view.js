@@ -21,6 +21,7 @@ class View {
     this.order = "most active";
     this.linked = true;
     this.selected = null;
+    this.commit = null;
     this.fromTop = 0;
     this.reset();
     this.arrange();
@@ -50,9 +51,9 @@ class View {
     this.to = this.from + span;
   }
 
-  // Bring an op into view. If it is in view already, nothing changes.
-  reveal(op) {
-    if (op.lamport < this.from || op.lamport > this.to) this.show(op.lamport - this.span / 2, this.span);
+  // Bring a timestamp into view. If it is in view already, nothing changes.
+  reveal(lamport) {
+    if (lamport < this.from || lamport > this.to) this.show(lamport - this.span / 2, this.span);
   }
 
   arrange() {
