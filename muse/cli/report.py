@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from muse.cli.progress import ProgressBar
 from muse.cli.repo import json_option, note_damaged_lines, open_session, repo_option, session_argument
 
 if TYPE_CHECKING:
+    from muse.commit import Committed
     from muse.core.op_log import OpLog
     from muse.report.commits import Commits
     from muse.report.gather import Gathered
@@ -81,7 +82,7 @@ def _commits(log: OpLog, git: Path | None, repo: Path) -> Commits:
     from muse.core.op_log import MuseError
     from muse.report.commits import Commits
 
-    found = []
+    found: Sequence[Committed] = ()
     above = repo.resolve()
     try:
         if git or any((folder / ".git").exists() for folder in (above, *above.parents)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 
 from muse.core.op_log import Cut, InvalidCutError, OpLog
@@ -29,25 +29,33 @@ class Commits:
         self.highest: list[int] = []
         """The highest Lamport timestamp of so many ops; 0 if they are none."""
         self._log = log
-        self._highest = 0
+        self._by_place = False
+        self._arrived = self._highest = 0
         self._bounds = [Cut(log.session_id, each.start, each.cut.op_count - each.ops) for each in commits[:1]]
         self._bounds += [each.cut for each in commits]
         for before, each in pairwise(commits):
             if (each.start, each.cut.op_count - each.ops) != (before.cut.byte_offset, before.cut.op_count):
                 raise InvalidCutError(f"commit {each.commit_id} does not begin where its parent ended")
-        # A commit counts what has been damaged since as well. Then only the byte offset tells where it ends.
-        self._is_damaged = bool(commits and _damaged_lines(log, commits[-1]))
+        if commits:
+            _check_end(log, commits[-1])
 
     def add(self, op_id: str, arrival: int, lamport_ts: int) -> None:
         """Consider the next op of the log, which has this number in the order of arrival."""
         while len(self.ends) < len(self._bounds) and self._is_beyond(self._bounds[len(self.ends)], op_id, arrival):
             self._end_at(arrival - 1)
-        self._highest = max(self._highest, lamport_ts)
+        self._arrived, self._highest = arrival, max(self._highest, lamport_ts)
 
-    def close(self, arrivals: int) -> None:
-        """There are no more ops than so many."""
+    def close(self, upto: Cut, *, is_damaged: bool) -> None:
+        """There are no more ops. If lines of the log are damaged, it is read again, up to the cut."""
+        if is_damaged and self.all:
+            # A commit counts what has been damaged since as well. Only the byte offset tells where it ends; it is not
+            # asked for before, because that takes longer than to read the log.
+            self._by_place = True
+            self.ends, self.highest, self._highest = [], [], 0
+            for arrival, entry in enumerate(islice(self._log, upto.op_count), start=1):
+                self.add(entry["op_id"], arrival, entry["lamport_ts"])
         while len(self.ends) < len(self._bounds):
-            self._end_at(arrivals)
+            self._end_at(self._arrived)
 
     def number_of(self, arrival: int) -> int:
         """The number of the commit that an op is in; 0 if it is in none."""
@@ -63,7 +71,7 @@ class Commits:
         return [*(1 + at * older // some for at in range(some)), *range(older + 1, len(self.all) + 1)]
 
     def _is_beyond(self, bound: Cut, op_id: str, arrival: int) -> bool:
-        place = self._log.locate(op_id) if self._is_damaged else None
+        place = self._log.locate(op_id) if self._by_place else None
         return arrival > bound.op_count if place is None else place[0] >= bound.byte_offset
 
     def _end_at(self, arrival: int) -> None:
@@ -71,9 +79,9 @@ class Commits:
         self.highest.append(self._highest)
 
 
-def _damaged_lines(log: OpLog, newest: Committed) -> int:
+def _check_end(log: OpLog, newest: Committed) -> None:
     try:
-        return len(log.damaged_lines(Cut(log.session_id, 0, 0), newest.cut))
+        log.damaged_lines(newest.cut, newest.cut)
     except InvalidCutError as error:
         what = f"{log.path}: commit {newest.commit_id} ends where no commit of this log can end: it is of another log"
         raise InvalidCutError(what) from error

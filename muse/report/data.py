@@ -233,7 +233,7 @@ def _shown(gathered: Gathered) -> dict[str, Any]:
 
 
 def _row(op: ShownOp, gathered: Gathered, numbers: Mapping[str, int]) -> list[Any]:
-    """The op's position, its parents (each a row number if it is shown, else its op_id), and the number of its commit."""
+    """The op's position, its parents (each a row number if it is shown, else its op_id), and its commit's number."""
     commit = gathered.commits.number_of(op.arrival)
     return [
         op.op_id,

@@ -87,7 +87,7 @@ def gather(log: OpLog, *, step: Step, commits: Commits | None = None, check: boo
     commits = commits or Commits(log, ())
     first = _FirstPass(_checkpoint(log), commits)
     stats = session_stats(log, upto=cut, progress=step("reading"), observe=first.add)
-    commits.close(stats.ops)
+    commits.close(cut, is_damaged=bool(stats.damaged_lines))
     lanes, domains = Ranks(stats.actors, MAX_LANES), Ranks(stats.domains, MAX_DOMAINS)
     density, ops = None, first.whole()
     if stats.ops > WHOLE_UP_TO_OPS:

@@ -104,6 +104,17 @@ class Page:
         (chain.click() if click else chain).perform()
         return self.text(".tip") if self.find(".tip").is_displayed() else ""
 
+    def touch(self, *steps: list[tuple[float, float]]) -> None:
+        """Put fingers on places of the canvas, move them from step to step, and lift them."""
+        self.script("arguments[0].scrollIntoView({ block: 'center' })", self.diagram)
+        left, top = self.script(
+            "const { left, top } = arguments[0].getBoundingClientRect(); return [left, top]", self.diagram
+        )
+        kinds = ["touchStart", *["touchMove"] * (len(steps) - 1), "touchEnd"]
+        for kind, places in zip(kinds, [*steps, []], strict=True):
+            points = [{"id": finger, "x": left + x, "y": top + y} for finger, (x, y) in enumerate(places)]
+            self.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
     def open_table(self) -> None:
         """Unfold the table of ops, which the browser tells the page of a moment later."""
         self.find("#op-table summary").click()

@@ -10,8 +10,10 @@ from typing import Any
 from click.testing import CliRunner
 
 from muse.cli import main
+from muse.commit import GitTarget, commit
 from muse.core.op_log import OpEntry, OpLog
 from tests import making
+from tests.commit.targets import git
 
 HOSTILE = (
     "<script>window.hacked=1;alert(1)</script>",
@@ -109,3 +111,15 @@ def evenly(ops: int, *, actors: int = 3, domains: int = 2) -> list[Any]:
         )
         for number in range(1, ops + 1)
     ]
+
+
+def committed(repo: Path, *batches: Iterable[OpEntry], session: str = "s") -> list[str]:
+    """Record one batch after the other in a git repository, each as one commit; return the ids of the commits."""
+    if not (repo / ".git").exists():
+        git(repo, "init", "-q")
+    with OpLog(repo, session) as log:
+        made = []
+        for batch in batches:
+            log.append_many(batch)
+            made.append(commit(log, GitTarget(repo)))
+    return [each.commit_id for each in made if each is not None]

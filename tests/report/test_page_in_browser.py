@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from muse.core.op_log import OpEntry
+from muse.core.op_log import OpEntry, OpLog
+from muse.report.commits import Commits
+from muse.report.data import page_data
+from muse.report.gather import gather
+from muse.report.page import report_page
 from tests import making, plain_scan
 from tests.report import sessions
+from tests.report.test_commits import made_by_hand
+from tests.report.test_report_data import no_step
 
 pytest.importorskip("selenium", reason="selenium (the dev group) is not here")
 
@@ -50,9 +56,9 @@ def number(text: str) -> int:
     return int(re.findall(r"[\d,]+", text)[0].replace(",", ""))
 
 
-def marks(page: Page, lane: int, lane_height: int = 40) -> list[tuple[float, float]]:
+def marks(page: Page, lane: int, lane_height: int = 40, top: int = 30) -> list[tuple[float, float]]:
     """The middles of the marks in a lane, found by their colour along the middle of it."""
-    y = 30 + lane * lane_height + lane_height // 2
+    y = top + lane * lane_height + lane_height // 2
     colours = {page.colour(f"d{domain}") for domain in range(6)}
     row = page.pixels()[y]
     found = [x for x, colour in enumerate(row) if colour in colours]
@@ -356,6 +362,172 @@ def test_hostile_session_name_is_shown_as_text(driver: Chrome, repo: Path, tmp_p
     assert page.text("h1") == name
     assert name in page.driver.title
     assert page.script("return window.hacked === undefined")
+
+
+def commit_rows(page: Page) -> list[list[str]]:
+    """The table of commits, row by row."""
+    cells = page.texts("#commits tbody td")
+    return [cells[at : at + 4] for at in range(0, len(cells), 4)]
+
+
+def ops_by_commit(page: Page) -> dict[str, set[str]]:
+    """The timestamps that the table of ops gives for each text in its column of commits."""
+    page.open_table()
+    rows = zip(page.texts("#op-table td:first-child"), page.texts("#op-table td:last-child"), strict=True)
+    found: dict[str, set[str]] = {}
+    for lamport_ts, commit in rows:
+        found.setdefault(commit, set()).add(lamport_ts)
+    return found
+
+
+def test_one_can_tell_which_ops_are_in_which_commit_and_which_in_none(
+    driver: Chrome, repo: Path, tmp_path: Path
+) -> None:
+    """The table of commits, the table of ops, a mark's words, and the pale marks all agree with what was committed."""
+    entries = sessions.evenly(40)
+    made = [each[:12] for each in sessions.committed(repo, entries[:10], entries[10:16], entries[16:30])]
+    sessions.recorded(repo, entries[30:])
+    page = Page(driver, sessions.report(repo, tmp_path / "report.html"))
+
+    assert [[row[0], row[2]] for row in commit_rows(page)] == [[made[2], "14"], [made[1], "6"], [made[0], "10"]]
+    assert "They hold 30 ops; 10 are in none." in page.text("main")
+    assert "Earlier checkpoints are not recorded" not in page.text("main")
+    ends = {made[0]: (1, 11), made[1]: (11, 17), made[2]: (17, 31), "pending": (31, 41)}
+    assert ops_by_commit(page) == {name: set(map(str, range(*of))) for name, of in ends.items()}
+
+    assert page.complaints() == []
+    fifth = marks(page, 1, top=46)[4]
+    about = page.point(*fifth)
+    assert "Lamport 15 " in about
+    assert f"in commit {made[1]}" in about
+    page.point(*fifth, click=True)
+    assert f"in commit {made[1]}" in page.text("#details")
+    page.press(Keys.ESCAPE)
+    before = page.pixels()
+
+    page.find("#commits tbody tr:nth-child(2)").click()
+    assert f"6 ops in commit {made[1]}" in page.status
+    assert sum(len(marks(page, lane, top=46)) for lane in range(3)) == 6
+    marked = page.pixels()[133].count(page.colour("ink"))
+    assert marked == 3
+    page.find("#commits tbody tr:nth-child(2) button").click()
+    assert "in commit" not in page.status
+    is_as_before = page.pixels() == before
+    assert is_as_before
+
+
+def test_two_thousand_commits_can_be_looked_at(driver: Chrome, repo: Path, tmp_path: Path) -> None:
+    """So many lines are drawn as there is room for, and each row of the table marks its own."""
+    path = sessions.recorded(repo, sessions.evenly(2_000))
+    with OpLog(repo, "s") as log:
+        commits = Commits(log, made_by_hand(path, [f"{number:040d}"[::-1] for number in range(1, 2_001)]))
+        data = page_data(gather(log, step=no_step, commits=commits), made_at="", version="")
+    file = tmp_path / "report.html"
+    file.write_text(report_page(data), encoding="utf-8")
+    page = Page(driver, file)
+
+    assert len(commit_rows(page)) == 500
+    assert "500 of 2,000 commits are listed" in page.text("main")
+    page.script("document.querySelectorAll('#commits button')[499].click()")
+    assert page.text("#commits tr:has([aria-pressed=true]) td") == "1" + "0" * 11
+    page.press(*"+" * 8)
+    page.press(Keys.HOME, "n")
+    assert "in commit 1" in page.text("#details")
+    assert page.complaints() == []
+
+
+def test_without_commits_the_page_says_that_only_one_checkpoint_is_known(opened: Callable[..., Page]) -> None:
+    """There is no section of commits, and no column for them."""
+    page = opened(sessions.evenly(10), checkpoint_after=5)
+    page.open_table()
+
+    assert "Earlier checkpoints are not recorded." in page.text("main")
+    assert "Commit" not in [*page.texts("h2"), *page.texts("th")]
+
+
+def test_keys_are_explained_in_words_and_the_page_stays_as_wide_as_the_window(opened: Callable[..., Page]) -> None:
+    """Each key has its own row, also on the screen of a telephone."""
+    page = opened(sessions.evenly(10))
+    page.driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 420, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    )
+    try:
+        page.script("document.querySelector('#keys').parentNode.open = true")
+        assert "object" not in page.text("#keys")
+        assert page.texts("#keys kbd") == ["←", "→", "↑", "↓", "+", "\u2212", "Home", "N", "P", "Esc", "Touch"]
+        assert page.script("return document.documentElement.scrollWidth <= innerWidth")
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_a_tap_selects_one_finger_moves_and_two_zoom(opened: Callable[..., Page]) -> None:
+    """By touch alone one reads an op, moves in time, and zooms where the fingers are."""
+    page = opened(sessions.evenly(60))
+    everything = range_in_view(page)
+    (x, y), *_ = marks(page, 0)[2:]
+
+    page.touch([(x + 4, y + 3)])
+    assert "actor 0" in page.text("#details")
+    assert "as number 9 of 60" in page.text("#details")
+    assert not page.find(".tip").is_displayed()
+
+    page.touch([(500, 60), (600, 60)], [(450, 60), (650, 60)], [(300, 70), (800, 50)])
+    low, high = range_in_view(page)
+    assert everything[0] < low < high < everything[1]
+    assert 2 < (everything[1] - everything[0]) / (high - low) < 8
+
+    page.touch([(700, 60)], [(650, 60)], [(500, 62)])
+    assert range_in_view(page)[0] > low
+    assert "as number 9 of 60" in page.text("#details")
+    assert not page.find(".tip").is_displayed()
+
+
+@pytest.mark.parametrize("how", ["+", "n", Keys.ARROW_RIGHT, Keys.ESCAPE, "scroll"])
+def test_what_is_said_of_an_op_goes_when_the_view_changes(opened: Callable[..., Page], how: str) -> None:
+    """Under a pointer that rests, something else lies then."""
+    page = opened(sessions.crowd(60, 500))
+    page.script("arguments[0].scrollTop = 60", page.diagram)
+    assert page.point(20, 60)
+
+    if how == "scroll":
+        page.script("arguments[0].scrollTop = 90", page.diagram)
+        page.driver.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
+    else:
+        page.press(how)
+    assert not page.find(".tip").is_displayed()
+
+
+def test_concurrency_is_said_to_be_a_matter_of_dependence_alone(opened: Callable[..., Page]) -> None:
+    """Ops of one lane may be concurrent, and ops without a line between them may depend on each other."""
+    page = opened(sessions.evenly(3))
+
+    assert "Neither a lane nor a missing line tells that" in page.text("footer")
+
+
+def test_links_leave_lanes_alone_that_have_no_part_in_them(opened: Callable[..., Page]) -> None:
+    """Between two lanes that are no neighbours nothing is drawn, unless one of the ops is selected."""
+    entries = [
+        making.entry(1, actor_id="a"),
+        making.entry(2, actor_id="a"),
+        making.entry(3, actor_id="a"),
+        making.entry(4, actor_id="b", lamport_ts=1),
+        making.entry(5, actor_id="b", lamport_ts=2),
+        making.entry(6, actor_id="c", lamport_ts=40, parent_op_ids=[making.op_id(1)]),
+    ]
+    page = opened(entries)
+    assert "1 link" in page.status
+    between, ends = range(30 + 44, 30 + 76), range(30, 30 + 40)
+
+    def lines(rows: range) -> int:
+        """How many pixels of these rows are neither paper nor grid, in the middle of the plot."""
+        pixels = page.pixels()
+        plain = {page.colour("card"), page.colour("stripe"), page.colour("line")}
+        return sum(colour not in plain for y in rows for colour in pixels[y][330:-200])
+
+    assert lines(between) == 0
+    assert lines(ends) > 0
+    page.press("n")
+    assert lines(between) > 0
 
 
 def test_policy_of_the_page_stops_a_script_that_gets_in(opened: Callable[..., Page]) -> None:

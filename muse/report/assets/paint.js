@@ -257,7 +257,7 @@ class Painter {
     for (const [commit, x] of this.commitsInView(LEAST_COMMIT_PX)) {
       const marked = commit === view.commit;
       pen.globalAlpha = marked ? 1 : 0.5;
-      this.line(marked ? colours.focus : colours.mark, marked ? 3 : 1, [x, AXIS_HEIGHT], [x, layout.height]);
+      this.line(marked ? colours.ink : colours.mark, marked ? 3 : 1, [x, AXIS_HEIGHT], [x, layout.height]);
     }
     pen.globalAlpha = 1;
   }
@@ -272,7 +272,7 @@ class Painter {
     pen.textAlign = "center";
     const half = 28;
     for (const [commit, x] of this.commitsInView(3 * half)) {
-      pen.fillStyle = commit === view.commit ? colours.focus : colours.mark;
+      pen.fillStyle = commit === view.commit ? colours.ink : colours.mark;
       pen.fillText(commit.id.slice(0, 7), Math.min(Math.max(x, layout.left + half), layout.width - half), NUMBERS_HEIGHT + 6);
     }
   }
