@@ -44,7 +44,7 @@ ALSO_ALLOWED = {("history", "checkpoint"), ("follow", "checkpoint"), ("maintenan
 HANDED_ON = {("muse.core.op_log", "muse.commit")}
 """Methods of `OpLog` for convenience that hand it on to a package above the engine: not a part of its layers."""
 
-MOST_CORE_LINES = 10_050
+MOST_CORE_LINES = 10_090
 """It has to stay below. Some 800 of them are what guards against processes that stop, interrupt, fork or mean harm,
 1,100 tell what a log has lost and bring it back, and 100 let the checkpoint follow the commits."""
 MOST_MODULES = 10

@@ -162,7 +162,7 @@ def index_in_memory() -> Index:
 def index_on_disk(folder: Path) -> Index:
     """A connection to the index in a folder, which is made if it is not there."""
     if not (folder / "index.db").exists():
-        with replacing(folder):
+        with replacing(folder, 5):
             pass
     database = open_database(folder)
     assert database is not None

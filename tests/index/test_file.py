@@ -26,7 +26,7 @@ from tests.small_index import segments_of
 
 def make(folder: Path) -> Path:
     """Make an empty index in a folder."""
-    with replacing(folder):
+    with replacing(folder, 5):
         pass
     return folder / "index.db"
 
@@ -154,7 +154,7 @@ def test_a_new_index_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     make(tmp_path)
     before = open_database(tmp_path)
     assert before
-    with replacing(tmp_path) as (database, old_files, _):
+    with replacing(tmp_path, 5) as (database, old_files, _):
         assert old_files == [tmp_path / "index.db"]
         database.connection.execute("INSERT INTO held_entry VALUES (5, 1, 1, 1, '', '', '', 1)")
     assert not before.is_current()
@@ -172,7 +172,7 @@ def test_a_new_index_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
 def test_an_index_that_is_not_finished_leaves_the_old_one(tmp_path: Path) -> None:
     """An exception comes through, and nothing else has happened."""
     inode = make(tmp_path).stat().st_ino
-    with pytest.raises(KeyError), replacing(tmp_path):
+    with pytest.raises(KeyError), replacing(tmp_path, 5):
         raise KeyError
     assert [(path.name, path.stat().st_ino) for path in tmp_path.iterdir()] == [("index.db", inode)]
 
@@ -182,7 +182,7 @@ def test_what_a_killed_builder_left_is_cleared_away_and_read(tmp_path: Path) -> 
     path = make(tmp_path)
     path.rename(path.with_name("index.db.old"))
     path.with_name("index.db.new").write_bytes(b"half-built")
-    with replacing(tmp_path) as (_, old_files, _):
+    with replacing(tmp_path, 5) as (_, old_files, _):
         assert old_files == [tmp_path / "index.db.old"]
     assert [path.name for path in tmp_path.iterdir()] == ["index.db"]
 
@@ -190,7 +190,7 @@ def test_what_a_killed_builder_left_is_cleared_away_and_read(tmp_path: Path) -> 
 def test_a_folder_in_the_place_of_the_index_is_left_alone(tmp_path: Path) -> None:
     """It is not ours to move away: an OSError that names it."""
     (tmp_path / "index.db").mkdir()
-    with pytest.raises(IsADirectoryError, match=r"index\.db"), replacing(tmp_path):
+    with pytest.raises(IsADirectoryError, match=r"index\.db"), replacing(tmp_path, 5):
         pass
     assert (tmp_path / "index.db").is_dir()
 

@@ -142,7 +142,9 @@ def test_a_lock_is_waited_for_as_long_as_its_holder_gives_signs_of_life(tmp_path
             held.set()
             for _ in range(15):
                 time.sleep(0.05)
-                sign_of_life()
+                sign_of_life(0)
+            sign_of_life(1)
+            time.sleep(0.7)
             order.append("first")
 
     held = threading.Event()

@@ -15,16 +15,16 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from muse.core import options as tuning
 from muse.core.errors import MuseError
-from muse.core.index.evidence import checkpoint_seen, fits, inherit, record_checkpoint
-from muse.core.index.file import INDEX_FAULTS, LIES, is_transient, new_in_memory, open_database, replacing
+from muse.core.index.evidence import checkpoint_seen, fits, record_checkpoint
+from muse.core.index.file import INDEX_FAULTS, LIES, is_transient, new_in_memory, open_database
 from muse.core.index.guard import is_refused
-from muse.core.index.rebuild import Progress, fill
+from muse.core.index.rebuild import Progress, fill, replace_index
 from muse.core.index.store import Index
 from muse.core.options import Options
 from muse.core.storage.lines import Lines
@@ -43,6 +43,12 @@ WRITE_WAIT_MS = 500
 
 READ_WAIT_MS = 2000
 """How long a read waits for another connection's transaction, before it goes on without the file."""
+
+_BUILD_WAIT_SECONDS = 0.5
+"""How long an append or a read waits for somebody else who builds the index and gives no sign of life."""
+
+_REBUILD_WAIT_SECONDS = 5
+"""How long whoever wants it made anew waits. A sign comes for every piece of the log, some ten each second."""
 
 _CHECK_EVERY = 256
 """After how many appends a writer looks if its index was swapped; reads look every time."""
@@ -254,7 +260,7 @@ class CatchUp:
             sqlite3.Error, OSError: it could not be made; the old one is as it was.
         """
         self._close_index()
-        self._make_on_disk(progress, workers)
+        replace_index(self._log, self._remember, _REBUILD_WAIT_SECONDS, self._options, progress, workers)
         self._memory_until = 0.0
         self._refresh()
 
@@ -333,7 +339,7 @@ class CatchUp:
         try:
             index = None if self._rebuild_next else self._open_ours()
             if index is None:
-                self._make_on_disk()
+                replace_index(self._log, self._remember, _BUILD_WAIT_SECONDS, self._options)
                 index = self._open_ours()
             self._rebuild_next = False
         except (*_FAULTS, OSError) as error:
@@ -365,20 +371,6 @@ class CatchUp:
             raise
         database.close()
         return None
-
-    def _make_on_disk(self, progress: Progress | None = None, workers: int = 1) -> None:
-        """Make an index of the whole log, and put it in the place of what is there, whose evidence it inherits."""
-        with ExitStack() as frozen, replacing(self._folder) as (database, old_files, sign_of_life):
-
-            def tell(done: int, total: int) -> None:
-                sign_of_life()
-                if progress:
-                    progress(done, total)
-
-            index = fill(database, self._log, self._options, tell, workers)
-            for path in old_files:
-                inherit(index, path, self._log, READ_WAIT_MS, frozen)
-            self._remember(index)
 
     def _discard_index(self, error: Exception) -> None:
         """Stop using the index at hand. A bad moment is waited out in memory; a bad file is rebuilt."""

@@ -42,7 +42,7 @@ _PAGE_BYTES = 1024  # an append rewrites a page of the tail: the smaller the pag
 _LOCK_WAIT_SECONDS = 0.5  # whoever has the folder's lock keeps it for some milliseconds
 _CLOSE_WAIT_SECONDS = 0.1
 _HELD_WAL = 4  # times the size at which it is copied: by then a reader of ours would have been done
-_STUCK_SECONDS = 0.5  # a rebuild gives a sign of life for every piece of the log, about each tenth of a second
+_SYNC_SECONDS = 5  # a new index is large, and a busy disk takes so long
 
 _log = logging.getLogger(__name__)
 
@@ -268,15 +268,16 @@ def new_temporary() -> Database:
 
 
 @contextmanager
-def replacing(folder: Path) -> Iterator[tuple[Database, list[Path], Callable[[], None]]]:
+def replacing(folder: Path, stuck_seconds: float) -> Iterator[tuple[Database, list[Path], Callable[[float], None]]]:
     """An empty index to fill, which takes the place of the session's when the block ends well.
 
     Several processes may try at once: they take turns, and each puts a whole one into place. Given with it are the
     files in which older indexes may lie, for what they have seen; the first is left of a process that was killed
-    while it did this. The function that comes last is to be called now and then: the others wait as long as it is.
+    while it did this. The function that comes last is to be called now and then: the others wait as long as it is
+    (see `lock_file`).
 
     Raises:
-        LockTimeoutError: another process holds the turn and does not go on.
+        LockTimeoutError: another process holds the turn and has given no sign of life for `stuck_seconds`.
         sqlite3.Error, OSError: it could not be built, and the old one is as it was; or it could not be put into
             place, and there is none.
     """
@@ -284,7 +285,7 @@ def replacing(folder: Path) -> Iterator[tuple[Database, list[Path], Callable[[],
     if path.is_dir() and not path.is_symlink():
         # It was not made by us, and is not ours to move away.
         raise IsADirectoryError(errno.EISDIR, "a folder is in the index's place", str(path))
-    with lock_file(folder / (INDEX_NAME + ".building"), _STUCK_SECONDS) as sign_of_life:
+    with lock_file(folder / (INDEX_NAME + ".building"), stuck_seconds) as sign_of_life:
         _remove(new)
         if not os.path.lexists(path):
             # A process was killed while it swapped: what SQLite had beside the old one is needed to read it.
@@ -300,6 +301,7 @@ def replacing(folder: Path) -> Iterator[tuple[Database, list[Path], Callable[[],
                 database.connection.execute("PRAGMA journal_mode = WAL").fetchall()
             finally:
                 database.connection.close()
+            sign_of_life(_SYNC_SECONDS)
             _sync(new)
         except BaseException:
             _remove(new)

@@ -37,7 +37,8 @@ from muse.core.index.blocks.op_id_runs import (
     merged_summary,
 )
 from muse.core.index.blocks.segment import PackedLines, pack_lines
-from muse.core.index.file import Database
+from muse.core.index.evidence import inherit
+from muse.core.index.file import Database, replacing
 from muse.core.index.fold import SegmentRow, directory_of, end_of_segment, insert_segment, write_run
 from muse.core.index.store import Index
 from muse.core.options import Options
@@ -47,6 +48,9 @@ from muse.core.storage.scanner import scan
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) while a long piece of work goes on."""
+
+_WRITER_WAIT_MS = 2000
+"""How long somebody is waited for who is writing into the index that is replaced."""
 
 _PIECE_SEGMENTS = 16
 
@@ -62,6 +66,40 @@ class PackedPiece:
     """Whether an op_id stands twice in one segment."""
     rest: Lines
     """Too few for a segment: only at the end of the log."""
+
+
+def replace_index(
+    log: LogFile,
+    remember: Callable[[Index], None],
+    stuck_seconds: float,
+    options: Options | None = None,
+    progress: Progress | None = None,
+    workers: int = 1,
+) -> None:
+    """Make an index of a whole log, and put it in the place of what lies beside it, whose evidence it inherits.
+
+    Args:
+        log: the log.
+        remember: is given the new index before it is put into place.
+        stuck_seconds: how long somebody else is waited for who does the same and gives no sign of life.
+        options: limits and tunables.
+        progress: called with (bytes done, bytes in all).
+        workers: how many processes pack the lines.
+
+    Raises:
+        sqlite3.Error, OSError, LockTimeoutError: as `replacing`.
+    """
+    with ExitStack() as frozen, replacing(log.path.parent, stuck_seconds) as (database, old_files, sign_of_life):
+
+        def tell(done: int, total: int) -> None:
+            sign_of_life(0)
+            if progress:
+                progress(done, total)
+
+        index = fill(database, log, options, tell, workers)
+        for path in old_files:
+            inherit(index, path, log, _WRITER_WAIT_MS, frozen)
+        remember(index)
 
 
 def fill(

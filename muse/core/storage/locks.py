@@ -11,6 +11,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from muse.core.errors import LockTimeoutError
@@ -38,10 +39,11 @@ def exclusive_lock(path: Path, wait_seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def lock_file(path: Path, stuck_seconds: float) -> Iterator[Callable[[], None]]:
+def lock_file(path: Path, stuck_seconds: float) -> Iterator[Callable[[float], None]]:
     """Hold the lock on a file that is there only while somebody holds it.
 
-    Gives a function to be called while the work goes on: waiting for somebody who does is never given up.
+    Gives a function to be called while the work goes on: waiting for somebody who does is never given up. It takes how
+    many seconds may go by, in addition to those of whoever waits, before it is called again.
 
     Raises:
         LockTimeoutError: somebody else held it, and gave no sign of life for `stuck_seconds`.
@@ -58,11 +60,17 @@ def lock_file(path: Path, stuck_seconds: float) -> Iterator[Callable[[], None]]:
             if not _is_at(path, lock):
                 continue
             try:
-                os.utime(lock.fileno())
-                yield lambda: os.utime(lock.fileno())
+                give_sign = partial(_set_time, lock)
+                give_sign(0)
+                yield give_sign
             finally:
                 path.unlink(missing_ok=True)
             return
+
+
+def _set_time(lock: Descriptor, ahead_seconds: float) -> None:
+    then = time.time() + ahead_seconds
+    os.utime(lock.fileno(), (then, then))
 
 
 def _deadline(wait_seconds: float) -> Callable[[float], bool]:
