@@ -46,7 +46,7 @@ def report(session: str, output: Path, git: Path | None, repo: Path, *, as_svg: 
     """Write an HTML page that shows SESSION: who did what and when, and what depends on what.
 
     The page is one file that needs no network. It is never larger than 3 MB: for a large session it shows counts and
-    a sample of the ops, and says so. The session is not changed.
+    a sample of the ops, and says so. If there are commits, it shows which ops are in which. The session is not changed.
     """
     from muse.report.gather import gather
 

@@ -160,6 +160,8 @@ class Diagram {
 
   dragged(event) {
     if (!this.held.has(event.pointerId)) return;
+    // It was lifted where the page was not told.
+    if (!event.buttons) { this.release(event); return; }
     this.held.set(event.pointerId, event);
     const { drag } = this;
     const { x, y, apart } = this.grip();

@@ -240,14 +240,15 @@ class Painter {
   // The commits whose lines or names there is room for, with their x: the marked one, then the newest first.
   *commitsInView(room) {
     const { layout, view } = this;
-    const taken = new Set();
+    // By place, of which each is as wide as the room: what is too near can only be in the same one or a neighbour.
+    const taken = new Map();
     for (const commit of [view.commit, ...commits]) {
       if (!commit) continue;
       const x = Math.round(layout.x(commit.lamport + 0.5)) + 0.5;
       if (x < layout.left || x > layout.width) continue;
       const place = Math.floor(x / room);
-      if ([place - 1, place, place + 1].some((near) => taken.has(near))) continue;
-      taken.add(place);
+      if ([place - 1, place, place + 1].some((near) => Math.abs(taken.get(near) - x) < room)) continue;
+      taken.set(place, x);
       yield [commit, x];
     }
   }
