@@ -390,7 +390,7 @@ def test_one_can_tell_which_ops_are_in_which_commit_and_which_in_none(
     page = Page(driver, sessions.report(repo, tmp_path / "report.html"))
 
     assert [[row[0], row[2]] for row in commit_rows(page)] == [[made[2], "14"], [made[1], "6"], [made[0], "10"]]
-    assert "They hold 30 ops; 10 are in none." in page.text("main")
+    assert "The commits hold 30 ops; 10 are in none." in page.text("main")
     assert "Earlier checkpoints are not recorded" not in page.text("main")
     ends = {made[0]: (1, 11), made[1]: (11, 17), made[2]: (17, 31), "pending": (31, 41)}
     assert ops_by_commit(page) == {name: set(map(str, range(*of))) for name, of in ends.items()}
@@ -417,7 +417,7 @@ def test_one_can_tell_which_ops_are_in_which_commit_and_which_in_none(
 
 
 def test_two_thousand_commits_can_be_looked_at(driver: Chrome, repo: Path, tmp_path: Path) -> None:
-    """So many lines are drawn as there is room for, and each row of the table marks its own."""
+    """The page says how many of them are listed; each row marks its own line, which zooming keeps in view."""
     path = sessions.recorded(repo, sessions.evenly(2_000))
     with OpLog(repo, "s") as log:
         commits = Commits(log, made_by_hand(path, [f"{number:040d}"[::-1] for number in range(1, 2_001)]))
@@ -430,7 +430,9 @@ def test_two_thousand_commits_can_be_looked_at(driver: Chrome, repo: Path, tmp_p
     assert "500 of 2,000 commits are listed" in page.text("main")
     page.script("document.querySelectorAll('#commits button')[499].click()")
     assert page.text("#commits tr:has([aria-pressed=true]) td") == "1" + "0" * 11
-    page.press(*"+" * 8)
+    page.press(*"+" * 12)
+    low, high = range_in_view(page)
+    assert low <= 1 < high < 100
     page.press(Keys.HOME, "n")
     assert "in commit 1" in page.text("#details")
     assert page.complaints() == []

@@ -225,8 +225,8 @@ class Diagram {
   }
 
   zoomOnSelected(factor) {
-    const op = this.view.selected;
-    const share = op ? (op.lamport - this.view.from) / this.view.span : 0.5;
+    const at = this.view.selected || this.view.commit;
+    const share = at ? (at.lamport - this.view.from) / this.view.span : 0.5;
     this.view.zoom(factor, share >= 0 && share <= 1 ? share : 0.5);
   }
 

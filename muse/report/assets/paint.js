@@ -3,7 +3,7 @@
 const NUMBERS_HEIGHT = 30;
 // Below the numbers, the names of the commits.
 const AXIS_HEIGHT = NUMBERS_HEIGHT + (commits.length ? 16 : 0);
-const LEAST_COMMIT_PX = 3;
+const LEAST_COMMIT_PX = 4;
 const LEAST_COLUMN_PX = 3;
 const MOST_LINKS = 1500;
 const DOT_RADIUS = 4;
@@ -255,9 +255,10 @@ class Painter {
 
   commits() {
     const { pen, layout, colours, view } = this;
-    for (const [commit, x] of this.commitsInView(LEAST_COMMIT_PX)) {
+    const drawn = [...this.commitsInView(LEAST_COMMIT_PX)];
+    for (const [commit, x] of drawn) {
       const marked = commit === view.commit;
-      pen.globalAlpha = marked ? 1 : 0.5;
+      pen.globalAlpha = marked ? 1 : drawn.length > 60 ? 0.2 : 0.5;
       this.line(marked ? colours.ink : colours.mark, marked ? 3 : 1, [x, AXIS_HEIGHT], [x, layout.height]);
     }
     pen.globalAlpha = 1;

@@ -45,7 +45,7 @@ function whatIsShown() {
 
 function aboutCheckpoint() {
   const { mark, problem, late } = data.checkpoint;
-  const others = commits.length ? " Each thin line is a commit, at the highest timestamp that it and those before it cover. Mark one in the table of commits to see which ops are in it." : "";
+  const others = commits.length ? " Each thin line is a commit, at the highest timestamp that it and those before it cover; where they would touch, one stands for several. Mark one in the table of commits to see which ops are in it." : "";
   if (problem) return el("p", { class: "small bad" }, "The checkpoint can't be used: ", named(problem), others);
   if (!mark) return el("p", { class: "small soft" }, others ? `There is no checkpoint.${others}` : "No checkpoint was made: everything is pending.");
   return el(
@@ -145,7 +145,7 @@ function commitsSection(diagram) {
   const rest = data.ops - committed;
   return card(
     "Commits",
-    el("p", { class: "small soft" }, `${listed} They hold ${pluralize(committed, "op")}; ${rest ? `${grouped(rest)} ${rest === 1 ? "is" : "are"} in none` : "every op is in one"}. Click one to mark its line; the ops of all others turn pale.`),
+    el("p", { class: "small soft" }, `${listed} The commits hold ${pluralize(committed, "op")}; ${rest ? `${grouped(rest)} ${rest === 1 ? "is" : "are"} in none` : "every op is in one"}. Click one to mark its line; the ops of all others turn pale.`),
     el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Commits" }, el("table", { id: "commits" }, el("thead", {}, head), el("tbody", {}, rows))),
   );
 }
