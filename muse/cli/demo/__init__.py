@@ -1,6 +1,6 @@
-"""The demo: several processes record a live session, then the demo shows what can be done with it.
+"""The demo: processes record a live session; it is committed, merged with a replica, and checked.
 
-`story` runs the demo act by act. The edits come from `material` (through `music` and `drafts`) or from a recorded
-`trace`. `plan` decides when each edit is due and which others it waits for. `players` starts the processes: one
-`actor` for each person, and one process that records a second replica offline (`apart`).
+`command` has the options and the folder, `trace` reads the edits, `actors` has the processes that record them, `story`
+is what happens and what is checked. The edits are in `session.jsonl`, as any other trace: ada and grace type a round
+note by note, lin a program that sings it.
 """

@@ -1,286 +1,162 @@
-"""The demo, act by act: record, collapse at a cut, checkpoint, replay, merge, rebuild, verify."""
+"""What happens in the demo, act by act. What it claims is checked against a plain reading of the files."""
 
 from __future__ import annotations
 
-import tempfile
+import shutil
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, TextIO
+from shlex import quote
+from typing import Any
 
-from muse.cli.demo.checks import (
-    Checks,
-    as_planned,
-    in_total_order,
-    ops_of,
-    parents_come_first,
-    plain_entries,
-)
-from muse.cli.demo.ending import print_summary
-from muse.cli.demo.plan import PlannedEdit, free_edits, planned, write_plans
-from muse.cli.demo.players import Player, Players
-from muse.cli.demo.screen import Screen
-from muse.cli.demo.stage import Recorded, Stage
+import orjson
+
+from muse.cli.demo.actors import Actors
+from muse.cli.demo.trace import Edit
 from muse.cli.output import pluralize, tally
-from muse.cli.progress import ProgressBar
-from muse.core.op_log import OpEntry, OpLog
+from muse.commit import CommitError, GitTarget
+from muse.commit.git import Git
+from muse.core.op_log import Cut, OpLog
 from muse.describing import description
-from muse.escaping import escape_for_terminal
 
-_POLL_S = 0.05
-_CUT_SHARE = 0.6
-"""The cut is taken when this share of the edits has arrived. It is below the share written without waiting for it."""
-
-_SNAPSHOT_ID = "snapshot-1"
+REPLICA = "demo-replica"
+"""The folder below the repository in which a replica goes on."""
 
 
 @dataclass
 class Story:
-    """Runs the demo act by act, and prints its story with `tell`."""
+    """Tells what it does with `tell`; `checks` has what it claims, and whether that holds."""
 
-    stage: Stage
+    edits: Sequence[Edit]
+    repo: Path
+    session_id: str
+    seconds: float
+    """How long the recording takes; 0 for as fast as possible."""
+    is_own: bool
+    """Whether the folder is the demo's, so that it may make a git repository there."""
     tell: Callable[[str], None]
-    stream: TextIO
-    """The stream that `tell` writes to. If it is a terminal, counts are redrawn on it."""
-    checks: Checks = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.checks = Checks(self.tell)
+    checks: dict[str, bool] = field(default_factory=dict)
 
     def run(self) -> dict[str, Any]:
-        """Run all acts; return the results as a dict for --json."""
+        """Do all of it; the results for --json."""
         started = time.monotonic()
-        stage = self.stage
-        with OpLog(stage.repo, stage.session_id) as log:
-            recorded = self.record(log)
-            self.collapse_and_checkpoint(log, recorded)
-            pending = self.show_pending(log, recorded)
-            merged = self.merge(log, recorded)
-            before = _answers(log)
-        self.delete_index()
-        with OpLog(stage.repo, stage.session_id) as log:
-            self.rebuild(log, before)
-            findings = self.verify(log)
-            path = log.path
-        elapsed_s = time.monotonic() - started
-        print_summary(self.tell, stage, recorded, path, self.checks.failed, elapsed_s)
+        with OpLog(self.repo, self.session_id) as log, OpLog(self.repo / REPLICA, self.session_id) as replica:
+            cut, commit_id = self._record(log, replica)
+            pending = log.replay_since_checkpoint()
+            self.tell(
+                f"3. Pending for the next commit: {pluralize(len(pending), 'edit')}, which arrived after the cut."
+            )
+            self._check("pending is what arrived after the cut, and all of it", pending == _plain(log)[cut.op_count :])
+            came, went = log.merge(replica), replica.merge(log)
+            self.tell(f"4. The replica is merged: {pluralize(came, 'edit')} came, {went:,} went.")
+            ours, theirs = (sorted(_plain(each), key=_total_order) for each in (log, replica))
+            self._check(f"both hold the same {pluralize(len(ours), 'edit')}, in the same order", ours == theirs)
+            before = log.actors(), log.domains(), log.count(since_checkpoint=True)
+        for path in log.folder.glob("index.db*"):
+            path.unlink()
+        self.tell("5. The index is deleted, and made anew from the log, which is the only truth.")
+        with OpLog(self.repo, self.session_id) as log:
+            log.rebuild_index()
+            after = log.actors(), log.domains(), log.count(since_checkpoint=True)
+            self._check("the new index gives the same answers", before == after)
+            report = log.verify()
+            self._check(f"verify reads {pluralize(report.entries, 'edit')}, and finds nothing", not report.findings)
+            for finding in report.findings[:3]:
+                self.tell(f"   {finding.kind}: {finding.reason}")
+        is_ok = all(self.checks.values())
+        said = "Every check held" if is_ok else "Something is wrong, please report it"
+        self.tell(f"\n{said}, after {time.monotonic() - started:.1f} seconds. All of it is in {self.repo}")
+        self._what_next((pending or ours)[0]["op_id"][:8], commit_id)
         return {
-            "session_id": stage.session_id,
-            "repo": str(stage.repo),
-            "replica_repo": str(stage.repo_apart),
-            "log_path": str(path),
-            "edits": len(recorded.plan),
-            "acknowledged": recorded.acknowledged,
-            "actors": before["actors"],
-            "domains": before["domains"],
-            "deltas": {domain: delta["summary"] for domain, delta in recorded.deltas.items()},
-            "checkpoint": recorded.mark,
-            "pending_after_checkpoint": len(pending),
-            "merged": merged,
-            "findings": findings,
-            "checks": [{"claim": claim, "ok": holds} for claim, holds in self.checks.found],
-            "ok": not self.checks.failed,
-            "elapsed_s": round(elapsed_s, 2),
+            "session_id": self.session_id,
+            "log_path": str(log.path),
+            "replica_path": str(replica.path),
+            "edits": len(self.edits),
+            "commit": commit_id,
+            "committed": cut.op_count,
+            "pending": len(pending),
+            "merged": came,
+            "checks": self.checks,
+            "ok": is_ok,
         }
 
-    # Act 1
+    def _record(self, log: OpLog, replica: OpLog) -> tuple[Cut, str | None]:
+        """Let the actors record, and commit meanwhile: where the commit ends, and its id."""
+        processes = pluralize(len({edit["actor_id"] for edit in self.edits}), "process", "processes")
+        self.tell(f"1. {processes} record {pluralize(len(self.edits), 'edit')} into one log, each at its own pace.")
+        started = said = time.monotonic()
+        free = len(self.edits) - len(self.edits) // 5
+        committed: tuple[Cut, str | None] | None = None
+        with Actors(self.edits[:free], self.edits[free:], self.repo, self.session_id, self.seconds) as actors:
+            while actors.are_working():
+                arrived = log.path.read_bytes().count(b"\n") if log.exists() else 0
+                if time.monotonic() - said >= 1:
+                    said = time.monotonic()
+                    self.tell(f"   {said - started:.1f} s: {pluralize(arrived, 'edit')} in the log")
+                if committed is None and arrived >= max(1, len(self.edits) // 2):
+                    committed = self._commit(log)
+                    self._review(log, replica)
+                    actors.may_go_on.set()
+                time.sleep(0.05)
+        assert committed is not None  # noqa: S101 - the actors wait for what comes after it
+        recorded = [{name: entry[name] for name in self.edits[0]} for entry in _plain(log)]
+        holds = sorted(recorded, key=_op_id) == sorted(self.edits, key=_op_id)
+        self._check(f"the log holds each of the {pluralize(len(recorded), 'edit')} once and unchanged", holds)
+        return committed
 
-    def record(self, log: OpLog) -> Recorded:
-        """Let all processes write, and make a commit meanwhile."""
-        stage = self.stage
-        plan = planned(stage.edits)
-        domains = sorted({edit.domain for edit in plan})
-        actors = list(dict.fromkeys(edit.actor_id for edit in plan))
-        pace = "as fast as they can" if stage.rate is None else f"about {stage.rate:g} edits a second each"
-        self.tell(f"1. Recording session {stage.session_id!r}: {stage.material}.")
-        numbers = f"{pluralize(len(plan), 'edit')} by {pluralize(len(actors), 'actor')}"
-        self.tell(f"   {numbers}, each in a process of its own, {pace}.")
-        if len(domains) == 1:
-            self.tell(f"   All are of one domain, {domains[0]}, so there is one delta below, not two.")
-        with tempfile.TemporaryDirectory(prefix="muse-demo-plan-") as name, Players(Path(name)) as players:
-            players_here, player_apart = self._cast(plan, players, Path(name))
-            _wait(lambda: players.all_ready)
-            with Screen(self.stream, self.tell) as screen:
-                players.send("go")
-                recorded = self._commit_meanwhile(log, plan, players, screen)
-                while not players.all_done:
-                    screen.show(log.actors(), log.domains(), players.working())
-                    time.sleep(_POLL_S)
-                screen.show(log.actors(), log.domains(), 0, last=True)
-            recorded.acknowledged = sum(player.acknowledged or 0 for player in players_here)
-            recorded.acknowledged_apart = player_apart.acknowledged or 0
-        self._check_recording(log, recorded)
-        return recorded
+    def _commit(self, log: OpLog) -> tuple[Cut, str | None]:
+        """Commit to git what has arrived; without git, make a checkpoint."""
+        self.tell("2. While they go on, all that has arrived by now is committed, every domain at one cut.")
+        try:
+            if self.is_own:
+                Git(self.repo).ask("-c", "init.defaultBranch=main", "init", "--quiet")
+                Git(self.repo).ask("config", "commit.gpgSign", "false")  # asks nobody for a passphrase
+            target = GitTarget(self.repo)
+            made = log.commit(target)
+            assert made is not None  # noqa: S101 - something has arrived
+        except CommitError as error:
+            cut = log.cut()
+            log.checkpoint("snapshot-1", upto=cut)
+            self.tell(f"   No commit, only a checkpoint: {getattr(error, 'strerror', None) or error}")
+            return cut, None
+        self.tell(f"   commit {made.commit_id[:12]} in git: {pluralize(made.ops, 'edit')}, {tally(made.domains)}")
+        holds = b"".join(target.lines([made])) == log.path.read_bytes()[: made.cut.byte_offset]
+        self._check(f"the commit holds the {pluralize(made.ops, 'line')} before its cut, byte for byte", holds)
+        return made.cut, made.commit_id
 
-    def _cast(self, plan: list[PlannedEdit], players: Players, folder: Path) -> tuple[list[Player], Player]:
-        """Start the processes."""
-        stage = self.stage
-        rate = "max" if stage.rate is None else str(stage.rate)
-        here = [
-            players.add_actor(actor_id, stage.repo, stage.session_id, path, rate)
-            for actor_id, path in write_plans(plan, folder).items()
-        ]
-        path_apart = folder / "apart.jsonl"
-        plans_apart = write_plans(planned(stage.edits_apart), _made(folder / "apart"))
-        path_apart.write_bytes(b"".join(path.read_bytes() for path in plans_apart.values()))
-        apart = players.add_apart("the offline actor", stage.repo_apart, stage.session_id, path_apart, rate, stage.repo)
-        return here, apart
+    def _review(self, log: OpLog, replica: OpLog) -> None:
+        """Copy the log, and let somebody work on the copy who is not connected."""
+        copied = replica.merge(log)
+        for number, entry in enumerate(replica.query(reverse=True, limit=12)):
+            seen = " ".join(description(entry["domain_op"])[:2])
+            op = {"op": "insert", "address": "review", "position": number, "content_id": seen, "content_summary": seen}
+            replica.record("offline reviewer", entry["domain"], op, parent_op_ids=[entry["op_id"]])
+        self.tell(f"   A replica, copied with {pluralize(copied, 'edit')}, goes on offline in another folder.")
 
-    def _commit_meanwhile(self, log: OpLog, plan: list[PlannedEdit], players: Players, screen: Screen) -> Recorded:
-        """Wait until enough edits have arrived; then cut, collapse and checkpoint while the rest arrive."""
-        enough = min(max(1, int(len(plan) * _CUT_SHARE)), free_edits(len(plan)))
-        while len(log) < enough:
-            screen.show(log.actors(), log.domains(), players.working())
-            time.sleep(_POLL_S)
-        cut = log.cut()
-        # Release the edits that were held back, so that entries arrive during the collapse.
-        players.send("cut")
-        deltas = {domain: log.to_structured_delta(domain, upto=cut) for domain in sorted(log.domains())}
-        mark = log.checkpoint(_SNAPSHOT_ID, upto=cut)
-        return Recorded(plan, 0, 0, cut, deltas, mark, arrived_meanwhile=len(log) - cut.op_count)
+    def _check(self, what: str, holds: bool) -> None:  # noqa: FBT001 - a claim, and whether it holds
+        self.checks[what] = holds
+        self.tell(f"   {'ok' if holds else 'FAILED'}: {what}")
 
-    def _check_recording(self, log: OpLog, recorded: Recorded) -> None:
-        entries = plain_entries(log.path)
-        self.checks.claim(
-            f"{pluralize(recorded.acknowledged, 'entry')} were acknowledged, and file and index hold as many",
-            holds=recorded.acknowledged == len(recorded.plan) == len(entries) == len(log),
-        )
-        self.checks.claim("the log holds every edit once and unchanged", holds=as_planned(entries, recorded.plan))
-        self.checks.claim(
-            "every edit comes after those it depends on, with a higher timestamp",
-            holds=parents_come_first(entries),
-        )
-
-    # Act 2
-
-    def collapse_and_checkpoint(self, log: OpLog, recorded: Recorded) -> None:
-        """Show the deltas at the cut, and compare them with the lines before the cut."""
-        cut, mark = recorded.cut, recorded.mark
-        self.tell("")
-        self.tell(f"2. Meanwhile, when the log held {pluralize(cut.op_count, 'entry')}, a cut was taken.")
-        covered = in_total_order(plain_entries(log.path, cut.byte_offset))
-        for domain, delta in recorded.deltas.items():
-            self.tell(f"   delta {domain}: {delta['summary']}")
-            self.checks.claim(
-                f"the delta of {domain} equals a plain scan of the lines before the cut",
-                holds=delta["ops"] == ops_of(covered, domain),
-            )
-        self.tell(
-            f"   Checkpoint {mark['snapshot_id']} marks the cut; "
-            f"{pluralize(recorded.arrived_meanwhile, 'edit')} arrived between cut and checkpoint."
-        )
-        self.checks.claim(
-            f"the checkpoint covers the {pluralize(mark['op_count'], 'entry')} before the cut",
-            holds=mark["op_count"] == cut.op_count == len(covered),
-        )
-
-    # Act 3
-
-    def show_pending(self, log: OpLog, recorded: Recorded) -> list[OpEntry]:
-        """Show the entries that the checkpoint does not cover."""
-        pending = log.replay_since_checkpoint()
-        late = sum(entry["lamport_ts"] <= recorded.mark["lamport_ts"] for entry in pending)
-        self.tell("")
-        self.tell(f"3. Pending, for the next commit: {pluralize(len(pending), 'entry')}, such as")
-        for entry in pending[:3]:
-            kind, address, what = description(entry["domain_op"])
-            self.tell(escape_for_terminal(f"   {entry['lamport_ts']:>7}  {entry['actor_id']}: {kind} {address} {what}"))
-        if late:
-            self.tell(f"   {late:,} of them have a timestamp no higher than the checkpoint's: late, not lost.")
-        after = plain_entries(log.path)[recorded.cut.op_count :]
-        self.checks.claim("pending is exactly what arrived after the cut", holds=_op_ids(pending) == _op_ids(after))
-        return pending
-
-    # Act 4
-
-    def merge(self, log: OpLog, recorded: Recorded) -> dict[str, int]:
-        """Merge the two replicas in both directions."""
-        stage = self.stage
-        self.tell("")
-        self.tell("4. All that time an offline actor worked on a replica of the session in another folder.")
-        with OpLog(stage.repo_apart, stage.session_id) as other, ProgressBar("merging") as bar:
-            known = len(other) - recorded.acknowledged_apart
-            self.tell(
-                f"   It began with {pluralize(known, 'entry')} of ours and made "
-                f"{pluralize(recorded.acknowledged_apart, 'entry')} of its own."
-            )
-            came = log.merge(other, progress=bar)
-            went = other.merge(log, progress=bar)
-            again = log.merge(other) + other.merge(log)
-            self.tell(f"   Merged both ways: {came:,} came, {went:,} went.")
-            lines = plain_entries(log.path)
-            ours, theirs = in_total_order(lines), in_total_order(plain_entries(other.path))
-            pending = in_total_order(lines[recorded.cut.op_count :])
-            self.checks.claim(
-                "each replica got the entries it lacked, and merging again adds nothing",
-                holds=(came, went, again) == (recorded.acknowledged_apart, len(recorded.plan) - known, 0),
-            )
-            self.checks.claim(f"both hold the same {pluralize(len(ours), 'entry')}", holds=ours == theirs)
-            # Only the first replica has a checkpoint: its delta holds the pending operations, the other's holds all.
-            self.checks.claim(
-                "in every domain, the deltas of both equal a plain scan",
-                holds=all(
-                    log.to_structured_delta(domain)["ops"] == ops_of(pending, domain)
-                    and other.to_structured_delta(domain)["ops"] == ops_of(ours, domain)
-                    for domain in log.domains()
-                ),
-            )
-        return {"came": came, "went": went}
-
-    # Act 5
-
-    def delete_index(self) -> None:
-        """Delete the index, which is allowed at any moment."""
-        with OpLog(self.stage.repo, self.stage.session_id) as log:
-            folder = log.folder
-        for path in folder.glob("index.db*"):
-            path.unlink()
-        self.tell("")
-        self.tell("5. The index is deleted: the log is the only truth.")
-
-    def rebuild(self, log: OpLog, before: dict[str, Any]) -> None:
-        """Rebuild the index, and compare its answers with those of the old one."""
-        started = time.monotonic()
-        with ProgressBar("indexing", "bytes") as bar:
-            log.rebuild_index(progress=bar)
-        self.tell(f"   Rebuilt from the log in {time.monotonic() - started:.2f} s: {tally(log.domains())}.")
-        self.checks.claim("the new index gives the same answers as the old one", holds=_answers(log) == before)
-
-    def verify(self, log: OpLog) -> int:
-        """Run the full check of the session; return the number of findings."""
-        with ProgressBar("verifying", "bytes") as bar:
-            report = log.verify(progress=bar)
-        number = sum(report.counts.values())
-        self.checks.claim(
-            f"verify read {pluralize(report.entries, 'entry')} and found {number or 'nothing'}",
-            holds=report.ok and not number,
-        )
-        for finding in report.findings[:5]:
-            self.tell(f"   {finding.kind} at byte {finding.byte_offset}: {finding.reason}; {finding.remedy}")
-        return number
+    def _what_next(self, op_id: str, commit_id: str | None) -> None:
+        beside_python = Path(sys.executable).with_name("muse")
+        installed = quote(str(beside_python)) if beside_python.exists() else f"{quote(sys.executable)} -m muse"
+        program = "muse" if shutil.which("muse") else installed
+        if self.is_own:
+            self.tell("The next demo replaces this folder.")
+        self.tell("\nTry next:")
+        commit = ("commit", "") if commit_id else ("checkpoint", " snapshot-2")
+        page = f" -o {quote(str(self.repo / 'report.html'))}"
+        for command, more in (("watch", ""), ("stats", ""), ("show", f" {op_id}"), ("report", page), commit):
+            self.tell(f"  {program} op-log {command} {quote(self.session_id)}{more} --repo {quote(str(self.repo))}")
 
 
-def _wait(condition: Callable[[], bool]) -> None:
-    while not condition():
-        time.sleep(_POLL_S)
+def _plain(log: OpLog) -> list[Any]:
+    """The entries of a log, as any program with a JSON parser would read them."""
+    return [orjson.loads(line) for line in log.path.read_bytes().split(b"\n") if line.strip()]
 
 
-def _made(folder: Path) -> Path:
-    folder.mkdir()
-    return folder
-
-
-def _op_ids(entries: Sequence[Any]) -> list[str]:
-    return [entry["op_id"] for entry in entries]
-
-
-def _answers(log: OpLog) -> dict[str, Any]:
-    """Answers of a log's index, for comparison."""
-    return {
-        "ops": len(log),
-        "actors": log.actors(),
-        "domains": log.domains(),
-        "pending": log.count(since_checkpoint=True),
-        "by_domain": {domain: log.count(domain=domain) for domain in log.domains()},
-    }
+_op_id = itemgetter("op_id")
+_total_order = itemgetter("lamport_ts", "actor_id", "op_id")
