@@ -308,6 +308,11 @@ def replacing(folder: Path, stuck_seconds: float) -> Iterator[tuple[Database, li
             raise
         with exclusive_lock(folder, _LOCK_WAIT_SECONDS):
             _swap_in(new, path, old)
+        # What follows takes the disk its time, and nobody has to wait for it.
+        durable.sync_folder(folder)
+        # Whatever somebody has put there, the new one is in its place.
+        with suppress(OSError):
+            _remove(old)
 
 
 def _unprotected(connection: sqlite3.Connection, session: str) -> Database:
@@ -348,10 +353,6 @@ def _swap_in(new: Path, path: Path, old: Path) -> None:
     _move_sides(path, old)
     path.with_name(path.name + "-shm").unlink(missing_ok=True)
     os.rename(new, path)
-    durable.sync_folder(path.parent)
-    # Whatever somebody has put there, the new one is in its place.
-    with suppress(OSError):
-        _remove(old)
 
 
 def _remove(path: Path) -> None:

@@ -89,6 +89,7 @@ def replace_index(
     Raises:
         sqlite3.Error, OSError, LockTimeoutError: as `replacing`.
     """
+    options = options or tuning.DEFAULT
     with ExitStack() as frozen, replacing(log.path.parent, stuck_seconds) as (database, old_files, sign_of_life):
 
         def tell(done: int, total: int) -> None:
@@ -97,8 +98,11 @@ def replace_index(
                 progress(done, total)
 
         index = fill(database, log, options, tell, workers)
+        # What has arrived meanwhile would else be taken in by the next append of each writer.
+        _feed(index, log, options, log.size(), partial(tell, 1, 1))
         for path in old_files:
             inherit(index, path, log, _WRITER_WAIT_MS, frozen)
+        _feed(index, log, options, log.size(), partial(tell, 1, 1))
         remember(index)
 
 
@@ -142,14 +146,18 @@ def fed_with_lines(database: Database, log: LogFile, options: Options, size: int
     for table in ("segment", "run", "run_page"):
         database.connection.execute(f"DELETE FROM {table}")
     index = Index(database, options)
-    for lines in scan(log, 0, size):
+    _feed(index, log, options, size, tick)
+    return index
+
+
+def _feed(index: Index, log: LogFile, options: Options, size: int, tick: Callable[[], None]) -> None:
+    for lines in scan(log, index.end, size):
         index.demote_duplicates(lines)
         index.add(lines)
         if index.unwritten_lines >= options.max_unwritten_lines:
             index.write(0)
             tick()
     index.write(0)
-    return index
 
 
 def _scanned_pieces(log: LogFile, size: int, piece_lines: int) -> Iterator[Lines]:
