@@ -35,6 +35,7 @@ class Actors:
         self.may_go_on = Event()
         """Set it to let the actors record the rest."""
         self._all: dict[str, subprocess.Popen[bytes]] = {}
+        self._senders: list[Thread] = []
         # The package need not be installed; without -P or with "" the current folder could hide it.
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         for actor_id in dict.fromkeys(edit["actor_id"] for edit in (*first, *rest)):
@@ -47,7 +48,9 @@ class Actors:
                 stderr=subprocess.PIPE,
             )
             # A thread for each: an actor reads no faster than it records, and may wait for an edit of another.
-            Thread(target=self._send, args=(process.stdin, *map(b"".join, parts)), daemon=True).start()
+            sender = Thread(target=self._send, args=(process.stdin, *map(b"".join, parts)), daemon=True)
+            sender.start()
+            self._senders.append(sender)
 
     def _send(self, stdin: IO[bytes], first: bytes, rest: bytes) -> None:
         with suppress(BrokenPipeError), stdin:  # an actor that is gone has told why
@@ -60,10 +63,9 @@ class Actors:
         """Whether any is at work; a `SystemFailed` if one has failed, with what it said last."""
         for actor_id, process in self._all.items():
             if process.poll() and process.stderr:
-                said = process.stderr.read().decode(errors="replace").splitlines() or [
-                    f"exit code {process.returncode}"
-                ]
-                raise SystemFailed(f"the process of {actor_id} failed: {said[-1]}")
+                said = process.stderr.read().decode(errors="replace").splitlines()
+                reason = said[-1] if said else f"exit code {process.returncode}"
+                raise SystemFailed(f"the process of {actor_id} failed: {reason}")
         return any(process.returncode is None for process in self._all.values())
 
     def __enter__(self) -> Actors:
@@ -73,9 +75,10 @@ class Actors:
         for process in self._all.values():
             process.kill()
         self.may_go_on.set()
-        for process in self._all.values():
-            with suppress(BrokenPipeError), process:
-                process.wait()
+        for sender, process in zip(self._senders, self._all.values(), strict=True):
+            sender.join()
+            with process:  # waits for it
+                pass
 
 
 def act() -> None:
