@@ -41,7 +41,9 @@ def left(place: Path, *arguments: str, path: str) -> Left:
     environment = {"PATH": path, "HOME": str(place), "TMPDIR": str(place), "COLUMNS": "20"}
     command = [sys.executable, "-c", SCRIPT, making.PROJECT, "op-log", "demo", *arguments]
     done = children.run(command, cwd=elsewhere, env=environment)
-    assert (done.returncode, done.stderr) == (0, b""), (done.stdout + done.stderr).decode()
+    assert done.returncode == 0, (done.stdout + done.stderr).decode()
+    # On a busy machine the engine may warn that another process is still making the index.
+    assert all(line.startswith(b"warning: ") for line in done.stderr.splitlines())
     folder = place / f"muse-demo-{os.getuid()}"
     scan = plain_scan.scan_file(making.log_path(folder, "demo"))
     return Left(folder, making.log_bytes(folder, "demo"), scan.entries, done.stdout.decode())

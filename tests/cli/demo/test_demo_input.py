@@ -74,7 +74,7 @@ def test_other_trace_is_recorded_line_by_line(tmp_path: Path) -> None:
             "domain": ("code", "chess")[number % 2],
             "domain_op": {"op": "x", "number": number},
         }
-        for number in range(300)
+        for number in range(120)
     ]
     path = tmp_path / "trace.gz"
     path.write_bytes(gzip.compress(trace(tmp_path / "trace", *edits).read_bytes()))
@@ -85,10 +85,11 @@ def test_other_trace_is_recorded_line_by_line(tmp_path: Path) -> None:
 
     assert (done.returncode, said["ok"], all(said["checks"].values())) == (0, True, True)
     assert_recorded([entry for entry in entries if entry["actor_id"] != "offline reviewer"], edits)
-    assert len(entries) == said["edits"] + said["merged"] == 300 + said["merged"]
-    assert said["committed"] + said["pending"] == 300
-    assert said["pending"] >= 60
+    assert len(entries) == said["edits"] + said["merged"] == 120 + said["merged"]
+    assert said["committed"] + said["pending"] == 120
+    assert said["pending"] >= 24
     assert b"Every check held" in done.stderr
+    assert not list(tmp_path.rglob("*.git"))
 
 
 @pytest.mark.process
@@ -106,8 +107,9 @@ def test_edit_that_the_log_refuses_ends_the_demo(tmp_path: Path) -> None:
     done = muse("demo", "--trace", path, "--speed", "max", "--repo", tmp_path)
 
     assert done.exit_code == 3
-    assert done.stderr.startswith("Error: the process of bob failed: domain_op")
-    assert len(done.stderr.splitlines()) == 1
+    # On a busy machine the engine may warn that another process is still making the index.
+    (said,) = [line for line in done.stderr.splitlines() if not line.startswith("warning: ")]
+    assert said.startswith("Error: the process of bob failed: domain_op")
 
 
 @pytest.mark.process
