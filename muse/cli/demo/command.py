@@ -52,8 +52,8 @@ MARKER = "made-by-muse-demo.txt"
     "--repo",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Record into this repository folder, where nothing is replaced; default: one folder in the temporary folder, "
-    "which the next demo replaces.",
+    help="Record into this repository folder, where nothing is replaced, and commit to the git repository that it lies "
+    "in; default: one folder in the temporary folder, which the next demo replaces.",
 )
 @click.option("--session", default="demo", metavar="NAME", help='The session to create; default "demo".')
 @json_option("one object with the results; the story is then printed on standard error")
@@ -99,7 +99,7 @@ def _folder(repo: Path, session: str) -> Iterator[Path]:
             if log.folder.is_dir():
                 raise WrongUsage(f"session {session!r} exists in {place}: choose another with --session")
     repo.mkdir(parents=True, exist_ok=True)
-    yield repo
+    yield repo.absolute()
 
 
 @contextmanager
