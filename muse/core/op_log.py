@@ -20,6 +20,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from io import BytesIO
 from itertools import chain
 from pathlib import Path
 from types import EllipsisType
@@ -79,7 +80,7 @@ from muse.core.options import (
 )
 from muse.core.paging import SMALL_PAGE, WHOLE_PAGE, Pager, PageSize
 from muse.core.storage.log_file import LogFile
-from muse.core.storage.reader import read_entries, read_lines
+from muse.core.storage.reader import read_entries, read_lines, read_placed_lines
 from muse.core.storage.session_dir import LOG_NAME, list_sessions, session_folder
 from muse.core.writer import Batch, Writer, raise_it
 from muse.domain import StructuredDelta
@@ -566,6 +567,50 @@ class OpLog:
             lines = self._file.read(start, stop)
         # Afterwards: it raises if the log was cut meanwhile, so that the bytes are all there.
         return lines, list(self._select(Filter(start=start, stop=stop)))
+
+    def lines_after(self, byte_offset: int) -> tuple[list[tuple[int, int, bytes]], int]:
+        """The next lines of entries that begin at a byte offset or after it: at most 1,024 or 1 MiB, but one at least.
+
+        Damaged and repeated lines are passed over.
+
+        Returns:
+            ((where it begins, where it ends, the line byte for byte) of each, where to go on): if the log is shorter
+            than `byte_offset`, its end.
+        """
+        check_number("byte_offset", byte_offset, lowest=0)
+        end = self._pager.end()
+        if byte_offset >= end:
+            return [], end
+        placed, resume_at = self._pager.page(Filter(start=byte_offset, stop=end), read_placed_lines, WHOLE_PAGE)
+        return placed, end if resume_at is None else resume_at
+
+    def append_lines(self, data: bytes, *, on_skip: Callable[[str, str], None] | None = None) -> tuple[int, int]:
+        """Append the lines of another replica as they are, after each was held to the format; `merge` from bytes.
+
+        What the log already holds is passed over.
+
+        Args:
+            data: whole lines, at most some megabytes.
+            on_skip: called with (op_id, reason) of each line that can't be taken, the op_id "" if it is no valid entry;
+                the rest is taken. None raises what `append` raises, and nothing is written.
+
+        Returns:
+            (how many were added, a byte offset below which all lie that were not skipped)
+        """
+        skipped: list[tuple[str, str]] = []
+
+        def skip(op_id: bytes, error: InvalidEntryError) -> None:
+            skipped.append((str(uuid.UUID(bytes=op_id)) if op_id else "", str(error)))
+
+        refuse = raise_it if on_skip is None else skip
+        batch = Batch.of_foreign_lines(BytesIO(data).readlines(), self._max_line_bytes, refuse)
+        with Turn(self._lock):
+            added, end = self._writer.append(batch, refuse), self._catch_up.end
+        # When the handle is free again, as whoever is told may use it.
+        if on_skip is not None:
+            for op_id, reason in skipped:
+                on_skip(op_id, reason)
+        return added, end
 
     def read_checkpoint(self) -> OpLogCheckpoint | None:
         """The most recent checkpoint record; None if none was made."""
