@@ -14,6 +14,7 @@ docs/op-log.md explains the concepts, the docstring of `muse.core` the path of a
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import uuid
@@ -664,6 +665,34 @@ class OpLog:
             if progress:
                 progress(done, max(total, done))
         return added
+
+    def replicate(self, urls: str | None = None, **settings: Any) -> Any:
+        """Keep this session the same on several hosts, by way of a NATS server: a `muse.replicate.Replica`, started.
+
+            with log.replicate("nats://a,nats://b", space="studio") as replica:
+                ...
+                replica.wait_synced(10)
+
+        Args:
+            urls: servers of one cluster; None: what the environment or `.muse/replicate.toml` says.
+            settings: other fields of `muse.replicate.Settings`.
+
+        Raises:
+            ReplicaBusyError: this session of this repository is being replicated already.
+            ReplicationUnavailableError: `nats-py` is not installed (`pip install 'muse-op-log[nats]'`).
+        """
+        return self._replica("Replica", urls, settings).start()
+
+    def replicate_async(self, urls: str | None = None, **settings: Any) -> Any:
+        """`replicate` for an event loop: a `muse.replicate.AsyncReplica`, for `async with`."""
+        return self._replica("AsyncReplica", urls, settings)
+
+    def _replica(self, kind: str, urls: str | None, settings: dict[str, Any]) -> Any:
+        # By name, so that the engine does not depend on it, and nobody loads it who does not use it.
+        replication = importlib.import_module("muse.replicate")
+        repo_root = self.folder.parents[2]
+        chosen = replication.read_settings(repo_root, {**settings, "url": urls})
+        return getattr(replication, kind)(repo_root, self.session_id, chosen, durability=self.durability)
 
     def damaged_lines(self, since: Cut, upto: Cut) -> list[tuple[int, int, str]]:
         """The damaged lines that arrived after the cut `since`, up to the cut `upto`, as they were indexed.

@@ -1,0 +1,522 @@
+"""The table of failures in docs/replication.md: a test for each line, against real servers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from muse.core.op_log import OpLog
+from muse.replicate import (
+    Replica,
+    ReplicaBusyError,
+    ReplicationRefusedError,
+    ReplicationUnavailableError,
+    Settings,
+)
+from tests import children, plain_scan
+from tests.making import SOME_OP, add_bytes, entries, entry, line, op_id
+from tests.plain_scan import exact_list
+from tests.replicate import servers
+from tests.replicate.servers import Server
+
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
+SPACE = "t"
+STREAM = "MUSE_t"
+WAIT = 60.0
+"""How long anything may take on a busy machine."""
+
+Host = Callable[[str], OpLog]
+
+
+def replica(log: OpLog, *where: Server | str) -> Replica:
+    """A replica of a log's session, not started."""
+    urls = tuple(each if isinstance(each, str) else each.url for each in where)
+    return Replica(log.folder.parents[2], log.session_id, Settings(urls, space=SPACE))
+
+
+def scan(log: OpLog) -> plain_scan.PlainScan:
+    """The log read plainly."""
+    return plain_scan.scan_file(log.path)
+
+
+def assert_equal(*logs: OpLog) -> None:
+    """All hold the same set, in the same total order, each operation once, with the same deltas."""
+    found = [scan(log) for log in logs]
+    ordered = [exact_list(plain_scan.total_order(each.entries)) for each in found]
+    assert all(each == ordered[0] for each in ordered)
+    assert not any(each.duplicates or each.conflicts for each in found)
+    for domain in ("music", "code"):
+        deltas = [log.to_structured_delta(domain) for log in logs]
+        assert all(delta == deltas[0] for delta in deltas)
+
+
+def sync(*replicas: Replica) -> None:
+    """Wait until all have all: what the last one sends, the first one has to see too."""
+    for each in (*replicas, *replicas):
+        each.wait_synced(WAIT)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something, but not for ever."""
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def sent_op_ids(server: Server) -> list[str]:
+    """The op_ids of all lines that the stream holds, repeated ones too."""
+    return [json.loads(each)["op_id"] for payload in servers.messages(server, STREAM) for each in payload.splitlines()]
+
+
+def fill(log: OpLog, numbers: Iterable[int]) -> None:
+    """Append some entries."""
+    log.append_many([each for number in numbers for each in entries(1, number)])
+
+
+def test_two_hosts_end_with_the_same(server: Server, host: Host) -> None:
+    """Both have recorded before and record meanwhile; each line goes to the stream once, as it is."""
+    a, b = host("a"), host("b")
+    fill(a, range(1, 1500))
+    add_bytes(b.path, b'{"rubbish\n' + line(entry(5000, v=[1, {"x": "é"}])) + line(entry(3)))
+    with replica(a, server) as one, replica(b, server) as two:
+        for number in range(2000, 2050):
+            fill((a, b)[number % 2], [number])
+        sync(one, two)
+        assert_equal(a, b)
+        assert len(a) == 1499 + 1 + 50
+        assert one.status().is_caught_up
+        assert one.status().to_send_bytes == 0
+    assert line(entry(5000, v=[1, {"x": "é"}])) in a.path.read_bytes()
+    # Entry 3 was on both hosts, and both may have sent it at the same moment.
+    sent = sent_op_ids(server)
+    assert sorted(set(sent)) == sorted(scan(a).op_ids)
+    assert len(sent) <= len(set(sent)) + 1
+
+
+def test_nothing_is_sent_back(server: Server, host: Host) -> None:
+    """What came from the stream is never published again, not after restarts either."""
+    a, b = host("a"), host("b")
+    fill(a, range(1, 3000))
+    for _ in range(3):
+        with replica(a, server) as one, replica(b, server) as two:
+            sync(one, two)
+    assert_equal(a, b)
+    assert sorted(sent_op_ids(server)) == sorted(scan(a).op_ids)
+
+
+def test_a_line_longer_than_a_message_goes_in_parts(server: Server, host: Host) -> None:
+    """It arrives byte for byte, between others."""
+    a, b = host("a"), host("b")
+    fill(a, [1])
+    a.append(entry(2, domain_op={"op": "insert", "text": "x" * 3_000_000}))
+    fill(a, [3])
+    with replica(a, server) as one, replica(b, server) as two:
+        sync(one, two)
+        assert b.path.read_bytes() == a.path.read_bytes()
+        assert_equal(a, b)
+    with replica(b, server) as two:
+        two.wait_synced(WAIT)
+    assert two.status().rewinds == 0
+
+
+@pytest.mark.parametrize("how", ["kill", "stop", "freeze"])
+def test_a_server_that_is_down_or_cut_off_stops_nobody(server: Server, host: Host, how: str) -> None:
+    """Appends go on; when it is back both end with the same, and nothing was sent twice."""
+    a, b = host("a"), host("b")
+    fill(a, range(1, 50))
+    with replica(a, server) as one, replica(b, server) as two:
+        sync(one, two)
+        getattr(server, how)()
+        fill(a, range(50, 80))
+        fill(b, range(80, 99))
+        until(lambda: not one.status().is_connected and not two.status().is_connected)
+        with pytest.raises(ReplicationUnavailableError):
+            one.wait_synced(0.2)
+        fill(b, [99])
+        server.thaw() if how == "freeze" else server.start()
+        sync(one, two)
+        assert_equal(a, b)
+        assert len(a) == 99
+    assert sorted(sent_op_ids(server)) == sorted(scan(a).op_ids)
+
+
+def test_a_server_that_comes_later_is_found(server: Server, host: Host) -> None:
+    """Recording and replicating may begin without it."""
+    server.kill()
+    a, b = host("a"), host("b")
+    with replica(a, server) as one, replica(b, server) as two:
+        fill(a, range(1, 9))
+        until(lambda: bool(one.status().last_error))
+        server.start()
+        sync(one, two)
+        assert_equal(a, b)
+
+
+WRITER = """
+import sys, threading
+from muse.core.op_log import OpLog
+from muse.replicate import Replica, Settings
+repo, url, actor = sys.argv[1:]
+with OpLog(repo, "s") as log, Replica(repo, "s", Settings((url,), space="t")):
+    print("ready", flush=True)
+    while True:
+        log.record(actor, "music", {"op": "insert", "address": "a", "position": None, "content_id": "c", "content_summary": ""})
+"""
+
+
+def test_a_replica_killed_anywhere_loses_and_doubles_nothing(server: Server, host: Host, tmp_path: Path) -> None:
+    """Killed while it writes and sends, also before its first save point; then it goes on."""
+    a, b = host("a"), host("b")
+    with replica(b, server) as two:
+        for seconds in (0.1, 0.4, 0.9):
+            with children.started([children.sys.executable, "-c", WRITER, tmp_path / "a", server.url, "ada"]) as writer:
+                assert writer.stdout is not None
+                assert children.read_line(writer.stdout).strip() == b"ready"
+                time.sleep(seconds)
+                writer.send_signal(signal.SIGKILL)
+                writer.wait(WAIT)
+        with replica(a, server) as one:
+            sync(one, two)
+            assert_equal(a, b)
+    assert sorted(sent_op_ids(server)) == sorted(scan(a).op_ids)
+
+
+def test_a_wiped_server_is_filled_again(server: Server, host: Host) -> None:
+    """Noticed when it is back; what any of them holds is sent again, also what came from others."""
+    a, b, c = host("a"), host("b"), host("c")
+    fill(a, range(1, 2000))
+    with replica(a, server) as one, replica(b, server) as two:
+        sync(one, two)
+    with replica(b, server) as two:
+        two.wait_synced(WAIT)
+        server.wipe()
+        server.start()
+        fill(b, [5000])
+        two.wait_synced(WAIT)
+        assert two.status().rewinds == 1
+        with replica(c, server) as three:
+            sync(three)
+            assert_equal(b, c)
+            assert len(c) == 2000
+
+
+def test_a_store_that_was_rolled_back_is_noticed_though_numbers_are_used_again(server: Server, host: Host) -> None:
+    """The same sequence numbers then stand for other messages: time and count tell."""
+    a, b = host("a"), host("b")
+    fill(a, range(1, 20))
+    with replica(a, server) as one, replica(b, server) as two:
+        sync(one, two)
+        copy = server.snapshot()
+        fill(a, range(20, 40))
+        sync(one, two)
+    server.roll_back(copy)
+    server.start()
+    # Another host takes the numbers that `a` and `b` have seen.
+    c = host("c")
+    fill(c, range(100, 140))
+    with replica(c, server) as three:
+        three.wait_synced(WAIT)
+    with replica(a, server) as one:
+        one.wait_synced(WAIT)
+        assert one.status().rewinds == 1
+        with replica(b, server) as two, replica(c, server) as three:
+            sync(one, two, three)
+            assert_equal(a, b, c)
+    assert set(sent_op_ids(server)) == set(scan(a).op_ids)
+
+
+def test_a_stream_that_was_purged_is_filled_again(server: Server, host: Host) -> None:
+    """An administrator can do so after allowing it; it is noticed at the next look."""
+    a, b = host("a"), host("b")
+    fill(a, range(1, 20))
+    with replica(a, server) as one:
+        one.wait_synced(WAIT)
+        servers.api(server, f"STREAM.DELETE.{STREAM}")
+        until(lambda: one.status().rewinds == 1)
+        with replica(b, server) as two:
+            sync(one, two)
+            assert_equal(a, b)
+
+
+def test_a_message_missing_in_the_middle_is_sent_again(server: Server, host: Host) -> None:
+    """The server knows that it has fewer: whoever has seen them all sends what is missing."""
+    a, b = host("a"), host("b")
+    with replica(a, server) as one:
+        for number in range(1, 6):
+            fill(a, [number])
+            one.wait_synced(WAIT)
+    config = servers.api(server, f"STREAM.INFO.{STREAM}")["config"]
+    hole = make_hole(server, config, 2)
+    assert hole
+    with replica(a, server) as one, replica(b, server) as two:
+        sync(one, two)
+        assert one.status().rewinds == 1
+        assert_equal(a, b)
+        assert len(b) == 5
+
+
+def make_hole(server: Server, config: dict[str, Any], seq: int) -> bool:
+    """Remove one message behind the stream's back: it is made anew from a backup that lacks it."""
+    payloads = {}
+    for number in range(1, 6):
+        answer = servers.api(server, f"STREAM.MSG.GET.{STREAM}", {"seq": number})
+        payloads[number] = answer["message"]
+    blocks = server.blocks()
+    server.stop()
+    for block in blocks:
+        data = block.read_bytes()
+        marker = op_id(seq).encode()
+        at = data.find(marker)
+        if at >= 0:
+            block.write_bytes(data[:at] + b"X" * len(marker) + data[at + len(marker) :])
+            for index in block.parent.glob("index.db"):
+                index.unlink()
+    server.start()
+    return len(blocks) > 0
+
+
+def test_the_last_holder_of_an_operation_may_be_away(server: Server, host: Host) -> None:
+    """Lost on the server and nowhere else: it arrives when that host returns; nobody calls it lost."""
+    a, b = host("a"), host("b")
+    fill(a, range(1, 10))
+    with replica(a, server) as one:
+        one.wait_synced(WAIT)
+    server.wipe()
+    server.start()
+    fill(b, [50])
+    with replica(b, server) as two:
+        two.wait_synced(WAIT)
+        assert len(b) == 1
+        with replica(a, server) as one:
+            sync(one, two)
+            assert_equal(a, b)
+            assert len(b) == 10
+
+
+@pytest.mark.parametrize("how", ["tail", "copy", "empty"])
+def test_a_log_that_lost_something_gets_it_again(server: Server, host: Host, tmp_path: Path, how: str) -> None:
+    """Its save point does not fit any more: everything is fetched again."""
+    a, b = host("a"), host("b")
+    fill(a, range(1, 20))
+    with replica(a, server) as one, replica(b, server) as two:
+        sync(one, two)
+        shutil.copytree(b.folder, tmp_path / "copy")
+        fill(a, range(20, 40))
+        sync(one, two)
+    expected = sorted(scan(b).op_ids)
+    b.close()
+    if how == "tail":
+        data = b.path.read_bytes()
+        b.path.write_bytes(data[: data.rfind(b"\n", 0, -2000) + 1])
+    else:
+        shutil.rmtree(b.folder)
+        if how == "copy":
+            shutil.copytree(tmp_path / "copy", b.folder)
+    again = host("b")
+    with replica(again, server) as two:
+        two.wait_synced(WAIT)
+        assert sorted(scan(again).op_ids) == expected
+    assert sorted(sent_op_ids(server)) == expected
+
+
+def test_a_log_replaced_while_it_is_replicated_gets_it_again(server: Server, host: Host) -> None:
+    """The round ends, and the next one opens the log anew."""
+    a, b = host("a"), host("b")
+    fill(a, range(1, 20))
+    with replica(a, server) as one, replica(b, server) as two:
+        sync(one, two)
+        b.close()
+        b.path.unlink()
+        again = host("b")
+        fill(again, [100])
+        sync(one, two)
+        assert_equal(a, again)
+        assert len(again) == 20
+
+
+def publish(server: Server, payload: bytes, **headers: str) -> None:
+    """Put a message into the stream as a program that knows nothing of the rules would."""
+    import asyncio
+
+    import nats
+
+    async def send() -> None:
+        client = await nats.connect(server.url)
+        await client.request("muse.t.ops.s", payload, timeout=5, headers=headers or None)
+        await client.close()
+
+    asyncio.run(send())
+
+
+def test_what_is_not_valid_or_another_is_refused_and_told_alone(
+    server: Server, host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An invalid line, an op_id with other content, a part without sense: the rest goes on."""
+    a, b = host("a"), host("b")
+    fill(a, range(1, 5))
+    with replica(a, server) as one:
+        one.wait_synced(WAIT)
+        publish(server, b"no JSON\n" + line(entry(1, actor_id="eve")) + line(entry(50)))
+        publish(server, b"x", **{"Muse-Part": "7/2", "Muse-Group": "g"})
+        publish(server, b"")
+        publish(server, line(entry(51))[:-1])
+        one.wait_synced(WAIT)
+        assert sorted(scan(a).op_ids) == sorted(map(op_id, [1, 2, 3, 4, 50, 51]))
+        assert one.status().refused == 2
+        assert op_id(1) in caplog.text
+        fill(a, [60])
+        with replica(b, server) as two:
+            sync(one, two)
+            assert set(scan(b).op_ids) == set(scan(a).op_ids)
+
+
+def test_a_newer_protocol_is_refused(server: Server, host: Host) -> None:
+    """Who does not understand it must not guess."""
+    a = host("a")
+    with replica(a, server) as one:
+        one.wait_synced(WAIT)
+        publish(server, line(entry(1)), **{"Muse-Version": "2"})
+        until(lambda: not one.status().is_running)
+        with pytest.raises(ReplicationRefusedError, match="newer"):
+            one.wait_synced(WAIT)
+    assert len(a) == 0
+
+
+PASSWORDS = """
+authorization {{ users: [
+  {{ user: "all", password: "secret" }},
+  {{ user: "few", password: "secret", permissions: {{ publish: {{ deny: ["{denied}"] }}, subscribe: ">" }} }}
+] }}
+"""
+
+
+@pytest.mark.parametrize(
+    "denied", ["muse.t.ops.*", "$JS.API.STREAM.INFO.MUSE_t", "$JS.API.CONSUMER.CREATE.>", "$JS.API.CONSUMER.MSG.NEXT.>"]
+)
+def test_a_denied_subject_is_named_and_not_tried_for_ever(host: Host, tmp_path: Path, denied: str) -> None:
+    """The replica ends with an error that names it."""
+    if reason := servers.why_not():
+        pytest.skip(reason)
+    a = host("a")
+    fill(a, [1])
+    with servers.running(tmp_path / "server", PASSWORDS.format(denied=denied)) as server:
+        everything = server.url.replace("//", "//all:secret@")
+        few = server.url.replace("//", "//few:secret@")
+        b = host("b")
+        with replica(b, everything) as two:
+            two.wait_synced(WAIT)
+        with replica(a, few) as one:
+            with pytest.raises(ReplicationRefusedError, match=denied.strip("*>").rstrip(".").replace("$", r"\$")):
+                one.wait_synced(WAIT)
+            assert not one.status().is_running
+    assert len(a) == 1
+
+
+def test_wrong_credentials_are_told_and_not_tried_for_ever(host: Host, tmp_path: Path) -> None:
+    """The password is in no message."""
+    if reason := servers.why_not():
+        pytest.skip(reason)
+    a = host("a")
+    with servers.running(tmp_path / "server", PASSWORDS.format(denied="x")) as server:
+        with replica(a, server.url.replace("//", "//all:wrong@")) as one:
+            with pytest.raises(ReplicationRefusedError, match="(?i)authorization") as raised:
+                one.wait_synced(WAIT)
+            assert "wrong" not in str(raised.value)
+
+
+def test_a_full_stream_makes_sending_wait_and_drops_nothing(
+    server: Server, host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged; when there is room again all arrives."""
+    a, b = host("a"), host("b")
+    with replica(a, server) as one:
+        one.wait_synced(WAIT)
+        config = servers.api(server, f"STREAM.INFO.{STREAM}")["config"]
+        servers.api(server, f"STREAM.UPDATE.{STREAM}", {**config, "max_bytes": 50_000})
+        fill(a, range(1, 1000))
+        until(lambda: "maximum bytes" in caplog.text)
+        assert one.status().to_send_bytes > 0
+        servers.api(server, f"STREAM.UPDATE.{STREAM}", config)
+        with replica(b, server) as two:
+            sync(one, two)
+            assert_equal(a, b)
+            assert len(b) == 999
+
+
+def test_a_second_replicator_of_one_session_is_told_who_has_it(server: Server, host: Host) -> None:
+    """In this process or another; when the first is gone, the lock is."""
+    import os
+
+    a = host("a")
+    with replica(a, server):
+        with pytest.raises(ReplicaBusyError, match=f"process {os.getpid()}"), replica(a, server):
+            pass
+    with replica(a, server) as again:
+        again.wait_synced(WAIT)
+
+
+def test_a_forked_child_does_not_keep_the_lock(server: Server, host: Host) -> None:
+    """Only who replicates has it."""
+    import os
+
+    a = host("a")
+    with replica(a, server) as one:
+        one.wait_synced(WAIT)
+        read, write = os.pipe()
+        if (child := os.fork()) == 0:
+            os.close(write)
+            os.read(read, 1)
+            os._exit(0)
+        one.stop()
+        try:
+            with replica(a, server) as again:
+                again.wait_synced(WAIT)
+        finally:
+            os.close(write)
+            os.close(read)
+            os.waitpid(child, 0)
+
+
+def test_a_cluster_may_lose_one_node_and_then_its_majority(host: Host, tmp_path: Path) -> None:
+    """With one node gone all goes on; with two, appends do; when they are back, all have all."""
+    if reason := servers.why_not():
+        pytest.skip(reason)
+    a, b = host("a"), host("b")
+    with servers.cluster(tmp_path / "cluster") as nodes, ExitStack() as stack:
+        one = stack.enter_context(replica(a, *nodes))
+        two = stack.enter_context(replica(b, *nodes))
+        fill(a, range(1, 50))
+        sync(one, two)
+        assert servers.api(nodes[0], f"STREAM.INFO.{STREAM}")["config"]["num_replicas"] == 3
+        nodes[0].kill()
+        fill(a, range(50, 60))
+        fill(b, range(60, 70))
+        sync(one, two)
+        assert_equal(a, b)
+        nodes[1].kill()
+        fill(a, range(70, 80))
+        fill(b, range(80, 90))
+        with pytest.raises(ReplicationUnavailableError):
+            one.wait_synced(0.5)
+        for node in nodes[:2]:
+            node.start()
+        sync(one, two)
+        assert_equal(a, b)
+        assert len(a) == 89
+        assert one.status().rewinds == two.status().rewinds == 0
+        assert sorted(sent_op_ids(nodes[2])) == sorted(scan(a).op_ids)
+
+
+def test_the_operation_of_the_tests_is_valid() -> None:
+    """What the writers of this file record is what `making` calls an operation."""
+    assert set(SOME_OP) == {"op", "address", "position", "content_id", "content_summary"}
