@@ -61,6 +61,7 @@ class Link:
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._inbox = ""
         self._number = 0
+        self._subjects: dict[str, str] = {}
         self._answers: dict[str, Callable[[Received], None]] = {}
         self.take: Callable[[Received], None] = lambda _received: None
         """What is done with messages that are no answers."""
@@ -149,6 +150,8 @@ class Link:
     async def _error(self, error: Exception) -> None:
         if denied := _DENIED.search(str(error)):
             verb, subject = denied.groups()
+            # The client gives the error in lower case.
+            subject = self._subjects.get(subject.lower(), subject)
             self.fail(ReplicationRefusedError(f"{self.url}: not allowed to {verb.lower()} {subject}"))
         elif any(word in str(error).lower() for word in _LOGIN):
             self.fail(ReplicationRefusedError(f"{self.url}: {error}"))
@@ -231,6 +234,7 @@ class Link:
     async def publish(self, subject: str, payload: bytes, reply: str, headers: dict[str, str] | None = None) -> None:
         """Send a message; the answer, if there is one, comes to `reply`."""
         self.check()
+        self._subjects[subject.lower()] = subject
         try:
             await self._client.publish(subject, payload, reply=reply, headers=headers)
         except (NatsError, OSError) as error:

@@ -70,7 +70,9 @@ class _Worker:
         self._settings = settings
         self._durability = durability
         self.folder = ReplicaFolder(repo_root, settings.space, session_id)
-        self.progress = self._rounds.Progress()
+        self.progress = self._rounds.Progress(sent_to=self.folder.load().sent_to)
+        with OpLog(repo_root, session_id) as log:
+            self._log_path = log.path
         self.is_running = False
         self.failure: Exception | None = None
 
@@ -144,9 +146,16 @@ class _Worker:
     def overdue(self, seconds: float) -> ReplicationUnavailableError:
         """That it took too long."""
         why = self.progress.last_error or (
-            f"{self.progress.to_send_bytes} bytes to send, {self.progress.to_receive} messages to receive"
+            f"{self._to_send_bytes()} bytes to send, {self.progress.to_receive} messages to receive"
         )
         return ReplicationUnavailableError(f"not everything was exchanged within {seconds:g} seconds: {why}")
+
+    def _to_send_bytes(self) -> int:
+        try:
+            size = self._log_path.stat().st_size
+        except OSError:
+            return 0
+        return max(size - int(self.progress.sent_to), 0)
 
     def status(self) -> ReplicaStatus:
         """How it stands."""
@@ -155,7 +164,7 @@ class _Worker:
             is_running=self.is_running,
             is_connected=progress.is_connected,
             is_caught_up=progress.is_caught_up,
-            to_send_bytes=progress.to_send_bytes,
+            to_send_bytes=self._to_send_bytes(),
             to_receive=progress.to_receive,
             refused=len(progress.refused),
             rewinds=progress.rewinds,

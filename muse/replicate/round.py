@@ -71,7 +71,7 @@ class Progress:
     changed: threading.Condition = field(default_factory=threading.Condition)
     is_connected: bool = False
     is_caught_up: bool = False
-    to_send_bytes: int = 0
+    sent_to: int = 0
     to_receive: int = 0
     rewinds: int = 0
     refused: dict[str, str] = field(default_factory=dict)
@@ -351,7 +351,7 @@ class Round:
                 next_check = self._now() + CHECK_SECONDS
                 self._progress.note(is_caught_up=True)
                 if await self._until_sent(size):
-                    self._progress.note(synced=wanted)
+                    self._progress.note(synced=wanted, sent_to=self._ledger.sent_to)
             self.saved = self.saved.advanced(self._ledger)
             await self._in_thread(self._write, self.saved)
             if self._in_flight and self._now() - self._in_flight[0] > _ANSWER_SECONDS:
@@ -360,8 +360,7 @@ class Round:
                 stuck_at, stuck_since = self._ledger.sent_to, self._now()
             elif self._now() - stuck_since > _RETURN_SECONDS:
                 raise Rewind("a message that the server has acknowledged does not come back")
-            size = self._log_size()
-            self._progress.note(to_send_bytes=max(size - self._ledger.sent_to, 0))
+            self._progress.note(sent_to=self._ledger.sent_to)
             deadline = self._now() + _SAVE_SECONDS
             while self._now() < deadline and not self._progress.wanted > self._progress.synced:
                 await asyncio.sleep(0.01)

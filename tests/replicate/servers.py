@@ -1,4 +1,4 @@
-"""Real servers for the tests of replication: started in a folder of their own, killed, wiped, rolled back, in threes."""
+"""Real servers for the tests of replication: each in a folder of its own, killed, wiped, rolled back, in threes."""
 
 from __future__ import annotations
 
