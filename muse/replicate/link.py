@@ -61,6 +61,7 @@ class Link:
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._inbox = ""
         self._number = 0
+        self._last_error = ""
         self._subjects: dict[str, str] = {}
         self._answers: dict[str, Callable[[Received], None]] = {}
         self.take: Callable[[Received], None] = lambda _received: None
@@ -95,10 +96,11 @@ class Link:
         random.shuffle(urls)
         reasons: list[str] = []
         for url in urls:
+            self._last_error = ""
             try:
                 await self._connect_to(url)
             except (OSError, NatsError, TimeoutError, ValueError) as error:
-                text = str(error) or type(error).__name__
+                text = self._last_error or str(error) or type(error).__name__
                 if any(word in text.lower() for word in _LOGIN) or isinstance(error, ssl.SSLError):
                     raise ReplicationRefusedError(f"{shown(url)}: {text}") from error
                 reasons.append(f"{shown(url)}: {text}")
@@ -124,6 +126,9 @@ class Link:
         connecting = self._client.connect(
             servers=[url],
             allow_reconnect=False,
+            # The fewest there are; else it tries one server sixty times, with two seconds in between.
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
             connect_timeout=_CONNECT_SECONDS,
             ping_interval=5,
             max_outstanding_pings=2,
@@ -148,6 +153,7 @@ class Link:
         self.fail(ReplicationUnavailableError(f"{self.url}: the connection was lost"))
 
     async def _error(self, error: Exception) -> None:
+        self._last_error = str(error)
         if denied := _DENIED.search(str(error)):
             verb, subject = denied.groups()
             # The client gives the error in lower case.
