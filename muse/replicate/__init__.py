@@ -14,6 +14,7 @@ The rooms, from the handle down:
     save_point  where to go on after a restart, on disk
     ledger      what was received and what was sent: pure
     messages    the layout of messages: pure
+    trial       a server for trying it out
     settings    servers, space, credentials
     errors      every error
 

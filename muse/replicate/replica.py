@@ -9,7 +9,7 @@ import random
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 5.0
 _REWIND_PAUSE_SECONDS = 1.0
 _STOP_SECONDS = 15.0
+_TELL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class _Worker:
             self._links: Any = importlib.import_module("muse.replicate.link")
             self._streams: Any = importlib.import_module("muse.replicate.stream")
         except ModuleNotFoundError as error:
-            if error.name != "nats":
+            if not (error.name or "").startswith("nats"):
                 raise
             raise ReplicationUnavailableError("nats-py is missing: pip install 'muse-op-log[nats]'") from error
         self._repo_root = repo_root
@@ -80,6 +81,7 @@ class _Worker:
         """Work; raises nothing but what cancels it. The lock is held already."""
         pause = _FIRST_PAUSE_SECONDS
         saved = self.folder.load()
+        telling = asyncio.create_task(self._keep_telling())
         try:
             while True:
                 began = time.monotonic()
@@ -103,8 +105,19 @@ class _Worker:
             self._tell(error)
             self.failure = error
         finally:
+            telling.cancel()
             self.is_running = False
             self.progress.note(is_connected=False)
+
+    async def _keep_telling(self) -> None:
+        told = None
+        while True:
+            status = self.status()
+            if status != told:
+                with suppress(OSError):
+                    self.folder.save_status(asdict(status))
+                told = status
+            await asyncio.sleep(_TELL_SECONDS)
 
     def _tell(self, error: Exception) -> None:
         text = str(error) or type(error).__name__

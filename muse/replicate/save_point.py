@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from muse.core.op_log import OpLog, encode_session_id, whole_file
+from muse.core.op_log import OpLog, encode_session_id, list_sessions, whole_file
 from muse.replicate.errors import ReplicaBusyError
 from muse.replicate.ledger import START, Ledger, Position, SentLine
 from muse.replicate.messages import op_id_of_line
@@ -96,6 +96,7 @@ class ReplicaFolder:
         self.folder = repo_root / ".muse" / "replicas" / space
         name = encode_session_id(session_id)
         self.path = self.folder / f"{name}.json"
+        self._status_path = self.folder / f"{name}.status"
         self._lock_path = self.folder / f"{name}.lock"
         self._lock_fd = -1
 
@@ -112,9 +113,27 @@ class ReplicaFolder:
         with whole_file(self.path, replace=True) as path:
             path.write_text(json.dumps(save_point.to_json()), encoding="utf-8")
 
-    def forget(self) -> None:
-        """Remove the save point."""
-        self.path.unlink(missing_ok=True)
+    def save_status(self, status: dict[str, Any]) -> None:
+        """Write down for others how the replica stands."""
+        with whole_file(self._status_path, replace=True) as path:
+            path.write_text(json.dumps(status), encoding="utf-8")
+
+    def read_status(self) -> dict[str, Any]:
+        """What was written down last; nothing if nothing was."""
+        try:
+            status = json.loads(self._status_path.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return status if isinstance(status, dict) else {}
+
+    def holder(self) -> str:
+        """Which process replicates the session now; "" if none does."""
+        try:
+            self.lock()
+        except ReplicaBusyError as error:
+            return str(error).rpartition("by ")[2]
+        self.unlock()
+        return ""
 
     def lock(self) -> None:
         """Keep others from replicating this session; a `ReplicaBusyError` names who does already."""
@@ -136,6 +155,30 @@ class ReplicaFolder:
         fd, self._lock_fd = self._lock_fd, -1
         if fd >= 0:
             os.close(fd)
+
+
+def list_replicas(repo_root: Path) -> list[dict[str, Any]]:
+    """What a repository knows of its replicated sessions, by session and space."""
+    found = []
+    sessions = {encode_session_id(session): session for session in list_sessions(repo_root)}
+    for path in sorted((repo_root / ".muse" / "replicas").glob("*/*.lock")):
+        session = sessions.get(path.name.removesuffix(".lock"))
+        if session is None:
+            continue
+        folder = ReplicaFolder(repo_root, path.parent.name, session)
+        with OpLog(repo_root, session) as log:
+            size = log.path.stat().st_size if log.exists() else 0
+        found.append(
+            {
+                "session": session,
+                "space": path.parent.name,
+                "by": folder.holder(),
+                "to_send_bytes": max(size - folder.load().sent_to, 0),
+                "committer": "",
+                "status": folder.read_status(),
+            }
+        )
+    return sorted(found, key=lambda each: (each["session"], each["space"]))
 
 
 _locked: weakref.WeakSet[ReplicaFolder] = weakref.WeakSet()

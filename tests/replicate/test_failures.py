@@ -2,86 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import signal
-import sys
-import time
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from muse.core.op_log import OpLog
 from muse.replicate import (
-    Replica,
     ReplicaBusyError,
     ReplicationRefusedError,
-    ReplicationUnavailableError,
-    Settings,
 )
-from tests import children, plain_scan
 from tests.making import add_bytes, entries, entry, line, op_id
-from tests.plain_scan import exact_list
 from tests.replicate import servers
+from tests.replicate.hosts import STREAM, WAIT, Host, assert_equal, fill, replica, scan, sent_op_ids, sync, until
 from tests.replicate.servers import Server
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
-
-SPACE = "t"
-STREAM = "MUSE_t"
-WAIT = 60.0
-"""How long anything may take on a busy machine."""
-
-Host = Callable[[str], OpLog]
-
-
-def replica(log: OpLog, *where: Server | str) -> Replica:
-    """A replica of a log's session, not started."""
-    urls = tuple(each if isinstance(each, str) else each.url for each in where)
-    return Replica(log.folder.parents[2], log.session_id, Settings(urls, space=SPACE))
-
-
-def scan(log: OpLog) -> plain_scan.PlainScan:
-    """The log read plainly."""
-    return plain_scan.scan_file(log.path)
-
-
-def assert_equal(*logs: OpLog) -> None:
-    """All hold the same set, in the same total order, each operation once, with the same deltas."""
-    found = [scan(log) for log in logs]
-    ordered = [exact_list(plain_scan.total_order(each.entries)) for each in found]
-    assert all(each == ordered[0] for each in ordered)
-    assert not any(each.duplicates or each.conflicts for each in found)
-    for domain in ("music", "code"):
-        deltas = [log.to_structured_delta(domain) for log in logs]
-        assert all(delta == deltas[0] for delta in deltas)
-
-
-def sync(*replicas: Replica) -> None:
-    """Wait until all have all: what the last one sends, the first one has to see too."""
-    for each in (*replicas, *replicas):
-        each.wait_synced(WAIT)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for something, but not for ever."""
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
-def sent_op_ids(server: Server) -> list[str]:
-    """The op_ids of all lines that the stream holds, repeated ones too."""
-    return [json.loads(each)["op_id"] for payload in servers.messages(server, STREAM) for each in payload.splitlines()]
-
-
-def fill(log: OpLog, numbers: Iterable[int]) -> None:
-    """Append some entries."""
-    log.append_many([each for number in numbers for each in entries(1, number)])
 
 
 def test_two_hosts_end_with_the_same(server: Server, host: Host) -> None:
@@ -128,56 +64,6 @@ def test_a_line_longer_than_a_message_goes_in_parts(server: Server, host: Host) 
     with replica(b, server) as two:
         two.wait_synced(WAIT)
     assert two.status().rewinds == 0
-
-
-@pytest.mark.parametrize("how", ["kill", "stop", "freeze"])
-def test_a_server_that_is_down_or_cut_off_stops_nobody(server: Server, host: Host, how: str) -> None:
-    """Appends go on; when it is back both end with the same, and nothing was sent twice."""
-    a, b = host("a"), host("b")
-    fill(a, range(1, 50))
-    with replica(a, server) as one, replica(b, server) as two:
-        sync(one, two)
-        getattr(server, how)()
-        fill(a, range(50, 80))
-        fill(b, range(80, 99))
-        until(lambda: not one.status().is_connected and not two.status().is_connected)
-        with pytest.raises(ReplicationUnavailableError):
-            one.wait_synced(0.2)
-        fill(b, [99])
-        server.thaw() if how == "freeze" else server.start()
-        sync(one, two)
-        assert_equal(a, b)
-        assert len(a) == 99
-    assert sorted(sent_op_ids(server)) == sorted(scan(a).op_ids)
-
-
-def test_a_server_that_comes_later_is_found(server: Server, host: Host) -> None:
-    """Recording and replicating may begin without it."""
-    server.kill()
-    a, b = host("a"), host("b")
-    with replica(a, server) as one, replica(b, server) as two:
-        fill(a, range(1, 9))
-        until(lambda: bool(one.status().last_error))
-        server.start()
-        sync(one, two)
-        assert_equal(a, b)
-
-
-def test_a_replica_killed_anywhere_loses_and_doubles_nothing(server: Server, host: Host, tmp_path: Path) -> None:
-    """Killed while it writes and sends, also before its first save point; then it goes on."""
-    a, b = host("a"), host("b")
-    with replica(b, server) as two:
-        for seconds in (0.1, 0.4, 0.9):
-            command = [sys.executable, "-m", "tests.replicate.writer", tmp_path / "a", "ada", server.url]
-            with children.started(command) as writer:
-                assert children.pipe_of(writer).readline().strip() == b"ready"
-                time.sleep(seconds)
-                writer.send_signal(signal.SIGKILL)
-                writer.wait(WAIT)
-        with replica(a, server) as one:
-            sync(one, two)
-            assert_equal(a, b)
-    assert sorted(sent_op_ids(server)) == sorted(scan(a).op_ids)
 
 
 def test_a_wiped_server_is_filled_again(server: Server, host: Host) -> None:
@@ -464,33 +350,3 @@ def test_a_forked_child_does_not_keep_the_lock(server: Server, host: Host) -> No
             os.close(write)
             os.close(read)
             os.waitpid(child, 0)
-
-
-def test_a_cluster_may_lose_one_node_and_then_its_majority(host: Host, tmp_path: Path) -> None:
-    """With one node gone all goes on; with two, appends do; when they are back, all have all."""
-    if reason := servers.why_not():
-        pytest.skip(reason)
-    a, b = host("a"), host("b")
-    with servers.cluster(tmp_path / "cluster") as nodes, ExitStack() as stack:
-        one = stack.enter_context(replica(a, *nodes))
-        two = stack.enter_context(replica(b, *nodes))
-        fill(a, range(1, 50))
-        sync(one, two)
-        assert servers.api(nodes[0], f"STREAM.INFO.{STREAM}")["config"]["num_replicas"] == 3
-        nodes[0].kill()
-        fill(a, range(50, 60))
-        fill(b, range(60, 70))
-        sync(one, two)
-        assert_equal(a, b)
-        nodes[1].kill()
-        fill(a, range(70, 80))
-        fill(b, range(80, 90))
-        with pytest.raises(ReplicationUnavailableError):
-            one.wait_synced(0.5)
-        for node in nodes[:2]:
-            node.start()
-        sync(one, two)
-        assert_equal(a, b)
-        assert len(a) == 89
-        assert one.status().rewinds == two.status().rewinds == 0
-        assert sorted(sent_op_ids(nodes[2])) == sorted(scan(a).op_ids)
