@@ -41,10 +41,10 @@ LAYERS = (
 ALSO_ALLOWED = {("history", "checkpoint"), ("follow", "checkpoint"), ("maintenance", "checkpoint")}
 """Imports between neighbours of one layer that are allowed nevertheless."""
 
-MOST_CORE_LINES = 10_150
+MOST_CORE_LINES = 10_190
 """It has to stay below. Some 800 of them are what guards against processes that stop, interrupt, fork or mean harm,
-1,100 tell what a log has lost and bring it back, 100 let the checkpoint follow the commits, and 100 give
-other hosts lines as they are and take them."""
+1,100 tell what a log has lost and bring it back, 100 let the checkpoint follow the commits, and 140 give
+other hosts lines as they are, take them, and ask which host commits."""
 MOST_MODULES = 10
 LEAST_LINES, MOST_LINES = 40, 400
 MOST_FUNCTIONS = 25

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from muse.cli.committing import git_option, git_target
 from muse.cli.completing import complete_sessions
 from muse.cli.failures import WrongUsage, sigterm_like_ctrl_c
 from muse.cli.output import note, pluralize, print_json, print_rows, shown
@@ -78,6 +79,13 @@ def _server_options(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="SECONDS",
     help="With --once: fail if it takes longer.",
 )
+@click.option(
+    "--become-committer",
+    "become",
+    is_flag=True,
+    help="Have the commits of SESSION made here from now on, and end.",
+)
+@git_option("With --become-committer: the git repository with the commits; default: the one that .muse/ lies in.")
 @click.option("--serve", is_flag=True, help="Also run a server at URL, for trying it out: nats-server is needed.")
 @_server_options
 @json_option("one object for each session, one a line: how it stands at the end, or whenever that changes")
@@ -92,6 +100,8 @@ def sync(
     once: bool,
     timeout: float,
     serve: bool,
+    become: bool,
+    git: Path | None,
     as_json: bool,
 ) -> None:
     """Keep SESSION the same on all hosts that do so by the NATS server at URL, until Ctrl-C.
@@ -107,8 +117,13 @@ def sync(
         session, url = None, session
     if session is None and not all_sessions:
         raise WrongUsage("name a SESSION, or give --all")
+    if become and session is None:
+        raise WrongUsage("--become-committer is about one SESSION")
     settings = _settings(repo, url, where)
     with sigterm_like_ctrl_c(), _server(settings, repo, serve=serve), ExitStack() as stack:
+        if become and session is not None:
+            _become_committer(repo, session, settings, git, timeout)
+            return
         running = _Running(stack, repo, settings, session, as_json=as_json)
         running.start_new()
         if once:
@@ -135,10 +150,18 @@ def _server(settings: Settings, repo: Path, *, serve: bool) -> Iterator[None]:
     if not serve:
         yield
         return
-    from muse.replicate.trial import trial_server
+    from muse.cli.trial_server import trial_server
 
     with trial_server(settings.urls[0], repo / ".muse" / "replicas" / "server"):
         yield
+
+
+def _become_committer(repo: Path, session: str, settings: Settings, git: Path | None, timeout: float) -> None:
+    from muse.replicate import become_committer
+
+    with git_target(git, repo) as target:
+        was_made_anew = become_committer(repo, session, settings, target, timeout=timeout)
+    note(f"commits of {session!r} are made here from now on" + (": its log was made anew" if was_made_anew else ""))
 
 
 class _Running:

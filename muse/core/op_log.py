@@ -28,7 +28,7 @@ from types import EllipsisType
 from typing import Any, Literal, Self, Unpack
 
 from muse.core.checkpoint.cut import Checkpoints, Cut, remember_record
-from muse.core.checkpoint.record import OpLogCheckpoint
+from muse.core.checkpoint.record import OpLogCheckpoint, check_is_committer
 from muse.core.clock import LamportClock
 from muse.core.entry.codec import encode_entry
 from muse.core.entry.filter import EntryFilters, Filter, wanted_by
@@ -52,6 +52,7 @@ from muse.core.errors import (
     LockTimeoutError,
     LogReplacedError,
     MuseError,
+    NotCommitterError,
     OpIdConflictError,
     SessionExistsError,
     SyncError,
@@ -124,6 +125,7 @@ __all__ = [
     "LogReplacedError",
     "LostOperation",
     "MuseError",
+    "NotCommitterError",
     "OpEntry",
     "OpIdConflictError",
     "OpLog",
@@ -513,6 +515,7 @@ class OpLog:
             The record, as it is in `checkpoint.json`.
 
         Raises:
+            NotCommitterError: the session is on several hosts, and another one commits.
             CheckpointBackwardsError: the checkpoint that exists covers more.
             CheckpointError: it is of another snapshot than `after`: somebody else has committed meanwhile.
             LimitExceededError: `snapshot_id` takes more than 1,024 bytes.
@@ -523,11 +526,16 @@ class OpLog:
             raise InvalidArgumentError("snapshot_id: must not be empty")
         if len(snapshot_id.encode()) > MAX_SNAPSHOT_ID_BYTES:
             raise LimitExceededError(f"snapshot_id: longer than {MAX_SNAPSHOT_ID_BYTES} bytes: {snapshot_id[:40]!r}…")
+        self.check_may_commit()
         with Turn(self._lock):
             self._writer.check_usable()
             if upto is not None:
                 self._checkpoints.check_cut("upto", upto)
             return self._checkpoints.replace(snapshot_id, upto, after, self._writer.sync)
+
+    def check_may_commit(self) -> None:
+        """Raise `NotCommitterError` if the session is on several hosts, and its commits are made on another one."""
+        check_is_committer(self.path)
 
     def follow_commit(self, snapshot_id: str, *, upto: Cut, digest: str, may_differ: bool = False) -> bool:
         """Bring `checkpoint.json` to where the newest commit ends, even if it is missing, older or damaged.

@@ -14,7 +14,6 @@ The rooms, from the handle down:
     save_point  where to go on after a restart, on disk
     ledger      what was received and what was sent: pure
     messages    the layout of messages: pure
-    trial       a server for trying it out
     settings    servers, space, credentials
     errors      every error
 
@@ -22,7 +21,7 @@ The local logs stay the truth: an operation lives as long as one log holds it. d
 """
 
 from muse.replicate.errors import ReplicaBusyError, ReplicationRefusedError, ReplicationUnavailableError
-from muse.replicate.replica import AsyncReplica, Replica, ReplicaStatus
+from muse.replicate.replica import AsyncReplica, Replica, ReplicaStatus, become_committer
 from muse.replicate.settings import Settings, read_settings
 
 __all__ = [
@@ -33,5 +32,6 @@ __all__ = [
     "ReplicationRefusedError",
     "ReplicationUnavailableError",
     "Settings",
+    "become_committer",
     "read_settings",
 ]

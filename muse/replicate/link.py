@@ -12,7 +12,7 @@ import logging
 import random
 import re
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
@@ -259,3 +259,16 @@ def parsed(message: Received, subject: str) -> Any:
     if "error" in answer:
         raise ApiError(answer["error"])
     return answer
+
+
+async def first_to_end(*works: Coroutine[Any, Any, None]) -> None:
+    """Work until one of them raises; then none of them works any more."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

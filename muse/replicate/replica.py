@@ -13,7 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from muse.commit import CommitHistory
+from muse.commit.rebase import finish_rebase, rebase_session
 from muse.core.op_log import InvalidArgumentError, MuseError, OpLog
+from muse.replicate.committer import Note
 from muse.replicate.errors import ReplicationRefusedError, ReplicationUnavailableError
 from muse.replicate.messages import stream_name, subject_of
 from muse.replicate.save_point import ReplicaFolder, SavePoint
@@ -74,12 +77,14 @@ class _Worker:
         self.progress = self._rounds.Progress(sent_to=self.folder.load().sent_to)
         with OpLog(repo_root, session_id) as log:
             self._log_path = log.path
+        self._note = Note.of(repo_root, session_id, settings)
         self.is_running = False
         self.failure: Exception | None = None
 
     async def run(self) -> None:
         """Work; raises nothing but what cancels it. The lock is held already."""
         pause = _FIRST_PAUSE_SECONDS
+        await asyncio.to_thread(finish_rebase, self._repo_root, self._session_id, self.folder.folder.parent)
         saved = self.folder.load()
         telling = asyncio.create_task(self._keep_telling())
         try:
@@ -136,7 +141,9 @@ class _Worker:
                     _log.warning("%s: the log is not as it was: everything is compared again", self.folder.path)
                     saved = SavePoint.rewound()
                 subject = subject_of(space, "ops", self._session_id)
-                await self._rounds.Round(link, log, stream, subject, self.folder, saved, self.progress).run()
+                await self._rounds.Round(
+                    link, log, stream, subject, self.folder, saved, self.progress, self._note
+                ).run()
             finally:
                 log.close()
 
@@ -264,6 +271,14 @@ class Replica:
             if not changed.wait_for(lambda: self._worker.is_synced(number), timeout):
                 raise self._worker.overdue(timeout)
 
+    def take_over(self, timeout: float) -> None:
+        """Have this replica be the one that commits; `muse.replicate.become_committer` does all it takes.
+
+        Raises as `wait_synced`.
+        """
+        self._worker.progress.note(take_over=True)
+        self.wait_synced(timeout)
+
     def status(self) -> ReplicaStatus:
         """How it stands."""
         return self._worker.status()
@@ -312,3 +327,39 @@ class AsyncReplica:
     def status(self) -> ReplicaStatus:
         """How it stands."""
         return self._worker.status()
+
+
+def become_committer(
+    repo_root: Path | str, session_id: str, settings: Settings, target: CommitHistory, *, timeout: float = 60.0
+) -> bool:
+    """Have this replica make the commits of a session from now on, with its log beginning with what was committed.
+
+    To call it again is right after any failure. Close all handles on the session before.
+
+    Args:
+        repo_root: the repository.
+        session_id: the session.
+        settings: the server and the space.
+        target: where the commits are; it has to have all of them.
+        timeout: how many seconds catching up may take.
+
+    Returns:
+        Whether the log was made anew.
+
+    Raises:
+        CommitDivergedError: the target has commits of operations that are nowhere to be had yet.
+        ReplicationUnavailableError, ReplicationRefusedError, ReplicaBusyError: as `Replica`.
+    """
+    root = Path(repo_root).absolute()
+    with Replica(root, session_id, settings) as replica:
+        replica.wait_synced(timeout)
+        replica.take_over(timeout)
+    folder = ReplicaFolder(root, settings.space, session_id)
+    folder.lock()
+    try:
+        was_made_anew = rebase_session(root, session_id, target, folder.folder.parent)
+    finally:
+        folder.unlock()
+    with OpLog(root, session_id) as log:
+        log.check_may_commit()
+    return was_made_anew

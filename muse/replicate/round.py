@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -20,9 +20,10 @@ from functools import partial
 from typing import Any, TypeVar
 
 from muse.core.op_log import OpLog
+from muse.replicate.committer import Note, follow, take_over
 from muse.replicate.errors import ReplicationRefusedError, ReplicationUnavailableError
 from muse.replicate.ledger import Line, Position
-from muse.replicate.link import ApiError, Link
+from muse.replicate.link import ApiError, Link, first_to_end
 from muse.replicate.messages import (
     AUDIT_HEADER,
     PART_HEADER,
@@ -77,6 +78,8 @@ class Progress:
     refused: dict[str, str] = field(default_factory=dict)
     last_error: str = ""
     url: str = ""
+    take_over: bool = False
+    """Whether this replica is to become the committer."""
     wanted: int = 0
     """How often somebody has asked for everything to be exchanged."""
     synced: int = 0
@@ -102,12 +105,14 @@ class Round:
         folder: ReplicaFolder,
         saved: SavePoint,
         progress: Progress,
+        note: Note,
     ) -> None:
         self._link = link
         self._stream = stream
         self._log = log
         self._folder = folder
         self._progress = progress
+        self._note = note
         self._subject = subject
         self.saved = saved
         """The newest save point."""
@@ -131,11 +136,12 @@ class Round:
         try:
             await self._stream.ensure()
             await self._agree()
+            await self._follow_committer()
             self._pending = await self._stream.consume(self._subject, self._ledger.resume.seq)
             self._heard = self._now()
             self._progress.note(is_connected=True, url=self._link.url, last_error="")
             self._note_pending()
-            await _first_to_end(self._receive(), self._send(), self._look())
+            await first_to_end(self._receive(), self._send(), self._look())
         except ApiError as error:
             raise ReplicationUnavailableError(f"{self._link.url}: {error}") from error
         finally:
@@ -191,12 +197,18 @@ class Round:
         _, subject, time_ns, _ = found
         return subject == self._subject and abs(time_ns - seen.time_ns) <= _TIME_TOLERANCE_NS
 
+    async def _follow_committer(self) -> None:
+        if self._progress.take_over:
+            await take_over(self._stream, self._link, self._note)
+            self._progress.note(take_over=False)
+        await follow(self._stream, self._link, self._note, has_recorded=self._log_size() > 0)
+
     async def _check(self) -> None:
         """Agree again, and wait for what the server counts; if it can't deliver it, have it sent again."""
         count = await self._agree()
         asked_at = self._now()
         while (lacking := count - self._ledger.seen.delivered - self.saved.missing) > 0:
-            if self._now() - max(self._heard, asked_at) > QUIET_SECONDS:
+            if self._is_quiet(since=asked_at):
                 missing = self.saved.missing + lacking
                 self.saved = replace(self.saved, missing=missing)
                 _log.warning("%s: the server can't deliver %d of %d messages", self._log.path, missing, count)
@@ -215,10 +227,13 @@ class Round:
                 self._heard = self._now()
                 self._pending = delivered[-1].pending
                 self._note_pending()
-            elif not self._caught_up.is_set() and self._now() - self._heard > QUIET_SECONDS:
+            elif not self._caught_up.is_set() and self._is_quiet():
                 # It counts more than it can deliver: the check says so.
                 self._pending = 0
                 self._note_pending()
+
+    def _is_quiet(self, since: float = 0.0) -> bool:
+        return self._now() - max(self._heard, since) > QUIET_SECONDS and self._stream.is_alive()
 
     def _note_pending(self) -> None:
         if self._pending == 0:
@@ -348,6 +363,7 @@ class Round:
             if self._caught_up.is_set() and (self._now() >= next_check or wanted > self._progress.synced):
                 size = self._log_size()
                 await self._check()
+                await self._follow_committer()
                 next_check = self._now() + CHECK_SECONDS
                 self._progress.note(is_caught_up=True)
                 if await self._until_sent(size):
@@ -373,16 +389,3 @@ class Round:
                 return False
             await asyncio.sleep(0.005)
         return True
-
-
-async def _first_to_end(*works: Coroutine[Any, Any, None]) -> None:
-    """Work until one of them raises; then none of them works any more."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -157,6 +157,13 @@ class ReplicaFolder:
             os.close(fd)
 
 
+def _committer(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_bytes())["committer"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
 def list_replicas(repo_root: Path) -> list[dict[str, Any]]:
     """What a repository knows of its replicated sessions, by session and space."""
     found = []
@@ -174,7 +181,7 @@ def list_replicas(repo_root: Path) -> list[dict[str, Any]]:
                 "space": path.parent.name,
                 "by": folder.holder(),
                 "to_send_bytes": max(size - folder.load().sent_to, 0),
-                "committer": "",
+                "committer": _committer(path.parents[1] / f"{folder.path.stem}.committer"),
                 "status": folder.read_status(),
             }
         )

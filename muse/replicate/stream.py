@@ -19,7 +19,7 @@ from muse.replicate.errors import ReplicationUnavailableError
 from muse.replicate.link import ApiError, Link, Received, parsed
 from muse.replicate.messages import MAX_BYTES, Message
 
-HEARTBEAT_SECONDS = 2
+HEARTBEAT_SECONDS = 1
 """How often the server says that a pull is still known; three that are missed end the connection."""
 _PULL_SECONDS = 60
 _PULL_MESSAGES = 2000
@@ -62,7 +62,7 @@ class Stream:
         self._pulled = 0
         self._consumer = ""
         self._last_in_order = 0
-        self._last_heard = 0.0
+        self._pulled_at = self._heard_at = 0.0
         link.take, link.at_end = self._take, self._news.set
 
     async def close(self) -> None:
@@ -149,7 +149,7 @@ class Stream:
         # A reply subject of its own for each pull: what comes late for an old one is not looked at.
         self._pull, reply = self._link.inbox()
         self._pulled = 0
-        self._last_heard = asyncio.get_running_loop().time()
+        self._pulled_at = asyncio.get_running_loop().time()
         request = {
             "batch": _PULL_MESSAGES,
             "max_bytes": max(2 * self._link.max_payload, 4 * MAX_BYTES),
@@ -160,7 +160,7 @@ class Stream:
         await self._link.publish(subject, json.dumps(request).encode(), reply)
 
     def _note_status(self, headers: Mapping[str, str]) -> None:
-        self._last_heard = asyncio.get_running_loop().time()
+        self._heard_at = asyncio.get_running_loop().time()
         if status := headers.get("Status"):
             # 100 is a heartbeat; what else there is ends this pull, and all but these the consumer too.
             text = headers.get("Description", "")
@@ -178,7 +178,7 @@ class Stream:
             if message.kind == self._pull:
                 self._note_status(message.headers)
             return
-        self._last_heard = asyncio.get_running_loop().time()
+        self._heard_at = asyncio.get_running_loop().time()
         tokens = message.reply.split(".")
         if len(tokens) > 9:
             # With the names of a domain and an account in between.
@@ -197,6 +197,10 @@ class Stream:
             self._pull = ""
         self._news.set()
 
+    def is_alive(self) -> bool:
+        """Whether what delivers messages was heard just now; if its node is gone, that none come says nothing."""
+        return asyncio.get_running_loop().time() - self._heard_at < 2 * HEARTBEAT_SECONDS
+
     async def delivered(self, seconds: float) -> list[Delivered]:
         """What was delivered since the last call, after so many seconds at the latest; perhaps nothing."""
         if not self._delivered:
@@ -204,7 +208,7 @@ class Stream:
                 await self._pull_more()
             self._news.clear()
             await self._link.until(self._news.wait(), seconds)
-            silence = asyncio.get_running_loop().time() - self._last_heard
+            silence = asyncio.get_running_loop().time() - max(self._heard_at, self._pulled_at)
             if silence > 3 * HEARTBEAT_SECONDS + 1:
                 raise ReplicationUnavailableError(f"{self._link.url}: nothing was heard for {silence:.0f} seconds")
         self._link.check()
