@@ -59,8 +59,21 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def sent_op_ids(server: Server) -> list[str]:
-    """The op_ids of all lines that the stream holds, repeated ones too."""
-    return [json.loads(each)["op_id"] for payload in servers.messages(server, STREAM) for each in payload.splitlines()]
+    """The op_ids of all lines that the stream holds, repeated ones too; parts of a long line are put together."""
+    whole: list[bytes] = []
+    parts: dict[str, dict[str, bytes]] = {}
+    for headers, payload in servers.messages(server, STREAM):
+        if part := headers.get("Muse-Part"):
+            pieces = parts.setdefault(headers["Muse-Group"], {})
+            pieces[part] = payload
+            if len(pieces) == int(part.partition("/")[2]):
+                whole.append(
+                    b"".join(pieces[name] for name in sorted(pieces, key=lambda name: int(name.split("/")[0])))
+                )
+                del parts[headers["Muse-Group"]]
+        else:
+            whole += payload.splitlines()
+    return [json.loads(each)["op_id"] for each in whole]
 
 
 def fill(log: OpLog, numbers: Iterable[int]) -> None:

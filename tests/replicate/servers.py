@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import signal
@@ -184,14 +185,36 @@ def api(server: Server, subject: str, request: Any = None, **options: Any) -> An
     return asyncio.run(ask())
 
 
-def messages(server: Server, stream: str) -> list[bytes]:
-    """The payload of each message that a stream holds, by number."""
-    import base64
+def messages(server: Server, stream: str) -> list[tuple[dict[str, str], bytes]]:
+    """Headers and payload of each message with operations that a stream holds, by number."""
+    import asyncio
 
-    state = api(server, f"STREAM.INFO.{stream}")["state"]
-    found = []
-    for seq in range(state["first_seq"] or 1, state["last_seq"] + 1):
-        answer = api(server, f"STREAM.MSG.GET.{stream}", {"seq": seq})
-        if "message" in answer:
-            found.append(base64.b64decode(answer["message"].get("data", "")))
-    return found
+    import nats
+
+    async def read() -> list[tuple[dict[str, str], bytes]]:
+        client = await nats.connect(server.url, allow_reconnect=False, connect_timeout=5)
+        try:
+            found = []
+            state = await ask(client, f"STREAM.INFO.{stream}")
+            for seq in range(state["state"]["first_seq"] or 1, state["state"]["last_seq"] + 1):
+                message = (await ask(client, f"STREAM.MSG.GET.{stream}", {"seq": seq})).get("message")
+                if message and ".ops." in message["subject"]:
+                    head = base64.b64decode(message.get("hdrs", "")).decode().splitlines()[1:]
+                    headers = dict(line.split(": ", 1) for line in head if ": " in line)
+                    found.append((headers, base64.b64decode(message.get("data", ""))))
+            return found
+        finally:
+            await client.close()
+
+    async def ask(client: Any, subject: str, request: Any = None) -> Any:
+        payload = json.dumps(request).encode() if request is not None else b""
+        for attempt in range(20):
+            try:
+                return json.loads((await client.request(f"$JS.API.{subject}", payload, timeout=5)).data)
+            except nats.errors.Error:
+                # A cluster may have no leader for a while.
+                if attempt == 19:
+                    raise
+                await asyncio.sleep(0.5)
+
+    return asyncio.run(read())
