@@ -1,7 +1,7 @@
 """`python -m benchmarks.replication`: one session on two hosts, beside a bare publisher and subscriber, and `merge`.
 
 Two processes with a repository each and a server of its own, all on this machine. A bare pair sends each operation as a
-message through a stream of the same server, another one the same bytes in pages; neither checks, keeps or finds anything.
+message through a stream of the same server, another one the same bytes in pages; neither checks or keeps anything.
 Each figure is taken in turn with what stands beside it, round after round.
 """
 
@@ -26,11 +26,12 @@ from typing import Any
 
 import nats
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from rich.console import Console
 
 from benchmarks.entries import entries
+from muse.cli.trial_server import trial_server
 from muse.core.op_log import OpLog
 from muse.replicate import Replica, Settings
-from muse.replicate.trial import trial_server
 
 PAGE_BYTES = 256 << 10
 BATCH = 2_000
@@ -98,17 +99,16 @@ def send(repo: Path, url: str, space: str, other: Connection) -> None:
 
 def transfer(full: Path, url: str, space: str, size: int) -> tuple[float, float, float]:
     """Seconds from one host to another, and MiB that the sender and the receiver took."""
-    with tempfile.TemporaryDirectory(dir=full.parent) as empty:
-        with (
-            playing(partial(receive, Path(empty), url, space, size)) as to,
-            playing(partial(send, full, url, space)) as by,
-        ):
-            answer(to)
-            began = time.time()
-            to.send(began)
-            by.send("go")
-            seconds, receiver = answer(to)
-            return seconds, answer(by), receiver
+    with (
+        tempfile.TemporaryDirectory(dir=full.parent) as empty,
+        playing(partial(receive, Path(empty), url, space, size)) as to,
+        playing(partial(send, full, url, space)) as by,
+    ):
+        answer(to)
+        to.send(time.time())
+        by.send("go")
+        seconds, receiver = answer(to)
+        return seconds, answer(by), receiver
 
 
 def receive_bare(url: str, name: str, size: int, other: Connection) -> None:
@@ -136,7 +136,9 @@ def send_bare(path: Path, url: str, name: str, page_bytes: int, other: Connectio
     """Publish a file, line by line or in pages."""
     data = path.read_bytes()
     pages = (
-        [data[at : at + page_bytes] for at in range(0, len(data), page_bytes)] if page_bytes else data.splitlines(True)
+        [data[at : at + page_bytes] for at in range(0, len(data), page_bytes)]
+        if page_bytes
+        else data.splitlines(keepends=True)
     )
     other.recv()
     asyncio.run(_send_bare(pages, url, name))
@@ -163,11 +165,14 @@ def transfer_bare(path: Path, url: str, name: str, size: int, page_bytes: int = 
 
 def merge(full: Path) -> float:
     """Seconds that `merge` takes into an empty log on the same disk."""
-    with tempfile.TemporaryDirectory(dir=full.parent) as empty:
-        with OpLog(full, SESSION) as log, OpLog(empty, SESSION) as other:
-            began = time.perf_counter()
-            other.merge(log)
-            return time.perf_counter() - began
+    with (
+        tempfile.TemporaryDirectory(dir=full.parent) as empty,
+        OpLog(full, SESSION) as log,
+        OpLog(empty, SESSION) as other,
+    ):
+        began = time.perf_counter()
+        other.merge(log)
+        return time.perf_counter() - began
 
 
 # -- how long one takes -----------------------------------------------------------------------------------------
@@ -289,6 +294,7 @@ def main() -> None:
 
 def measure(folder: Path, url: str, given: argparse.Namespace) -> None:
     """All figures, with one server."""
+    out = Console(highlight=False, soft_wrap=True)
     size = fill(folder / "full", given.ops)
     with OpLog(folder / "full", SESSION) as log:
         path = log.path
@@ -300,22 +306,24 @@ def measure(folder: Path, url: str, given: argparse.Namespace) -> None:
         rates["bare in pages"].append(given.ops / transfer_bare(path, url, next(names), size, PAGE_BYTES))
         rates["merge"].append(given.ops / merge(folder / "full"))
     middle = {name: statistics.median(each) for name, each in rates.items()}
-    print(", ".join(f"{name} {rate:,.0f} ops/s" for name, rate in middle.items()))
-    print(f"replicated / bare: {middle['replicated'] / middle['bare']:.2f} (goal: 0.5 or more)")
+    out.print(", ".join(f"{name} {rate:,.0f} ops/s" for name, rate in middle.items()))
+    out.print(f"replicated / bare: {middle['replicated'] / middle['bare']:.2f} (goal: 0.5 or more)")
     ours = [delays(url, next(names), folder, given.single) for _ in range(given.rounds)]
     bare = [delays_bare(url, next(names), given.single) for _ in range(given.rounds)]
     for part in (0.5, 0.99):
         pair = [statistics.median(percentile(each, part) for each in found) for found in (ours, bare)]
-        print(f"delay of one, p{part * 100:.0f}: {pair[0]:.1f} ms, bare {pair[1]:.1f} ms")
+        out.print(f"delay of one, p{part * 100:.0f}: {pair[0]:.1f} ms, bare {pair[1]:.1f} ms")
     costs = []
     for _ in range(given.rounds + 2):
         on = append_seconds(folder, 2000, url, next(names))
         costs.append(on / append_seconds(folder, 2000, None, next(names)))
-    print(f"record with replication / without: {statistics.median(costs):.3f} (goal: 1.05 or less)")
+    out.print(f"record with replication / without: {statistics.median(costs):.3f} (goal: 1.05 or less)")
     if given.join:
         size = fill(folder / "large", given.join)
         seconds, sender, receiver = transfer(folder / "large", url, "join", size)
-        print(f"joined {given.join:,}: {given.join / seconds:,.0f} ops/s, {sender:.0f} and {receiver:.0f} MiB at most")
+        out.print(
+            f"joined {given.join:,}: {given.join / seconds:,.0f} ops/s, {sender:.0f} and {receiver:.0f} MiB at most"
+        )
 
 
 if __name__ == "__main__":
