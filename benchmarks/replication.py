@@ -135,11 +135,8 @@ async def _receive_bare(url: str, name: str, size: int, other: Connection) -> No
 def send_bare(path: Path, url: str, name: str, page_bytes: int, other: Connection) -> None:
     """Publish a file, line by line or in pages."""
     data = path.read_bytes()
-    pages = (
-        [data[at : at + page_bytes] for at in range(0, len(data), page_bytes)]
-        if page_bytes
-        else data.splitlines(keepends=True)
-    )
+    starts = range(0, len(data), page_bytes or len(data))
+    pages = [data[at : at + page_bytes] for at in starts] if page_bytes else data.splitlines(keepends=True)
     other.recv()
     asyncio.run(_send_bare(pages, url, name))
 
