@@ -61,8 +61,7 @@ def _server_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command(
     short_help="Keep a session the same on several hosts.",
     epilog="\b\n"
-    "Examples: keep a session up to date until Ctrl-C; exchange once what there is; try it out with a server of one's\n"
-    "own.\n"
+    "Examples: keep a session up to date until Ctrl-C; exchange once what there is; try it out.\n"
     "  muse op-log sync demo nats://server:4222 --space studio\n"
     "  muse op-log sync demo nats://server:4222 --once --timeout 30\n"
     "  muse op-log sync demo nats://localhost:4222 --serve",

@@ -692,7 +692,7 @@ class OpLog:
         return self._replica("Replica", urls, settings).start()
 
     def replicate_async(self, urls: str | None = None, **settings: Any) -> Any:
-        """`replicate` for an event loop: a `muse.replicate.AsyncReplica`, for `async with`."""
+        """For an event loop: a `muse.replicate.AsyncReplica`, for `async with`. The arguments are `replicate`'s."""
         return self._replica("AsyncReplica", urls, settings)
 
     def _replica(self, kind: str, urls: str | None, settings: dict[str, Any]) -> Any:

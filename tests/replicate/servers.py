@@ -208,13 +208,11 @@ def messages(server: Server, stream: str) -> list[tuple[dict[str, str], bytes]]:
 
     async def ask(client: Any, subject: str, request: Any = None) -> Any:
         payload = json.dumps(request).encode() if request is not None else b""
-        for attempt in range(20):
-            try:
+        for _ in range(20):
+            # A cluster may have no leader for a while.
+            with suppress(nats.errors.Error):
                 return json.loads((await client.request(f"$JS.API.{subject}", payload, timeout=5)).data)
-            except nats.errors.Error:
-                # A cluster may have no leader for a while.
-                if attempt == 19:
-                    raise
-                await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)
+        raise AssertionError(f"nobody answers to {subject}")
 
     return asyncio.run(read())

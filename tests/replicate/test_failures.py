@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from muse.replicate import (
+    Replica,
     ReplicaBusyError,
     ReplicationRefusedError,
+    Settings,
 )
+from tests import making
 from tests.making import add_bytes, entries, entry, line, op_id
 from tests.replicate import servers
 from tests.replicate.hosts import STREAM, WAIT, Host, assert_equal, fill, replica, scan, sent_op_ids, sync, until
@@ -290,6 +293,44 @@ def test_a_denied_subject_is_named_and_not_tried_for_ever(host: Host, tmp_path: 
                 one.wait_synced(WAIT)
             assert not one.status().is_running
     assert len(a) == 1
+
+
+LEAST = """
+authorization { users: [
+  { user: "all", password: "secret" },
+  { user: "ada", password: "secret", permissions: {
+    publish: [
+      "muse.t.ops.*", "muse.t.committer.*",
+      "$JS.API.STREAM.INFO.MUSE_t", "$JS.API.STREAM.MSG.GET.MUSE_t",
+      "$JS.API.CONSUMER.CREATE.MUSE_t.*.muse.t.ops.*", "$JS.API.CONSUMER.DELETE.MUSE_t.*",
+      "$JS.API.CONSUMER.MSG.NEXT.MUSE_t.*"
+    ]
+    subscribe: ["_INBOX_ada.>"]
+  } }
+] }
+"""
+
+
+def test_the_least_permissions_are_enough_once_the_stream_is_made(host: Host, tmp_path: Path) -> None:
+    """Those that the how-to page gives a host of a team."""
+    if reason := servers.why_not():
+        pytest.skip(reason)
+    page = (making.PROJECT / "docs" / "how-to" / "replicate.md").read_text(encoding="utf-8")
+    for line_ in LEAST.replace("MUSE_t", "MUSE_studio").replace("muse.t.", "muse.studio.").splitlines():
+        if "muse.studio" in line_ or "MUSE_studio" in line_ or "subscribe" in line_:
+            assert line_.strip() in page
+    a, b = host("a"), host("b")
+    fill(a, range(1, 9))
+    with servers.running(tmp_path / "server", LEAST) as server:
+        with replica(b, server.url.replace("//", "//all:secret@")) as two:
+            two.wait_synced(WAIT)
+        ada = Settings((server.url,), space="t", user="ada", password="secret", inbox="_INBOX_ada")
+        with Replica(a.folder.parents[2], "s", ada) as one:
+            one.wait_synced(WAIT)
+        with Replica(b.folder.parents[2], "s", ada) as two:
+            two.wait_synced(WAIT)
+    assert_equal(a, b)
+    a.check_may_commit()
 
 
 def test_wrong_credentials_are_told_and_not_tried_for_ever(host: Host, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from muse.core.op_log import OpLog
 from muse.replicate import Replica, Settings
 from tests import children
 from tests.replicate import servers
-from tests.replicate.hosts import assert_equal, sent_op_ids, sync
+from tests.replicate.hosts import assert_equal, sent_op_ids, sync, until
 from tests.replicate.servers import Server
 
 HOSTS = ("ada", "bob", "cyd")
@@ -45,6 +45,7 @@ class Round:
         """Play the round; one line about it. An assertion fails if something is lost or differs."""
         for host in HOSTS:
             self.start(host)
+        until(lambda: all((self.folder / host / ".muse" / "op_log" / "s" / "ops.jsonl").exists() for host in HOSTS))
         for _ in range(self.harms):
             time.sleep(self.rng.uniform(0.1, 0.8))
             harm = self.rng.choice(CLUSTER if len(self.nodes) > 1 else SINGLE)
