@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +18,8 @@ from muse.replicate.errors import ReplicationUnavailableError
 
 _START_SECONDS = 15.0
 _END_SECONDS = 10.0
+_UNTIL_END_OF_INPUT = 'exec 3<&0; "$@" < /dev/null & server=$!; (read _ <&3; kill $server) & wait $server'
+"""A shell that runs a command until nobody holds its standard input: so none is left when its parent is killed."""
 
 
 def server_binary() -> str | None:
@@ -38,19 +42,25 @@ def trial_server(url: str, folder: Path) -> Iterator[None]:
     host, port = parts.hostname or "127.0.0.1", parts.port or 4222
     folder.mkdir(parents=True, exist_ok=True)
     command = [binary, "-js", "-sd", str(folder), "-a", host, "-p", str(port), "-l", str(folder / "server.log")]
-    # In a group of its own, so that Ctrl-C reaches it only after its last client.
+    # In a session of its own, so that Ctrl-C reaches it only after its last client.
     server = subprocess.Popen(  # noqa: S603
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        ["/bin/sh", "-c", _UNTIL_END_OF_INPUT, "sh", *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         _wait_for(server, host, port, folder)
         yield
     finally:
-        server.terminate()
+        if server.stdin is not None:
+            server.stdin.close()
         try:
             server.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
-            server.kill()
+            # The server too: it is in the same group.
+            os.killpg(server.pid, signal.SIGKILL)
             server.wait(_END_SECONDS)
 
 

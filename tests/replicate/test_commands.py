@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -99,7 +100,7 @@ def test_settings_come_from_the_file_and_the_environment(
 @pytest.mark.process
 @pytest.mark.slow
 def test_a_server_for_trying_out_ends_with_the_command(host: Host) -> None:
-    """It keeps its streams below .muse, and leaves nothing running."""
+    """It keeps its streams below .muse, and leaves nothing running, not even when the command is killed."""
     if reason := servers.why_not():
         pytest.skip(reason)
     a = host("a")
@@ -110,6 +111,17 @@ def test_a_server_for_trying_out_ends_with_the_command(host: Host) -> None:
         assert result.exit_code == 0, result.stderr
     failed = muse("sync", "s", url, "--once", "--timeout", "0.3", "--repo", repo_of(a))
     assert failed.exit_code == 3
+    with children.started(command_line("sync", "s", url, "--serve", "--repo", repo_of(a))) as process:
+        until(lambda: muse("sync-status", "--repo", repo_of(a)).stdout.count("caught up") == 1)
+        process.kill()
+        process.wait(20)
+        until(lambda: not is_listening(url))
+
+
+def is_listening(url: str) -> bool:
+    """Whether a server listens at this URL."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", int(url.rpartition(":")[2]))) == 0
 
 
 @pytest.mark.parametrize(
