@@ -40,6 +40,15 @@ class Line(NamedTuple):
     line: bytes
 
 
+class Own(NamedTuple):
+    """A message that was sent and has not come back."""
+
+    payload: bytes
+    op_ids: tuple[bytes, ...]
+    end: int
+    """Where its last line ends in the log."""
+
+
 class SentLine(NamedTuple):
     """The last line that is known to be in the stream: that the log still has it shows that it is the same log."""
 

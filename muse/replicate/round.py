@@ -22,10 +22,11 @@ from typing import Any, TypeVar
 from muse.core.op_log import OpLog
 from muse.replicate.committer import Note, follow, take_over
 from muse.replicate.errors import ReplicationRefusedError, ReplicationUnavailableError
-from muse.replicate.ledger import Line, Position
+from muse.replicate.ledger import Line, Own, Position
 from muse.replicate.link import ApiError, Link, first_to_end
 from muse.replicate.messages import (
     AUDIT_HEADER,
+    ID_HEADER,
     PART_HEADER,
     VERSION,
     VERSION_HEADER,
@@ -47,13 +48,9 @@ CHECK_SECONDS = 30.0
 QUIET_SECONDS = 5.0
 """If nothing is delivered for so long, although the server counts more, it can't deliver it."""
 _SAVE_SECONDS = 0.5
-_POLL_SECONDS, _IDLE_POLL_SECONDS = 0.005, 0.025
-_ACTIVE_SECONDS = 2.0
-_MAX_IN_FLIGHT = 16
-_MAX_UNCONFIRMED = 1 << 16
-_ANSWER_SECONDS = 20.0
-_RETURN_SECONDS = 60.0
-_AGREE_ATTEMPTS = 4
+_POLL_SECONDS, _IDLE_POLL_SECONDS, _ACTIVE_SECONDS = 0.005, 0.025, 2.0
+_MAX_IN_FLIGHT, _MAX_UNCONFIRMED, _AGREE_ATTEMPTS = 16, 1 << 16, 4
+_ANSWER_SECONDS, _RETURN_SECONDS = 20.0, 60.0
 _TIME_TOLERANCE_NS = 2000
 """The server rounds the same time in one answer and cuts it in another."""
 MAX_REFUSED_KEPT = 1000
@@ -126,6 +123,7 @@ class Round:
         self._caught_up = asyncio.Event()
         self._received = asyncio.Event()
         self._answered = asyncio.Event()
+        self._own: dict[str, Own] = {}
         self._in_flight: deque[float] = deque()
         self._looked_to = -1
         self._threads = ThreadPoolExecutor(2, "muse-replica")
@@ -256,6 +254,10 @@ class Round:
                 if line is not None:
                     self._ledger.note_line(each.seq, op_id_of_line(line))
                     lines.append(line if line.endswith(b"\n") else line + b"\n")
+            elif (own := self._own.pop(each.headers.get(ID_HEADER, ""), None)) and own.payload == each.payload:
+                # These lines are in the log: that need not be looked up.
+                self._ledger.note_received(each.seq, each.time_ns, own.op_ids)
+                self._ledger.note_appended([each.seq], own.end)
             else:
                 found = lines_in(each.payload)
                 self._ledger.note_received(each.seq, each.time_ns, map(op_id_of_line, found))
@@ -323,7 +325,12 @@ class Round:
                 salt=self.saved.salt,
                 max_payload=self._link.max_payload,
             )
+            ends = {line.op_id: line.end for line in to_send}
             for message in pages:
+                if message.op_ids and PART_HEADER not in message.headers:
+                    self._own[message.headers[ID_HEADER]] = Own(
+                        message.payload, message.op_ids, ends[message.op_ids[-1]]
+                    )
                 await self._publish(message)
         self._looked_to = size
 
@@ -347,6 +354,7 @@ class Round:
             # A full stream, most likely. Nothing is dropped: the log keeps it, and the next rounds try again.
             self._link.fail(ReplicationUnavailableError(f"{self._link.url}: a message is not stored: {answer}"))
         elif answer.is_duplicate and answer.seq <= self._ledger.seen.seq:
+            self._own.pop(message.headers[ID_HEADER], None)
             self._ledger.note_there(message.op_ids)
 
     async def _wait(self, event: asyncio.Event, seconds: float) -> None:
