@@ -40,8 +40,9 @@ def _speed(_ctx: click.Context, _param: click.Parameter, given: str) -> float:
 @click.command(
     short_help="Record a sample session and show what the log can do.",
     epilog="\b\n"
-    "Examples: record the edits that come with the demo; record a whole trace, as fast as possible.\n"
+    "Examples: record the edits that come with the demo; with three hosts; a whole trace, as fast as possible.\n"
     "  muse op-log demo\n"
+    "  muse op-log demo --hosts 3\n"
     "  muse op-log demo --trace edits.jsonl.gz --speed max",
 )
 @click.option(
@@ -72,6 +73,12 @@ def _speed(_ctx: click.Context, _param: click.Parameter, given: str) -> float:
     help="Record into this repository folder; default: a new temporary folder, which is kept.",
 )
 @click.option("--session", default="demo", metavar="NAME", help='The session to create; default "demo".')
+@click.option(
+    "--hosts",
+    type=click.IntRange(3, 9),
+    metavar="N",
+    help="Show replication instead: N hosts, of which one is cut off and one killed. nats-server is needed.",
+)
 @json_option("one object with the results; the story is then printed on standard error")
 def demo(
     traces: tuple[Path, ...],
@@ -79,6 +86,7 @@ def demo(
     seconds: float | None,
     repo: Path | None,
     session: str,
+    hosts: int | None,
     *,
     as_json: bool,
 ) -> None:
@@ -87,6 +95,9 @@ def demo(
     Each actor is a process. While they edit, both domains are collapsed at one cut and a checkpoint is made. Then the
     demo replays the rest, merges a second replica, deletes and rebuilds the index, and verifies the session. It ends
     with exit code 1 if any check fails.
+
+    With --hosts each host has a repository of its own, and a server carries the edits from host to host. While they
+    edit, one host is cut off, one is killed and comes back, and the server loses its disk. All end with the same.
 
     Each line of a trace is an object with actor_id, domain, domain_op (an object) and parents (a list of numbers of
     earlier lines, counted from 0).
@@ -103,6 +114,14 @@ def demo(
     edits, edits_apart, material = _material(traces, speed, seconds or _SECONDS)
     repo, repo_apart = _folders(repo, session)
     rate = None if math.isinf(speed) else _ticks_per_s() * speed
+    if hosts is not None:
+        from muse.cli.demo.hosts import Hosts
+
+        happened = Hosts(repo, session, hosts, rate, tell).run(edits, material)
+        if as_json:
+            print_json(happened)
+        exit_with(0 if happened["ok"] else FOUND_DAMAGE)
+        return
     story = Story(
         Stage(edits, edits_apart, material, repo, repo_apart, session, rate),
         tell,

@@ -117,20 +117,25 @@ def free_edits(total: int) -> int:
 
 def write_plans(plan: Sequence[PlannedEdit], folder: Path) -> dict[str, Path]:
     """Write each actor's part of the plan into a file of its own; return them by actor."""
-    import orjson
-
-    parts: dict[str, list[bytes]] = {}
+    parts: dict[str, list[PlannedEdit]] = {}
     for edit in plan:
-        parts.setdefault(edit.actor_id, []).append(orjson.dumps(edit, option=orjson.OPT_APPEND_NEWLINE))
+        parts.setdefault(edit.actor_id, []).append(edit)
     paths = {}
-    for number, (actor_id, lines) in enumerate(parts.items()):
+    for number, (actor_id, edits) in enumerate(parts.items()):
         paths[actor_id] = folder / f"actor-{number}.jsonl"
-        paths[actor_id].write_bytes(b"".join(lines))
+        write_plan(edits, paths[actor_id])
     return paths
 
 
+def write_plan(edits: Sequence[PlannedEdit], path: Path) -> None:
+    """Write some edits into one file, for `read_plan`."""
+    import orjson
+
+    path.write_bytes(b"".join(orjson.dumps(edit, option=orjson.OPT_APPEND_NEWLINE) for edit in edits))
+
+
 def read_plan(path: Path) -> list[PlannedEdit]:
-    """Read one file that `write_plans` wrote."""
+    """Read one file that `write_plan` wrote."""
     import orjson
 
     with path.open("rb") as lines:
