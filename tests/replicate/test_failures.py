@@ -126,6 +126,33 @@ def test_a_stream_that_was_purged_is_filled_again(server: Server, host: Host) ->
             assert_equal(a, b)
 
 
+@pytest.mark.parametrize("how", ["hole", "purge"])
+def test_what_an_administrator_removes_is_sent_again_though_its_id_is_remembered(
+    server: Server, host: Host, how: str
+) -> None:
+    """The last message may still be there: the count tells. The server takes no id twice, so they are other ones."""
+    config = {"name": STREAM, "subjects": ["muse.t.ops.*", "muse.t.committer.*"], "duplicate_window": 120 * 10**9}
+    assert "error" not in servers.api(server, f"STREAM.CREATE.{STREAM}", {**config, "storage": "file"})
+    a, b = host("a"), host("b")
+    with replica(a, server) as one:
+        for number in range(1, 6):
+            fill(a, [number])
+            one.wait_synced(WAIT)
+    if how == "hole":
+        # The fourth is one of the operations': the committer's message is among the first ones.
+        assert len(servers.messages(server, STREAM)) == 5
+        assert servers.api(server, f"STREAM.MSG.DELETE.{STREAM}", {"seq": 4}).get("success")
+    else:
+        assert servers.api(server, f"STREAM.PURGE.{STREAM}", {"filter": "muse.t.ops.s"}).get("success")
+    with replica(a, server) as one:
+        one.wait_synced(WAIT)
+        assert one.status().rewinds == 1
+        with replica(b, server) as two:
+            sync(one, two)
+            assert_equal(a, b)
+            assert len(b) == 5
+
+
 def test_a_damaged_block_file_is_noticed_and_what_is_lost_sent_again(server: Server, host: Host) -> None:
     """One flipped bit costs the server messages that it had acknowledged: whoever has seen them sends them again."""
     a, b = host("a"), host("b")
