@@ -113,6 +113,13 @@ def commits(session: nox.Session) -> None:
 
 
 @nox.session
+def replicas(session: nox.Session) -> None:
+    """Harm hosts and servers that replicate a session: `nox -s replicas -- --rounds N [--seed S]`."""
+    session.install("-e", ".", *DEV)
+    session.run("python", "-m", "tests.replicate.torture", *session.posargs)
+
+
+@nox.session
 def sweeps(session: nox.Session) -> None:
     """Cut every byte, flip every bit, overwrite every page, kill at every call: `nox -s sweeps [-- --sweep NAME]`."""
     session.install("-e", ".", *DEV)

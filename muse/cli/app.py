@@ -18,6 +18,7 @@ from muse.cli.report import report
 from muse.cli.sessions import sessions
 from muse.cli.showing import show
 from muse.cli.stats import stats
+from muse.cli.syncing import sync, sync_status
 from muse.cli.upkeep import rebuild_index, verify
 from muse.cli.watch.command import watch
 
@@ -73,6 +74,8 @@ for _command in (
     accept,
     rebuild_index,
     merge,
+    sync,
+    sync_status,
     export_command,
     import_command,
     help_command,

@@ -135,8 +135,9 @@ def _as_click_exception(failure: Exception) -> click.ClickException | None:
     # What is wrong with an entry is wrong with the data, not with the command line.
     if isinstance(failure, InvalidArgumentError) and not isinstance(failure, InvalidEntryError):
         return WrongUsage(str(failure))
-    # AppendError is both a MuseError and an OSError; as an OSError it gets exit code 3.
-    if isinstance(failure, MuseError) and not isinstance(failure, AppendError):
+    # These are both a MuseError and an OSError; as an OSError they get exit code 3. The last two are of replication.
+    refusals = (AppendError, ConnectionError, PermissionError)
+    if isinstance(failure, MuseError) and not isinstance(failure, refusals):
         is_damage = isinstance(failure, DamagedCheckpointError | DamagedAcceptanceError | LogReplacedError)
         return BadDataFound(_with_way_out(str(failure)) if is_damage else str(failure))
     if isinstance(failure, OSError):

@@ -10,6 +10,7 @@ The rooms, from the protocol down:
 
     protocol    `commit`: what is pending becomes the target's next commit; the checkpoint follows
     history     all commits of a session: held against its log, and a log made from them
+    rebase      a log made anew on another host, so that commits go on there
     changes     which committed lines a log no longer has as they were, and whether it is the log at all
     git_target  commits in a git repository, below refs/muse/
     git_tree    what such a commit holds, as a stream for git fast-import

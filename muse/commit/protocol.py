@@ -50,6 +50,7 @@ def commit(log: OpLog, target: CommitTarget, *, message: str | None = None, adop
     Raises:
         CommitDivergedError: the newest commit of the target is not of this log, or commits are missing there.
         CommitMovedError: others were faster a hundred times.
+        NotCommitterError: the session is on several hosts, and another one commits.
         MuseError, OSError: what the target and the log raise.
     """
     for _ in range(_ATTEMPTS):
@@ -70,6 +71,7 @@ def prepare(log: OpLog, target: CommitTarget, *, message: str | None = None, ado
 
     The checkpoint is brought up to date.
     """
+    log.check_may_commit()
     for _ in range(_ATTEMPTS):
         # Before anything of the log is read: what is committed later must not be missing in what is read here.
         newest = target.latest(log.session_id)

@@ -62,6 +62,10 @@ class CheckpointBackwardsError(CheckpointError, ValueError):
     """The requested cut lies before the checkpoint that exists."""
 
 
+class NotCommitterError(CheckpointError):
+    """The session is on several hosts, and another replica makes its commits. The message names it."""
+
+
 class DamagedAcceptanceError(MuseError, ValueError):
     """`accepted.json` can't be read: nothing counts as accepted."""
 

@@ -17,13 +17,14 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from io import BytesIO
 from itertools import chain
 from pathlib import Path
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from muse.core.checkpoint.cut import Checkpoints, Cut, remember_record
-from muse.core.checkpoint.record import OpLogCheckpoint
+from muse.core.checkpoint.record import OpLogCheckpoint, check_is_committer
 from muse.core.clock import LamportClock
 from muse.core.entry.codec import encode_entry
 from muse.core.entry.filter import EntryFilters, Filter, wanted_by
@@ -47,6 +48,7 @@ from muse.core.errors import (
     LockTimeoutError,
     LogReplacedError,
     MuseError,
+    NotCommitterError,
     OpIdConflictError,
     SessionExistsError,
     SyncError,
@@ -76,13 +78,14 @@ from muse.core.options import (
 )
 from muse.core.paging import SMALL_PAGE, WHOLE_PAGE, Pager, PageSize
 from muse.core.storage.log_file import LogFile
-from muse.core.storage.reader import read_entries, read_lines
+from muse.core.storage.reader import read_entries, read_lines, read_placed_lines
 from muse.core.storage.session_dir import LOG_NAME, list_sessions, session_folder
 from muse.core.writer import Batch, Writer, raise_it
 from muse.domain import StructuredDelta
 
 if TYPE_CHECKING:
     from muse.commit import CommitTarget, Committed
+    from muse.replicate import AsyncReplica, Replica, Settings
 
 # Not public names of the log: the commands and the statistics use them, and import nothing else of the engine.
 from muse.core.entry.codec import decode_line as decode_line, parse_object as parse_object  # isort: skip
@@ -122,6 +125,7 @@ __all__ = [
     "LogReplacedError",
     "LostOperation",
     "MuseError",
+    "NotCommitterError",
     "OpEntry",
     "OpIdConflictError",
     "OpLog",
@@ -511,6 +515,7 @@ class OpLog:
             The record, as it is in `checkpoint.json`.
 
         Raises:
+            NotCommitterError: the session is on several hosts, and another one commits.
             CheckpointBackwardsError: the checkpoint that exists covers more.
             CheckpointError: it is of another snapshot than `after`: somebody else has committed meanwhile.
             LimitExceededError: `snapshot_id` takes more than 1,024 bytes.
@@ -521,6 +526,7 @@ class OpLog:
             raise InvalidArgumentError("snapshot_id: must not be empty")
         if len(snapshot_id.encode()) > MAX_SNAPSHOT_ID_BYTES:
             raise LimitExceededError(f"snapshot_id: longer than {MAX_SNAPSHOT_ID_BYTES} bytes: {snapshot_id[:40]!r}…")
+        self.check_may_commit()
         with Turn(self._lock):
             self._writer.check_usable()
             if upto is not None:
@@ -546,6 +552,10 @@ class OpLog:
         from muse.commit import commit  # noqa: PLC0415
 
         return commit(self, target, message=message)
+
+    def check_may_commit(self) -> None:
+        """Raise `NotCommitterError` if the session is on several hosts, and its commits are made on another one."""
+        check_is_committer(self.path)
 
     def follow_commit(self, snapshot_id: str, *, upto: Cut, digest: str, may_differ: bool = False) -> bool:
         """Bring `checkpoint.json` to where the newest commit ends, even if it is missing, older or damaged.
@@ -586,6 +596,50 @@ class OpLog:
             lines = self._file.read(start, stop)
         # Afterwards: it raises if the log was cut meanwhile, so that the bytes are all there.
         return lines, list(self._select(Filter(start=start, stop=stop)))
+
+    def lines_after(self, byte_offset: int) -> tuple[list[tuple[int, int, bytes]], int]:
+        """The next lines of entries that begin at a byte offset or after it: at most 1,024 or 1 MiB, but one at least.
+
+        Damaged and repeated lines are passed over.
+
+        Returns:
+            ((where it begins, where it ends, the line byte for byte) of each, where to go on): if the log is shorter
+            than `byte_offset`, its end.
+        """
+        check_number("byte_offset", byte_offset, lowest=0)
+        end = self._pager.end()
+        if byte_offset >= end:
+            return [], end
+        placed, resume_at = self._pager.page(Filter(start=byte_offset, stop=end), read_placed_lines, WHOLE_PAGE)
+        return placed, end if resume_at is None else resume_at
+
+    def append_lines(self, data: bytes, *, on_skip: Callable[[str, str], None] | None = None) -> tuple[int, int]:
+        """Append the lines of another replica as they are, after each was held to the format; `merge` from bytes.
+
+        What the log already holds is passed over.
+
+        Args:
+            data: whole lines, at most some megabytes.
+            on_skip: called with (op_id, reason) of each line that can't be taken, the op_id "" if it is no valid entry;
+                the rest is taken. None raises what `append` raises, and nothing is written.
+
+        Returns:
+            (how many were added, a byte offset below which all lie that were not skipped)
+        """
+        skipped: list[tuple[str, str]] = []
+
+        def skip(op_id: bytes, error: InvalidEntryError) -> None:
+            skipped.append((str(uuid.UUID(bytes=op_id)) if op_id else "", str(error)))
+
+        refuse = raise_it if on_skip is None else skip
+        batch = Batch.of_foreign_lines(BytesIO(data).readlines(), self._max_line_bytes, refuse)
+        with Turn(self._lock):
+            added, end = self._writer.append(batch, refuse), self._catch_up.end
+        # When the handle is free again, as whoever is told may use it.
+        if on_skip is not None:
+            for op_id, reason in skipped:
+                on_skip(op_id, reason)
+        return added, end
 
     def read_checkpoint(self) -> OpLogCheckpoint | None:
         """The most recent checkpoint record; None if none was made."""
@@ -639,6 +693,38 @@ class OpLog:
             if progress:
                 progress(done, max(total, done))
         return added
+
+    def replicate(self, urls: str | None = None, **settings: Any) -> Replica:
+        """Keep this session the same on several hosts, by way of a NATS server: a replica that has started.
+
+            with log.replicate("nats://a,nats://b", space="studio") as replica:
+                ...
+                replica.wait_synced(10)
+
+        Args:
+            urls: servers of one cluster; None: what the environment or `.muse/replicate.toml` says.
+            settings: other fields of `muse.replicate.Settings`.
+
+        Raises:
+            ReplicaBusyError: this session of this repository is being replicated already.
+            ReplicationUnavailableError: `nats-py` is not installed (`pip install 'muse-op-log[nats]'`).
+        """
+        # It stands above the engine, as `muse.commit`.
+        from muse.replicate import Replica  # noqa: PLC0415
+
+        return Replica(*self._replicated(urls, settings), durability=self.durability).start()
+
+    def replicate_async(self, urls: str | None = None, **settings: Any) -> AsyncReplica:
+        """For an event loop: a replica for `async with`. The arguments are `replicate`'s."""
+        from muse.replicate import AsyncReplica  # noqa: PLC0415
+
+        return AsyncReplica(*self._replicated(urls, settings), durability=self.durability)
+
+    def _replicated(self, urls: str | None, settings: dict[str, Any]) -> tuple[Path, str, Settings]:
+        from muse.replicate import read_settings  # noqa: PLC0415
+
+        repo_root = self.folder.parents[2]
+        return repo_root, self.session_id, read_settings(repo_root, {**settings, "url": urls})
 
     def damaged_lines(self, since: Cut, upto: Cut) -> list[tuple[int, int, str]]:
         """The damaged lines that arrived after the cut `since`, up to the cut `upto`, as they were indexed.

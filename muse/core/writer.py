@@ -17,6 +17,8 @@ from muse.core.clock import LamportClock
 from muse.core.entry.codec import (
     check_length,
     checksum,
+    decode_line,
+    decode_plain_lines,
     encode_entry,
     encode_valid_entries,
     same_content,
@@ -25,7 +27,15 @@ from muse.core.entry.codec import (
 )
 from muse.core.entry.columns import Columns, columns_of
 from muse.core.entry.model import OpEntry, op_id_bytes
-from muse.core.errors import AppendError, InvalidEntryError, LimitExceededError, MuseError, OpIdConflictError, SyncError
+from muse.core.errors import (
+    AppendError,
+    DamagedLineError,
+    InvalidEntryError,
+    LimitExceededError,
+    MuseError,
+    OpIdConflictError,
+    SyncError,
+)
 from muse.core.index.catch_up import CatchUp
 from muse.core.index.store import Index
 from muse.core.options import MAX_LINE_BYTES, MAX_WRITE_BYTES
@@ -93,6 +103,21 @@ class Batch:
         if columns is None:
             raise AssertionError("a line of a log's entry is not valid")
         return cls(columns, stripped)
+
+    @classmethod
+    def of_foreign_lines(cls, lines: Sequence[bytes], max_line_bytes: int, refuse: Refuse) -> Batch:
+        """A batch of lines from anywhere, each ended by its newline; what is no entry is refused, without an op_id."""
+        columns = decode_plain_lines(lines)
+        if columns is not None and max(map(len, lines), default=0) <= max_line_bytes:
+            return cls(columns, lines)
+        valid = []
+        for line in lines:
+            try:
+                if decode_line(line) is not None:
+                    valid.append(line)
+            except DamagedLineError as error:
+                refuse(b"", InvalidEntryError(str(error)))
+        return cls.of_lines(valid, max_line_bytes, refuse)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -304,7 +329,7 @@ class Writer:
         lines: dict[bytes, bytes] = {}
         for op_id, line in zip(batch.columns.op_ids, batch.lines(), strict=True):
             if not same_content(line, lines.setdefault(op_id, line)):
-                raise _conflict(op_id, "earlier in the same batch")
+                refuse(op_id, _conflict(op_id, "earlier in the same batch"))
         known = self._read_known(indexed) if indexed else {}
         for op_id, (byte_offset, there) in known.items():
             if not same_content(lines.pop(op_id), there):

@@ -36,6 +36,8 @@ COMMANDS = (
     "help",
     "rebuild-index",
     "merge",
+    "sync",
+    "sync-status",
     "export",
     "import",
     "completion",

@@ -34,6 +34,8 @@ WITHOUT_A_SESSION_THAT_EXISTS = {
     "append": "makes the session",
     "merge": "makes the session",
     "sessions": "is about all of them",
+    "sync": "makes the session: tests/replicate/test_commands.py has it with a server",
+    "sync-status": "is about all of them",
     "import": "makes the session",
     "watch": "is for a terminal alone: tests/cli/watch has it in one",
     "commit": "needs a git repository: tests/commit/test_commands.py has it in one",

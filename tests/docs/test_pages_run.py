@@ -9,6 +9,7 @@ import pytest
 
 from tests.docs.pages import DOCS, ROOT
 from tests.docs.running import Reader, blocks, is_shown
+from tests.replicate.servers import why_not
 
 NAMES = [str(path.relative_to(ROOT)) for path in (DOCS / "tutorial.md", *sorted((DOCS / "how-to").glob("*.md")))]
 TOOLS = ("git", "jq", "sqlite3")
@@ -21,6 +22,8 @@ def test_page_does_what_it_shows(name: str, tmp_path: Path) -> None:
     needed = [tool for tool in TOOLS if any(f"{tool} " in block.text for block in blocks(name))]
     if not all(map(shutil.which, needed)):
         pytest.skip(f"needs {' and '.join(needed)}")
+    if any("op-log sync" in block.text for block in blocks(name)) and (reason := why_not()):
+        pytest.skip(reason)
     reader = Reader(tmp_path)
     try:
         for block in blocks(name):

@@ -33,6 +33,7 @@ from muse.core.op_log import (
     LimitExceededError,
     LogReplacedError,
     MuseError,
+    NotCommitterError,
     OpIdConflictError,
     OpLog,
     SessionExistsError,
@@ -144,6 +145,14 @@ def older_cut(log: OpLog) -> None:
     log.checkpoint("snapshot-0", upto=old)
 
 
+def committed_elsewhere(log: OpLog) -> None:
+    """Make a checkpoint where another replica commits."""
+    folder = log.folder.parents[1] / "replicas"
+    folder.mkdir(parents=True)
+    (folder / "friday.committer").write_text('{"committer": "ada", "term": 1, "is_here": false, "folder": ""}')
+    log.checkpoint("s")
+
+
 def highest_timestamp(log: OpLog) -> None:
     """Ask for a timestamp where the largest one is used."""
     with log.path.open("a") as file:
@@ -187,6 +196,7 @@ PROVOKED: list[tuple[str, type[MuseError], Callable[[OpLog], object]]] = [
     ("checkpoint.json can't be used", DamagedCheckpointError, damaged_record),
     ("checkpoint.json can't be used", DamagedCheckpointError, missing_record),
     ("The cut lies before the checkpoint", CheckpointBackwardsError, older_cut),
+    ("Another replica commits", NotCommitterError, committed_elsewhere),
     ("The cut is none of this log", InvalidCutError, lambda log: log.checkpoint("s", upto=Cut("other", 0, 0))),
     ("The cut is none of this log", InvalidCutError, lambda log: log.checkpoint("s", upto=Cut("friday", 7, 1))),
     ("An append was refused by the system", AppendError, no_room_at_all),

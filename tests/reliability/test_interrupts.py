@@ -29,8 +29,8 @@ def small() -> Iterator[None]:
 
 
 MOST_DESCRIPTORS = 8
-"""Of one handle: its log, its index with the two files beside it, and one for each of the connections that were open at
-once and closed while another one of this process has a lock on the file: SQLite keeps those for the next (os_unix.c)."""
+"""Of one handle: its log, its index with the two files beside it, and one for each of the connections that were open
+at once and closed while another one of this process has a lock on the file: SQLite keeps those for the next."""
 
 EVERY = int(os.environ.get("MUSE_TEST_EVERY_LINE", "797"))
 """Behind the first lines only one of so many is interrupted; `nox -s interrupts` sets it to 1."""

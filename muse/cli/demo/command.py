@@ -30,8 +30,9 @@ MARKER = "made-by-muse-demo.txt"
 @click.command(
     short_help="Record a sample session and show what the log can do.",
     epilog="\b\n"
-    "Examples: record the edits that come with the demo; record a trace, as fast as possible.\n"
+    "Examples: record the edits that come with the demo; on three hosts; record a trace, as fast as possible.\n"
     "  muse op-log demo\n"
+    "  muse op-log demo --hosts 3\n"
     "  muse op-log demo --trace edits.jsonl.gz --speed max",
 )
 @click.option(
@@ -56,15 +57,31 @@ MARKER = "made-by-muse-demo.txt"
     "in; default: one folder in the temporary folder, which the next demo replaces.",
 )
 @click.option("--session", default="demo", metavar="NAME", help='The session to create; default "demo".')
+@click.option(
+    "--hosts",
+    type=click.IntRange(3, 9),
+    metavar="N",
+    help="Show replication instead: N hosts, of which one is cut off and one killed. nats-server is needed.",
+)
 @json_option("one object with the results; the story is then printed on standard error")
 def demo(
-    trace: Path, seconds: float | None, speed: str | None, repo: Path | None, session: str, *, as_json: bool
+    trace: Path,
+    seconds: float | None,
+    speed: str | None,
+    repo: Path | None,
+    session: str,
+    hosts: int | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Record a live session with several processes, and show what can be done with it.
 
     Each actor is a process. While they edit, all domains are committed to git at one cut; without git a checkpoint is
     made. Then the demo merges a replica that went on offline, deletes and rebuilds the index, and verifies the session.
     It ends with exit code 1 if any check fails.
+
+    With --hosts each host has a repository of its own, and a server carries the edits from host to host. While they
+    edit, one host is cut off, one is killed and comes back, and the server loses its disk. All end with the same.
 
     Each line of a trace is an object with actor_id, domain, domain_op (an object) and parents (a list of numbers of
     earlier lines, counted from 0).
@@ -81,8 +98,13 @@ def demo(
     if len({edit["actor_id"] for edit in edits}) > _MOST_ACTORS:
         raise WrongUsage(f"{trace} has more than {_MOST_ACTORS} actors, and each would be a process")
     with sigterm_like_ctrl_c(), _own_folder() if repo is None else _folder(repo, session) as folder:
-        story = Story(edits, folder, session, 0.0 if speed else seconds or _SECONDS, repo is None, tell)
-        happened = story.run()
+        pace = 0.0 if speed else seconds or _SECONDS
+        if hosts is None:
+            happened = Story(edits, folder, session, pace, repo is None, tell).run()
+        else:
+            from muse.cli.demo.hosts import Hosts
+
+            happened = Hosts(edits, folder, session, pace, hosts, tell).run()
     if as_json:
         print_json(happened)
     exit_with(0 if happened["ok"] else FOUND_DAMAGE)

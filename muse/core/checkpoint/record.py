@@ -4,6 +4,7 @@ It is replaced atomically and never moves backwards. If it can't be read or does
 depends on it fails.
 """
 
+import os
 from pathlib import Path
 from typing import NotRequired, cast, get_type_hints
 
@@ -13,7 +14,7 @@ from typing_extensions import TypedDict
 
 from muse.core.entry.codec import JSON_SPACES, parse_object
 from muse.core.entry.validation import check_dict, dict_validator
-from muse.core.errors import DamagedCheckpointError, InvalidEntryError
+from muse.core.errors import DamagedCheckpointError, InvalidEntryError, NotCommitterError
 from muse.core.options import MAX_LAMPORT_TS
 from muse.core.storage import durable
 from muse.core.storage.log_file import CHUNK_BYTES, LogFile
@@ -112,6 +113,28 @@ def read_record(path: Path, session_id: str) -> OpLogCheckpoint | None:
     if record["session_id"] != session_id:
         raise damaged(path, f"belongs to session {record['session_id'][:100]!r}, not {session_id!r}")
     return record
+
+
+def check_is_committer(log_path: Path) -> None:
+    """Raise `NotCommitterError` if another replica of the session makes its commits, as `muse.replicate` has noted.
+
+    A cut is a place in one log, so commits that are made from two would hold operations twice. A copy of the repository
+    in another folder is another replica.
+    """
+    folder = log_path.parent
+    repo_root = folder.parents[2]
+    path = repo_root / ".muse" / "replicas" / f"{folder.name}.committer"
+    try:
+        noted = parse_object(durable.read_small_file(path, _MAX_RECORD_BYTES).strip(JSON_SPACES))
+    except FileNotFoundError:
+        return
+    except InvalidEntryError as error:
+        raise NotCommitterError(f"{path}: {error}: muse op-log sync makes it anew") from None
+    if noted.get("is_here") is not True or noted.get("folder") != os.path.realpath(repo_root):
+        raise NotCommitterError(
+            f"{log_path}: commits of this session are made by {noted.get('committer')!s:.300}: make them there, or "
+            "take that over with muse op-log sync --become-committer"
+        )
 
 
 def damaged(path: Path, what: str) -> DamagedCheckpointError:

@@ -28,15 +28,22 @@ def read_entries(log: LogFile, places: Sequence[Location] | Places) -> list[OpEn
 
 def read_placed_entries(log: LogFile, places: Places) -> list[tuple[int, int, OpEntry]]:
     """The same, each behind the byte offsets at which its line begins and ends; raises as `read_lines`."""
-    lines = read_lines(log, places)
-    lengths = map(len, lines)
-    bounds: list[tuple[int, int]] = []
+    placed = read_placed_lines(log, places)
+    entries = _parsed([line for _, _, line in placed])
+    return [(at, end, entry) for (at, end, _), entry in zip(placed, entries, strict=True)]
+
+
+def read_placed_lines(log: LogFile, places: Places) -> list[tuple[int, int, bytes]]:
+    """The lines at these places, each behind the byte offsets at which it begins and ends; raises as `read_lines`."""
+    lines = iter(read_lines(log, places))
+    placed: list[tuple[int, int, bytes]] = []
     for at, stop in zip(places.starts, places.ends, strict=True):
         end = at
         while end < stop:
-            begin, end = end, end + next(lengths)
-            bounds.append((begin, end))
-    return [(at, end, entry) for (at, end), entry in zip(bounds, _parsed(lines), strict=True)]
+            line = next(lines)
+            begin, end = end, end + len(line)
+            placed.append((begin, end, line))
+    return placed
 
 
 def _parsed(lines: list[bytes]) -> list[OpEntry]:

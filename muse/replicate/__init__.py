@@ -1,0 +1,37 @@
+"""One session on several hosts, by way of a NATS JetStream server that is trusted with nothing.
+
+    with OpLog(".", "friday") as log, log.replicate("nats://localhost:4222", space="studio") as replica:
+        log.record("ada", "code", {"op": "insert", "address": "a.py"})
+        replica.wait_synced(10)
+
+The rooms, from the handle down:
+
+    replica     the handle: a thread, or a task of an event loop, that works round after round
+    committer   which replica commits; handing that over
+    round       one round: agree with the server, read, send, look again
+    stream      the stream of a space: made, counted, read, written to
+    link        one connection to a server; the only module that imports `nats`
+    save_point  where to go on after a restart, on disk
+    ledger      what was received and what was sent: pure
+    messages    the layout of messages: pure
+    settings    servers, space, credentials
+    errors      every error
+
+The local logs stay the truth: an operation lives as long as one log holds it. docs/replication.md has the protocol.
+"""
+
+from muse.replicate.errors import ReplicaBusyError, ReplicationRefusedError, ReplicationUnavailableError
+from muse.replicate.replica import AsyncReplica, Replica, ReplicaStatus, become_committer
+from muse.replicate.settings import Settings, read_settings
+
+__all__ = [
+    "AsyncReplica",
+    "Replica",
+    "ReplicaBusyError",
+    "ReplicaStatus",
+    "ReplicationRefusedError",
+    "ReplicationUnavailableError",
+    "Settings",
+    "become_committer",
+    "read_settings",
+]

@@ -1,0 +1,201 @@
+"""The save point: from where a host goes on with a session after a restart (docs/replication.md, "The save point").
+
+It lies outside the session's folder, so that a copy of the session does not copy it. It may be missing, old or of
+another log at any time: then everything is read again, which is always right, and only slower.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import socket
+import weakref
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from muse.core.op_log import OpLog, encode_session_id, list_sessions, whole_file
+from muse.replicate.errors import ReplicaBusyError
+from muse.replicate.ledger import START, Ledger, Position, SentLine
+from muse.replicate.messages import op_id_of_line
+
+
+@dataclass(frozen=True)
+class SavePoint:
+    """What a host remembers of a session in a stream."""
+
+    resume: Position = START
+    seen: Position = START
+    sent_to: int = 0
+    sent_op: SentLine | None = None
+    salt: str = ""
+    """Part of the digest that is a message's id: a new one after a loss, as the server may know the old ids still."""
+    missing: int = 0
+    """How many messages the server counts and can't deliver, as far as that is known and was told."""
+    audit: int = 0
+    """The highest audit that was followed: so many messages were missing when it was called for."""
+
+    def ledger(self) -> Ledger:
+        """The bookkeeping that goes on from here."""
+        return Ledger(self.resume, self.seen, self.sent_to, self.sent_op)
+
+    def advanced(self, ledger: Ledger) -> SavePoint:
+        """Where the bookkeeping has got to by now."""
+        return replace(self, resume=ledger.resume, seen=ledger.seen, sent_to=ledger.sent_to, sent_op=ledger.sent_line)
+
+    @classmethod
+    def rewound(cls) -> SavePoint:
+        """From the start, since something is missing in the stream."""
+        return cls(salt=secrets.token_hex(8))
+
+    def fits(self, log: OpLog) -> bool:
+        """Whether the log still has what it had: the last line sent where it was, and no less than was sent."""
+        if self.sent_op is None:
+            # Nothing but damaged lines was passed over, if that.
+            return log.lines_after(self.sent_to)[1] >= self.sent_to
+        lines, _ = log.lines_after(self.sent_op.begin)
+        if not lines or lines[0][0] != self.sent_op.begin or lines[0][1] > self.sent_to:
+            return False
+        is_same = op_id_of_line(lines[0][2]) == self.sent_op.op_id
+        return is_same and log.lines_after(self.sent_to)[1] >= self.sent_to
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is stored."""
+        sent_op = self.sent_op and {"op_id": self.sent_op.op_id.hex(), "begin": self.sent_op.begin}
+        return {
+            "version": 1,
+            **asdict(self),
+            "resume": self.resume._asdict(),
+            "seen": self.seen._asdict(),
+            "sent_op": sent_op,
+        }
+
+    @classmethod
+    def from_json(cls, value: Any) -> SavePoint | None:
+        """What was stored; None if that is not a save point."""
+        try:
+            if value.pop("version") != 1:
+                return None
+            sent_op = value["sent_op"]
+            value["sent_op"] = sent_op and SentLine(bytes.fromhex(sent_op["op_id"]), int(sent_op["begin"]))
+            found = cls(**{**value, "resume": Position(**value["resume"]), "seen": Position(**value["seen"])})
+        except (TypeError, ValueError, KeyError, AttributeError):
+            return None
+        numbers = (*found.resume, *found.seen, found.sent_to, found.missing, found.audit)
+        are_valid = all(type(number) is int and number >= 0 for number in numbers) and isinstance(found.salt, str)
+        return found if are_valid else None
+
+
+class ReplicaFolder:
+    """Where a repository keeps what it remembers of one session in one space."""
+
+    def __init__(self, repo_root: Path, space: str, session_id: str) -> None:
+        self.folder = repo_root / ".muse" / "replicas" / space
+        name = encode_session_id(session_id)
+        self.path = self.folder / f"{name}.json"
+        self._status_path = self.folder / f"{name}.status"
+        self._lock_path = self.folder / f"{name}.lock"
+        self._lock_fd = -1
+
+    def load(self) -> SavePoint:
+        """The save point; that of the very start if there is none that can be read."""
+        try:
+            value = json.loads(self.path.read_bytes())
+        except (OSError, ValueError):
+            return SavePoint()
+        return SavePoint.from_json(value) or SavePoint()
+
+    def save(self, save_point: SavePoint) -> None:
+        """Replace the save point; whoever dies meanwhile leaves the old one."""
+        with whole_file(self.path, replace=True) as path:
+            path.write_text(json.dumps(save_point.to_json()), encoding="utf-8")
+
+    def save_status(self, status: dict[str, Any]) -> None:
+        """Write down for others how the replica stands."""
+        with whole_file(self._status_path, replace=True) as path:
+            path.write_text(json.dumps(status), encoding="utf-8")
+
+    def read_status(self) -> dict[str, Any]:
+        """What was written down last; nothing if nothing was."""
+        try:
+            status = json.loads(self._status_path.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return status if isinstance(status, dict) else {}
+
+    def holder(self) -> str:
+        """Which process replicates the session now; "" if none does."""
+        try:
+            self.lock()
+        except ReplicaBusyError as error:
+            return str(error).rpartition("by ")[2]
+        self.unlock()
+        return ""
+
+    def lock(self) -> None:
+        """Keep others from replicating this session; a `ReplicaBusyError` names who does already."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        fd = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(fd, 200, 0).decode(errors="replace").strip() or "another process"
+            os.close(fd)
+            raise ReplicaBusyError(f"{self.path.with_suffix('')}: is being replicated already, by {holder}") from None
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        self._lock_fd = fd
+        _locked.add(self)
+
+    def unlock(self) -> None:
+        """Let others replicate this session."""
+        fd, self._lock_fd = self._lock_fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def _committer(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_bytes())["committer"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def list_replicas(repo_root: Path) -> list[dict[str, Any]]:
+    """What a repository knows of its replicated sessions, by session and space."""
+    found = []
+    sessions = {encode_session_id(session): session for session in list_sessions(repo_root)}
+    for path in sorted((repo_root / ".muse" / "replicas").glob("*/*.lock")):
+        session = sessions.get(path.name.removesuffix(".lock"))
+        if session is None:
+            continue
+        folder = ReplicaFolder(repo_root, path.parent.name, session)
+        with OpLog(repo_root, session) as log:
+            size = log.path.stat().st_size if log.exists() else 0
+        found.append(
+            {
+                "session": session,
+                "space": path.parent.name,
+                "by": folder.holder(),
+                "to_send_bytes": max(size - folder.load().sent_to, 0),
+                "committer": _committer(path.parents[1] / f"{folder.path.stem}.committer"),
+                "status": folder.read_status(),
+            }
+        )
+    return sorted(found, key=lambda each: (each["session"], each["space"]))
+
+
+_locked: weakref.WeakSet[ReplicaFolder] = weakref.WeakSet()
+
+
+def _in_child() -> None:
+    # A child has no thread that replicates, and must not keep the lock after its parent has died.
+    for folder in list(_locked):
+        with suppress(OSError):
+            folder.unlock()
+
+
+os.register_at_fork(after_in_child=_in_child)
