@@ -25,7 +25,7 @@ from muse.replicate.settings import Settings, shown
 
 _log = logging.getLogger(__name__)
 
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 3.0
 _CONNECT_SECONDS = 3
 _DENIED = re.compile(r'permissions violation for (\w+) to "?([^"\s]+)', re.IGNORECASE)
 _LOGIN = ("authorization violation", "authentication", "credentials", "user authentication expired", "nkey", "jwt")

@@ -24,7 +24,7 @@ from muse.replicate.settings import Settings
 
 _log = logging.getLogger(__name__)
 
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 5.0
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 3.0
 _REWIND_PAUSE_SECONDS = 1.0
 _STOP_SECONDS = 15.0
 _TELL_SECONDS = 1.0
@@ -84,10 +84,10 @@ class _Worker:
     async def run(self) -> None:
         """Work; raises nothing but what cancels it. The lock is held already."""
         pause = _FIRST_PAUSE_SECONDS
-        await asyncio.to_thread(finish_rebase, self._repo_root, self._session_id, self.folder.folder.parent)
-        saved = self.folder.load()
         telling = asyncio.create_task(self._keep_telling())
         try:
+            await asyncio.to_thread(finish_rebase, self._repo_root, self._session_id, self.folder.folder.parent)
+            saved = self.folder.load()
             while True:
                 began = time.monotonic()
                 try:
@@ -95,7 +95,10 @@ class _Worker:
                 except self._rounds.Rewind as reason:
                     _log.warning("%s: everything is compared again: %s", self.folder.path, reason)
                     self.progress.note(rewinds=self.progress.rewinds + 1, last_error=str(reason))
-                    self.folder.save(SavePoint.rewound())
+                    saved = SavePoint.rewound()
+                    # If it can't be written, the old one does not agree with the server after a restart either.
+                    with suppress(OSError):
+                        self.folder.save(saved)
                     # Not all hosts at once: who comes later finds most of it sent.
                     await asyncio.sleep(random.uniform(0, _REWIND_PAUSE_SECONDS))  # noqa: S311
                 except ReplicationRefusedError:
@@ -105,7 +108,7 @@ class _Worker:
                     pause = _FIRST_PAUSE_SECONDS if time.monotonic() - began > _LONGEST_PAUSE_SECONDS else pause * 2
                     pause = min(pause, _LONGEST_PAUSE_SECONDS)
                     await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
-                saved = self.folder.load()
+                    saved = self.folder.load()
         except Exception as error:  # noqa: BLE001 - told to whoever asks, as nobody awaits this
             self._tell(error)
             self.failure = error
@@ -120,7 +123,7 @@ class _Worker:
             status = self.status()
             if status != told:
                 with suppress(OSError):
-                    self.folder.save_status(asdict(status))
+                    await asyncio.to_thread(self.folder.save_status, asdict(status))
                 told = status
             await asyncio.sleep(_TELL_SECONDS)
 

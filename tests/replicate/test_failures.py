@@ -126,6 +126,30 @@ def test_a_stream_that_was_purged_is_filled_again(server: Server, host: Host) ->
             assert_equal(a, b)
 
 
+def test_what_the_server_counts_and_can_not_deliver_is_called_for_by_an_audit(
+    server: Server, host: Host, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a host that reads it all can notice; then whoever holds it sends it again, and everybody rewinds once."""
+    # It is waited for several times.
+    monkeypatch.setattr("muse.replicate.round.QUIET_SECONDS", 1.0)
+    a, b, c = host("a"), host("b"), host("c")
+    a.append_many([entry(number, domain_op={"op": "insert", "text": "x" * 240_000}) for number in range(1, 80)])
+    with replica(a, server) as one:
+        one.wait_synced(WAIT)
+    assert damage(server, op_id(3).encode(), keep_state=True) == 1
+    with replica(a, server) as one, replica(b, server) as two:
+        two.wait_synced(WAIT)
+        until(lambda: len(b) == 79)
+        sync(one, two)
+        assert_equal(a, b)
+        assert "can't deliver" in caplog.text
+        assert one.status().rewinds == 1
+        with replica(c, server) as three:
+            sync(three, one)
+            assert_equal(a, c)
+        assert (one.status().rewinds, three.status().rewinds) == (1, 0)
+
+
 @pytest.mark.parametrize("how", ["hole", "purge"])
 def test_what_an_administrator_removes_is_sent_again_though_its_id_is_remembered(
     server: Server, host: Host, how: str
@@ -168,8 +192,11 @@ def test_a_damaged_block_file_is_noticed_and_what_is_lost_sent_again(server: Ser
         assert len(b) == 5
 
 
-def damage(server: Server, marker: bytes) -> int:
-    """Flip bits of the stored message that holds `marker`, the server being down, and let it find out by itself."""
+def damage(server: Server, marker: bytes, *, keep_state: bool = False) -> int:
+    """Flip bits of the stored message that holds `marker`, the server being down, and let it find out by itself.
+
+    With `keep_state` it believes what it wrote down when it ended, and counts on what it can't deliver.
+    """
     server.stop()
     damaged = 0
     for block in server.blocks():
@@ -179,7 +206,7 @@ def damage(server: Server, marker: bytes) -> int:
             data[at : at + len(marker)] = bytes(byte ^ 1 for byte in marker)
             block.write_bytes(data)
             damaged += 1
-    for path in server.store.rglob("index.db"):
+    for path in () if keep_state else server.store.rglob("index.db"):
         path.unlink()
     server.start()
     return damaged
