@@ -53,7 +53,9 @@ class Terminal:
 TERMINALS = (
     Terminal("demo", ("muse op-log demo --session friday",), rows=36),
     Terminal("sessions", ("muse op-log sessions", "muse op-log query demo --domain music --limit 12")),
-    Terminal("commit", ("muse op-log delta demo music", "muse op-log checkpoint demo snapshot-2"), rows=14),
+    Terminal(
+        "commit", ("muse op-log delta demo music", "muse op-log commit demo", "muse op-log commits demo"), rows=14
+    ),
 )
 
 REPORTS = {"report-light": (), "report-dark": ("--force-dark-mode",)}
@@ -79,6 +81,7 @@ def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         repo = Path(folder)
+        _run("git init --quiet", repo, columns=100)
         _run("muse op-log demo --seconds 4 --repo .", repo, columns=100)
         _run("muse op-log report demo -o report.html", repo, columns=100)
         for name, flags in REPORTS.items():
@@ -116,7 +119,12 @@ def _run(command: str, repo: Path, columns: int) -> str:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     environment = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")}
-    environment |= {"TERM": "xterm-256color", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    # The demo leaves its folder where temporary files are.
+    environment |= {
+        "TMPDIR": str(repo),
+        "TERM": "xterm-256color",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
     process = subprocess.Popen(
         shlex.split(command), cwd=repo, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
     )
