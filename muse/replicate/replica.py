@@ -171,7 +171,7 @@ class _Worker:
         why = self.progress.last_error or (
             f"{self._to_send_bytes()} bytes to send, {self.progress.to_receive} messages to receive"
         )
-        return ReplicationUnavailableError(f"not everything was exchanged within {seconds:g} seconds: {why}")
+        return ReplicationUnavailableError(f"not everything was exchanged within {round(seconds, 1):g} seconds: {why}")
 
     def _to_send_bytes(self) -> int:
         try:
