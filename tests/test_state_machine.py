@@ -355,4 +355,4 @@ class SessionMachine(RuleBasedStateMachine):
 
 
 TestSession = pytest.mark.slow(SessionMachine.TestCase)
-TestSession.settings = settings(max_examples=40, stateful_step_count=25)
+TestSession.settings = settings(max_examples=25, stateful_step_count=25)

@@ -55,7 +55,7 @@ def plain_columns(entries: list[Any]) -> tuple[tuple[Any, ...], ...]:
 
 
 @given(st.integers(0, 12), st.integers(0, 12), st.sampled_from([*plain_scan.FIELDS, "further", ""]), _STRANGE)
-@examples(400)
+@examples(200)
 def test_columns_are_made_of_entries_that_are_valid_one_by_one_and_of_no_others(
     before: int, after: int, name: str, value: object
 ) -> None:
