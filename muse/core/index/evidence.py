@@ -75,7 +75,14 @@ def record_checkpoint(connection: sqlite3.Connection, byte_offset: int, record: 
     )
 
 
-def inherit(new: Index, path: Path, log: LogFile, wait_ms: int, frozen: ExitStack) -> None:
+class Frozen(ExitStack):
+    """What is closed when the block ends or, if a signal handler raises just before that, when this is dropped."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def inherit(new: Index, path: Path, log: LogFile, wait_ms: int, frozen: Frozen) -> None:
     """Take over what the index at `path` has seen, as far as it can be read; nothing that is wrong with it is raised.
 
     Args:
@@ -94,14 +101,18 @@ def inherit(new: Index, path: Path, log: LogFile, wait_ms: int, frozen: ExitStac
         except sqlite3.DatabaseError as error:
             if not is_refused(error):
                 raise
-            # A signal handler may have raised while SQLite asked what it may do, which SQLite takes for a no.
+            # A signal handler may have raised while SQLite asked what it may do, which SQLite takes for a no. The second
+            # try must not wait for what the first one holds.
+            frozen.close()
             _inherit(new, path, log, wait_ms, frozen)
     except (*INDEX_FAULTS, *LIES) as error:
         _log.warning("%s: what this index had seen could not be carried over, or not all of it (%s)", path, error)
 
 
-def _inherit(new: Index, path: Path, log: LogFile, wait_ms: int, frozen: ExitStack) -> None:
+def _inherit(new: Index, path: Path, log: LogFile, wait_ms: int, frozen: Frozen) -> None:
     connection = connect_guarded(path)
+    # Also if the other close is interrupted: nothing can come into the middle of this one.
+    frozen.callback(connection.close)
     frozen.callback((database := Database(connection, path)).close)
     database.wait_up_to(wait_ms)
     try:

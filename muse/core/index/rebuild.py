@@ -37,7 +37,7 @@ from muse.core.index.blocks.op_id_runs import (
     merged_summary,
 )
 from muse.core.index.blocks.segment import PackedLines, pack_lines
-from muse.core.index.evidence import inherit
+from muse.core.index.evidence import Frozen, inherit
 from muse.core.index.file import Database, replacing
 from muse.core.index.fold import SegmentRow, directory_of, end_of_segment, insert_segment, write_run
 from muse.core.index.store import Index
@@ -90,7 +90,7 @@ def replace_index(
         sqlite3.Error, OSError, LockTimeoutError: as `replacing`.
     """
     options = options or tuning.DEFAULT
-    with ExitStack() as frozen, replacing(log.path.parent, stuck_seconds) as (database, old_files, sign_of_life):
+    with Frozen() as frozen, replacing(log.path.parent, stuck_seconds) as (database, old_files, sign_of_life):
 
         def tell(done: int, total: int) -> None:
             sign_of_life(0)
