@@ -101,8 +101,8 @@ def inherit(new: Index, path: Path, log: LogFile, wait_ms: int, frozen: Frozen) 
         except sqlite3.DatabaseError as error:
             if not is_refused(error):
                 raise
-            # A signal handler may have raised while SQLite asked what it may do, which SQLite takes for a no. The second
-            # try must not wait for what the first one holds.
+            # A signal handler may have raised while SQLite asked what it may do, which SQLite takes for a no.
+            # The second try must not wait for what the first one holds.
             frozen.close()
             _inherit(new, path, log, wait_ms, frozen)
     except (*INDEX_FAULTS, *LIES) as error:
