@@ -111,9 +111,9 @@ def inherit(new: Index, path: Path, log: LogFile, wait_ms: int, frozen: Frozen) 
 
 def _inherit(new: Index, path: Path, log: LogFile, wait_ms: int, frozen: Frozen) -> None:
     connection = connect_guarded(path)
-    # Also if the other close is interrupted: nothing can come into the middle of this one.
+    # Not a close of ours, which could be interrupted half-way, and leave the folder locked.
     frozen.callback(connection.close)
-    frozen.callback((database := Database(connection, path)).close)
+    database = Database(connection, None)
     database.wait_up_to(wait_ms)
     try:
         connection.execute("BEGIN IMMEDIATE")
