@@ -54,11 +54,9 @@ _CHECK_EVERY = 256
 """After how many appends a writer looks if its index was swapped; reads look every time."""
 
 _ATTEMPTS = 4
+_FAULTS = (*INDEX_FAULTS, StaleLocationError)
 
 _log = logging.getLogger(__name__)
-
-
-_FAULTS = (*INDEX_FAULTS, StaleLocationError)
 
 
 class CatchUp:
@@ -206,11 +204,14 @@ class CatchUp:
 
     def with_index(self, work: Callable[[Index], Answer]) -> Answer:
         """Do `work` with an index that knows every line that was caught up with."""
-        self._refresh()
-        if self._index is not None:
+
+        def patiently(index: Index) -> Answer:
             # An append before has set it to nothing, and whoever closes an index last locks it for a moment.
-            self._index.database.wait_up_to(READ_WAIT_MS)
-        return self._attempt(work)
+            index.database.wait_up_to(READ_WAIT_MS)
+            return work(index)
+
+        self._refresh()
+        return self._attempt(patiently)
 
     def _attempt(self, work: Callable[[Index], Answer]) -> Answer:
         """The recovery loop: if the index fails, get another one and do the work again."""
