@@ -99,13 +99,13 @@ FILTER_NAMES = ("domain", "actor_id", "intent_id", "reservation_id", "min_lampor
 @pytest.mark.parametrize(
     ("method", "keywords"),
     [
-        ("query", {*FILTER_NAMES, "since_checkpoint", "reverse", "limit"}),
-        ("to_dicts", {*FILTER_NAMES, "since_checkpoint", "reverse", "limit"}),
+        ("query", {*FILTER_NAMES, "since_checkpoint", "since", "upto", "reverse", "limit"}),
+        ("to_dicts", {*FILTER_NAMES, "since_checkpoint", "since", "upto", "reverse", "limit"}),
         ("follow", {*FILTER_NAMES, "from_start", "since", "timeout"}),
         ("follow_async", {*FILTER_NAMES, "from_start", "since", "timeout"}),
-        ("count", {*FILTER_NAMES, "since_checkpoint"}),
+        ("count", {*FILTER_NAMES, "since_checkpoint", "since", "upto"}),
         ("replay_since_checkpoint", {"upto"}),
-        ("to_structured_delta", {"upto"}),
+        ("to_structured_delta", {"since", "upto"}),
         ("record", {"op_id", "parent_op_ids", "intent_id", "reservation_id"}),
         ("checkpoint", {"upto", "after"}),
         ("merge", {"on_conflict", "on_skip", "progress"}),

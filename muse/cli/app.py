@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from muse.cli.append import append
-from muse.cli.checkpointing import checkpoint, delta
+from muse.cli.checkpointing import checkpoint, delta, diff
 from muse.cli.committing import commit, commits
 from muse.cli.completion import completion
 from muse.cli.demo.command import demo
@@ -65,6 +65,7 @@ for _command in (
     watch,
     report,
     delta,
+    diff,
     checkpoint,
     commit,
     commits,

@@ -9,6 +9,7 @@ import click
 
 from muse.cli.filters import filter_options, note_unknown_names
 from muse.cli.listing import Listing, listing_options
+from muse.cli.moments import bounds, moment_options
 from muse.cli.output import note, pluralize, print_json
 from muse.cli.repo import json_option, note_damaged_lines, open_session, repo_option, session_argument
 
@@ -36,20 +37,30 @@ def replay(session: str, repo: Path, *, listing: Listing) -> None:
     epilog="\b\n"
     "Examples: ada's last twenty edits of the code; who changed what, for a spreadsheet.\n"
     "  muse op-log query demo --actor ada --domain code --reverse --limit 20\n"
-    "  muse op-log query demo --format csv --fields created_at,actor_id,domain_op.address",
+    "  muse op-log query demo --format csv --fields created_at,actor_id,domain_op.address\n"
+    "What had happened by lunch.\n"
+    "  muse op-log query demo --upto 2026-05-03T12:00+02:00",
 )
 @session_argument
 @filter_options
+@moment_options
 @click.option("--reverse", is_flag=True, help="Show the latest arrivals first.")
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Show at most N entries.")
 @listing_options
 @repo_option
 def query(
-    session: str, repo: Path, *, filters: dict[str, Any], reverse: bool, limit: int | None, listing: Listing
+    session: str,
+    repo: Path,
+    *,
+    filters: dict[str, Any],
+    moments: dict[str, str | None],
+    reverse: bool,
+    limit: int | None,
+    listing: Listing,
 ) -> None:
     """Show the entries of SESSION that match all given options, in arrival order."""
     with open_session(repo, session) as log:
-        listing.print(log.query(**filters, reverse=reverse, limit=limit))
+        listing.print(log.query(**filters, **bounds(log, moments), reverse=reverse, limit=limit))
         note(pluralize(listing.count, "entry"))
         listing.note_unknown_fields()
         if not listing.count:
@@ -64,12 +75,13 @@ def query(
 )
 @session_argument
 @filter_options
+@moment_options
 @json_option("one object with the number")
 @repo_option
-def count(session: str, repo: Path, *, filters: dict[str, Any], as_json: bool) -> None:
+def count(session: str, repo: Path, *, filters: dict[str, Any], moments: dict[str, str | None], as_json: bool) -> None:
     """Count the entries of SESSION that match all given options. The index answers; no entry is read."""
     with open_session(repo, session) as log:
-        number = log.count(**filters)
+        number = log.count(**filters, **bounds(log, moments))
         if as_json:
             print_json({"session_id": session, "count": number})
         else:

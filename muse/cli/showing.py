@@ -42,7 +42,7 @@ def show(session: str, op_id: str, repo: Path, *, as_json: bool) -> None:
     """
     with open_session(repo, session) as log:
         try:
-            entry = _found(log, op_id.lower())
+            entry = find_op(log, op_id.lower())
         except WrongUsage:
             # The op may have been in one of them.
             note_damaged_lines(log, repo)
@@ -66,7 +66,7 @@ def show(session: str, op_id: str, repo: Path, *, as_json: bool) -> None:
         note("no op depends on it yet")
 
 
-def _found(log: OpLog, begun: str) -> OpEntry:
+def find_op(log: OpLog, begun: str) -> OpEntry:
     """The entry whose op_id is `begun` or begins with it.
 
     Raises:

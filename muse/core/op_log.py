@@ -15,7 +15,7 @@ import logging
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from io import BytesIO
 from itertools import chain
@@ -24,6 +24,7 @@ from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from muse.core.checkpoint.cut import Checkpoints, Cut, remember_record
+from muse.core.checkpoint.moments import between, cut_at
 from muse.core.checkpoint.record import OpLogCheckpoint, check_is_committer
 from muse.core.clock import LamportClock
 from muse.core.entry.codec import encode_entry
@@ -376,6 +377,8 @@ class OpLog:
         self,
         *,
         since_checkpoint: bool = False,
+        since: Cut | str | None = None,
+        upto: Cut | str | None = None,
         reverse: bool = False,
         limit: int | None = None,
         **filters: Unpack[EntryFilters],
@@ -384,16 +387,21 @@ class OpLog:
 
         Args:
             since_checkpoint: only what arrived after the checkpoint.
+            since: only what arrived after this: a cut of this log, or the op_id of an entry in it. It is sought.
+            upto: only what had arrived by this: a cut, or the op_id of the last entry wanted.
             reverse: the newest arrival first. The end of the log is sought, whatever its size.
             limit: at most so many, None for all.
             filters: see `EntryFilters`; a `TypeError` if there is none of that name.
         """
-        return self._select(self._wanted(filters, since_checkpoint=since_checkpoint), limit, reverse=reverse)
+        wanted = self._wanted(filters, since, upto, since_checkpoint=since_checkpoint)
+        return self._select(wanted, limit, reverse=reverse)
 
     def to_dicts(
         self,
         *,
         since_checkpoint: bool = False,
+        since: Cut | str | None = None,
+        upto: Cut | str | None = None,
         reverse: bool = False,
         limit: int | None = None,
         **filters: Unpack[EntryFilters],
@@ -402,12 +410,19 @@ class OpLog:
 
         The arguments, and what is raised, are those of `query`. All rows are held in memory.
         """
-        found = self.query(since_checkpoint=since_checkpoint, reverse=reverse, limit=limit, **filters)
-        return list(map(entry_row, found))
+        wanted = self._wanted(filters, since, upto, since_checkpoint=since_checkpoint)
+        return list(map(entry_row, self._select(wanted, limit, reverse=reverse)))
 
-    def count(self, *, since_checkpoint: bool = False, **filters: Unpack[EntryFilters]) -> int:
+    def count(
+        self,
+        *,
+        since_checkpoint: bool = False,
+        since: Cut | str | None = None,
+        upto: Cut | str | None = None,
+        **filters: Unpack[EntryFilters],
+    ) -> int:
         """How many entries match; the filters of `query`, answered from the index alone."""
-        wanted = self._wanted(filters, since_checkpoint=since_checkpoint)
+        wanted = self._wanted(filters, since, upto, since_checkpoint=since_checkpoint)
         return self._pager.ask(lambda index: count(index, wanted), 0)
 
     @property
@@ -463,40 +478,61 @@ class OpLog:
         """Number of entries by domain, most first."""
         return self._pager.ask(lambda index: totals(index, "domain"), {})
 
-    def _wanted(self, filters: EntryFilters, *, since_checkpoint: bool, upto: Cut | None = None) -> Filter:
+    def _wanted(
+        self, filters: EntryFilters, since: Cut | str | None, upto: Cut | str | None, *, since_checkpoint: bool
+    ) -> Filter:
         wanted = wanted_by(filters)
-        if not since_checkpoint:
-            return wanted
-        with Turn(self._lock):
-            stop = wanted.stop if upto is None else self._checkpoints.check_cut("upto", upto).byte_offset
-            return replace(wanted, start=self._checkpoints.current()[1], stop=stop)
+        return between(wanted, self._pager, self._checkpoints, since, upto, since_checkpoint=since_checkpoint)
 
     def _select(self, wanted: Filter, limit: int | None = None, *, reverse: bool = False) -> Iterator[OpEntry]:
         return chain.from_iterable(self._pager.pages(wanted, read_entries, limit=limit, reverse=reverse))
 
-    def cut(self) -> Cut:
-        """A consistent cut: exactly the entries that have arrived by now."""
-        with Turn(self._lock):
-            return self._checkpoints.cut()
+    def cut(self, at: str | int | datetime | None = None) -> Cut:
+        """A consistent cut: exactly the entries that have arrived by now, or had at a moment of the past.
 
-    def replay_since_checkpoint(self, *, upto: Cut | None = None) -> list[OpEntry]:
-        """What arrived after the checkpoint, whatever its timestamp, up to the cut `upto` (default: now).
+        A moment before the first entry is the cut of no entries, one after the last is what has arrived by now.
+
+        Args:
+            at: None for now. An op_id: up to that entry, itself included. A Lamport timestamp: the shortest cut that
+                holds every entry with this timestamp or a lower one, so all that could be known then; what arrived in
+                between is in it too. A `datetime` with a time zone: up to where an entry was made at that time or
+                before, and the next one after it, as far as `created_at` tells. Where clocks were set back or differ,
+                or a replica's older entries came late, there are several such places, and this is one of them, the
+                same one until more entries come that were made before. An entry whose `created_at` is not a time
+                goes with the one before.
+
+        Raises:
+            InvalidArgumentError: there is no entry with the op_id, the timestamp is negative, or the time has no zone.
+        """
+        return cut_at(self._pager, self._checkpoints, at)
+
+    def replay_since_checkpoint(self, *, upto: Cut | str | None = None) -> list[OpEntry]:
+        """What arrived after the checkpoint, whatever its timestamp, up to `upto` (default: now), as `query` has it.
 
         In arrival order; everything if there is no checkpoint.
         """
-        return list(self._select(self._wanted({}, since_checkpoint=True, upto=upto)))
+        return list(self.query(since_checkpoint=True, upto=upto))
 
-    def to_structured_delta(self, domain: str, *, upto: Cut | None = None) -> StructuredDelta:
-        """Collapse what `domain` did after the checkpoint, up to the cut `upto` (default: now).
+    def to_structured_delta(
+        self, domain: str, *, since: Cut | str | None = None, upto: Cut | str | None = None
+    ) -> StructuredDelta:
+        """Collapse what `domain` did after the checkpoint or another moment, up to a moment.
 
-        `domain` is an exact name; one that is not in the log gives a delta without ops.
+        `domain` is an exact name; one that is not in the log gives a delta without ops. What two deltas hold that
+        follow each other, from A to B and from B to C, is together what the one from A to C holds.
+
+        Args:
+            domain: which domain.
+            since: a cut of this log, or an op_id in it; None for the checkpoint. `Cut(session_id, 0, 0)` is the
+                beginning.
+            upto: a cut or an op_id; None for now.
 
         Returns:
             `ops` in total order (lamport_ts, actor_id, op_id), the same on every replica, and a `summary` that counts
             them by kind, sorted: "3 delete, 12 insert", or "no ops".
         """
         check_name("domain", domain)
-        return collapse(domain, self._select(self._wanted({"domain": domain}, since_checkpoint=True, upto=upto)))
+        return collapse(domain, self.query(since_checkpoint=since is None, since=since, upto=upto, domain=domain))
 
     def checkpoint(
         self, snapshot_id: str, *, upto: Cut | None = None, after: str | EllipsisType | None = ...

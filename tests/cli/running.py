@@ -25,6 +25,7 @@ COMMANDS = (
     "tail",
     "stats",
     "delta",
+    "diff",
     "checkpoint",
     "commit",
     "commits",

@@ -22,6 +22,7 @@ AFTER_THE_SESSION: dict[str, tuple[str, ...]] = {
     "stats": (),
     "report": ("-o", "FILE"),
     "delta": ("music",),
+    "diff": ("start",),
     "checkpoint": ("c1",),
     "verify": (),
     "repair": (),

@@ -23,6 +23,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "stats": ("s",),
     "report": ("s", "-o", "OUT", "--json"),
     "delta": ("s", "music"),
+    "diff": ("s", "start"),
     "checkpoint": ("s", "c1"),
     "commit": ("s", "--git", "GIT"),
     "commits": ("s", "--git", "GIT"),

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from muse.core.checkpoint.cut import Checkpoints, Cut
+from muse.core.checkpoint.moments import position
 from muse.core.entry.filter import Filter
 from muse.core.entry.model import OpEntry
 from muse.core.entry.validation import check_seconds
@@ -107,15 +108,10 @@ class Feed:
             self._reached = self._given = self._beginning()
 
     def _beginning(self) -> int:
-        since, log = self.since, self.pager.log
-        if isinstance(since, str):
-            end = self.pager.find(since, lambda _index, place: place.end)
-            if end is None:
-                raise InvalidArgumentError(f"since: {log.path} has no entry with the op_id {since[:60]!r}")
-            return end
+        if self.since is not None:
+            return position(self.pager, self.checkpoints, "since", self.since)
+        log = self.pager.log
         with Turn(self.pager.lock):
-            if since is not None:
-                return self.checkpoints.check_cut("since", since).byte_offset
             return end_of_last_line(log, min(self._begin_below, log.size())) if self._begin_below else 0
 
     def has_news(self) -> bool:
