@@ -18,7 +18,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -32,6 +32,7 @@ from benchmarks.entries import entries
 from muse.cli.trial_server import trial_server
 from muse.core.op_log import OpLog
 from muse.replicate import Replica, Settings
+from muse.replicate.worker import Worker
 
 PAGE_BYTES = 256 << 10
 BATCH = 2_000
@@ -62,9 +63,9 @@ def answer(other: Connection) -> Any:
     return other.recv()
 
 
-def replica_of(repo: Path, url: str, space: str) -> Replica:
-    """The replica of the session in a repository, not started."""
-    return Replica(repo, SESSION, Settings((url,), space=space))
+def worker_of(repo: Path, url: str, space: str) -> Worker:
+    """What replicates the session of a repository in this process, as `muse op-log sync` does; not started."""
+    return Worker(repo, SESSION, Settings((url,), space=space))
 
 
 def fill(repo: Path, count: int) -> int:
@@ -81,7 +82,7 @@ def fill(repo: Path, count: int) -> int:
 
 def receive(repo: Path, url: str, space: str, size: int, other: Connection) -> None:
     """A host that has nothing yet: tell how long it took until all was there, and the most memory that it took."""
-    with OpLog(repo, SESSION) as log, replica_of(repo, url, space):
+    with OpLog(repo, SESSION) as log, worker_of(repo, url, space):
         other.send("ready")
         began = other.recv()
         while not log.path.exists() or log.path.stat().st_size < size:
@@ -92,7 +93,7 @@ def receive(repo: Path, url: str, space: str, size: int, other: Connection) -> N
 def send(repo: Path, url: str, space: str, other: Connection) -> None:
     """The host that has all: send it, and tell the most memory that it took."""
     other.recv()
-    with OpLog(repo, SESSION), replica_of(repo, url, space) as replica:
+    with worker_of(repo, url, space) as replica:
         replica.wait_synced(PATIENCE_SECONDS)
         other.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
@@ -178,7 +179,7 @@ def merge(full: Path) -> float:
 def watch(repo: Path, url: str, space: str, count: int, other: Connection) -> None:
     """Tell when each of so many operations was there, as time since it was recorded, in seconds."""
     delays: list[float] = []
-    with OpLog(repo, SESSION) as log, replica_of(repo, url, space) as replica:
+    with OpLog(repo, SESSION) as log, worker_of(repo, url, space) as replica:
         log.record("watcher", "code", {"op": "first"})
         replica.wait_synced(PATIENCE_SECONDS)
         at = 0
@@ -200,7 +201,7 @@ def delays(url: str, space: str, folder: Path, count: int) -> list[float]:
         answer(to)
         with (
             OpLog(folder / f"write-{space}", SESSION) as log,
-            replica_of(folder / f"write-{space}", url, space) as replica,
+            worker_of(folder / f"write-{space}", url, space) as replica,
         ):
             replica.wait_synced(PATIENCE_SECONDS)
             for _ in range(count):
@@ -249,23 +250,24 @@ def delays_bare(url: str, name: str, count: int) -> list[float]:
 # -- what it costs a writer --------------------------------------------------------------------------------------
 
 
-def append_seconds(folder: Path, count: int, url: str | None, space: str) -> float:
-    """Seconds that so many records take, one each millisecond, of which the pause is not counted."""
+def append_seconds(folder: Path, count: int, url: str | None, space: str) -> tuple[float, float]:
+    """What so many records take, one each millisecond: seconds by the clock, and of this process's CPU.
+
+    The second is what replication costs where there is a core for its process; of the first, the pause is not counted.
+    """
     repo = folder / f"append-{space}"
-    with OpLog(repo, SESSION) as log:
-        replica = replica_of(repo, url, space).start() if url else None
+    with OpLog(repo, SESSION) as log, ExitStack() as stack:
         log.record("writer", "code", {"op": "first"})
-        if replica:
+        if url:
+            replica = stack.enter_context(Replica(repo, SESSION, Settings((url,), space=space)))
             replica.wait_synced(PATIENCE_SECONDS)
-        spent = 0.0
+        spent, began_cpu = 0.0, time.process_time()
         for _ in range(count):
             began = time.perf_counter()
             log.record("writer", "code", {"op": "insert", "address": "a.py"})
             spent += time.perf_counter() - began
             time.sleep(0.001)
-        if replica:
-            replica.stop()
-    return spent
+        return spent, time.process_time() - began_cpu
 
 
 def percentile(values: list[float], part: float) -> float:
@@ -310,11 +312,13 @@ def measure(folder: Path, url: str, given: argparse.Namespace) -> None:
     for part in (0.5, 0.99):
         pair = [statistics.median(percentile(each, part) for each in found) for found in (ours, bare)]
         out.print(f"delay of one, p{part * 100:.0f}: {pair[0]:.1f} ms, bare {pair[1]:.1f} ms")
-    costs = []
+    with_it, without = [], []
     for _ in range(given.rounds + 2):
-        on = append_seconds(folder, 2000, url, next(names))
-        costs.append(on / append_seconds(folder, 2000, None, next(names)))
-    out.print(f"record with replication / without: {statistics.median(costs):.3f} (goal: 1.05 or less)")
+        with_it.append(append_seconds(folder, 2000, url, next(names)))
+        without.append(append_seconds(folder, 2000, None, next(names)))
+    for number, what in enumerate(("by the clock", "of CPU")):
+        on, off = (statistics.median(each[number] for each in taken) for taken in (with_it, without))
+        out.print(f"record with replication / without, {what}: {on / off:.3f} (goal: 1.05 or less)")
     if given.join:
         size = fill(folder / "large", given.join)
         seconds, sender, receiver = transfer(folder / "large", url, "join", size)

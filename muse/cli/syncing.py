@@ -23,7 +23,8 @@ from muse.cli.repo import json_option, repo_option
 from muse.cli.streams import end_if_output_is_lost
 
 if TYPE_CHECKING:
-    from muse.replicate import Replica, ReplicaStatus, Settings
+    from muse.replicate import ReplicaStatus, Settings
+    from muse.replicate.worker import Worker
 
 _LOOK_SECONDS = 0.5
 _NEW_SESSIONS_SECONDS = 2.0
@@ -172,21 +173,21 @@ class _Running:
         self._settings = settings
         self._session = session
         self._as_json = as_json
-        self._replicas: dict[str, Replica] = {}
+        self._replicas: dict[str, Worker] = {}
         self._told = ""
         self._looked_at = 0.0
 
     def start_new(self) -> None:
         """Start those that are not there yet: with --all, sessions may have been made since."""
         from muse.core.op_log import list_sessions
-        from muse.replicate import Replica
+        from muse.replicate.worker import Worker
 
         if self._replicas and (self._session is not None or time.monotonic() < self._looked_at):
             return
         self._looked_at = time.monotonic() + _NEW_SESSIONS_SECONDS
         for session in list_sessions(self._repo) if self._session is None else [self._session]:
             if session not in self._replicas:
-                made = Replica(self._repo, session, self._settings)
+                made = Worker(self._repo, session, self._settings)
                 self._replicas[session] = self._stack.enter_context(made)
 
     def what(self) -> str:

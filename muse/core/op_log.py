@@ -211,6 +211,7 @@ class OpLog:
         self.path = self.folder / LOG_NAME
         """The log's file in it, `ops.jsonl`, a `Path`."""
         self._max_line_bytes = max_line_bytes
+        self._for_replica = dict[str, Any](durability=durability, max_line_bytes=max_line_bytes, options=options)
         self._file = LogFile(self.path, durable_names=durability == "fsync")
         self._clock = LamportClock(max_lamport_jump)
         self._catch_up = CatchUp(
@@ -731,7 +732,7 @@ class OpLog:
         return added
 
     def replicate(self, urls: str | None = None, **settings: Any) -> Replica:
-        """Keep this session the same on several hosts, by way of a NATS server: a replica that has started.
+        """Keep this session the same on several hosts, by way of a NATS server: starts a process that does so.
 
             with log.replicate("nats://a,nats://b", space="studio") as replica:
                 ...
@@ -748,13 +749,13 @@ class OpLog:
         # It stands above the engine, as `muse.commit`.
         from muse.replicate import Replica  # noqa: PLC0415
 
-        return Replica(*self._replicated(urls, settings), durability=self.durability).start()
+        return Replica(*self._replicated(urls, settings), **self._for_replica).start()
 
     def replicate_async(self, urls: str | None = None, **settings: Any) -> AsyncReplica:
         """For an event loop: a replica for `async with`. The arguments are `replicate`'s."""
         from muse.replicate import AsyncReplica  # noqa: PLC0415
 
-        return AsyncReplica(*self._replicated(urls, settings), durability=self.durability)
+        return AsyncReplica(*self._replicated(urls, settings), **self._for_replica)
 
     def _replicated(self, urls: str | None, settings: dict[str, Any]) -> tuple[Path, str, Settings]:
         from muse.replicate import read_settings  # noqa: PLC0415

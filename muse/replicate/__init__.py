@@ -6,7 +6,10 @@
 
 The rooms, from the handle down:
 
-    replica     the handle: a thread, or a task of an event loop, that works round after round
+    replica     the handle, for a program with threads or an event loop
+    process     the child process behind it, as the program sees it
+    child       what that process does
+    worker      the work of one replica, round after round: in the child, or in `muse op-log sync`
     committer   which replica commits; handing that over
     round       one round: agree with the server, read, send, look again
     stream      the stream of a space: made, counted, read, written to
@@ -14,6 +17,7 @@ The rooms, from the handle down:
     save_point  where to go on after a restart, on disk
     ledger      what was received and what was sent: pure
     messages    the layout of messages: pure
+    status      how a replica stands
     settings    servers, space, credentials
     errors      every error
 
@@ -21,8 +25,9 @@ The local logs stay the truth: an operation lives as long as one log holds it. d
 """
 
 from muse.replicate.errors import ReplicaBusyError, ReplicationRefusedError, ReplicationUnavailableError
-from muse.replicate.replica import AsyncReplica, Replica, ReplicaStatus, become_committer
+from muse.replicate.replica import AsyncReplica, Replica, become_committer
 from muse.replicate.settings import Settings, read_settings
+from muse.replicate.status import ReplicaStatus
 
 __all__ = [
     "AsyncReplica",

@@ -16,12 +16,15 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
-from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
-
 from muse.replicate.errors import ReplicationRefusedError, ReplicationUnavailableError
 from muse.replicate.settings import Settings, shown
+
+try:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+    from nats.errors import Error as NatsError
+except ModuleNotFoundError as error:
+    raise ReplicationUnavailableError("nats-py is missing: pip install 'muse-op-log[nats]'") from error
 
 _log = logging.getLogger(__name__)
 

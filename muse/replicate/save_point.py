@@ -9,8 +9,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import secrets
 import socket
+import time
 import weakref
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +23,8 @@ from muse.core.op_log import OpLog, encode_session_id, list_sessions, whole_file
 from muse.replicate.errors import ReplicaBusyError
 from muse.replicate.ledger import START, Ledger, Position, SentLine
 from muse.replicate.messages import op_id_of_line
+
+_PATIENCE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -129,32 +133,63 @@ class ReplicaFolder:
     def holder(self) -> str:
         """Which process replicates the session now; "" if none does."""
         try:
-            self.lock()
+            self.lock(patience=0)
         except ReplicaBusyError as error:
             return str(error).rpartition("by ")[2]
         self.unlock()
         return ""
 
-    def lock(self) -> None:
-        """Keep others from replicating this session; a `ReplicaBusyError` names who does already."""
+    def lock(self, *, patience: float = _PATIENCE_SECONDS) -> int:
+        """Keep others from replicating this session; a `ReplicaBusyError` names who does already.
+
+        Returns the descriptor, for a child that is to hold the lock too. `patience` seconds are waited for the child of
+        a process that has died, which ends as soon as it notices.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         fd = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        deadline = time.monotonic() + patience
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(fd, 200, 0).decode(errors="replace").strip() or "another process"
+            while not _locks(fd):
+                holder = os.pread(fd, 200, 0).decode(errors="replace").strip() or "another process"
+                if time.monotonic() > deadline or not _is_dead(holder):
+                    name = self.path.with_suffix("")
+                    raise ReplicaBusyError(f"{name}: is being replicated already, by {holder}")
+                time.sleep(0.02)
+        except BaseException:
             os.close(fd)
-            raise ReplicaBusyError(f"{self.path.with_suffix('')}: is being replicated already, by {holder}") from None
+            raise
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         self._lock_fd = fd
         _locked.add(self)
+        return fd
 
     def unlock(self) -> None:
         """Let others replicate this session."""
         fd, self._lock_fd = self._lock_fd, -1
         if fd >= 0:
             os.close(fd)
+
+
+def _locks(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_dead(holder: str) -> bool:
+    found = re.fullmatch(r"process (\d+) on (.*)", holder)
+    if found is None or found[2] != socket.gethostname():
+        return False
+    try:
+        os.kill(int(found[1]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        pass
+    return False
 
 
 def _committer(path: Path) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 from muse.core.op_log import OpLog
 from muse.replicate import Replica, Settings
+from muse.replicate.worker import Worker
 from tests import plain_scan
 from tests.making import entries
 from tests.plain_scan import exact_list
@@ -22,10 +23,10 @@ WAIT = 60.0
 Host = Callable[[str], OpLog]
 
 
-def replica(log: OpLog, *where: Server | str) -> Replica:
-    """A replica of a log's session, not started."""
+def replica(log: OpLog, *where: Server | str) -> Worker:
+    """A replica of a log's session, not started; it works in this process, which is quicker than in one of its own."""
     urls = tuple(each if isinstance(each, str) else each.url for each in where)
-    return Replica(log.folder.parents[2], log.session_id, Settings(urls, space=SPACE))
+    return Worker(log.folder.parents[2], log.session_id, Settings(urls, space=SPACE))
 
 
 def scan(log: OpLog) -> plain_scan.PlainScan:
@@ -44,7 +45,7 @@ def assert_equal(*logs: OpLog) -> None:
         assert all(delta == deltas[0] for delta in deltas)
 
 
-def sync(*replicas: Replica) -> None:
+def sync(*replicas: Worker | Replica) -> None:
     """Wait until all have all: what the last one sends, the first one has to see too."""
     for each in (*replicas, *replicas):
         each.wait_synced(WAIT)

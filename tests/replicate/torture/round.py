@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from muse.core.op_log import OpLog
-from muse.replicate import Replica, Settings
+from muse.replicate import Settings
+from muse.replicate.worker import Worker
 from tests import children
 from tests.replicate import servers
 from tests.replicate.hosts import assert_equal, sent_op_ids, sync, until
@@ -135,7 +136,7 @@ class Round:
         with ExitStack() as stack:
             logs = [stack.enter_context(OpLog(self.folder / host, "s")) for host in HOSTS]
             settings = Settings(self.urls, space="t")
-            replicas = [stack.enter_context(Replica(self.folder / host, "s", settings)) for host in HOSTS]
+            replicas = [stack.enter_context(Worker(self.folder / host, "s", settings)) for host in HOSTS]
             sync(*replicas)
             assert_equal(*logs)
             assert not any(replica.status().refused for replica in replicas)

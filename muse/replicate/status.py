@@ -1,0 +1,46 @@
+"""How a replica stands, as its users are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from muse.replicate.errors import ReplicationUnavailableError
+
+
+@dataclass(frozen=True)
+class ReplicaStatus:
+    """How a replica stands."""
+
+    is_running: bool = False
+    """Whether it tries at all: not before it was started, after it was stopped or the server has refused it."""
+    is_connected: bool = False
+    """Whether it has a connection that works."""
+    is_caught_up: bool = False
+    """Whether all that the server had at the last look is in the log."""
+    to_send_bytes: int = 0
+    """How much of the log is not known to be in the stream yet."""
+    to_receive: int = 0
+    """How many messages of the stream were to come at the last delivery."""
+    refused: int = 0
+    """How many operations of others can't be taken over; they are logged, with their reasons."""
+    rewinds: int = 0
+    """How often something was missing in the stream, so that everything was compared again."""
+    last_error: str = ""
+    """Why the last round ended; "" as long as one works."""
+    url: str = ""
+    """The server that it was last connected to."""
+
+
+def bytes_to_send(log_path: Path, sent_to: int) -> int:
+    """How much of a log lies above a byte offset."""
+    try:
+        return max(log_path.stat().st_size - sent_to, 0)
+    except OSError:
+        return 0
+
+
+def overdue(seconds: float, status: ReplicaStatus) -> ReplicationUnavailableError:
+    """That a wait took too long."""
+    why = status.last_error or f"{status.to_send_bytes} bytes to send, {status.to_receive} messages to receive"
+    return ReplicationUnavailableError(f"not everything was exchanged within {round(seconds, 1):g} seconds: {why}")
