@@ -280,6 +280,28 @@ def test_a_writer_behind_others_starts_from_where_they_are(two: tuple[Index, Ind
     assert_tiled(one.connection, some_lines(183))
 
 
+def test_writers_that_take_turns_write_one_row_each_in_one_statement(tmp_path: Path) -> None:
+    """Each takes in the other's line without its row, and writes its own: no row is missing, and none is there twice."""
+    lines = [line for line in some_lines(60) if not line.problem]
+    indexes = [index_on_disk(tmp_path), index_on_disk(tmp_path)]
+    feed(indexes[0], lines[:1])
+    statements: list[str] = []
+    for index in indexes:
+        index.refresh()
+        index.database.wait_up_to(0)
+        index.connection.set_trace_callback(statements.append)
+    for number, line in enumerate(lines[1:], start=1):
+        index = indexes[number % 2]
+        index.add(fed_with(lines[offsets_of(lines).index(index.end) : number], index.end))
+        index.add_entry(line.as_entry(), line.op_id, line.length, line.checksum)
+        assert index.write_next(line.as_entry(), line.length, line.checksum) is True
+        assert_tiled(index.connection, lines[: number + 1])
+    assert sum("INSERT" in each for each in statements) == len(lines) - 1
+    assert not [each for each in statements if "BEGIN" in each]
+    for index in indexes:
+        index.database.close()
+
+
 def test_a_fold_leaves_the_rows_that_others_wrote_beyond_it(two: tuple[Index, Index]) -> None:
     """One connection knows a part of what the other has written, and folds it: the rows after it stay."""
     one, other = two

@@ -171,6 +171,19 @@ def test_a_line_that_has_a_row_gets_no_other(connection: sqlite3.Connection, row
     assert plain(read_tail(connection, 0)) == [*LINES, line]
 
 
+def test_a_row_is_not_written_behind_a_gap(connection: sqlite3.Connection) -> None:
+    """If the line before is another process's and has no row yet, nothing is done; once it has one, the row is."""
+    first, second = some_lines(2, start=50)
+    end = OFFSETS[-1] + first.length
+    values = (second.length, second.checksum, second.as_entry(), OFFSETS[-1])
+    assert insert_next(connection, end, *values) is False
+    assert plain(read_tail(connection, 0)) == LINES
+    insert_next(connection, OFFSETS[-1], first.length, first.checksum, first.as_entry())
+    assert insert_next(connection, end, *values) is True
+    assert insert_next(connection, end, *values) is False
+    assert plain(read_tail(connection, 0)) == [*LINES, first, second]
+
+
 def test_the_rows_of_folded_lines_go(connection: sqlite3.Connection) -> None:
     """Those below a byte offset and no others."""
     delete_rows(connection, OFFSETS[12])

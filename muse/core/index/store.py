@@ -47,6 +47,9 @@ from muse.core.storage.lines import Lines, Location, duplicate_of
 Answer = TypeVar("Answer")
 
 _ROWS_AT_ONCE = 64
+_FEW = 4
+"""Up to so many op_ids are looked up one by one, which takes less time then."""
+
 _BLOCKS = ("columns", "op_ids", "links")
 
 
@@ -234,6 +237,8 @@ class Index:
 
     def offsets_of(self, op_ids: Collection[bytes]) -> dict[bytes, int]:
         """Those of some op_ids whose entries are there, with their byte offsets."""
+        if len(op_ids) <= _FEW:
+            return {op_id: at for op_id in op_ids if (at := self.offset_of(op_id)) is not None}
         found = {op_id: self.tail_op_ids[op_id] for op_id in self.tail_op_ids.keys() & op_ids}
         if self.runs:
             wanted = [op_id for op_id in op_ids if op_id not in found] if found else list(op_ids)
@@ -333,13 +338,19 @@ class Index:
 
     def write_next(self, entry: Any, length: int, checksum: int) -> bool:
         """Write the row of the entry that was added last, the usual case; False if it takes more than that."""
-        byte_offset = self.tail.end - length
-        if len(self.tail.offsets) >= self._options.segment_lines or self.written_end != byte_offset:
+        offsets, byte_offset = self.tail.offsets, self.tail.end - length
+        previous_offset = None
+        if self.written_end != byte_offset:
+            if self.written_end > byte_offset or len(offsets) < 2:
+                return False
+            # Lines of other handles stand before it, which mostly have written their rows themselves.
+            previous_offset = offsets[-2]
+        if len(offsets) >= self._options.segment_lines:
             return False
         database = self.database
         if database.wait_ms:
             database.wait_up_to(0)
-        if not insert_next(self.connection, byte_offset, length, checksum, entry):
+        if not insert_next(self.connection, byte_offset, length, checksum, entry, previous_offset):
             return False
         self.written_end = byte_offset + length
         return True

@@ -21,7 +21,9 @@ _COLUMNS = (
     "row_checksum"
 )
 # Without the problem, which is NULL: Python's sqlite3 takes ten times as long to bind None as a number.
-_INSERT_ENTRY = f"INSERT OR IGNORE INTO tail ({_COLUMNS.replace('problem, ', '')}) VALUES ({', '.join('?' * 11)})"
+_INSERT_ENTRY = f"INSERT OR IGNORE INTO tail ({_COLUMNS.replace('problem, ', '')}) "
+_INSERT_NEXT = f"{_INSERT_ENTRY} VALUES ({', '.join('?' * 11)})"
+_INSERT_AFTER = f"{_INSERT_ENTRY} SELECT {', '.join('?' * 11)} WHERE EXISTS (SELECT 1 FROM tail WHERE byte_offset = ?)"
 _INSERT = f"INSERT INTO tail ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 COVERED = """
     max(coalesce((SELECT byte_offset + length FROM tail ORDER BY byte_offset DESC LIMIT 1), 0),
@@ -34,11 +36,21 @@ _Row = tuple[
 ]
 
 
-def insert_next(connection: sqlite3.Connection, byte_offset: int, length: int, checksum: int, entry: Any) -> bool:
+def insert_next(
+    connection: sqlite3.Connection,
+    byte_offset: int,
+    length: int,
+    checksum: int,
+    entry: Any,
+    previous_offset: int | None = None,
+) -> bool:
     """Insert the row of one entry; False if its line has a row already, and nothing was done.
 
-    The caller knows that the lines before it were written. If another process has folded it meanwhile, the row is one
-    too many below the tail: nobody reads it, and the next fold removes it.
+    The caller knows that the lines before it have their rows. If others were to write these, the caller passes the byte
+    offset of the line before, and nothing is done either if that line has no row: so the tail never has a gap.
+
+    If another process has folded the line meanwhile, the row is one too many below the tail: nobody reads it, and the
+    next fold removes it.
     """
     parents = entry["parent_op_ids"]
     row = (
@@ -54,7 +66,10 @@ def insert_next(connection: sqlite3.Connection, byte_offset: int, length: int, c
         " ".join(parents) if parents else None,
         None,
     )
-    return connection.execute(_INSERT_ENTRY, (*row[:-1], row_checksum(row))).rowcount == 1
+    values = (*row[:-1], row_checksum(row))
+    if previous_offset is None:
+        return connection.execute(_INSERT_NEXT, values).rowcount == 1
+    return connection.execute(_INSERT_AFTER, (*values, previous_offset)).rowcount == 1
 
 
 def insert_rows(connection: sqlite3.Connection, lines: Lines) -> None:
