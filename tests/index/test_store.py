@@ -281,7 +281,7 @@ def test_a_writer_behind_others_starts_from_where_they_are(two: tuple[Index, Ind
 
 
 def test_writers_that_take_turns_write_one_row_each_in_one_statement(tmp_path: Path) -> None:
-    """Each takes in the other's line without its row, and writes its own: no row is missing, and none is there twice."""
+    """Each takes in the other's line without its row, and writes its own: none is missing, and none there twice."""
     lines = [line for line in some_lines(60) if not line.problem]
     indexes = [index_on_disk(tmp_path), index_on_disk(tmp_path)]
     feed(indexes[0], lines[:1])
