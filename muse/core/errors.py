@@ -35,6 +35,10 @@ class LimitExceededError(InvalidEntryError):
     """The entry is valid but larger, deeper or later than the documented limits allow (docs/format.md)."""
 
 
+class RefusedByGuardError(InvalidEntryError):
+    """The guard of the log refuses the entry; nothing was written. For a guard to raise."""
+
+
 class OpIdConflictError(InvalidEntryError):
     """The log already holds this op_id with other content."""
 

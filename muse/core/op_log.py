@@ -29,6 +29,7 @@ from muse.core.checkpoint.record import OpLogCheckpoint, check_is_committer
 from muse.core.clock import LamportClock
 from muse.core.entry.codec import encode_entry
 from muse.core.entry.filter import EntryFilters, Filter, wanted_by
+from muse.core.entry.guard import guarded
 from muse.core.entry.model import OpEntry, make_op_entry, op_id_bytes, op_id_of
 from muse.core.entry.row import EntryRow, entry_row
 from muse.core.entry.validation import check_name, check_number
@@ -51,6 +52,7 @@ from muse.core.errors import (
     MuseError,
     NotCommitterError,
     OpIdConflictError,
+    RefusedByGuardError,
     SessionExistsError,
     SyncError,
     UnknownOpError,
@@ -81,7 +83,7 @@ from muse.core.paging import SMALL_PAGE, WHOLE_PAGE, Pager, PageSize
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_entries, read_lines, read_placed_lines
 from muse.core.storage.session_dir import LOG_NAME, list_sessions, session_folder
-from muse.core.writer import Batch, Writer, raise_it
+from muse.core.writer import Batch, Refuse, Writer, raise_it
 from muse.domain import StructuredDelta
 
 if TYPE_CHECKING:
@@ -91,6 +93,7 @@ if TYPE_CHECKING:
 # Not public names of the log: the commands and the statistics use them, and import nothing else of the engine.
 from muse.core.entry.codec import decode_line as decode_line, parse_object as parse_object  # isort: skip
 from muse.core.entry.codec import same_operation as same_operation  # isort: skip
+from muse.core.entry.guard import Guard as Guard, count_refused as count_refused  # isort: skip
 from muse.core.entry.model import parse_time as parse_time  # isort: skip
 from muse.core.checkpoint.cut import RestoredCheckpoint as RestoredCheckpoint  # isort: skip
 from muse.core.collapse import collapse as collapse  # isort: skip
@@ -132,6 +135,7 @@ __all__ = [
     "OpLog",
     "OpLogCheckpoint",
     "Options",
+    "RefusedByGuardError",
     "RepairReport",
     "SessionExistsError",
     "SessionSummary",
@@ -179,6 +183,7 @@ class OpLog:
         max_line_bytes: int = DEFAULT_MAX_APPEND_BYTES,
         max_lamport_jump: int | None = DEFAULT_MAX_LAMPORT_JUMP,
         options: Options | None = None,
+        guard: Guard | None = None,
     ) -> None:
         """Open the log of `session_id` in the repository at `repo_root`.
 
@@ -192,6 +197,10 @@ class OpLog:
             max_lamport_jump: how far above every timestamp so far one may lie that is appended or merged: 2^51. A clock
                 gone wrong would leave no timestamps for later entries. None takes all.
             options: what can be tuned, each with its price; None for the usual.
+            guard: called with each new entry of `append`, `append_many` and `record` before it is checked; `record`
+                asks it before there is a timestamp: `lamport_ts` is 0. It returns the entry or a changed copy with the
+                same op_id, which is what is written, or raises `RefusedByGuardError`. If it raises, whatever it is,
+                nothing is written, of a batch too. It may use the log. `muse.guards` has two.
 
         Raises:
             InvalidSessionIdError: the id can't be a folder, or its folder leads out of `op_log/`.
@@ -210,6 +219,9 @@ class OpLog:
         """The session's folder, a `Path`."""
         self.path = self.folder / LOG_NAME
         """The log's file in it, `ops.jsonl`, a `Path`."""
+        self.would_refuse = 0
+        """How many entries that this handle took over from other replicas, unchanged, its guard would have refused."""
+        self._guard = guard
         self._max_line_bytes = max_line_bytes
         self._for_replica = dict[str, Any](durability=durability, max_line_bytes=max_line_bytes, options=options)
         self._file = LogFile(self.path, durable_names=durability == "fsync")
@@ -260,12 +272,15 @@ class OpLog:
         Raises:
             InvalidEntryError: a field is wrong, or JSON can't carry a value exactly; the message names the place,
                 and nothing was written.
+            RefusedByGuardError: the log has a guard, and it refuses the entry.
             LimitExceededError: longer, deeper or later than the limits allow.
             OpIdConflictError: its op_id is there with other content, perhaps written by another process at the same
                 moment: then this entry stands after it, and does not count.
             AppendError: the system refused the write; the entry is not acknowledged. To append it again is safe.
             SyncError: written, but the flush failed; see `durability`.
         """
+        if self._guard is not None:
+            entry = guarded(self._guard, entry)
         line = encode_entry(entry, self._max_line_bytes)
         with Turn(self._lock):
             try:
@@ -283,7 +298,8 @@ class OpLog:
         Returns:
             How many were added; entries that the log already held are passed over.
         """
-        entries = list(entries)
+        guard = self._guard
+        entries = list(entries) if guard is None else [guarded(guard, entry) for entry in entries]
         batch = Batch.of_entries(entries, self._max_line_bytes)
         with Turn(self._lock):
             try:
@@ -313,21 +329,25 @@ class OpLog:
         Returns:
             The entry, as it is in the log.
         """
+        entry = make_op_entry(
+            actor_id,
+            domain,
+            domain_op,
+            0,
+            parent_op_ids=parent_op_ids,
+            intent_id=intent_id,
+            reservation_id=reservation_id,
+        )
+        if op_id is not None:
+            entry["op_id"] = op_id
+        if self._guard is not None:
+            entry = guarded(self._guard, entry)
         with Turn(self._lock):
             self._writer.check_usable()
             self._catch_up.catch_up()
-            entry = make_op_entry(
-                actor_id,
-                domain,
-                domain_op,
-                self._clock.tick() if op_id is None else 0,
-                parent_op_ids=parent_op_ids,
-                intent_id=intent_id,
-                reservation_id=reservation_id,
-            )
             if op_id is not None:
-                entry["op_id"] = op_id
                 return self._writer.record(entry, self._max_line_bytes)
+            entry["lamport_ts"] = self._clock.tick()
             # A fresh op_id can't be there yet, so nothing is looked up.
             self._writer.write_entry(entry, op_id_bytes(entry["op_id"]), encode_entry(entry, self._max_line_bytes))
             return entry
@@ -670,12 +690,25 @@ class OpLog:
 
         refuse = raise_it if on_skip is None else skip
         batch = Batch.of_foreign_lines(BytesIO(data).readlines(), self._max_line_bytes, refuse)
-        with Turn(self._lock):
-            added, end = self._writer.append(batch, refuse), self._catch_up.end
+        added, end = self._take_over(batch, refuse)
         # When the handle is free again, as whoever is told may use it.
         if on_skip is not None:
             for op_id, reason in skipped:
                 on_skip(op_id, reason)
+        return added, end
+
+    def _take_over(self, batch: Batch, refuse: Refuse) -> tuple[int, int]:
+        """Append lines of another replica as they are: how many were added, and where the log ends then."""
+        with Turn(self._lock):
+            if self._guard is not None:
+                self._catch_up.catch_up()
+            start = self._catch_up.end
+            added, end = self._writer.append(batch, refuse), self._catch_up.end
+        if self._guard is not None and added:
+            mine = set(batch.columns.op_ids)
+            arrived = self._select(Filter(start=start, stop=end))
+            new = (entry for entry in arrived if op_id_bytes(entry["op_id"]) in mine)
+            self.would_refuse += count_refused(self._guard, self.path, new)
         return added, end
 
     def read_checkpoint(self) -> OpLogCheckpoint | None:
@@ -721,8 +754,7 @@ class OpLog:
             skipped: dict[bytes, InvalidEntryError] = {}
             refuse = raise_it if on_conflict == "raise" else skipped.__setitem__
             batch = Batch.of_lines(lines, self._max_line_bytes, refuse)
-            with Turn(self._lock):
-                added += self._writer.append(batch, refuse)
+            added += self._take_over(batch, refuse)[0]
             # When the handle is free again, as whoever is told may use it.
             for op_id, error in skipped.items():
                 tell(str(uuid.UUID(bytes=op_id)), str(error))

@@ -73,6 +73,7 @@ class Progress:
     to_receive: int = 0
     rewinds: int = 0
     refused: dict[str, str] = field(default_factory=dict)
+    would_refuse: int = 0
     last_error: str = ""
     url: str = ""
     take_over: bool = False
@@ -272,7 +273,11 @@ class Round:
         self._ledger.note_appended(done, below)
 
     def _append(self, data: bytes) -> tuple[int, int]:
-        return self._log.append_lines(data, on_skip=self._refuse)
+        before = self._log.would_refuse
+        appended = self._log.append_lines(data, on_skip=self._refuse)
+        if more := self._log.would_refuse - before:
+            self._progress.note(would_refuse=self._progress.would_refuse + more)
+        return appended
 
     def _refuse(self, op_id: str, reason: str) -> None:
         refused = self._progress.refused

@@ -204,6 +204,7 @@ class Worker:
             to_send_bytes=bytes_to_send(self._log_path, progress.sent_to),
             to_receive=progress.to_receive,
             refused=len(progress.refused),
+            would_refuse=progress.would_refuse,
             rewinds=progress.rewinds,
             last_error=progress.last_error,
             url=progress.url,

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muse.core.op_log import InvalidArgumentError, OpLog
+from muse.core.op_log import InvalidArgumentError, OpEntry, OpLog, RefusedByGuardError
 from muse.replicate import ReplicaBusyError, ReplicationUnavailableError, Settings, read_settings
 from muse.replicate.ledger import Position, SentLine
 from muse.replicate.messages import op_id_of_line
 from muse.replicate.save_point import ReplicaFolder, SavePoint
+from muse.replicate.worker import Worker
 from tests.making import entries, entry
 from tests.replicate.hosts import WAIT, Host, assert_equal, fill
 from tests.replicate.servers import Server
@@ -152,3 +153,25 @@ def test_settings_that_can_not_be_right_are_refused(tmp_path: Path) -> None:
             read_settings(tmp_path, given_, {})
     assert read_settings(tmp_path, {"url": "a, tls://b:1"}, {}) == Settings(("nats://a", "tls://b:1"))
     assert read_settings(tmp_path, {}, {"MUSE_NATS_URL": "a", "MUSE_NATS_REPLICAS": "3"}).replicas == 3
+
+
+@pytest.mark.process
+@pytest.mark.slow
+def test_a_guard_counts_and_keeps_nothing_out(server: Server, host: Host, tmp_path: Path) -> None:
+    """What another host recorded arrives unchanged; how many entries the guard here would have refused is told."""
+
+    def no_code(new: OpEntry) -> OpEntry:
+        if new["domain"] == "code":
+            raise RefusedByGuardError("domain: no code")
+        return new
+
+    a = host("a")
+    (tmp_path / "b").mkdir()
+    with OpLog(tmp_path / "b", "s") as b:
+        a.append_many([entry(number, domain="code" if number > 3 else "music") for number in range(6)])
+        settings = Settings((server.url,), space="t")
+        with a.replicate(server.url, space="t") as one, Worker(tmp_path / "b", "s", settings, guard=no_code) as two:
+            one.wait_synced(WAIT)
+            two.wait_synced(WAIT)
+            assert (one.status().would_refuse, two.status().would_refuse, two.status().refused) == (0, 2, 0)
+        assert_equal(a, b)

@@ -6,4 +6,5 @@ columns      many entries at once, field by field
 codec        the line it becomes, and back
 filter       which entries are wanted
 row          an entry as a flat row, for tables
+guard        what a caller has put in front of the write
 """
