@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import click
 
 from muse.cli.failures import FOUND_DAMAGE, IO_FAILED, exit_with, sigterm_like_ctrl_c
+from muse.cli.guarding import guard_options
 from muse.cli.input_lines import LONGEST_LINE_BYTES, Line, read_lines
 from muse.cli.output import note, pluralize, print_json, print_table
 from muse.cli.progress import ProgressBar
@@ -26,7 +27,7 @@ from muse.cli.repo import json_option, repo_option, session_argument
 from muse.cli.repo_folder import has_sessions, note_first_session
 
 if TYPE_CHECKING:
-    from muse.core.op_log import OpEntry, OpLog
+    from muse.core.op_log import Guard, OpEntry, OpLog
 
 _BLANKS = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
@@ -49,12 +50,13 @@ _OPTIONAL = ("parent_op_ids", "intent_id", "reservation_id", "created_at", "op_i
     is_flag=True,
     help="Go on after a line that is refused: put it aside into a new file in the current folder.",
 )
+@guard_options("refuse, as a line that is wrong,")
 @json_option(
     "one object for each line, as soon as it is in the log: line (its number), op_id and lamport_ts; for a line that "
     "is refused: line and error"
 )
 @repo_option
-def append(session: str, file: IO[bytes], repo: Path, *, keep_going: bool, as_json: bool) -> None:
+def append(session: str, file: IO[bytes], repo: Path, *, keep_going: bool, guard: Guard | None, as_json: bool) -> None:
     """Append the JSON lines of FILE, or of standard input, to SESSION. SESSION is created if it does not exist.
 
     A line is either a whole entry, or an object with actor_id, domain and domain_op, whose other fields are filled in.
@@ -72,7 +74,7 @@ def append(session: str, file: IO[bytes], repo: Path, *, keep_going: bool, as_js
     """
     from muse.core.op_log import OpLog
 
-    with sigterm_like_ctrl_c(), OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES) as log:
+    with sigterm_like_ctrl_c(), OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES, guard=guard) as log:
         appending = _Appending(log, repo, keep_going=keep_going, as_json=as_json)
         try:
             with ProgressBar(f"appending to {session}", "bytes") as bar:

@@ -10,11 +10,12 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import click
 
 from muse.cli.failures import BadDataFound, WrongUsage
+from muse.cli.guarding import guard_options, note_would_refuse
 from muse.cli.input_lines import LONGEST_LINE_BYTES
 from muse.cli.output import note, pluralize, print_json, print_table, tally
 from muse.cli.output_file import named_file, written_whole
@@ -22,6 +23,9 @@ from muse.cli.progress import ProgressBar
 from muse.cli.repo import json_option, note_damaged_lines, open_session, repo_option, session_argument
 from muse.cli.repo_folder import has_sessions, note_first_session
 from muse.cli.streams import output_that_must_arrive
+
+if TYPE_CHECKING:
+    from muse.core.op_log import Guard
 
 _FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 
@@ -35,9 +39,18 @@ _FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 @session_argument
 @click.argument("other_repo", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("other_session", required=False)
-@json_option("one object: session_id, other_repo, other_session_id, added, ops")
+@guard_options("take over all the same, and count,")
+@json_option("one object: session_id, other_repo, other_session_id, added, ops, would_refuse")
 @repo_option
-def merge(session: str, other_repo: Path, other_session: str | None, repo: Path, *, as_json: bool) -> None:
+def merge(
+    session: str,
+    other_repo: Path,
+    other_session: str | None,
+    repo: Path,
+    *,
+    guard: Guard | None,
+    as_json: bool,
+) -> None:
     """Append to SESSION what the same session in OTHER_REPO has and it lacks, entries unchanged.
 
     OTHER_SESSION names the session there if its id differs. SESSION is made if it does not exist:
@@ -48,7 +61,7 @@ def merge(session: str, other_repo: Path, other_session: str | None, repo: Path,
     is_first = not has_sessions(repo)
     with (
         open_session(other_repo, other_session or session) as other,
-        OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES) as log,
+        OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES, guard=guard) as log,
     ):
         if log.folder.exists() and log.folder.samefile(other.folder):
             raise WrongUsage(f"{other.folder} is session {session!r} itself: name another replica to merge")
@@ -56,6 +69,7 @@ def merge(session: str, other_repo: Path, other_session: str | None, repo: Path,
             added = log.merge(other, progress=bar)
         if is_first and added:
             note_first_session(repo)
+        note_would_refuse(log.would_refuse)
         note_damaged_lines(other, other_repo)
         total = len(log)
         if as_json:
@@ -66,6 +80,7 @@ def merge(session: str, other_repo: Path, other_session: str | None, repo: Path,
                     "other_session_id": other.session_id,
                     "added": added,
                     "ops": total,
+                    "would_refuse": log.would_refuse,
                 }
             )
             return
@@ -181,15 +196,16 @@ def _named(file: Path) -> str:
 )
 @click.argument("file", type=click.File("rb"))
 @click.argument("session", required=False)
-@json_option("one object, with the session's id and the manifest")
+@guard_options("take over all the same, and count,")
+@json_option("one object: session_id, would_refuse and the manifest")
 @repo_option
-def import_command(file: IO[bytes], session: str | None, repo: Path, *, as_json: bool) -> None:
+def import_command(file: IO[bytes], session: str | None, repo: Path, *, guard: Guard | None, as_json: bool) -> None:
     """Make a session of FILE, which `export` wrote, under the id it had or as SESSION; - is standard input.
 
     A session that exists is never overwritten. Every byte is held against the digests in FILE first: the
     session appears whole, or not at all.
     """
-    from muse.core.op_log import ArchiveError, MuseError, SessionExistsError, import_session
+    from muse.core.op_log import ArchiveError, MuseError, OpLog, SessionExistsError, count_refused, import_session
 
     source = file if isinstance(file, io.BufferedReader) else io.BufferedReader(cast("Any", file))
     beginning, is_first = source.peek(), not has_sessions(repo)
@@ -206,12 +222,17 @@ def import_command(file: IO[bytes], session: str | None, repo: Path, *, as_json:
         # It has no name if a write failed, or that of a file in the folder in which an import is prepared.
         raise OSError(error.errno, error.strerror, str(repo / ".muse" / "op_log")) from error
     name = manifest.session_id if session is None else session
+    would_refuse = 0
+    if guard is not None:
+        with OpLog(repo, name) as log:
+            would_refuse = count_refused(guard, log.path, log)
     if as_json:
-        print_json({"session_id": name, "manifest": manifest.to_dict()})
+        print_json({"session_id": name, "would_refuse": would_refuse, "manifest": manifest.to_dict()})
     else:
         print_table(("SESSION", "OPS"), [(name, manifest.op_count)], right=("OPS",))
     if is_first:
         note_first_session(repo)
+    note_would_refuse(would_refuse)
     note(f"{pluralize(manifest.op_count, 'entry')} imported into session {name!r} of {repo}")
 
 

@@ -18,11 +18,13 @@ import click
 from muse.cli.committing import git_option, git_target
 from muse.cli.completing import complete_sessions
 from muse.cli.failures import WrongUsage, sigterm_like_ctrl_c
+from muse.cli.guarding import guard_options, note_would_refuse
 from muse.cli.output import note, pluralize, print_json, print_rows, shown
 from muse.cli.repo import json_option, repo_option
 from muse.cli.streams import end_if_output_is_lost
 
 if TYPE_CHECKING:
+    from muse.core.op_log import Guard
     from muse.replicate import ReplicaStatus, Settings
     from muse.replicate.worker import Worker
 
@@ -87,6 +89,7 @@ def _server_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @git_option("With --become-committer: the git repository with the commits; default: the one that .muse/ lies in.")
 @click.option("--serve", is_flag=True, help="Also run a server at URL, for trying it out: nats-server is needed.")
+@guard_options("take over all the same, and count,")
 @_server_options
 @json_option("one object for each session, one a line: how it stands at the end, or whenever that changes")
 @repo_option
@@ -102,6 +105,7 @@ def sync(
     serve: bool,
     become: bool,
     git: Path | None,
+    guard: Guard | None,
     as_json: bool,
 ) -> None:
     """Keep SESSION the same on all hosts that do so by the NATS server at URL, until Ctrl-C.
@@ -124,7 +128,7 @@ def sync(
         if become and session is not None:
             _become_committer(repo, session, settings, git, timeout)
             return
-        running = _Running(stack, repo, settings, session, as_json=as_json)
+        running = _Running(stack, repo, settings, session, guard, as_json=as_json)
         running.start_new()
         if once:
             running.wait(timeout)
@@ -167,8 +171,18 @@ def _become_committer(repo: Path, session: str, settings: Settings, git: Path | 
 class _Running:
     """The replicas that a command runs."""
 
-    def __init__(self, stack: ExitStack, repo: Path, settings: Settings, session: str | None, *, as_json: bool) -> None:
+    def __init__(
+        self,
+        stack: ExitStack,
+        repo: Path,
+        settings: Settings,
+        session: str | None,
+        guard: Guard | None,
+        *,
+        as_json: bool,
+    ) -> None:
         self._stack = stack
+        self._guard = guard
         self._repo = repo
         self._settings = settings
         self._session = session
@@ -187,7 +201,7 @@ class _Running:
         self._looked_at = time.monotonic() + _NEW_SESSIONS_SECONDS
         for session in list_sessions(self._repo) if self._session is None else [self._session]:
             if session not in self._replicas:
-                made = Worker(self._repo, session, self._settings)
+                made = Worker(self._repo, session, self._settings, guard=self._guard)
                 self._replicas[session] = self._stack.enter_context(made)
 
     def what(self) -> str:
@@ -203,6 +217,7 @@ class _Running:
         for replica in self._replicas.values():
             replica.wait_synced(max(deadline - time.monotonic(), 0.1))
         refused = sum(replica.status().refused for replica in self._replicas.values())
+        note_would_refuse(sum(replica.status().would_refuse for replica in self._replicas.values()))
         if self._as_json:
             self._print()
         note(f"{pluralize(len(self._replicas), 'session')} synced" + (f", {refused} refused" if refused else ""))

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -34,14 +34,17 @@ from muse.core.op_log import (
     LogReplacedError,
     MuseError,
     NotCommitterError,
+    OpEntry,
     OpIdConflictError,
     OpLog,
+    RefusedByGuardError,
     SessionExistsError,
     SyncError,
     export_session,
     import_session,
     make_op_entry,
 )
+from muse.guards import refuse_secrets
 from tests import children, making
 from tests.docs.pages import ROOT, fences, headings, page, section
 
@@ -192,6 +195,23 @@ def op(value: Any) -> Callable[[OpLog], object]:
     return lambda log: log.append(an_entry(domain_op={"value": value}))
 
 
+def a_secret(log: OpLog) -> object:
+    """Append a password to a log with a guard."""
+    pytest.importorskip("detect_secrets")
+    with OpLog(log.folder, "guarded", guard=refuse_secrets) as guarded:
+        return guarded.append(an_entry(domain_op={"value": "ftp://ada:tr0ub4dor@host/"}))
+
+
+def guard_without_return(log: OpLog) -> object:
+    """A guard that forgets to return the entry."""
+
+    def guard(_entry: OpEntry) -> OpEntry:
+        return cast("OpEntry", None)
+
+    with OpLog(log.folder, "guarded", guard=guard) as guarded:
+        return guarded.append(an_entry())
+
+
 PROVOKED: list[tuple[str, type[MuseError], Callable[[OpLog], object]]] = [
     ("checkpoint.json can't be used", DamagedCheckpointError, damaged_record),
     ("checkpoint.json can't be used", DamagedCheckpointError, missing_record),
@@ -223,6 +243,8 @@ PROVOKED: list[tuple[str, type[MuseError], Callable[[OpLog], object]]] = [
     ("An entry was refused", OpIdConflictError, other_content),
     ("An entry was refused", LimitExceededError, op("x" * (17 << 20))),
     ("An entry was refused", LimitExceededError, nested),
+    ("The guard refused an entry", RefusedByGuardError, a_secret),
+    ("The guard refused an entry", InvalidEntryError, guard_without_return),
     ("The session id is refused", InvalidSessionIdError, lambda log: OpLog(log.folder, "")),
     ("The session id is refused", InvalidSessionIdError, lambda log: OpLog(log.folder, "x" * 999)),
 ]
@@ -321,8 +343,14 @@ def stands_for(shown: str, text: str) -> bool:
 
 
 def test_every_warning_of_the_engine_is_shown() -> None:
-    """Each text that the engine gives to its logger stands in the section about the index, and no other does."""
+    """Each text that the engine gives to its logger stands in the section about the index, and no other does.
+
+    But for the one about a guard, which stands in its own section.
+    """
     told = texts(lambda name: name == "_log.warning")
+    about_guard = {text for text in told if shown_under("The guard refused an entry", text)}
+    assert len(about_guard) == 1
+    told -= about_guard
     shown = fences(section(RECOVERY, "The index can't be used"), "text")[0].splitlines()
 
     assert len(told) >= 5
