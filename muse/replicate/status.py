@@ -25,7 +25,7 @@ class ReplicaStatus:
     refused: int = 0
     """How many operations of others can't be taken over; they are logged, with their reasons."""
     would_refuse: int = 0
-    """How many were taken over, unchanged, that a guard would have refused, since it was started. Only `sync` has one."""
+    """How many were taken over, unchanged, that a guard would have refused, since the start. Only `sync` has one."""
     rewinds: int = 0
     """How often something was missing in the stream, so that everything was compared again."""
     last_error: str = ""

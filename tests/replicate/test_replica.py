@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -172,6 +173,9 @@ def test_a_guard_counts_and_keeps_nothing_out(server: Server, host: Host, tmp_pa
         settings = Settings((server.url,), space="t")
         with a.replicate(server.url, space="t") as one, Worker(tmp_path / "b", "s", settings, guard=no_code) as two:
             one.wait_synced(WAIT)
-            two.wait_synced(WAIT)
+            deadline = time.monotonic() + WAIT
+            while len(b) < 6 or not two.status().would_refuse:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
             assert (one.status().would_refuse, two.status().would_refuse, two.status().refused) == (0, 2, 0)
         assert_equal(a, b)
