@@ -3,16 +3,22 @@
 The log gives operations no meaning, so no field is required: any JSON object gets a description.
 """
 
+# ruff: noqa: PLC0415 - the engine is imported only when used, so that --help is fast
+
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from muse.core.op_log import OpEntry
 
-ENTRY_COLUMNS = ("LAMPORT", "ACTOR", "DOMAIN", "OP", "ADDRESS", "WHAT")
+ENTRY_COLUMNS = ("LAMPORT", "UTC", "ACTOR", "DOMAIN", "OP", "ADDRESS", "WHAT")
 """The headings of a table of entries."""
+WHOLE_COLUMNS = ("LAMPORT", "UTC")
+"""Those of them that are of no use if they are cut."""
 
 _LONGEST = 100
 
@@ -24,9 +30,21 @@ def description(domain_op: Mapping[str, Any]) -> tuple[str, str, str]:
     return kind, _text(domain_op.get("address", "")), _short(describe(domain_op))
 
 
-def entry_cells(entry: OpEntry) -> tuple[str, ...]:
-    """An entry as a row of a table with the headings `ENTRY_COLUMNS`."""
-    return (str(entry["lamport_ts"]), entry["actor_id"], entry["domain"], *description(entry["domain_op"]))
+def entry_cells(entry: OpEntry, time_width: int = 19) -> tuple[str, ...]:
+    """An entry as a row of a table with the headings `ENTRY_COLUMNS`; the time takes `time_width` characters."""
+    when, what = utc(entry["created_at"], time_width), description(entry["domain_op"])
+    return (str(entry["lamport_ts"]), when, entry["actor_id"], entry["domain"], *what)
+
+
+def utc(created_at: str, width: int = 19) -> str:
+    """A time of an entry in UTC, as "2026-11-26 09:29:37" or only the end of that; "-" if it is not a time."""
+    from muse.core.op_log import parse_time
+
+    moment = parse_time(created_at)
+    # Near the years 1 and 9999 there may be no such time in UTC.
+    with suppress(OverflowError):
+        return moment.astimezone(UTC).isoformat(" ", "seconds")[:19][-width:] if moment else "-"
+    return "-"
 
 
 def _content(op: Mapping[str, Any]) -> str:

@@ -11,10 +11,10 @@ import click
 
 from muse.cli.failures import WrongUsage
 from muse.cli.moments import bounds, explain_moments, find_cut, moment_options
-from muse.cli.output import note, pluralize, print_json, print_rows, print_table, shown
+from muse.cli.output import note, pluralize, print_json, print_table, shown
 from muse.cli.progress import ProgressBar
 from muse.cli.repo import json_option, note_damaged_lines, open_session, repo_option, session_argument
-from muse.describing import description
+from muse.describing import description, utc
 
 
 @click.command(
@@ -39,7 +39,7 @@ def delta(session: str, domain: str, repo: Path, *, moments: dict[str, str | Non
             print_json(collapsed)
             return
         rows = (description(op) for op in collapsed["ops"])
-        print_rows(("OP", "ADDRESS", "WHAT"), rows)
+        print_table(("OP", "ADDRESS", "WHAT"), rows)
         note(f"{domain}: {collapsed['summary']}")
         if not collapsed["ops"]:
             known = ", ".join(sorted(log.domains())) or "none"
@@ -76,7 +76,7 @@ def diff(session: str, since: str, upto: str, repo: Path, *, as_json: bool) -> N
         print_json({"session_id": session, "since": asdict(start), "upto": asdict(stop), "deltas": deltas})
         return
     rows = ((each["domain"], *description(op)) for each in deltas for op in each["ops"])
-    print_rows(("DOMAIN", "OP", "ADDRESS", "WHAT"), rows)
+    print_table(("DOMAIN", "OP", "ADDRESS", "WHAT"), rows)
     for each in deltas:
         note(shown(f"{each['domain']}: {each['summary']}"))
     note(f"{pluralize(stop.op_count - start.op_count, 'entry')} after the first {start.op_count:,}")
@@ -106,8 +106,8 @@ def checkpoint(session: str, snapshot_id: str, repo: Path, *, as_json: bool) -> 
             print_json(mark)
             return
         print_table(
-            ("CHECKPOINT", "COVERS", "HIGHEST LAMPORT", "AT"),
-            [(mark["snapshot_id"], mark["op_count"], mark["lamport_ts"], mark["created_at"])],
+            ("CHECKPOINT", "COVERS", "HIGHEST LAMPORT", "UTC"),
+            [(mark["snapshot_id"], mark["op_count"], mark["lamport_ts"], utc(mark["created_at"]))],
             right=("COVERS", "HIGHEST LAMPORT"),
         )
         note(f"{pluralize(mark['op_count'], 'entry')} covered; what arrives from now on is pending")

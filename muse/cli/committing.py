@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from muse.cli.failures import SystemFailed
-from muse.cli.output import note, pluralize, print_json, print_rows, tally
+from muse.cli.output import note, pluralize, print_json, print_table, short_commit, tally, time_width
 from muse.cli.progress import ProgressBar
 from muse.cli.repo import json_option, note_passed_over, open_session, repo_option, session_argument
+from muse.describing import utc
 
 if TYPE_CHECKING:
     from muse.commit import CommitReport, Committed, GitTarget
     from muse.core.op_log import OpLog
-
-_SHORT_ID = 12
 
 
 def git_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -130,12 +129,12 @@ def _print_commits(found: Sequence[Committed], *, as_json: bool) -> None:
         return
     rows = (
         (
-            each.commit_id[:_SHORT_ID] or "-",
-            each.created_at[:19].replace("T", " "),
-            f"{each.ops:,}",
+            short_commit(each.commit_id) or "-",
+            utc(each.created_at, time_width()),
+            each.ops,
             tally(each.domains),
             tally(each.actors),
         )
         for each in found
     )
-    print_rows(("COMMIT", "WHEN (UTC)", "ENTRIES", "DOMAINS", "ACTORS"), rows)
+    print_table(("COMMIT", "UTC", "ENTRIES", "DOMAINS", "ACTORS"), rows, right=("ENTRIES",), whole=("UTC",))

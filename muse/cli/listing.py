@@ -13,16 +13,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from io import StringIO
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from muse.cli.failures import WrongUsage
-from muse.cli.output import Columns, note
+from muse.cli.output import Columns, note, time_width
 from muse.cli.picking import FIELDS, MISSING, field_names, pick
 from muse.cli.streams import end_if_output_is_lost
-from muse.describing import ENTRY_COLUMNS, entry_cells
+from muse.describing import ENTRY_COLUMNS, WHOLE_COLUMNS, entry_cells
 from muse.escaping import escape_for_terminal, escape_json_for_terminal
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _CHUNK_CHARACTERS = 1 << 16
 _WIDTHS_FROM_ROWS = 200
-_USUAL_WIDTHS: tuple[int, ...] = (7, 12, 8, 8, 12, 0)
+_USUAL_WIDTHS: tuple[int, ...] = (7, 0, 12, 8, 8, 12, 0)
 
 
 @dataclass
@@ -104,15 +104,16 @@ class Listing:
     def _table_lines(self, entries: Iterator[OpEntry], widths_from: int, *, follows: bool) -> Iterator[str]:
         columns: tuple[str, ...] = ENTRY_COLUMNS
         narrowest = _USUAL_WIDTHS
-        rows: Iterator[Sequence[str]] = map(entry_cells, entries)
+        rows: Iterator[Sequence[str]] = map(entry_cells, entries, repeat(time_width()))
         if self.fields is not None:
             fields = columns = self.fields
             narrowest = (0,) * len(fields)
             rows = (list(map(_cell, self._values(entry, fields))) for entry in entries)
         first = list(islice(rows, widths_from))
         if first or follows:
-            table = Columns(columns, first, narrowest if follows else ())
-            yield from map(table.line, chain([columns], first, rows))
+            table = Columns(columns, first, whole=WHOLE_COLUMNS, narrowest=narrowest if follows else ())
+            yield table.heading
+            yield from map(table.line, chain(first, rows))
 
 
 def _cell(value: Any) -> str:

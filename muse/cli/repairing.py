@@ -22,7 +22,7 @@ import click
 from muse.cli.committing import git_target
 from muse.cli.failures import FOUND_DAMAGE, BadDataFound, SystemFailed, WrongUsage, exit_with
 from muse.cli.input_lines import LONGEST_LINE_BYTES
-from muse.cli.output import note, pluralize, print_json, print_rows
+from muse.cli.output import note, pluralize, print_json, print_table
 from muse.cli.progress import ProgressBar
 from muse.cli.repo import json_option, open_session, repo_option, session_argument
 from muse.cli.upkeep import note_verdict, print_findings
@@ -140,7 +140,7 @@ def repair(
         with ProgressBar(f"checking {session}"):
             planned = done = log.repair(source=other, dry_run=True)
         if not as_json and (rows := list(_rows(planned))):
-            print_rows(("ACTION", "WHAT", "WHY"), rows)
+            print_table(("ACTION", "WHAT", "WHY"), rows)
         note(f"to be done: {_in_short(planned, is_done=False)}")
         is_done = planned.does_something and _is_agreed(f"Repair {session}?", yes=yes)
         if is_done:

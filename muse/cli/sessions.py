@@ -11,11 +11,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from muse.cli.failures import FOUND_DAMAGE, IO_FAILED, exit_with
-from muse.cli.output import note, pluralize, print_json, print_table, tally
+from muse.cli.output import is_narrow, note, pace, pluralize, print_json, print_table, short_commit, tally, time_width
 from muse.cli.repo import json_option, note_passed_over, repo_option
+from muse.describing import utc
 
 if TYPE_CHECKING:
     from muse.core.op_log import SessionSummary
+
+
+def _last_made(summary: SessionSummary) -> Any:
+    """When the last entry was made, as a time; None if that is not known."""
+    from muse.core.op_log import parse_time
+
+    return parse_time(summary.last_created_at or "")
+
 
 _SORT_KEYS: dict[str, Callable[[SessionSummary], Any]] = {
     "session": lambda summary: summary.session_id,
@@ -25,47 +34,51 @@ _SORT_KEYS: dict[str, Callable[[SessionSummary], Any]] = {
     "actors": lambda summary: len(summary.actors),
     "domains": lambda summary: len(summary.domains),
     "size": lambda summary: summary.size_bytes,
-    "active": lambda summary: summary.modified_at,
+    "active": _last_made,
     "checkpoint": lambda summary: summary.checkpoint and summary.checkpoint["created_at"],
 }
 
 
 @click.command(
     short_help="List the sessions.",
-    epilog="\b\nExamples: sessions with the most pending ops first; the ids of all sessions.\n"
-    "  muse op-log sessions --sort pending --reverse\n"
+    epilog="\b\nExamples: the ten sessions with the most pending ops; the ids of all sessions.\n"
+    "  muse op-log sessions --sort pending --reverse --limit 10\n"
     "  muse op-log sessions --json | jq -r '.sessions[].session_id'",
 )
 @click.option(
     "--sort",
     "column",
     type=click.Choice(list(_SORT_KEYS)),
-    default="session",
-    show_default=True,
-    help="Sort by this column, the smallest first; unknown values come last.",
+    help="Sort by this column, the smallest first; unknown values come last. Default: the last active first.",
 )
-@click.option("--reverse", is_flag=True, help="Sort the largest first.")
+@click.option("--reverse", is_flag=True, help="Sort the other way round.")
+@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Show at most N sessions.")
 @json_option('one object, {"sessions": [...]}')
 @repo_option
-def sessions(repo: Path, *, column: str, reverse: bool, as_json: bool) -> None:
+def sessions(repo: Path, *, column: str | None, reverse: bool, limit: int | None, as_json: bool) -> None:
     """List the sessions of the repository, with their counts and checkpoints.
 
-    OPS/MIN is the rate of the last 100 entries, by their created_at. ACTIVE is the time of the last write to the
-    log. --sort checkpoint sorts by the time of the checkpoint.
+    ACTIVE is when the last entry was made, by its created_at. OPS/MIN is the rate of the last 100 entries; "-" if
+    they are too few in too short a time. --sort checkpoint sorts by the time of the checkpoint. Below 120 columns a
+    terminal shows how many actors and domains there are instead of their names, and the last columns if there is room.
 
     A session with a damaged checkpoint is marked, and the command ends with exit code 1; one that can't be read does
     not hide the others, and it ends with 3.
     """
     from muse.core.op_log import describe_sessions
 
-    summaries = _sorted(describe_sessions(repo), column, reverse=reverse)
+    known = describe_sessions(repo)
+    summaries = _sorted(known, column or "active", reverse=reverse != (column is None))[:limit]
     if as_json:
         print_json({"sessions": [summary.to_dict() for summary in summaries]})
-    elif summaries:
-        numbers = ("OPS", "PENDING", "OPS/MIN", "LAMPORT", "BYTES")
-        columns = ("SESSION", *numbers, "ACTORS", "DOMAINS", "ACTIVE (UTC)", "CHECKPOINT")
-        print_table(columns, (_row(summary, repo) for summary in summaries), right=numbers)
-    note(f"{pluralize(len(summaries), 'session')} in {repo}")
+    else:
+        columns = ("SESSION", "OPS", "PENDING", "ACTIVE (UTC)", "CHECKPOINT", "ACTORS", "DOMAINS")
+        numbers = ("OPS/MIN", "BYTES", "LAMPORT")
+        names = ("ACTORS", "DOMAINS") if is_narrow() else ()
+        rows = (_row(summary, repo) for summary in summaries)
+        print_table((*columns, *numbers), rows, right=("OPS", "PENDING", *names, *numbers), whole=("ACTIVE (UTC)",))
+    more = f"; {len(known) - len(summaries):,} more not shown" if len(summaries) < len(known) else ""
+    note(f"{pluralize(len(known), 'session')} in {repo}{more}")
     for summary in summaries:
         note_passed_over(summary.damaged_lines, summary.session_id, repo)
     troubled = [summary for summary in summaries if summary.problem]
@@ -100,17 +113,20 @@ def _sorted(summaries: list[SessionSummary], column: str, *, reverse: bool) -> l
 
 def _row(summary: SessionSummary, repo: Path) -> tuple[object, ...]:
     if _is_unreadable(summary, repo):
-        return (summary.session_id, "?", "?", "-", "?", "?", "", "", "-", "can't be read")
+        return (summary.session_id, "?", "?", "-", "can't be read", "", "", "-", "?", "?")
     mark = summary.checkpoint
     return (
         summary.session_id,
         summary.ops,
         "?" if summary.pending is None else summary.pending,
-        "-" if summary.ops_per_minute is None else f"{summary.ops_per_minute:,.1f}",
-        summary.max_lamport_ts,
+        utc(summary.last_created_at or "", time_width()),
+        "damaged"
+        if summary.problem and mark is None
+        else "none"
+        if mark is None
+        else short_commit(mark["snapshot_id"]),
+        *(len(names) if is_narrow() else tally(names) for names in (summary.actors, summary.domains)),
+        pace(summary.ops_per_minute),
         summary.size_bytes,
-        tally(summary.actors),
-        tally(summary.domains),
-        "-" if summary.modified_at is None else summary.modified_at[:19].replace("T", " "),
-        "damaged" if summary.problem and mark is None else "none" if mark is None else mark["snapshot_id"],
+        summary.max_lamport_ts,
     )

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from muse.cli.failures import WrongUsage
-from muse.cli.output import note, print_json, print_table
+from muse.cli.output import is_narrow, note, print_fields, print_json, print_table, time_width
 from muse.cli.picking import FIELDS
 from muse.cli.repo import json_option, note_damaged_lines, open_session, repo_option, session_argument
-from muse.describing import ENTRY_COLUMNS, description, entry_cells
+from muse.describing import ENTRY_COLUMNS, WHOLE_COLUMNS, description, entry_cells
 from muse.escaping import escape_for_terminal
 
 if TYPE_CHECKING:
@@ -106,9 +106,7 @@ def _print_entry(entry: OpEntry, where: dict[str, int] | None) -> None:
         ("op", "  ".join(part for part in (kind, address, what) if part)),
         *((name, _as_json(value)) for name, value in entry.items() if name not in FIELDS),
     ]
-    for name, value in rows:
-        if value:
-            click.echo(escape_for_terminal(f"{name:<13}{value}"))
+    print_fields((name, value) for name, value in rows if value)
     click.echo(escape_for_terminal(_as_json(entry["domain_op"], indent=2), keep="\n"))
 
 
@@ -120,10 +118,9 @@ def _print_relatives(what: str, entries: list[OpEntry]) -> None:
     if not entries:
         return
     click.echo()
-    print_table(
-        (what, *ENTRY_COLUMNS),
-        ((entry["op_id"], *entry_cells(entry)) for entry in entries[:_RELATIVES_SHOWN]),
-        right=("LAMPORT",),
-    )
+    # Where there is no room for an op_id, its beginning is what `show` takes too.
+    digits = 8 if is_narrow() else None
+    rows = ((entry["op_id"][:digits], *entry_cells(entry, time_width())) for entry in entries[:_RELATIVES_SHOWN])
+    print_table((what, *ENTRY_COLUMNS), rows, whole=(what, *WHOLE_COLUMNS))
     if len(entries) > _RELATIVES_SHOWN:
         click.echo(f"and {len(entries) - _RELATIVES_SHOWN:,} more; --json shows them")

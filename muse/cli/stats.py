@@ -11,18 +11,29 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from muse.cli.output import note, pluralize, print_json, print_table, tally
+from muse.cli.output import (
+    is_narrow,
+    note,
+    pace,
+    pluralize,
+    print_fields,
+    print_json,
+    print_table,
+    tally,
+    terminal_width,
+    time_width,
+)
 from muse.cli.progress import ProgressBar
 from muse.cli.repo import json_option, note_damaged_lines, open_session, repo_option, session_argument
 from muse.cli.sparkline import levels_for, sparkline
-from muse.escaping import escape_for_terminal
+from muse.describing import utc
 
 if TYPE_CHECKING:
     from muse.stats import SessionStats
 
 Value = TypeVar("Value")
 
-_SPARKLINE_WIDTH = 32
+_LAST = "LAST (UTC)"
 _UNITS = ((86400, "days"), (3600, "hours"), (60, "min"))
 
 
@@ -80,7 +91,10 @@ def _print_session(found: SessionStats) -> None:
         ("pending", "unknown" if found.pending is None else f"{found.pending:,}"),
         ("checkpoint", found.checkpoint["snapshot_id"] if found.checkpoint else "none"),
         ("lamport", f"{found.min_lamport_ts} to {found.max_lamport_ts}" if found.ops else "-"),
-        ("made", f"{time.first_created_at} to {time.last_created_at}" if time.first_created_at else "-"),
+        (
+            "made (UTC)",
+            f"{utc(time.first_created_at)} to {utc(time.last_created_at or '')}" if time.first_created_at else "-",
+        ),
         ("over time", _over_time(found)),
         ("late", f"{found.late:,}"),
         ("concurrent", f"{found.concurrent:,}"),
@@ -90,18 +104,24 @@ def _print_session(found: SessionStats) -> None:
             f"{time.out_of_order:,} out of order, {time.missing:,} empty, {time.unparsable:,} not a time",
         ),
     ]
-    for name, value in rows:
-        click.echo(escape_for_terminal(f"{name:<12}{value}"))
+    print_fields(rows)
 
 
 def _over_time(found: SessionStats) -> str:
+    from muse.core.op_log import ops_per_minute
+
     time = found.wall_time
     if not time.bins:
         return "-"
     drawn = _drawn(time.bins)
-    each = -(-len(time.bins) // _SPARKLINE_WIDTH) or 1
-    rate = f", {(found.ops - 1) * 60 / time.span_s:,.1f} ops/min" if time.span_s > 0 and found.ops > 1 else ""
-    return f"{drawn} ({duration(time.bin_width_s * each)} each{rate})"
+    each = -(-len(time.bins) // _sparkline_width()) or 1
+    rate = ops_per_minute(found.ops, time.span_s)
+    return f"{drawn} ({duration(time.bin_width_s * each)} each{f', {pace(rate)} ops/min' if rate else ''})"
+
+
+def _sparkline_width() -> int:
+    """A fifth of the terminal, 32 at most."""
+    return min(32, terminal_width() // 5 or 32)
 
 
 def duration(seconds: float) -> str:
@@ -111,7 +131,7 @@ def duration(seconds: float) -> str:
 
 
 def _drawn(bins: Sequence[int]) -> str:
-    return sparkline(bins, levels_for(sys.stdout), _SPARKLINE_WIDTH)
+    return sparkline(bins, levels_for(sys.stdout), _sparkline_width())
 
 
 def _print_actors(found: SessionStats, most: int | None) -> None:
@@ -121,14 +141,15 @@ def _print_actors(found: SessionStats, most: int | None) -> None:
             actor.ops,
             _share(actor.ops, found.ops),
             _drawn(actor.bins),
-            f"{actor.min_lamport_ts}-{actor.max_lamport_ts}",
-            tally(actor.domains),
+            utc(actor.last_created_at or "", time_width()),
             tally(actor.kinds),
+            tally(actor.domains),
+            f"{actor.min_lamport_ts}-{actor.max_lamport_ts}",
         )
         for name, actor in _first(found.actors, most)
     )
-    columns = ("ACTOR", "OPS", "SHARE", "OVER TIME", "LAMPORT", "DOMAINS", "KINDS")
-    _print_part(columns, rows, len(found.actors), most, "actor")
+    columns = ("ACTOR", "OPS", "SHARE", "OVER TIME", _LAST, "KINDS", "DOMAINS", "LAMPORT")
+    _print_part(columns[:-2] if is_narrow() else columns, rows, len(found.actors), most, "actor")
 
 
 def _print_domains(found: SessionStats, most: int | None) -> None:
@@ -156,7 +177,7 @@ def _print_part(
     columns: Sequence[str], rows: Iterable[Sequence[object]], number: int, most: int | None, what: str
 ) -> None:
     click.echo()
-    print_table(columns, rows, right=("OPS", "SHARE"))
+    print_table(columns, rows, right=("OPS", "SHARE"), whole=("OVER TIME", _LAST))
     if most is not None and number > most:
         click.echo(f"and {pluralize(number - most, f'more {what}')}; --all shows them")
 

@@ -19,7 +19,7 @@ from muse.cli.committing import git_option, git_target
 from muse.cli.completing import complete_sessions
 from muse.cli.failures import WrongUsage, sigterm_like_ctrl_c
 from muse.cli.guarding import guard_options, note_would_refuse
-from muse.cli.output import note, pluralize, print_json, print_rows, shown
+from muse.cli.output import note, pluralize, print_json, print_table, shown
 from muse.cli.repo import json_option, repo_option
 from muse.cli.streams import end_if_output_is_lost
 
@@ -290,7 +290,7 @@ def sync_status(repo: Path, *, as_json: bool) -> None:
         )
         for each in found
     )
-    print_rows(("SESSION", "SPACE", "REPLICATED BY", "STATE", "BYTES TO SEND", "REFUSED", "COMMITTER"), rows)
+    print_table(("SESSION", "SPACE", "REPLICATED BY", "STATE", "BYTES TO SEND", "REFUSED", "COMMITTER"), rows)
     note(pluralize(len(found), "session"))
 
 

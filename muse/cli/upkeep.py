@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,7 +13,7 @@ import click
 
 from muse.cli.committing import git_option, verify_with_commits
 from muse.cli.failures import FOUND_DAMAGE, WAY_OUT, exit_with, index_named
-from muse.cli.output import note, pluralize, print_json, print_rows, print_table
+from muse.cli.output import note, pluralize, print_fields, print_json, print_table
 from muse.cli.progress import ProgressBar
 from muse.cli.repo import json_option, open_session, repo_option, session_argument
 
@@ -62,26 +61,26 @@ def verify(session: str, git: Path | None, repo: Path, *, as_json: bool) -> None
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
-    """Print what was found as a table that fits 80 columns; then the reasons, and what to do about each kind."""
+    """Print what was found as a table; then the reason of each, and what to do about each kind."""
     if not findings:
         return
     numbers = ("AT BYTE", "LENGTH", "COUNT")
-    print_table(("ID", *numbers, "FINDING", "SEVERITY"), map(_row, findings), right=numbers)
-    _print_gap()
-    print_table(("ID", "REASON"), [(each.id, each.reason) for each in findings])
-    _print_gap()
-    remedies = dict.fromkeys((each.kind, each.remedy) for each in findings)
-    print_table(("FINDING", "WHAT TO DO"), list(remedies))
+    print_table(("ID", "FINDING", "SEVERITY", *numbers), map(_row, findings), right=numbers)
+    for title, texts in (
+        ("why:", [(each.id, each.reason) for each in findings]),
+        ("what to do:", list(dict.fromkeys((each.kind, each.remedy) for each in findings))),
+    ):
+        print_fields(texts, title)
 
 
 def _row(finding: Finding) -> tuple[object, ...]:
     return (
         finding.id,
+        finding.kind,
+        finding.severity,
         "-" if finding.byte_offset is None else finding.byte_offset,
         "-" if finding.length is None else finding.length,
         finding.count,
-        finding.kind,
-        finding.severity,
     )
 
 
@@ -89,21 +88,15 @@ def _print_lost(report: VerifyReport) -> None:
     lost = [each for finding in report.findings if finding.severity == "damage" for each in finding.operations]
     if not lost:
         return
-    _print_gap()
-    # Not as the tables above, which would break an op_id in two on a narrow terminal.
-    print_rows(
+    click.echo()
+    print_table(
         ("OP_ID", "ACTOR", "LAMPORT", "DOMAIN", "AT BYTE", "ASK"),
         (
             (each.op_id, each.actor_id, str(each.lamport_ts), each.domain, f"{each.byte_offset:,}", _whom_to_ask(each))
             for each in lost
         ),
+        whole=("OP_ID",),
     )
-
-
-def _print_gap() -> None:
-    """An empty line between two tables, where they don't have one around them."""
-    if not sys.stdout.isatty():
-        click.echo()
 
 
 def _whom_to_ask(operation: LostOperation) -> str:
@@ -125,7 +118,7 @@ def _note_what_was_read(report: VerifyReport) -> None:
 def note_verdict(report: VerifyReport) -> None:
     """Say what was read, and whether it is damaged."""
     note(
-        f"{report.log_path}: {pluralize(report.size_bytes, 'byte')}, {pluralize(report.lines, 'line')}, "
+        f"{report.session_id}: {pluralize(report.size_bytes, 'byte')}, {pluralize(report.lines, 'line')}, "
         f"{pluralize(report.entries, 'entry')}: {_verdict(report)}"
     )
 

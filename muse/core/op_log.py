@@ -98,6 +98,7 @@ from muse.core.entry.model import parse_time as parse_time  # isort: skip
 from muse.core.checkpoint.cut import RestoredCheckpoint as RestoredCheckpoint  # isort: skip
 from muse.core.collapse import collapse as collapse  # isort: skip
 from muse.core.maintenance.findings import ACCEPTABLE as ACCEPTABLE  # isort: skip
+from muse.core.maintenance.summary import ops_per_minute as ops_per_minute  # isort: skip
 from muse.core.storage.durable import whole_file as whole_file  # isort: skip
 from muse.core.storage.session_dir import encode_session_id as encode_session_id  # isort: skip
 

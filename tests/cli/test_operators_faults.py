@@ -47,7 +47,7 @@ def test_log_of_one_session_can_not_be_read(repo: Path, cause: str) -> None:
     assert "can't be read" in rows["b"]
     (said,) = [line for line in table.stderr.splitlines() if line.startswith("session ")]
     assert said.startswith("session 'b': [Errno ")
-    found = json_lines(as_json.stdout)[0]["sessions"]
+    found = sorted(json_lines(as_json.stdout)[0]["sessions"], key=lambda each: str(each["session_id"]))
     assert [(each["session_id"], each["problem"] is None) for each in found] == [("a", True), ("b", False), ("c", True)]
 
 

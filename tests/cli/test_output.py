@@ -119,8 +119,8 @@ def test_row_is_whole_in_a_pipe_and_ends_at_the_margin_of_a_terminal(repo: Path)
 
     assert "a" * 200 in muse("query", "s", "--repo", repo).stdout
     row = on_a_terminal("query", "s", "--repo", repo).splitlines()[1]
-    assert len(row) == 100
-    assert row.endswith("…")
+    assert 90 < len(row) <= 100
+    assert row.endswith("a…")
 
 
 @pytest.mark.process

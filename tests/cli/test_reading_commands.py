@@ -90,9 +90,15 @@ def test_person_gets_a_table_with_a_heading(repo: Path, entries: list[Any]) -> N
     result = muse("query", "s", "--repo", repo)
 
     heading, *rows = result.stdout.splitlines()
-    assert heading.split() == ["LAMPORT", "ACTOR", "DOMAIN", "OP", "ADDRESS", "WHAT"]
-    assert [row.split()[:4] for row in rows[:2]] == [
-        [str(entry["lamport_ts"]), entry["actor_id"], entry["domain"], entry["domain_op"]["op"]]
+    assert heading.split() == ["LAMPORT", "UTC", "ACTOR", "DOMAIN", "OP", "ADDRESS", "WHAT"]
+    assert [row.split()[:6] for row in rows[:2]] == [
+        [
+            str(entry["lamport_ts"]),
+            *entry["created_at"][:19].split("T"),
+            entry["actor_id"],
+            entry["domain"],
+            entry["domain_op"]["op"],
+        ]
         for entry in entries[:2]
     ]
     assert len(rows) == 60

@@ -13,14 +13,16 @@ from tests.cli.running import filled, json_lines, muse
 
 @pytest.fixture
 def three(repo: Path) -> Path:
-    """Three sessions that stand in another order by each column; "b" has a checkpoint, "c" no known pace."""
+    """Three sessions that stand in another order by each column; "b" has a checkpoint, "a" and "c" no known pace.
+
+    The files were written to in the order of their names.
+    """
     filled(repo, making.entries(5), "a")
     filled(repo, [making.entry(n, created_at=f"2026-01-01T00:{n:02}:00", domain="x") for n in range(1, 4)], "b")
     filled(repo, [making.entry(1, domain_op={"op": "x" * 5000}, created_at="")], "c")
-    for minute, session in enumerate("bca"):
+    muse("checkpoint", "b", "0f" * 20, "--repo", repo)
+    for minute, session in enumerate("abc"):
         os.utime(making.log_path(repo, session), (minute * 60, minute * 60))
-    muse("checkpoint", "b", "c1", "--repo", repo)
-    os.utime(making.log_path(repo, "b"), (0, 0))
     return repo
 
 
@@ -34,7 +36,7 @@ def three(repo: Path) -> Path:
         ("actors", "bca"),
         ("domains", "bca"),
         ("size", "bac"),
-        ("active", "bca"),
+        ("active", "bac"),
         ("checkpoint", "bac"),
     ],
 )
@@ -48,6 +50,8 @@ def test_sessions_are_sorted_by_any_column(three: Path, column: str, expected: s
     assert order() == expected
     if column == "rate":
         assert order("--reverse") == "bac"
+    elif column == "active":
+        assert order("--reverse") == "abc"
     elif column == "checkpoint":
         assert order("--reverse")[0] == "b"
     elif column in ("actors", "domains"):
@@ -56,14 +60,41 @@ def test_sessions_are_sorted_by_any_column(three: Path, column: str, expected: s
         assert order("--reverse") == expected[::-1]
 
 
-def test_table_shows_pace_and_last_activity(three: Path) -> None:
-    """One op a minute by the times of the entries, and when the file was written to."""
-    table = muse("sessions", "--repo", three).stdout.splitlines()
+def test_session_whose_last_entry_is_the_newest_comes_first_and_a_limit_takes_the_first(three: Path) -> None:
+    """By the time in the entry, whatever the times of the files are; what has none comes last."""
 
-    assert "OPS/MIN" in table[0]
-    (row,) = [line for line in table if line.startswith("b ")]
-    assert row.split()[:4] == ["b", "3", "0", "1.0"]
-    assert "1970-01-01 00:00:00" in row
+    def order(*options: object) -> list[str]:
+        table = muse("sessions", "--repo", three, *options)
+        assert "3 sessions in" in table.stderr
+        assert ("more not shown" in table.stderr) == ("--limit" in options)
+        return [line.split()[0] for line in table.stdout.splitlines()[1:]]
+
+    assert order() == ["a", "b", "c"]
+    assert order("--reverse") == ["b", "a", "c"]
+    assert order("--limit", 2) == ["a", "b"]
+    assert order("--limit", 0) == []
+    assert order("--sort", "pending", "--reverse", "--limit", 1) == ["a"]
+
+
+def test_table_shows_the_last_entry_the_commit_and_a_pace_that_makes_sense(three: Path) -> None:
+    """Three entries in two minutes are one a minute, five at one moment are none."""
+    heading, *rows = muse("sessions", "--repo", three).stdout.splitlines()
+
+    assert heading.index("OPS/MIN") > heading.index("CHECKPOINT")
+    cells = {row.split()[0]: row.split() for row in rows}
+    assert cells["b"] == [
+        "b",
+        "3",
+        "0",
+        "2026-01-01",
+        "00:03:00",
+        "0f0f0f0f0f0f",
+        *cells["b"][6:-3],
+        "1.0",
+        *cells["b"][-2:],
+    ]
+    assert cells["a"][-3] == cells["c"][-3] == "-"
+    assert cells["c"][3] == "-"
 
 
 def test_unknown_column_is_wrong_usage(three: Path) -> None:

@@ -49,7 +49,7 @@ def test_verify_shows_where_the_damage_is_and_what_to_do(repo: Path) -> None:
     report = json.loads(muse("verify", "s", "--repo", repo, "--json").stdout)
 
     assert table.exit_code == 1
-    assert table.stdout.split("\n")[0].split() == ["ID", "AT", "BYTE", "LENGTH", "COUNT", "FINDING", "SEVERITY"]
+    assert table.stdout.split("\n")[0].split() == ["ID", "FINDING", "SEVERITY", "AT", "BYTE", "LENGTH", "COUNT"]
     assert f"{begin:,}" in table.stdout
     assert "damage found" in table.stderr
     (finding,) = (found for found in report["findings"] if found["severity"] == "damage")

@@ -33,7 +33,7 @@ def test_commit_is_made_and_told(folder: Path) -> None:
     """A table for people, an object for programs; then nothing is pending."""
     result = muse("commit", "s", "--repo", folder, "--message", "the verse")
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[0].split() == ["COMMIT", "WHEN", "(UTC)", "ENTRIES", "DOMAINS", "ACTORS"]
+    assert result.stdout.splitlines()[0].split() == ["COMMIT", "UTC", "ENTRIES", "DOMAINS", "ACTORS"]
     assert "12 entries committed" in result.stderr
     assert git(folder, "log", "-1", "--format=%s", "refs/muse/s").strip() == "the verse"
 

@@ -125,6 +125,43 @@ def test_times_that_tell_no_span_give_no_pace(repo: Path, times: list[str]) -> N
     assert summary.ops_per_minute is None
 
 
+@pytest.mark.parametrize(
+    ("number", "each_s", "pace"),
+    [
+        (3, 0.01, None),
+        (3, 20, None),
+        (3, 30, 2),
+        (9, 6, None),
+        (9, 7.5, 8),
+        (10, 0.1, None),
+        (10, 0.2, 300),
+        (2, 90, 2 / 3),
+    ],
+)
+def test_few_entries_in_a_short_time_give_no_pace(repo: Path, number: int, each_s: float, pace: float | None) -> None:
+    """Three in 20 ms are no 6,000 a minute: it takes a minute, or ten entries and a second."""
+    began = datetime(2026, 1, 1, tzinfo=UTC)
+    with OpLog(repo, "s") as log:
+        for n in range(number):
+            log.append(entry(n + 1, created_at=(began + timedelta(seconds=each_s * n)).isoformat()))
+    (summary,) = describe_sessions(repo)
+
+    assert summary.ops_per_minute == (None if pace is None else pytest.approx(pace))
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_time_of_the_last_entry_is_that_of_the_last_to_arrive(repo: Path, folded: bool) -> None:
+    """Whatever its time or timestamp; as it is written; None while there is none."""
+    times = ["2026-01-03T00:00:00Z", "2026-01-02T00:00:00+02:00"]
+    with OpLog(repo, "s") as log:
+        log.append_many([entry(n, created_at=times[0]) for n in range(10, 3000 if folded else 12)])
+        log.append(entry(1, created_at=times[1]))
+    making.log_path(repo, "empty").parent.mkdir()
+    making.log_path(repo, "empty").touch()
+
+    assert [each.last_created_at for each in describe_sessions(repo)] == [None, times[1]]
+
+
 def test_last_activity_is_when_the_log_was_written_to(repo: Path, log: OpLog) -> None:
     """As the file system has it, in UTC; a checkpoint is none."""
     log.append_many(entries(3))

@@ -93,7 +93,7 @@ def _newest(view: View, width: int, lines: int) -> list[Text]:
     columns, chosen = _op_columns(width)
     found = [_row([column.title for column in columns], columns, width, "bold")]
     for entry in view.newest[-(lines - 1) :]:
-        cells = entry_cells(entry)
+        cells = entry_cells(entry, 8)
         found.append(_row([cells[number] for number in chosen], columns, width))
     return found
 
@@ -101,9 +101,9 @@ def _newest(view: View, width: int, lines: int) -> list[Text]:
 def _op_columns(width: int) -> tuple[list[_Column], list[int]]:
     """The columns of `query` that fit on a screen of this width, and their numbers. The last one takes the rest."""
     wide = width >= 100
-    widths = (10, 16, 10, 8, 24, width) if wide else (8, 10, 8, 7, 16, width)
+    widths = (10, 8, 16, 10, 8, 24, width) if wide else (8, 8, 10, 8, 7, 16, width)
     columns = [_Column(*pair) for pair in zip(ENTRY_COLUMNS, widths, strict=True)]
-    chosen = [0, 1, 2, 3, 4, 5] if width >= 66 else [0, 1, 3, 4]
+    chosen = [0, 1, 2, 3, 4, 5, 6] if width >= 76 else [0, 1, 2, 4, 5]
     return [columns[number] for number in chosen], chosen
 
 

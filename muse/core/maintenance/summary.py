@@ -26,6 +26,8 @@ from muse.core.storage.session_dir import LOG_NAME, list_sessions, op_log_root, 
 
 PACE_OPS = 100
 """How many of the last entries the pace is taken from."""
+_FEW_OPS = 10
+_MINUTE_S = 60
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,9 @@ class SessionSummary:
     problem: str | None
     """What is wrong with the checkpoint or, if nothing is known of the session, with its files, and what to do."""
     ops_per_minute: float | None
-    """Over the last 100 entries, by their `created_at`; None if that tells nothing."""
+    """Over the last 100 entries, by their `created_at`; None if these are too few in too short a time to tell."""
+    last_created_at: str | None
+    """The `created_at` of the entry that arrived last, as it is in the log; None if there is none."""
     modified_at: str | None
     """When `ops.jsonl` was last written to, ISO 8601 in UTC; None if it is not there."""
     damaged_lines: int
@@ -91,7 +95,7 @@ def _known_or_made(cache: SummaryCache, root: Path, session_id: str) -> SessionS
             return SessionSummary(**known)
         summary = _describe(folder, session_id)
     except (OSError, MuseError) as error:
-        return SessionSummary(session_id, 0, None, 0, {}, {}, 0, None, str(error), None, None, 0)
+        return SessionSummary(session_id, 0, None, 0, {}, {}, 0, None, str(error), None, None, None, 0)
     # Looking at it may have fed its index; then the next look is the one that is kept.
     if summary.problem is None and stamp_of(folder) == stamp:
         cache.keep(folder.name, stamp, summary.to_dict())
@@ -114,9 +118,10 @@ def _describe(folder: Path, session_id: str) -> SessionSummary:
         with suppress(FileNotFoundError):
             modified_at = datetime.fromtimestamp(os.stat(log.path).st_mtime, UTC).isoformat()
         pending = None if problem else 0
-        empty = SessionSummary(session_id, 0, pending, 0, {}, {}, size, checkpoint, problem, None, modified_at, 0)
+        empty = SessionSummary(session_id, 0, pending, 0, {}, {}, size, checkpoint, problem, None, None, modified_at, 0)
 
         def filled(index: Index) -> SessionSummary:
+            rate, last_created_at = _last_entries(index, log)
             return replace(
                 empty,
                 ops=index.entries,
@@ -125,24 +130,32 @@ def _describe(folder: Path, session_id: str) -> SessionSummary:
                 max_lamport_ts=index.highest_lamport_ts,
                 actors=totals(index, "actor"),
                 domains=totals(index, "domain"),
-                ops_per_minute=ops_per_minute(index, log),
+                ops_per_minute=rate,
+                last_created_at=last_created_at,
                 damaged_lines=len(damaged_lines(index, 0, END)),
             )
 
         return catch_up.with_index(filled) if size else empty
 
 
-def ops_per_minute(index: Index, log: LogFile) -> float | None:
-    """Entries a minute over the last `PACE_OPS` of them, by `created_at`.
-
-    None if there are fewer than two, or the times of the first and last of these tell no span.
-    """
+def _last_entries(index: Index, log: LogFile) -> tuple[float | None, str | None]:
+    """The pace of the last `PACE_OPS` entries, and the `created_at` of the last of all."""
     places, _ = find_page(index, Filter(), PACE_OPS, END, reverse=True)
-    if places.lines < 2:
-        return None
+    if not places.lines:
+        return None, None
     first_page, _ = find_page(index, Filter(start=places.starts[0]), 1, END)
     last_page, _ = find_page(index, Filter(), 1, END, reverse=True)
-    first, last = (parse_time(read_entries(log, page)[0]["created_at"]) for page in (first_page, last_page))
-    if first is None or last is None or last <= first:
+    first, last = (read_entries(log, page)[0]["created_at"] for page in (first_page, last_page))
+    began, ended = parse_time(first), parse_time(last)
+    span_s = (ended - began).total_seconds() if began and ended else 0
+    return ops_per_minute(places.lines, span_s), last
+
+
+def ops_per_minute(ops: int, span_s: float) -> float | None:
+    """The pace of so many entries from the first to the last; None where a minute of that would be a guess.
+
+    That is if they span less than a second, or are fewer than ten and span less than a minute.
+    """
+    if span_s < 1 or (ops < _FEW_OPS and span_s < _MINUTE_S):
         return None
-    return (places.lines - 1) * 60 / (last - first).total_seconds()
+    return (ops - 1) * _MINUTE_S / span_s

@@ -22,7 +22,7 @@ from muse.core.storage import durable
 from muse.core.storage.session_dir import CHECKPOINT_NAME, INDEX_NAME, LOG_NAME
 
 _NAME = ".summaries.json"
-_FORMAT = 1
+_FORMAT = 2
 _MAX_BYTES = 64 << 20
 _SETTLED_NS = 100_000_000
 """How long ago the last change must be; file systems tell times in steps of some milliseconds."""

@@ -109,7 +109,7 @@ def test_a_row_shows_who_did_what_where() -> None:
     """The words of an op are those of `query`."""
     entry = making.entry(7, domain_op={"op": "move", "address": "bar:3", "from_position": 1, "to_position": 2})
 
-    assert "7         ada         music     move     bar:3             1 -> 2" in drawn(view(newest=[entry]))
+    assert "7         03:04:05  ada         music     move     bar:3             1 -> 2" in drawn(view(newest=[entry]))
 
 
 def test_unusable_checkpoint_is_not_shown_as_nothing_pending() -> None:
