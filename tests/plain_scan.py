@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -213,13 +214,37 @@ def delta(entries: list[Entry], domain: str) -> Entry:
     return {"domain": domain, "ops": ops, "summary": summary}
 
 
+def _at(value: Any, path: str) -> list[Any]:
+    """What stands at a path, in a list; a key that holds dots goes before one that does not."""
+    parts = path.split(".")
+    if isinstance(value, list):
+        number, rest = parts[0], ".".join(parts[1:])
+        if re.fullmatch("[0-9]{1,9}", number) and int(number) < len(value):
+            return _at(value[int(number)], rest) if len(parts) > 1 else [value[int(number)]]
+    if isinstance(value, dict):
+        if path in value:
+            return [value[path]]
+        for dots in range(1, len(parts)):
+            key, rest = ".".join(parts[:dots]), ".".join(parts[dots:])
+            if key in value and (found := _at(value[key], rest)):
+                return found
+    return []
+
+
+def _same(value: Any, other: Any) -> bool:
+    return json.dumps(value, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
 def select(
     entries: list[Entry],
     *,
-    domain: str | None = None,
-    actor_id: str | None = None,
-    intent_id: str | None = None,
-    reservation_id: str | None = None,
+    domain: str | Collection[str] | None = None,
+    actor_id: str | Collection[str] | None = None,
+    intent_id: str | Collection[str] | None = None,
+    reservation_id: str | Collection[str] | None = None,
+    not_actor_id: str | Collection[str] = (),
+    not_domain: str | Collection[str] = (),
+    where: Entry | None = None,
     min_lamport_ts: int | None = None,
     max_lamport_ts: int | None = None,
     limit: int | None = None,
@@ -231,13 +256,19 @@ def select(
         "intent_id": intent_id,
         "reservation_id": reservation_id,
     }
-    named = {name: value for name, value in wanted.items() if value is not None}
+    named = {name: [value] if isinstance(value, str) else value for name, value in wanted.items() if value is not None}
+    not_actors = [not_actor_id] if isinstance(not_actor_id, str) else not_actor_id
+    not_domains = [not_domain] if isinstance(not_domain, str) else not_domain
     low = 0 if min_lamport_ts is None else min_lamport_ts
     high = MAX_LAMPORT_TS if max_lamport_ts is None else max_lamport_ts
     chosen = [
         entry
         for entry in entries
-        if all(entry[name] == value for name, value in named.items()) and low <= entry["lamport_ts"] <= high
+        if all(entry[name] in value for name, value in named.items())
+        and low <= entry["lamport_ts"] <= high
+        and entry["actor_id"] not in not_actors
+        and entry["domain"] not in not_domains
+        and all(_same(_at(entry["domain_op"], path), [value]) for path, value in (where or {}).items())
     ]
     return chosen if limit is None else chosen[:limit]
 

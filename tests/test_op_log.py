@@ -93,7 +93,17 @@ def test_every_error_is_a_muse_error_and_the_builtin_it_specialises(name: str, b
     assert issubclass(error, builtin)
 
 
-FILTER_NAMES = ("domain", "actor_id", "intent_id", "reservation_id", "min_lamport_ts", "max_lamport_ts")
+FILTER_NAMES = (
+    "domain",
+    "not_domain",
+    "actor_id",
+    "not_actor_id",
+    "intent_id",
+    "reservation_id",
+    "min_lamport_ts",
+    "max_lamport_ts",
+    "where",
+)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from muse.cli.failures import WrongUsage, sigterm_like_ctrl_c
-from muse.cli.filters import filter_options, note_unknown_names
+from muse.cli.filters import filter_options, note_unmatched
 from muse.cli.listing import Listing, listing_options
 from muse.cli.output import note
 from muse.cli.repo import note_damaged_lines, note_passed_over, open_session, repo_option, session_argument
@@ -62,7 +62,7 @@ def tail(
             listing.print(reversed(list(log.query(**filters, reverse=True, limit=number))))
             listing.note_unknown_fields()
             if not listing.count and number:
-                note_unknown_names(log, filters)
+                note_unmatched(log, filters)
             note_damaged_lines(log, repo, since_checkpoint=filters["since_checkpoint"])
             return
         cut = log.cut()

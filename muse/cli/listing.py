@@ -20,10 +20,11 @@ import click
 
 from muse.cli.failures import WrongUsage
 from muse.cli.output import Columns, note, time_width
-from muse.cli.picking import FIELDS, MISSING, field_names, pick
+from muse.cli.picking import FIELDS, field_names
 from muse.cli.streams import end_if_output_is_lost
 from muse.describing import ENTRY_COLUMNS, WHOLE_COLUMNS, entry_cells
 from muse.escaping import escape_for_terminal, escape_json_for_terminal
+from muse.picking import MISSING, pick
 
 if TYPE_CHECKING:
     from muse.core.op_log import OpEntry

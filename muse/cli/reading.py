@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from muse.cli.filters import filter_options, note_unknown_names
+from muse.cli.filters import filter_options, note_unmatched
 from muse.cli.listing import Listing, listing_options
 from muse.cli.moments import bounds, moment_options
 from muse.cli.output import note, pluralize, print_json
@@ -35,8 +35,9 @@ def replay(session: str, repo: Path, *, listing: Listing) -> None:
 @click.command(
     short_help="Show the entries that match.",
     epilog="\b\n"
-    "Examples: ada's last twenty edits of the code; who changed what, for a spreadsheet.\n"
+    "Examples: ada's last twenty edits of the code; others' edits of app.py; all, for a spreadsheet.\n"
     "  muse op-log query demo --actor ada --domain code --reverse --limit 20\n"
+    "  muse op-log query demo --not-actor ada --where address=app.py\n"
     "  muse op-log query demo --format csv --fields created_at,actor_id,domain_op.address\n"
     "What had happened by lunch.\n"
     "  muse op-log query demo --upto 2026-05-03T12:00+02:00",
@@ -64,7 +65,7 @@ def query(
         note(pluralize(listing.count, "entry"))
         listing.note_unknown_fields()
         if not listing.count:
-            note_unknown_names(log, filters)
+            note_unmatched(log, filters)
         note_damaged_lines(log, repo, since_checkpoint=filters["since_checkpoint"])
 
 
@@ -79,7 +80,7 @@ def query(
 @json_option("one object with the number")
 @repo_option
 def count(session: str, repo: Path, *, filters: dict[str, Any], moments: dict[str, str | None], as_json: bool) -> None:
-    """Count the entries of SESSION that match all given options. The index answers; no entry is read."""
+    """Count the entries of SESSION that match all given options. The index answers; only --where reads."""
     with open_session(repo, session) as log:
         number = log.count(**filters, **bounds(log, moments))
         if as_json:
@@ -87,5 +88,5 @@ def count(session: str, repo: Path, *, filters: dict[str, Any], moments: dict[st
         else:
             click.echo(number)
         if not number:
-            note_unknown_names(log, filters)
+            note_unmatched(log, filters)
         note_damaged_lines(log, repo, since_checkpoint=filters["since_checkpoint"])

@@ -443,8 +443,10 @@ class OpLog:
         upto: Cut | str | None = None,
         **filters: Unpack[EntryFilters],
     ) -> int:
-        """How many entries match; the filters of `query`, answered from the index alone."""
+        """How many entries match; the filters of `query`, answered from the index but for `where`."""
         wanted = self._wanted(filters, since, upto, since_checkpoint=since_checkpoint)
+        if wanted.where:
+            return sum(map(len, self._pager.pages(wanted, read_lines)))
         return self._pager.ask(lambda index: count(index, wanted), 0)
 
     @property

@@ -12,10 +12,11 @@ from muse.core.entry.model import parse_op_id
 from muse.core.entry.validation import check_number
 from muse.core.handle_lock import HandleLock, Turn
 from muse.core.index.catch_up import CatchUp
-from muse.core.index.query import damaged_lines, find_page
+from muse.core.index.query import damaged_lines, find_page, places_at
 from muse.core.index.store import Index
 from muse.core.storage.lines import Location, Places
 from muse.core.storage.log_file import LogFile
+from muse.core.storage.reader import find_lines
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ class PageSize(NamedTuple):
 WHOLE_PAGE = PageSize(1024, 1 << 20)
 SMALL_PAGE = PageSize(128, 64 << 10)
 """For a follower in an event loop: it is parsed in less than a millisecond."""
+_SEARCHED_PAGE = PageSize(32 << 10, 4 << 20)
+"""For a search of its bytes, in some milliseconds; of few lines most of the time goes into finding them."""
 
 
 @dataclass
@@ -86,9 +89,11 @@ class Pager:
 
     def _pages(self, wanted: Filter, read: Read[Found], left: int, *, reverse: bool) -> Iterator[list[Found]]:
         while wanted.start < wanted.stop and left:
-            size = WHOLE_PAGE._replace(lines=min(left, WHOLE_PAGE.lines))
+            size = _SEARCHED_PAGE if wanted.where else WHOLE_PAGE._replace(lines=min(left, WHOLE_PAGE.lines))
             found, resume_at = self.page(wanted, read, size, reverse=reverse)
-            yield found[::-1] if reverse else found
+            # Of a page that is searched more may match than are left.
+            found = (found[::-1] if reverse else found)[:left]
+            yield found
             if resume_at is None:
                 return
             wanted = replace(wanted, stop=resume_at) if reverse else replace(wanted, start=resume_at)
@@ -99,11 +104,14 @@ class Pager:
     ) -> tuple[list[Found], int | None]:
         """The first page of what matches, or the last if `reverse`, in arrival order; and where to go on.
 
-        That is the byte offset at which the next page begins, or has to stop; None if there is none.
+        With `where`, `size` is that of what is searched. Where to go on is the byte offset at which the next page
+        begins, or has to stop; None if there is none.
         """
 
         def page(index: Index) -> tuple[list[Found], int | None]:
             places, resume_at = find_page(index, wanted, *size, reverse=reverse)
+            if wanted.where:
+                places = places_at(index, find_lines(self.log, places, wanted.where))
             if self.looked_to < index.end:
                 self._tell_of_damage(index)
             return read(self.log, places), resume_at

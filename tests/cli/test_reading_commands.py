@@ -32,6 +32,11 @@ FILTERS = [
     (["--domain", "music", "--limit", "3"], {"domain": "music", "limit": 3}),
     (["--limit", "0"], {"limit": 0}),
     (["--actor", "nobody"], {"actor_id": "nobody"}),
+    (["--actor", "ada", "--actor", "bob", "--not-domain", "code"], {"not_domain": "code"}),
+    (["--not-actor", "ada", "--intent", "plan-1", "--intent", ""], {"not_actor_id": "ada"}),
+    (["--where", "op=move", "--where", "position=12"], {"where": {"op": "move", "position": 12}}),
+    (["--where", 'position="12"'], {"where": {"position": "12"}}),
+    (["--where", "address=note:1", "--limit", "2"], {"where": {"address": "note:1"}, "limit": 2}),
 ]
 
 
@@ -45,6 +50,50 @@ def test_query_gives_what_a_plain_scan_selects(
     assert result.exit_code == 0
     expected = plain_scan.select(entries, **wanted)
     assert plain_scan.exact_list(json_lines(result.stdout)) == plain_scan.exact_list(expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ("app.py", "app.py"),
+        ("a=b", "a=b"),
+        ("", ""),
+        ("3", 3),
+        ("1e0", 1.0),
+        ("true", True),
+        ("null", None),
+        ('"3"', "3"),
+        ('["a"]', ["a"]),
+        ("18446744073709551616", "18446744073709551616"),
+        ("NaN", "NaN"),
+        ('1,"value":1', '1,"value":1'),
+        ('1,"x":1', '1,"x":1'),
+    ],
+)
+def test_a_value_to_find_is_json_or_else_text(repo: Path, value: str, wanted: Any) -> None:
+    """What no line could hold as JSON is text, so that the simple case needs no quotes in quotes."""
+    made = filled(repo, [making.entry(number, domain_op={"x": each}) for number, each in enumerate([wanted, "?"], 1)])
+
+    found = json_lines(muse("query", "s", "--repo", repo, "--json", "--where", f"x={value}").stdout)
+
+    assert plain_scan.exact_list(found) == plain_scan.exact_list(made[:1])
+    assert muse("count", "s", "--repo", repo, "--where", f"x={value}").stdout == "1\n"
+
+
+@pytest.mark.parametrize("given", [["address"], ["a=1", "--where", "a=2"]])
+def test_a_condition_that_can_not_be_met_is_wrong_usage(repo: Path, entries: list[Any], given: list[str]) -> None:
+    """Without a value, or with two for one place."""
+    result = muse("query", "s", "--repo", repo, "--where", *given)
+
+    assert result.exit_code == 2
+    assert "--where" in result.stderr
+
+
+def test_json_that_may_be_meant_as_text_is_told_where_nothing_is_found(repo: Path, entries: list[Any]) -> None:
+    """A number finds no text: the note says how to write the text."""
+    result = muse("query", "s", "--repo", repo, "--where", "address=12")
+
+    assert "'address=\"12\"'" in result.stderr
 
 
 def test_query_since_checkpoint_leaves_out_what_is_committed(repo: Path, entries: list[Any]) -> None:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muse.core.entry.filter import END, Filter
+from muse.core.entry.filter import END, Filter, Names
 from muse.core.index import query
 from muse.core.index.store import Index
 from muse.core.op_log import InvalidArgumentError, OpLog
@@ -42,6 +42,11 @@ Place = tuple[int, int, int]
 """(byte offset, length, checksum, timestamp) of an entry."""
 
 
+def wants(names: Names, name: str) -> bool:
+    """Whether a name is asked for, told without the code that is tested."""
+    return (names.wanted is None or name in list(names.wanted)) and name not in list(names.unwanted)
+
+
 class Model:
     """An index, and the answers of a plain look at each of its lines."""
 
@@ -64,7 +69,7 @@ class Model:
             for at, each in zip(self.offsets, self.lines, strict=False)
             if not each.problem
             and wanted.start <= at < wanted.stop
-            and all(getattr(wanted, role) in {None, getattr(each, role)} for role in ROLES)
+            and all(wants(names, getattr(each, role)) for role, names in wanted.names.items())
             and wanted.min_lamport_ts <= each.lamport_ts <= wanted.max_lamport_ts
         ]
 
@@ -86,14 +91,12 @@ def models(draw: st.DrawFn) -> Model:
 def filters(draw: st.DrawFn, offsets: list[int]) -> Filter:
     """Any filter, over the whole log or a range of it that begins and ends at or inside lines."""
     at = st.one_of(st.sampled_from(offsets), st.integers(0, offsets[-1] + 5))
-    name: st.SearchStrategy[str | None] = st.one_of(st.none(), NAMES)
+    some = st.frozensets(NAMES, max_size=3)
+    names = st.builds(Names, st.one_of(st.none(), NAMES.map(lambda name: frozenset({name})), some), some)
     timestamps = (st.integers(0, 20), st.integers(0, MAX_LAMPORT_TS))
     rare = draw(st.integers(0, 3)) == 0
     return Filter(
-        actor=draw(name),
-        domain=draw(name) if rare else None,
-        intent=draw(name) if rare else None,
-        reservation=draw(name) if draw(st.booleans()) else None,
+        {role: draw(names) for role in ROLES if draw(st.booleans() if role in {"actor", "domain"} else st.just(rare))},
         min_lamport_ts=draw(st.one_of(st.just(0), st.just(0), *timestamps)),
         max_lamport_ts=draw(st.one_of(st.just(MAX_LAMPORT_TS), st.just(MAX_LAMPORT_TS), *timestamps)),
         start=draw(st.one_of(st.just(0), at)),
@@ -177,8 +180,9 @@ def test_counts_are_those_of_a_plain_look_at_each_line(model: Model, data: st.Da
     for role in ROLES:
         every = [name for _, each in model.entries(Filter()) if (name := getattr(each, role))]
         for name in {*every, "", "absent"}:
-            only = replace(Filter(start=wanted.start, stop=wanted.stop), **{role: name})
-            assert query.count(model.index, only) == len(model.entries(only))
+            for names in (Names(frozenset({name})), Names(unwanted=frozenset({name}))):
+                only = Filter({role: names}, start=wanted.start, stop=wanted.stop)
+                assert query.count(model.index, only) == len(model.entries(only))
         expected = sorted(Counter(every).items(), key=lambda total: (-total[1], total[0]))
         assert list(query.totals(model.index, role).items()) == expected
     model.index.database.close()
@@ -230,15 +234,19 @@ def test_a_question_for_a_rare_name_looks_into_few_segments(monkeypatch: pytest.
         return segment(index, number)
 
     monkeypatch.setattr(Index, "segment", noting)
-    for ask in (
-        partial(query.find_page, limit=5, size_bytes=10**9),
-        partial(query.find_page, limit=5, size_bytes=10**9, reverse=True),
-    ):
-        places, _ = ask(model.index, Filter(intent="rare"))
-        assert plain(model, places) == model.places(Filter(intent="rare"))
-    assert query.count(model.index, Filter(intent="rare")) == 1
-    assert query.count(model.index, Filter(intent="often")) == len(model.lines) - 1
-    assert len(seen) == 2
+    askings = [
+        (partial(query.find_page, limit=5, size_bytes=10**9, reverse=reverse), Filter({"intent": names}))
+        for reverse in (False, True)
+        for names in (Names(frozenset({"rare"})), Names(unwanted=frozenset({"often"})))
+    ]
+    for ask, rare in askings:
+        places, _ = ask(model.index, rare)
+        assert plain(model, places) == model.places(rare)
+    for names in (Names(frozenset({"rare"})), Names(unwanted=frozenset({"often"}))):
+        assert query.count(model.index, Filter({"intent": names})) == 1
+    for names in (Names(frozenset({"often"})), Names(unwanted=frozenset({"rare"}))):
+        assert query.count(model.index, Filter({"intent": names})) == len(model.lines) - 1
+    assert len(seen) == len(askings)
     model.index.database.close()
 
 
@@ -257,6 +265,16 @@ FILTERS: list[dict[str, Any]] = [
     {"min_lamport_ts": 100, "max_lamport_ts": 140},
     {"max_lamport_ts": 3},
     {"min_lamport_ts": MADE - 5, "actor_id": "ada"},
+    {"actor_id": ("rare", "absent")},
+    {"actor_id": frozenset({"rare"}), "not_domain": "music"},
+    {"not_actor_id": ["ada", "bob"]},
+    {"actor_id": ["ada", "rare"], "not_actor_id": "ada"},
+    {"actor_id": []},
+    {"not_domain": []},
+    {"intent_id": ("", "i2")},
+    {"where": {"position": 1500}},
+    {"where": {"op": "move", "position": None}},
+    {"where": {"op": "move"}, "actor_id": "bob", "not_domain": "code"},
 ]
 
 

@@ -84,18 +84,18 @@ def same_content(line: bytes, other: bytes) -> bool:
 
 def same_operation(entry: OpEntry, other: OpEntry) -> bool:
     """Whether two valid entries are the same operation of the same actor, whenever each was made."""
-    return _sorted(list(map(entry.get, _OPERATION))) == _sorted(list(map(other.get, _OPERATION)))
+    return same_value_text(list(map(entry.get, _OPERATION))) == same_value_text(list(map(other.get, _OPERATION)))
 
 
 _OPERATION = ("op_id", "actor_id", "domain", "domain_op", "parent_op_ids", "intent_id", "reservation_id")
 
 
 def _canonical(line: bytes) -> bytes:
-    return _sorted(orjson.loads(strip_padding(line)))
+    return same_value_text(orjson.loads(strip_padding(line)))
 
 
-def _sorted(value: Any) -> bytes:
-    # Compared as text, since in Python 1 == 1.0 == True.
+def same_value_text(value: Any) -> bytes:
+    """One text for each JSON value: they are compared so, since in Python 1 == 1.0 == True."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 

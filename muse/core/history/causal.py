@@ -17,8 +17,9 @@ from typing import NamedTuple, TypeVar
 from muse.core.entry.filter import END
 from muse.core.entry.model import OpEntry, op_id_bytes
 from muse.core.errors import UnknownOpError
-from muse.core.history.graph import Graph, children_of, places_at
+from muse.core.history.graph import Graph, children_of
 from muse.core.history.order import causal_order
+from muse.core.index.query import places_at
 from muse.core.index.store import Index
 from muse.core.paging import WHOLE_PAGE, Pager
 from muse.core.storage.lines import Location

@@ -17,10 +17,9 @@ from operator import gt, lt
 
 from muse.core.entry.filter import END, Filter
 from muse.core.index.blocks.links import Link, UnresolvedLink, links_named_in, unpack_links, unpack_unresolved
-from muse.core.index.blocks.segment import DamagedIndexError, places
-from muse.core.index.query import Unit, matching, totals, units_between
+from muse.core.index.query import matching, totals, units_between
 from muse.core.index.store import Index
-from muse.core.storage.lines import Lines, Places
+from muse.core.storage.lines import Lines
 
 _UNPACKED_SEGMENTS = 64
 """How many segments' links a walk keeps unpacked: a few tenths of a megabyte each."""
@@ -222,28 +221,3 @@ def _unresolved_links(index: Index) -> Iterator[UnresolvedLink]:
 
 def _others(reached: _Reached, at: int) -> Iterator[int]:
     return (each for number in sorted(reached) for each in reached[number] if each != at)
-
-
-def places_at(index: Index, offsets: Sequence[int]) -> Places:
-    """Where the entries at these byte offsets, given in arrival order, lie.
-
-    That the right lines are found is told by their checksums when they are read.
-
-    Raises:
-        DamagedIndexError: no line begins at one of them.
-    """
-    found: list[Places] = []
-    low = 0
-    while low < len(offsets):
-        is_folded = offsets[low] < index.tail.start
-        unit: Unit = index.segment(index.number_at(offsets[low])) if is_folded else index.tail
-        high = bisect_left(offsets, unit.end, low) if is_folded else len(offsets)
-        here = list(offsets[low:high])
-        first, last = unit.number_at(here[0]), unit.number_at(here[-1])
-        are_all = last - first == high - low - 1
-        numbers = range(first, last + 1) if are_all else [unit.number_at(at) for at in here]
-        if last == len(unit) or [unit.first_offset + unit.offsets[number] for number in numbers] != here:
-            raise DamagedIndexError(f"causal links lead to bytes from {here[0]} to {here[-1]} at which no line begins")
-        found.append(places(unit, numbers))
-        low = high
-    return Places.joined(found)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import uuid
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from muse.core.entry.filter import END, Filter
 from muse.core.entry.model import split_op_ids
 from muse.core.index.blocks.op_id_runs import Run
-from muse.core.index.blocks.segment import Segment, Summary, location, places
+from muse.core.index.blocks.segment import DamagedIndexError, Segment, Summary, location, places
 from muse.core.index.store import Index
 from muse.core.storage.lines import Lines, Places
 
@@ -39,7 +39,7 @@ class _Plan:
 
     def __init__(self, wanted: Filter) -> None:
         self.wanted = wanted
-        # What a summary counts: all entries, or those with one name.
+        # What a summary counts: all entries, or those with some names of one role.
         self.is_counted = wanted.takes_every_timestamp and len(wanted.names) <= 1
 
     def may_match(self, summary: Summary) -> bool:
@@ -54,11 +54,8 @@ class _Plan:
             return None
         if not wanted.names:
             return summary.entries
-        ((role, name),) = wanted.names.items()
-        listed = summary.names(role)
-        if listed is None:
-            return None
-        return listed.get(name, 0) if name else summary.entries - sum(listed.values())
+        ((role, names),) = wanted.names.items()
+        return summary.counted(role, names)
 
 
 def matching(unit: Unit, wanted: Filter) -> Sequence[int]:
@@ -67,7 +64,7 @@ def matching(unit: Unit, wanted: Filter) -> Sequence[int]:
     high = len(unit) if wanted.stop >= unit.end else unit.number_at(wanted.stop)
     found: Sequence[int] = range(low, high)
     if wanted.names:
-        numbers = [unit.with_name(role, name) for role, name in wanted.names.items()]
+        numbers = [unit.with_names(role, names) for role, names in wanted.names.items()]
         found = numbers[0] if len(numbers) == 1 else sorted(set(numbers[0]).intersection(*numbers[1:]))
         if found and (found[0] < low or found[-1] >= high):
             found = [number for number in found if low <= number < high]
@@ -120,6 +117,31 @@ def begins_a_line(index: Index, at: int) -> bool:
     unit: Unit = index.tail if at >= index.folded_end else index.segment(index.number_at(at))
     number = unit.number_at(at)
     return number < len(unit) and unit.first_offset + unit.offsets[number] == at
+
+
+def places_at(index: Index, offsets: Sequence[int]) -> Places:
+    """Where the entries at these byte offsets, given in arrival order, lie.
+
+    That the right lines are found is told by their checksums when they are read.
+
+    Raises:
+        DamagedIndexError: no line begins at one of them.
+    """
+    found: list[Places] = []
+    low = 0
+    while low < len(offsets):
+        is_folded = offsets[low] < index.tail.start
+        unit: Unit = index.segment(index.number_at(offsets[low])) if is_folded else index.tail
+        high = bisect_left(offsets, unit.end, low) if is_folded else len(offsets)
+        here = list(offsets[low:high])
+        first, last = unit.number_at(here[0]), unit.number_at(here[-1])
+        are_all = last - first == high - low - 1
+        numbers = range(first, last + 1) if are_all else [unit.number_at(at) for at in here]
+        if last == len(unit) or [unit.first_offset + unit.offsets[number] for number in numbers] != here:
+            raise DamagedIndexError(f"the index knows of no line that begins at each of some bytes from {here[0]} on")
+        found.append(places(unit, numbers))
+        low = high
+    return Places.joined(found)
 
 
 def damaged_lines(index: Index, start: int, stop: int) -> list[tuple[int, int, str]]:
@@ -179,7 +201,8 @@ def find_page(index: Index, wanted: Filter, limit: int, size_bytes: int, *, reve
 
 def _fitting(unit: Unit, numbers: Sequence[int], size_bytes: int, *, reverse: bool, at_least: int) -> Sequence[int]:
     """The first of some lines, or the last if `reverse`, as many as fit."""
-    sizes = list(accumulate(map(unit.length, numbers[::-1] if reverse else numbers)))
+    ends = [*unit.offsets[1:], unit.end - unit.first_offset]
+    sizes = list(accumulate(ends[number] - unit.offsets[number] for number in (numbers[::-1] if reverse else numbers)))
     fitting = max(bisect_right(sizes, size_bytes), at_least)
     return numbers[len(numbers) - fitting :] if reverse else numbers[:fitting]
 

@@ -12,6 +12,7 @@ from itertools import accumulate, chain
 from typing import Any, NamedTuple
 
 from muse.core.entry.columns import Columns
+from muse.core.entry.filter import Names
 from muse.core.entry.model import op_ids_bytes
 
 ROLES = ("actor", "domain", "intent", "reservation")
@@ -174,10 +175,12 @@ class Lines:
         """The op_id of a line; empty if it has a problem."""
         return self.op_ids[number]
 
-    def with_name(self, role: str, name: str) -> list[int]:
-        """The numbers of the entries whose `role` is `name`, ascending."""
-        found = [number for number, each in enumerate(getattr(self, role)) if each == name]
-        if not name and self.problems:
+    def with_names(self, role: str, names: Names) -> list[int]:
+        """The numbers of the entries whose `role` has a name that is wanted, ascending."""
+        column = getattr(self, role)
+        taken = {name for name in set(column) if names.take(name)}
+        found = [number for number, each in enumerate(column) if each in taken]
+        if "" in taken and self.problems:
             return [number for number in found if self.op_ids[number]]
         return found
 

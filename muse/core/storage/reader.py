@@ -9,6 +9,7 @@ import orjson
 
 from muse.core.entry.codec import checksum, strip_padding
 from muse.core.entry.model import OpEntry
+from muse.core.entry.where import Where
 from muse.core.storage.lines import Location, Places
 from muse.core.storage.log_file import LogFile
 
@@ -78,6 +79,21 @@ def read_lines(log: LogFile, places: Sequence[Location] | Places) -> list[bytes]
             f"a line between byte {places.starts[0]} and {places.ends[-1]} is not what it was when indexed: run verify"
         )
     return lines
+
+
+def find_lines(log: LogFile, places: Places, where: Where) -> list[int]:
+    """The byte offsets of the lines that match, among those at some places; they are not held against checksums."""
+    found: list[int] = []
+    for start, data in zip(places.starts, _stretches(log, places.starts, places.ends), strict=True):
+        end = 0
+        for at in where.candidates(data):
+            # One that lies in the line of the one before tells nothing new.
+            if at >= end:
+                begin = data.rfind(b"\n", end, at) + 1 or end
+                end = data.find(b"\n", at) + 1 or len(data)
+                if where.matches(data[begin:end]):
+                    found.append(start + begin)
+    return found
 
 
 def _stretches(log: LogFile, starts: Sequence[int], ends: Sequence[int]) -> Iterator[bytes]:

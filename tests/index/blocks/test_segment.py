@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from muse.core.entry.filter import Names
 from muse.core.index.blocks.segment import (
     DamagedIndexError,
     Segment,
@@ -37,6 +38,11 @@ from tests.index.plain_lines import (
 )
 
 STARTS = st.sampled_from([0, 1, 12_345, 2**32 + 5, 2**50])
+
+
+def only(**names: str) -> dict[str, Names]:
+    """The filter for one name of each of some roles."""
+    return {role: Names(frozenset({name})) for role, name in names.items()}
 
 
 def packed_and_unpacked(lines: Sequence[PlainLine], start: int = 0) -> Segment:
@@ -125,15 +131,15 @@ def test_a_summary_passes_over_no_entry_that_matches(
             and all(getattr(each, role) == name for role, name in names.items())
             for each in lines
         ):
-            assert summary.may_match(names, lowest, highest)
+            assert summary.may_match(only(**names), lowest, highest)
 
 
 def test_a_summary_passes_over_what_can_not_match() -> None:
     """Absent names, timestamps outside the range, and "without a name" if all have one, are passed over."""
     summary = packed_and_unpacked([replace(each, intent="the intent") for each in some_lines(10)]).summary
-    assert summary.may_match({"actor": "actor 1", "intent": "the intent"}, 0, 2**60)
-    assert packed_and_unpacked(some_lines(10)).summary.may_match({"intent": ""}, 0, 2**60)
-    for names in ({"actor": "absent"}, {"intent": ""}, {"actor": "actor 1", "domain": "absent"}):
+    assert summary.may_match(only(actor="actor 1", intent="the intent"), 0, 2**60)
+    assert packed_and_unpacked(some_lines(10)).summary.may_match(only(intent=""), 0, 2**60)
+    for names in (only(actor="absent"), only(intent=""), only(actor="actor 1", domain="absent")):
         assert not summary.may_match(names, 0, 2**60)
     assert not summary.may_match({}, (summary.highest_lamport_ts or 0) + 1, 2**60)
     assert not summary.may_match({}, 0, (summary.lowest_lamport_ts or 0) - 1)
@@ -172,7 +178,12 @@ def test_names_are_found_as_a_plain_look_at_each_line_finds_them(lines: list[Pla
     for role in ROLES:
         said = [None if each.problem else getattr(each, role) for each in lines]
         for name in {*filter(None, said), "", "absent"}:
-            assert list(segment.with_name(role, name)) == [n for n, each in enumerate(said) if each == name]
+            assert segment.with_names(role, Names(frozenset({name}))) == [
+                n for n, each in enumerate(said) if each == name
+            ]
+            assert segment.with_names(role, Names(unwanted=frozenset({name}))) == [
+                n for n, each in enumerate(said) if each not in {name, None}
+            ]
 
 
 @pytest.mark.parametrize("names", [1, 255, 256, 300, 2048])
@@ -182,7 +193,8 @@ def test_any_number_of_names_is_told_apart(names: int) -> None:
     segment = packed_and_unpacked(lines)
     assert pack_lines(fed_with(lines)).columns[13] == (1 if names < 256 else 2)
     for name in (f"name {number}" for number in {0, names // 2, names - 1}):
-        assert segment.with_name("actor", name) == [n for n, each in enumerate(lines) if each.actor == name]
+        found = segment.with_names("actor", Names(frozenset({name})))
+        assert found == [n for n, each in enumerate(lines) if each.actor == name]
     assert plain(segment.lines()) == lines
 
 

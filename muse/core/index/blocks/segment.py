@@ -19,7 +19,7 @@ import zlib
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate, pairwise
 from operator import attrgetter
@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from muse.core.entry.filter import Names
 from muse.core.entry.model import OP_ID_BYTES
 from muse.core.storage.lines import ROLES, Lines, Location, Places, Problem
 
@@ -82,20 +83,30 @@ class Summary(NamedTuple):
         """The numbers of the segments in which parents lie, ascending; None if there are too many to list."""
         return None if self.parent_segments is None else orjson.loads(self.parent_segments)
 
-    def may_match(self, names: Mapping[str, str], lowest: int, highest: int) -> bool:
-        """Whether an entry with these names, by role, and such a timestamp may be there."""
+    def counted(self, role: str, names: Names) -> int | None:
+        """How many entries have a name that is wanted; None if there are too many names to list."""
+        listed = self.names(role)
+        if listed is None:
+            return None
+        listed[""] = self.entries - sum(listed.values())
+        return sum(number for name, number in listed.items() if names.take(name))
+
+    def may_match(self, names: Mapping[str, Names], lowest: int, highest: int) -> bool:
+        """Whether an entry with names that are wanted, by role, and such a timestamp may be there."""
         if self.highest_lamport_ts is None or self.lowest_lamport_ts is None:
             return False
         return (
             self.highest_lamport_ts >= lowest
             and self.lowest_lamport_ts <= highest
-            and all(
-                (text := _TEXT_OF[role](self)) is None
-                # As a key it stands so; and so perhaps inside another one.
-                or (f"{as_json(name)}:" in text if name else sum(orjson.loads(text).values()) < self.entries)
-                for role, name in names.items()
-            )
+            and all(self._may_have(role, each) for role, each in names.items())
         )
+
+    def _may_have(self, role: str, names: Names) -> bool:
+        text = _TEXT_OF[role](self)
+        if text is None or names.wanted is None or "" in names.wanted:
+            return self.counted(role, names) != 0
+        # As a key it stands so; and so perhaps inside another one.
+        return any(f"{as_json(name)}:" in text for name in names.wanted)
 
 
 SUMMARY_COLUMNS = ", ".join(Summary._fields)
@@ -320,20 +331,24 @@ class Segment:
     def _is_problem(self, number: int) -> bool:
         return self.first_offset + self.offsets[number] in self.problems
 
-    def with_name(self, role: str, name: str) -> list[int]:
-        """The numbers of the entries whose `role` is `name`, ascending."""
+    def with_names(self, role: str, names: Names) -> list[int]:
+        """The numbers of the entries whose `role` has a name that is wanted, ascending."""
         column = self._columns[role]
-        if not name:
-            without = range(len(self)) if not column else self._numbers_of(column, 0)
-            return [number for number in without if not self.problems or not self._is_problem(number)]
-        names = list(self.summary.names(role) or ())
-        return self._numbers_of(column, names.index(name) + 1) if name in names else []
+        listed = ("", *(self.summary.names(role) or ()))
+        wanted = {number for number, name in enumerate(listed) if names.take(name)}
+        # Without a column no line has a name.
+        found = self._numbers_of(column or bytes(len(self)), wanted)
+        if 0 in wanted and self.problems:
+            return [number for number in found if not self._is_problem(number)]
+        return found
 
-    def _numbers_of(self, column: bytes, wanted: int) -> list[int]:
+    def _numbers_of(self, column: bytes, wanted: Collection[int]) -> list[int]:
         if len(column) > len(self):
-            return [number for number, each in enumerate(array("H", column)) if each == wanted]
+            return [number for number, each in enumerate(array("H", column)) if each in wanted]
+        if len(wanted) != 1:
+            return [number for number, each in enumerate(column) if each in wanted]
         found = []
-        sought = bytes((wanted,))
+        sought = bytes(wanted)
         at = column.find(sought)
         while at >= 0:
             found.append(at)
