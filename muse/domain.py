@@ -7,9 +7,9 @@ None if order has no meaning there. A `content_id` is the hash under which the d
 The op log accepts any JSON object as `domain_op`. These types are for domain plugins and type checkers.
 """
 
-from typing import Any, Literal, NotRequired
+from typing import Any, Generic, Literal, NotRequired
 
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict, TypeVar
 
 __all__ = [
     "DeleteOp",
@@ -101,10 +101,16 @@ class PatchOp(TypedDict):
 DomainOp = InsertOp | DeleteOp | MoveOp | ReplaceOp | MutateOp | PatchOp
 """An operation of any of the six kinds; its `op` field says which."""
 
+Op = TypeVar("Op", default=Any)
 
-class StructuredDelta(TypedDict):
-    """What a commit receives from one domain: its operations in total order, and how many there are of each kind."""
+
+class StructuredDelta(TypedDict, Generic[Op]):
+    """What a commit receives from one domain: its operations in total order, and how many there are of each kind.
+
+    For a type checker the operations are any JSON objects; those of a domain that has only these six kinds are a
+    `StructuredDelta[DomainOp]`.
+    """
 
     domain: str
-    ops: list[DomainOp]
+    ops: list[Op]
     summary: str

@@ -28,8 +28,7 @@ def collapse(domain: str, entries: Iterable[OpEntry]) -> StructuredDelta:
     """
     ops = [entry["domain_op"] for entry in sorted(entries, key=total_order)]
     summary = summary_of(map(kind_of, ops))
-    # mypy can't know that a domain logs only its own DomainOps; the engine stores any JSON object.
-    return {"domain": domain, "ops": ops, "summary": summary}  # type: ignore[typeddict-item]  # see above
+    return {"domain": domain, "ops": ops, "summary": summary}
 
 
 def summary_of(kinds: Iterable[str]) -> str:

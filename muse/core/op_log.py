@@ -245,6 +245,16 @@ class OpLog:
     def __exit__(self, _kind: object, _error: object, _trace: object) -> None:
         self.close()
 
+    async def __aenter__(self) -> Self:
+        """For an event loop. To open a log reads nothing; what is called on it in the loop blocks the loop."""
+        return self
+
+    async def __aexit__(self, _kind: object, _error: object, _trace: object) -> None:
+        """Close it in a thread: that may have to wait for a thread that works with the handle."""
+        import asyncio  # noqa: PLC0415 - to load it takes a third as long as all of the engine
+
+        await asyncio.to_thread(self.close)
+
     def __repr__(self) -> str:
         return f"OpLog({str(self.path)!r}, durability={self.durability!r})"
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from muse.core.handle_lock import Turn
-from muse.core.op_log import LogReplacedError, OpEntry, OpLog
+from muse.core.op_log import ClosedLogError, LogReplacedError, OpEntry, OpLog
 from tests import plain_scan
 from tests.follow.following import LONG, collected, in_thread
 from tests.making import entries, entry, op_id
@@ -145,3 +146,39 @@ def test_a_replaced_log_is_said_to_be_in_an_event_loop(repo: Path, log: OpLog) -
 
     with pytest.raises(LogReplacedError):
         asyncio.run(main())
+
+
+def test_a_log_is_closed_beside_the_event_loop(repo: Path) -> None:
+    """`async with` waits for a thread that works with the handle, and the loop goes on meanwhile."""
+
+    async def work() -> tuple[OpLog, int]:
+        ticks = 0
+        async with OpLog(repo, "s") as log:
+            await asyncio.to_thread(log.record, "ada", "music", {"op": "insert"})
+            busy = threading.Event()
+
+            def keep_busy() -> None:
+                with Turn(log._lock):
+                    busy.set()
+                    time.sleep(0.2)
+
+            held = asyncio.create_task(asyncio.to_thread(keep_busy))
+            await asyncio.to_thread(busy.wait)
+
+            async def tick() -> None:
+                nonlocal ticks
+                while True:
+                    ticks += 1
+                    await asyncio.sleep(0.001)
+
+            ticking = asyncio.create_task(tick())
+        ticking.cancel()
+        await held
+        return log, ticks
+
+    log, ticks = asyncio.run(work())
+
+    assert ticks > 10
+    with pytest.raises(ClosedLogError):
+        log.count()
+    assert len(plain_scan.scan_file(log.path).entries) == 1

@@ -204,3 +204,27 @@ def test_a_follower_is_an_iterator_that_can_not_be_made_by_position(log: OpLog) 
     follower = log.follow(timeout=0)
     assert isinstance(follower, Follower)
     assert iter(follower) is follower
+
+
+def test_a_poll_gives_what_has_arrived_and_waits_for_nothing(repo: Path) -> None:
+    """Each entry once and in order, then None at once; more entries that don't match hide none that does."""
+    with OpLog(repo, "s") as log, OpLog(repo, "s") as other:
+        follower = log.follow(from_start=True, actor_id="ada")
+        assert follower.poll() is None
+        other.append_many([*entries(3000, actor_id="bob"), entry(4001), entry(4002)])
+        assert [found and found["op_id"] for found in (follower.poll(), follower.poll(), follower.poll())] == [
+            op_id(4001),
+            op_id(4002),
+            None,
+        ]
+        other.append(entry(4003))
+        assert next(follower)["op_id"] == op_id(4003)
+        other.append_many([entry(4004), entry(4005)])
+        follower.stop()
+        assert follower.poll() is None
+        last = log.follow(since=follower.cut())
+        found = last.poll()
+        assert found is not None
+        assert found["op_id"] == op_id(4004)
+        log.close()
+        assert last.poll() is None

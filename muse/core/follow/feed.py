@@ -88,7 +88,7 @@ class Feed:
         """
         deadline = math.inf if self.timeout is None else time.monotonic() + self.timeout
         pause = SHORTEST_PAUSE_SECONDS
-        while not (self._is_stopped or self.pager.lock.is_closed):
+        while not self.is_over:
             # Asked before the look: what had arrived when the time was over is still given.
             left = deadline - time.monotonic()
             yield pause if pause < left else max(left, 0)
@@ -97,6 +97,11 @@ class Feed:
                     break
                 pause = min(pause * _GROWTH, LONGEST_PAUSE_SECONDS)
         self.stop()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was stopped, or the log was closed."""
+        return self._is_stopped or self.pager.lock.is_closed
 
     def stop(self) -> None:
         """Let nothing more be taken, from any thread or a signal handler."""

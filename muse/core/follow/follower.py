@@ -37,13 +37,26 @@ class Follower:
 
     def __next__(self) -> OpEntry:
         for pause in self._feed.pauses():
-            if self._feed.has_news():
-                self._feed.fetch()
-            if (entry := self._feed.take()) is not None:
+            if (entry := self._look()) is not None:
                 return entry
             if not self._feed.is_behind:
                 time.sleep(pause)
         raise StopIteration
+
+    def poll(self) -> OpEntry | None:
+        """The next entry if it has arrived, else None, without waiting for one; None too once it was stopped.
+
+        For a loop that has other things to do. To look costs a few microseconds where nothing has arrived.
+        """
+        while not self._feed.is_over:
+            if (entry := self._look()) is not None or not self._feed.is_behind:
+                return entry
+        return None
+
+    def _look(self) -> OpEntry | None:
+        if self._feed.has_news():
+            self._feed.fetch()
+        return self._feed.take()
 
     def stop(self) -> None:
         """End the iteration, from any thread or a signal handler; a waiting one ends within 50 ms."""
