@@ -289,7 +289,8 @@ class SessionMachine(RuleBasedStateMachine):
         def change(data: bytes) -> bytes | None:
             if data.count(entry["op_id"].encode()) > 1:
                 return None
-            return data[:end] + b" " + data[end + 1 :] if is_joined else data[:at] + bytes(span.length) + data[end:]
+            # By no blank: the last line would be whole again with the next newline.
+            return data[:end] + b"+" + data[end + 1 :] if is_joined else data[:at] + bytes(span.length) + data[end:]
 
         self.change_log(at, change)
 
