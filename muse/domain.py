@@ -7,6 +7,7 @@ None if order has no meaning there. A `content_id` is the hash under which the d
 The op log accepts any JSON object as `domain_op`. These types are for domain plugins and type checkers.
 """
 
+from collections.abc import Mapping
 from typing import Any, Generic, Literal, NotRequired
 
 from typing_extensions import TypedDict, TypeVar
@@ -21,6 +22,7 @@ __all__ = [
     "PatchOp",
     "ReplaceOp",
     "StructuredDelta",
+    "inverse",
 ]
 
 
@@ -114,3 +116,42 @@ class StructuredDelta(TypedDict, Generic[Op]):
     domain: str
     ops: list[Op]
     summary: str
+
+
+_WAYS: dict[str, tuple[tuple[str, str], ...]] = {
+    "insert": (),
+    "delete": (),
+    "move": (("from_position", "to_position"),),
+    "replace": (("old_content_id", "new_content_id"), ("old_summary", "new_summary")),
+    "mutate": (("old_content_id", "new_content_id"), ("old_summary", "new_summary")),
+    "patch": (("from_address", "address"),),
+}
+"""By kind, the fields that say from what to what it goes."""
+
+
+def inverse(op: Mapping[str, Any]) -> dict[str, Any]:
+    """The operation that takes back one of the six kinds; that of the inverse is the operation itself.
+
+    An insert and a delete become each other. A move, a replace and a mutate go the other way. A patch takes its
+    children back in the opposite order, and its address too if it has a `from_address`. All other fields stay.
+
+    Raises:
+        ValueError: the operation is of another kind, or a field is missing.
+    """
+    kind = op.get("op")
+    if not isinstance(kind, str) or kind not in _WAYS:
+        raise ValueError(f"nothing is known that takes back an operation of the kind {kind!r}")
+    found = dict(op)
+    try:
+        for old, new in _WAYS[kind] if kind != "patch" or "from_address" in op else ():
+            found[old], found[new] = op[new], op[old]
+        if kind in ("insert", "delete"):
+            found["op"] = "delete" if kind == "insert" else "insert"
+        elif kind == "mutate":
+            fields = op["fields"].items()
+            found["fields"] = {name: {**each, "old": each["new"], "new": each["old"]} for name, each in fields}
+        elif kind == "patch":
+            found["child_ops"] = [inverse(child) for child in reversed(op["child_ops"])]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"an operation of the kind {kind!r} lacks what takes it back: {error!r}") from None
+    return found

@@ -19,6 +19,7 @@ from muse.cli.sessions import sessions
 from muse.cli.showing import show
 from muse.cli.stats import stats
 from muse.cli.syncing import sync, sync_status
+from muse.cli.undoing import undo
 from muse.cli.upkeep import rebuild_index, verify
 from muse.cli.watch.command import watch
 
@@ -74,6 +75,7 @@ for _command in (
     repair,
     accept,
     rebuild_index,
+    undo,
     merge,
     sync,
     sync_status,

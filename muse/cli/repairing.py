@@ -34,11 +34,12 @@ _LOG_NAME = "ops.jsonl"
 _GZIP_BEGINS = b"\x1f\x8b"
 
 
-def _yes_option(command: Callable[..., Any]) -> Callable[..., Any]:
+def yes_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--yes`."""
     return click.option("--yes", is_flag=True, help="Do it without asking.")(command)
 
 
-def _is_agreed(question: str, *, yes: bool) -> bool:
+def is_agreed(question: str, *, yes: bool) -> bool:
     """Whether it may be done: --yes, or the answer of whoever sits at the terminal."""
     if yes:
         return True
@@ -105,7 +106,7 @@ def help_command(context: click.Context, page: str | None) -> None:
     help="A git repository with its commits; a session that is gone is made again from them.",
 )
 @click.option("--from-session", metavar="ID", help="The session's id in that repository, if it differs.")
-@_yes_option
+@yes_option
 @json_option("one object: what was done or would be, and what verify finds then")
 @repo_option
 def repair(
@@ -142,7 +143,7 @@ def repair(
         if not as_json and (rows := list(_rows(planned))):
             print_table(("ACTION", "WHAT", "WHY"), rows)
         note(f"to be done: {_in_short(planned, is_done=False)}")
-        is_done = planned.does_something and _is_agreed(f"Repair {session}?", yes=yes)
+        is_done = planned.does_something and is_agreed(f"Repair {session}?", yes=yes)
         if is_done:
             with ProgressBar(f"repairing {session}"):
                 done = log.repair(source=other)
@@ -180,7 +181,7 @@ def _restore_what_is_gone(session: str, repo: Path, git: Path, *, yes: bool) -> 
         if not commits:
             raise WrongUsage(f"no session {session!r} in {repo}, and no commit of it in {git}")
         what = f"{pluralize(len(commits), 'commit')} of {pluralize(commits[-1].cut.op_count, 'entry')}"
-        if not _is_agreed(f"Make {session} again from {what}?", yes=yes):
+        if not is_agreed(f"Make {session} again from {what}?", yes=yes):
             exit_with(FOUND_DAMAGE)
         restore_session(repo, session, target)
     note(f"{session} was made again from {what}")
@@ -287,7 +288,7 @@ def _in_short(report: RepairReport, *, is_done: bool) -> str:
 @click.argument("finding", metavar="FINDING...", nargs=-1, required=True)
 @click.option("--why", required=True, metavar="TEXT", help="Why it can be lived with; whoever verifies reads it.")
 @click.option("--by", metavar="NAME", help="Who accepts it; default: the name of the user.")
-@_yes_option
+@yes_option
 @json_option("one object: what was accepted or would be, and whether other damage is left")
 @repo_option
 def accept(
@@ -299,7 +300,7 @@ def accept(
     that kind. From then on verify lists them as notes, with who accepted them, when and why. What is found later is
     damage again.
     """
-    by = by or _name_of_user()
+    by = by or name_of_user()
     with open_session(repo, session) as log:
         with ProgressBar(f"verifying {session}", "bytes") as bar:
             report = log.verify(progress=bar, max_findings=None)
@@ -307,7 +308,7 @@ def accept(
         if not as_json:
             print_findings(chosen)
         count = pluralize(sum(each.count for each in chosen), "line or operation", "lines or operations")
-        is_done = bool(chosen) and _is_agreed(f"Accept {count} as {by}: {why}?", yes=yes)
+        is_done = bool(chosen) and is_agreed(f"Accept {count} as {by}: {why}?", yes=yes)
         if is_done:
             log.accept(chosen, by=by, why=why)
             note(f"accepted by {by}: {count}")
@@ -323,12 +324,13 @@ def accept(
     exit_with(0 if is_done or not chosen else FOUND_DAMAGE)
 
 
-def _name_of_user() -> str:
+def name_of_user() -> str:
+    """The name of whoever runs the command; `WrongUsage` if the system knows none."""
     # Without an entry for the user it is KeyError, from Python 3.13 on OSError.
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        raise WrongUsage("the user has no name here: say with --by who accepts") from None
+        raise WrongUsage("the user has no name here: say with --by who it is") from None
 
 
 def _chosen(report: VerifyReport, names: Sequence[str]) -> list[Finding]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from io import BytesIO
@@ -84,7 +84,7 @@ from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_entries, read_lines, read_placed_lines
 from muse.core.storage.session_dir import LOG_NAME, list_sessions, session_folder
 from muse.core.writer import Batch, Refuse, Writer, raise_it
-from muse.domain import StructuredDelta
+from muse.domain import StructuredDelta, inverse
 
 if TYPE_CHECKING:
     from muse.commit import CommitTarget, Committed
@@ -666,6 +666,39 @@ class OpLog:
             lines = self._file.read(start, stop)
         # Afterwards: it raises if the log was cut meanwhile, so that the bytes are all there.
         return lines, list(self._select(Filter(start=start, stop=stop)))
+
+    def undo(
+        self,
+        entries: Iterable[OpEntry | str],
+        *,
+        by: str,
+        inverse: Callable[[Mapping[str, Any]], Mapping[str, Any]] = inverse,
+        force: bool = False,
+    ) -> list[OpEntry]:
+        """Take operations back by appending their inverses, the newest first, as one batch; nothing is removed.
+
+        What is undone already is passed over, so that a call may be repeated. To undo an undo is to redo.
+
+        Args:
+            entries: what to undo: entries of this log, as `query` gives them, or op_ids.
+            by: the actor that undoes. Each new entry names the one that it undoes as its parent.
+            inverse: what takes an operation back; `muse.domain.inverse` knows the six kinds, a domain its own. It
+                raises `ValueError` for what it does not know.
+            force: undo even if others have worked on the same address since.
+
+        Returns:
+            What was appended.
+
+        Raises:
+            UndoConflictError: a later operation on the same address is not among these and not undone itself.
+            NoInverseError: `inverse` knows nothing that takes one of them back.
+            UnknownOpError: the log does not hold one of them.
+            MuseError: what `append_many` raises. In all these cases nothing is undone.
+        """
+        # It stands above the engine, as `muse.commit`.
+        from muse.undo import undo  # noqa: PLC0415
+
+        return undo(self, entries, by=by, inverse=inverse, force=force)
 
     def lines_after(self, byte_offset: int) -> tuple[list[tuple[int, int, bytes]], int]:
         """The next lines of entries that begin at a byte offset or after it: at most 1,024 or 1 MiB, but one at least.

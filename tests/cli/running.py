@@ -26,6 +26,7 @@ COMMANDS = (
     "stats",
     "delta",
     "diff",
+    "undo",
     "checkpoint",
     "commit",
     "commits",

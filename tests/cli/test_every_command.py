@@ -23,6 +23,7 @@ AFTER_THE_SESSION: dict[str, tuple[str, ...]] = {
     "report": ("-o", "FILE"),
     "delta": ("music",),
     "diff": ("start",),
+    "undo": (making.op_id(1), "--force"),
     "checkpoint": ("c1",),
     "verify": (),
     "repair": (),

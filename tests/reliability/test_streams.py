@@ -24,6 +24,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "report": ("s", "-o", "OUT", "--json"),
     "delta": ("s", "music"),
     "diff": ("s", "start"),
+    "undo": ("s", making.op_id(300)),
     "checkpoint": ("s", "c1"),
     "commit": ("s", "--git", "GIT"),
     "commits": ("s", "--git", "GIT"),

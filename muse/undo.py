@@ -1,0 +1,175 @@
+"""Undo: operations are taken back by others, which are appended like everything else; nothing is removed.
+
+    log.undo(log.query(actor_id="agent-7", since=cut), by="ada")
+
+An operation is undone if one of its children, in the same domain, is its inverse and not undone itself. So nothing has
+to be written down beside the log, an undo can be undone, and doing it twice does nothing. Two that undo the same at the
+same moment, or on two replicas that have not met, have both undone it: that is a conflict as any other, and
+`log.history` shows it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from muse import domain
+from muse.core.op_log import MuseError, OpEntry, UnknownOpError, make_op_entry
+
+if TYPE_CHECKING:
+    from muse.core.op_log import OpLog
+
+__all__ = ["NoInverseError", "PlannedUndo", "UndoConflictError", "plan_undo", "undo"]
+
+Inverse = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+_total_order = itemgetter("lamport_ts", "actor_id", "op_id")
+
+
+class UndoConflictError(MuseError, ValueError):
+    """Somebody has worked on the same address since. The message names the operation; nothing was undone."""
+
+    def __init__(self, entry: OpEntry, later: OpEntry) -> None:
+        """What was to be undone, and what stands in the way."""
+        self.entry = entry
+        """The operation that was to be undone."""
+        self.later = later
+        """The operation after it on the same address."""
+        address = entry["domain_op"].get("address")
+        super().__init__(
+            f"{entry['op_id']} can't be undone by itself: {later['actor_id'][:100]!r} worked on {str(address)[:100]!r} "
+            f"later, by {later['op_id']}: undo that too, or force it"
+        )
+
+
+class NoInverseError(MuseError, ValueError):
+    """Nothing is known that takes an operation back. The message names it; nothing was undone."""
+
+
+class PlannedUndo(NamedTuple):
+    """One operation that would be undone."""
+
+    entry: OpEntry
+    """What would be undone."""
+    domain_op: dict[str, Any]
+    """The operation that takes it back."""
+
+
+def undo(
+    log: OpLog, entries: Iterable[OpEntry | str], *, by: str, inverse: Inverse = domain.inverse, force: bool = False
+) -> list[OpEntry]:
+    """Take operations back; `OpLog.undo` explains the arguments and what is raised."""
+    made = [
+        make_op_entry(by, entry["domain"], op, log.next_lamport_ts(), parent_op_ids=[entry["op_id"]])
+        for entry, op in plan_undo(log, entries, inverse=inverse, force=force)
+    ]
+    log.append_many(made)
+    return made
+
+
+def plan_undo(
+    log: OpLog, entries: Iterable[OpEntry | str], *, inverse: Inverse = domain.inverse, force: bool = False
+) -> list[PlannedUndo]:
+    """What `undo` would do now, the newest operation first; the arguments and errors are those of `OpLog.undo`.
+
+    What the domains of the entries did since the first of them is read, and what has to do with them is held in memory.
+    """
+    chosen = {entry["op_id"]: entry for entry in _found(log, entries)}
+    planned: list[PlannedUndo] = []
+    for name in sorted({entry["domain"] for entry in chosen.values()}):
+        of_domain = {op_id: entry for op_id, entry in chosen.items() if entry["domain"] == name}
+        course = _Course(of_domain, inverse)
+        lowest = min(entry["lamport_ts"] for entry in of_domain.values())
+        course.take(log.query(domain=name, min_lamport_ts=lowest))
+        todo = course.to_undo()
+        if not force:
+            course.check_conflicts(todo)
+        planned += [PlannedUndo(entry, _taken_back(entry, inverse)) for entry in todo]
+    return sorted(planned, key=lambda each: _total_order(each.entry), reverse=True)
+
+
+def _found(log: OpLog, entries: Iterable[OpEntry | str]) -> Iterator[OpEntry]:
+    for each in entries:
+        op_id = each if isinstance(each, str) else each["op_id"]
+        entry = log.get(op_id)
+        if entry is None:
+            raise UnknownOpError(f"{log.path}: holds no operation with the op_id {op_id!r}, so it can't be undone")
+        yield entry
+
+
+def _taken_back(entry: OpEntry, inverse: Inverse) -> dict[str, Any]:
+    try:
+        return dict(inverse(entry["domain_op"]))
+    except ValueError as error:
+        raise NoInverseError(f"{entry['op_id']}: {error}: give undo an inverse that knows it") from error
+
+
+def _addresses(entry: OpEntry) -> set[object]:
+    """The places that an operation is about; only None if it does not say: then it may be about all."""
+    op = entry["domain_op"]
+    return {str(op[name]) for name in ("address", "from_address") if op.get(name) is not None} or {None}
+
+
+@dataclass
+class _Course:
+    """What happened in one domain since the first of the operations to undo, as far as it has to do with them."""
+
+    chosen: dict[str, OpEntry]
+    inverse: Inverse
+    entries: dict[str, OpEntry] = field(default_factory=dict)
+    undone_by: dict[str, str] = field(default_factory=dict)
+    """By op_id, the op_id of the operation that undoes it and is not undone."""
+    undoes: dict[str, str] = field(default_factory=dict)
+    """The other way round."""
+
+    def take(self, entries: Iterable[OpEntry]) -> None:
+        """Pick out what touches the same places or follows from what does, and find what of it is undone."""
+        places = set[object]().union(*map(_addresses, self.chosen.values()))
+        for entry in entries:
+            here = _addresses(entry)
+            is_near = None in places or None in here or not places.isdisjoint(here)
+            if is_near or not self.entries.keys().isdisjoint(entry["parent_op_ids"]):
+                self.entries[entry["op_id"]] = entry
+        # The latest first: whether an undo counts depends on what came after it.
+        for entry in sorted(self.entries.values(), key=_total_order, reverse=True):
+            for parent in map(self.entries.get, entry["parent_op_ids"]):
+                if parent is not None and entry["op_id"] not in self.undone_by and self._is_inverse(entry, parent):
+                    self.undone_by[parent["op_id"]] = entry["op_id"]
+                    self.undoes[entry["op_id"]] = parent["op_id"]
+
+    def _is_inverse(self, entry: OpEntry, parent: OpEntry) -> bool:
+        try:
+            return self.inverse(parent["domain_op"]) == entry["domain_op"]
+        except ValueError:
+            return False
+
+    def to_undo(self) -> list[OpEntry]:
+        """What was chosen, without what is undone and without what undoes another of these: both are settled."""
+        return [
+            entry
+            for op_id, entry in self.chosen.items()
+            if op_id not in self.undone_by and self.undoes.get(op_id) not in self.chosen
+        ]
+
+    def check_conflicts(self, todo: list[OpEntry]) -> None:
+        """Raise `UndoConflictError` if something that counts came after one of these, on the same address."""
+        settled = {entry["op_id"] for entry in todo} | self.undone_by.keys()
+        others: defaultdict[object, list[OpEntry]] = defaultdict(list)
+        for entry in sorted(self.entries.values(), key=_total_order):
+            if entry["op_id"] not in settled:
+                for place in _addresses(entry):
+                    others[place].append(entry)
+        for entry in sorted(todo, key=_total_order, reverse=True):
+            here = _addresses(entry)
+            for place in others if None in here else here | {None}:
+                for later in others.get(place, ()):
+                    if _total_order(later) > _total_order(entry) and not self._undoes_after(later, entry):
+                        raise UndoConflictError(entry, later)
+
+    def _undoes_after(self, later: OpEntry, entry: OpEntry) -> bool:
+        """Whether `later` only takes back what came after `entry` too: together these two change nothing."""
+        undone = self.entries.get(self.undoes.get(later["op_id"], ""))
+        return undone is not None and _total_order(undone) > _total_order(entry)
