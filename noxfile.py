@@ -15,6 +15,7 @@ DEV = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "de
 SITE = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "site")
 BENCH = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "bench")
 NOTEBOOKS = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "notebooks")
+INTEGRATIONS = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "integrations")
 PYTHONS = ["3.11", "3.12", "3.13"]
 
 
@@ -82,6 +83,13 @@ def notebooks(session: nox.Session) -> None:
     """Hand entries over to pandas and Polars, and look at what they make of them."""
     session.install("-e", ".", *DEV, *NOTEBOOKS)
     session.run("python", "-m", "pytest", "-q", "-n0", "tests/entry/test_row.py", *session.posargs)
+
+
+@nox.session
+def integrations(session: nox.Session) -> None:
+    """Record what agents of LangGraph and of the OpenAI Agents SDK do, with the real packages."""
+    session.install("-e", ".", *DEV, *INTEGRATIONS)
+    session.run("python", "-m", "pytest", "-q", "-n0", "tests/test_integrations.py", *session.posargs)
 
 
 @nox.session
