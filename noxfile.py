@@ -68,7 +68,7 @@ def site(session: nox.Session) -> None:
 def pictures(session: nox.Session) -> None:
     """Make the pictures of docs/pictures anew, from the real commands."""
     session.install("-e", ".")
-    session.run("python", "-m", "tools.pictures")
+    session.run("python", "-m", "tools.pictures", *session.posargs)
 
 
 @nox.session

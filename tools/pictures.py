@@ -1,4 +1,4 @@
-"""`nox -s pictures`: make the pictures in docs/pictures again by running the real commands on a session of the demo.
+"""`nox -s pictures [-- NAME …]`: make the pictures in docs/pictures again by running the real commands on a demo.
 
 Terminal pictures: the commands run in a pseudo-terminal, and rich turns their output into SVG. Report pictures:
 headless Chromium takes a screenshot in light and one in dark. The pictures show nothing of this machine: paths are
@@ -8,6 +8,7 @@ replaced, and the font is chosen by the reader's browser.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -45,10 +46,26 @@ class Terminal:
 
     name: str
     commands: tuple[str, ...]
+    """OP_ID in one of them stands for the beginning of an op_id that has parents and children."""
     columns: int = 110
     rows: int = 46
     """The most lines shown of each command's output."""
 
+
+EACH_COMMAND = (
+    "muse op-log sessions",
+    "muse op-log stats demo --top 5",
+    "muse op-log query demo --domain music --limit 4",
+    "muse op-log tail demo -n 4",
+    "muse op-log replay demo",
+    "muse op-log show demo OP_ID",
+    "muse op-log delta demo music",
+    "muse op-log checkpoint copy c-1",
+    "muse op-log commits demo",
+    "muse op-log merge copy . demo",
+    "muse op-log verify copy",
+    "muse op-log verify harmed",
+)
 
 TERMINALS = (
     Terminal("demo", ("muse op-log demo --session friday",), rows=36),
@@ -56,6 +73,9 @@ TERMINALS = (
     Terminal(
         "commit", ("muse op-log delta demo music", "muse op-log commit demo", "muse op-log commits demo"), rows=14
     ),
+    Terminal("columns-60", EACH_COMMAND, 60, 24),
+    Terminal("columns-80", EACH_COMMAND, 80, 24),
+    Terminal("columns-200", EACH_COMMAND, 200, 24),
 )
 
 REPORTS = {"report-light": (), "report-dark": ("--force-dark-mode",)}
@@ -76,8 +96,8 @@ QUIET = (
 )
 
 
-def main() -> None:
-    """Make all pictures again."""
+def main(*wanted: str) -> None:
+    """Make all pictures again, or only those named."""
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         repo = Path(folder)
@@ -85,9 +105,12 @@ def main() -> None:
         _run("muse op-log demo --seconds 4 --repo .", repo, columns=100)
         _run("muse op-log report demo -o report.html", repo, columns=100)
         for name, flags in REPORTS.items():
-            _keep(name + ".png", screenshot(repo / "report.html", flags))
+            if not wanted or name in wanted:
+                _keep(name + ".png", screenshot(repo / "report.html", flags))
+        _copy_sessions(repo)
         for terminal in TERMINALS:
-            _keep(terminal.name + ".svg", terminal_svg(terminal, repo).encode())
+            if not wanted or terminal.name in wanted:
+                _keep(terminal.name + ".svg", terminal_svg(terminal, repo).encode())
 
 
 def screenshot(page: Path, flags: tuple[str, ...]) -> bytes:
@@ -105,7 +128,8 @@ def screenshot(page: Path, flags: tuple[str, ...]) -> bytes:
 def terminal_svg(terminal: Terminal, repo: Path) -> str:
     """The commands, each after a prompt, with their output on a terminal, as SVG."""
     console = Console(record=True, width=terminal.columns, file=StringIO(), force_terminal=True)
-    for number, command in enumerate(terminal.commands):
+    for number, told in enumerate(terminal.commands):
+        command = told.replace("OP_ID", _op_with_relatives(repo))
         console.print(Text.assemble("" if number == 0 else "\n", ("$ ", "bold green"), (command, "bold")))
         lines = _drawn(_run(command, repo, terminal.columns))
         more = [f"… {len(lines) - terminal.rows} more lines"] if len(lines) > terminal.rows else []
@@ -135,9 +159,28 @@ def _run(command: str, repo: Path, columns: int) -> str:
         while piece := os.read(ours, 65536):
             printed += piece
     os.close(ours)
-    if process.wait() != 0:
+    # What finds damage ends with 1.
+    if process.wait() != command.endswith("verify harmed"):
         raise SystemExit(f"{command}: exit code {process.returncode}\n{printed.decode()}")
     return printed.decode().replace(str(repo), SHOWN_PATH)
+
+
+def _copy_sessions(repo: Path) -> None:
+    """Beside the session of the demo its first lines as one that is sound, and as one that lost some and is torn."""
+    sessions = repo / ".muse" / "op_log"
+    lines = (sessions / "demo" / "ops.jsonl").read_bytes().splitlines(keepends=True)
+    for name, text in (("copy", lines[:120]), ("harmed", lines[:40])):
+        (sessions / name).mkdir()
+        (sessions / name / "ops.jsonl").write_bytes(b"".join(text))
+    _run("muse op-log count harmed", repo, columns=100)  # what its index knows may be lost
+    (sessions / "harmed" / "ops.jsonl").write_bytes(b"".join(lines[:38]) + b"{not a line}\n" + lines[38][:50])
+
+
+def _op_with_relatives(repo: Path) -> str:
+    """The first digits of an op_id of the demo's session that has parents, and that others name as theirs."""
+    entries = [json.loads(line) for line in (repo / ".muse/op_log/demo/ops.jsonl").read_bytes().splitlines()]
+    parents = {parent for entry in entries for parent in entry["parent_op_ids"]}
+    return str(next(entry["op_id"] for entry in entries if entry["parent_op_ids"] and entry["op_id"] in parents)[:8])
 
 
 def _drawn(printed: str) -> list[str]:
@@ -166,4 +209,4 @@ def _keep(name: str, picture: bytes) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])
