@@ -26,7 +26,7 @@ _LONGEST = 100
 def description(domain_op: Mapping[str, Any]) -> tuple[str, str, str]:
     """Return (kind, address, what); a part that the operation does not have is ""."""
     kind = _text(domain_op.get("op", ""))
-    describe = _WHAT.get(kind, _anything)
+    describe = _WHAT.get(kind, _content if "content_summary" in domain_op else _anything)
     return kind, _text(domain_op.get("address", "")), _short(describe(domain_op))
 
 

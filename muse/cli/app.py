@@ -12,6 +12,7 @@ from muse.cli.demo.command import demo
 from muse.cli.exchange import export_command, import_command, merge
 from muse.cli.failures import ReportingGroup
 from muse.cli.following import tail
+from muse.cli.ingesting import ingest
 from muse.cli.reading import count, query, replay
 from muse.cli.repairing import accept, help_command, repair
 from muse.cli.report import report
@@ -57,6 +58,7 @@ def op_log() -> None:
 for _command in (
     demo,
     append,
+    ingest,
     replay,
     show,
     query,

@@ -18,6 +18,7 @@ from tests import children, making
 COMMANDS = (
     "demo",
     "append",
+    "ingest",
     "replay",
     "show",
     "query",

@@ -35,6 +35,7 @@ WITHOUT_A_SESSION_THAT_EXISTS = {
     "demo": "makes its own",
     "append": "makes the session",
     "merge": "makes the session",
+    "ingest": "makes the session",
     "sessions": "is about all of them",
     "sync": "makes the session: tests/replicate/test_commands.py has it with a server",
     "sync-status": "is about all of them",

@@ -15,6 +15,7 @@ from tests.cli.running import COMMANDS, command_line, filled, logged, muse, muse
 ARGUMENTS: dict[str, tuple[str, ...]] = {
     "demo": ("--speed", "max", "--trace", "TRACE", "--repo", "NEW"),
     "append": ("s", "IN"),
+    "ingest": ("t", "TRACE", "--actor", ".actor_id", "--domain", ".domain"),
     "replay": ("s",),
     "show": ("s", making.op_id(1)),
     "query": ("s",),

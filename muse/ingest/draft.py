@@ -1,0 +1,92 @@
+"""What a line of another tool's file becomes, before it has an op_id and a timestamp."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from muse.core.op_log import MuseError
+
+Json = dict[str, Any]
+_SUMMARY_LETTERS = 160
+
+
+class UnmappedError(MuseError, ValueError):
+    """A line can't be mapped; the message says why."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """One operation."""
+
+    key: str
+    """Its name in the other tool, which becomes its op_id."""
+    actor_id: str
+    domain: str
+    domain_op: Json
+    created_at: str
+    """ISO 8601; "" if the file does not say when."""
+    parents: list[str]
+    """The keys of what it depends on."""
+    intent_id: str = ""
+
+
+class Mapper(Protocol):
+    """Maps the lines of one file, from the first on."""
+
+    passed_over: Counter[str]
+    """By type, the lines that are of no interest."""
+    waits_for_parents: bool
+    """Whether a line may name a parent that stands further down in the file."""
+
+    def drafts(self, value: Json, line: bytes) -> list[Draft]:
+        """What one line becomes; nothing if it is passed over. An `UnmappedError` says why it can't be mapped."""
+
+
+def text_of(value: Json, name: str) -> str:
+    """A field of a line that has to be there and to be text."""
+    found = value.get(name)
+    if not isinstance(found, str) or not found:
+        raise UnmappedError(f"{name}: " + ("the field is missing" if found is None else "must be text and not empty"))
+    return found
+
+
+def summary(text: str) -> str:
+    """The beginning of a text, on one line."""
+    one_line = " ".join(text[: 4 * _SUMMARY_LETTERS].split())
+    return one_line if len(one_line) <= _SUMMARY_LETTERS else one_line[: _SUMMARY_LETTERS - 1] + "…"
+
+
+def content_id(text: str) -> str:
+    """The SHA-256 of a text in UTF-8, in hex; "" for the empty text."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() if text else ""
+
+
+def content(text: str) -> Json:
+    """The fields of an operation that stand for a text which is not in the log itself."""
+    return {"content_id": content_id(text), "content_summary": summary(text)}
+
+
+def replacement(address: str, old: str, new: str) -> Json:
+    """The operation that replaces a text by another."""
+    return {
+        "op": "replace",
+        "address": address,
+        "position": None,
+        "old_content_id": content_id(old),
+        "new_content_id": content_id(new),
+        "old_summary": summary(old),
+        "new_summary": summary(new),
+    }
+
+
+def insertion(address: str, text: str) -> Json:
+    """The operation by which a text appears."""
+    return {"op": "insert", "address": address, "position": None, **content(text)}
+
+
+def deletion(address: str, text: str) -> Json:
+    """The operation by which a text disappears."""
+    return {"op": "delete", "address": address, "position": None, **content(text)}
