@@ -32,9 +32,9 @@ _ATTEMPTS = 10
 class Committer(NamedTuple):
     """Who commits."""
 
-    name: str
     term: int
     """One more with each time that it was handed over: after a loss of the server the highest counts."""
+    name: str
     seq: int = 0
     """The message that says so; 0 if it is only noted here."""
 
@@ -63,7 +63,7 @@ class Note:
         """What is noted; None if nothing is that can be read."""
         try:
             value = json.loads(self.path.read_bytes())
-            return Committer(str(value["committer"]), int(value["term"]))
+            return Committer(int(value["term"]), str(value["committer"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -86,23 +86,18 @@ class Note:
 
 
 async def follow(stream: Stream, link: Link, note: Note, *, has_recorded: bool) -> None:
-    """Bring stream and note together: the higher term counts; where there is none, whoever has recorded claims it."""
+    """Bring stream and note together: the higher term counts; where there is none, whoever has recorded claims it.
+
+    A higher term in the note means that the server has lost the newer message, or that the session is in two spaces,
+    whose hosts have to agree. Of two with one term, the greater name counts, so that all choose the same.
+    """
     for _ in range(_ATTEMPTS):
         there, noted = await _read(stream, note), note.read()
-        is_here = noted is not None and noted.name == note.name
-        if there is None:
-            if noted is None and has_recorded:
-                wanted = Committer(note.name, 1)
-            elif noted is not None and is_here:
-                wanted = noted
-            else:
-                return
-        elif noted is not None and is_here and noted.term > there.term:
-            # The server has lost the newer message.
-            wanted = noted
-        else:
-            if noted is None or noted.term <= there.term:
-                note.write(there)
+        wanted = noted or (Committer(1, note.name) if has_recorded else None)
+        if there is not None and (noted is None or noted[:2] <= there[:2]):
+            note.write(there)
+            return
+        if wanted is None:
             return
         if await _replace(stream, link, note, there, wanted):
             note.write(wanted)
@@ -113,10 +108,10 @@ async def take_over(stream: Stream, link: Link, note: Note) -> None:
     """Become the committer, whoever was; a `ReplicationUnavailableError` if others do so all the time."""
     for _ in range(_ATTEMPTS):
         there, noted = await _read(stream, note), note.read()
-        if there is not None and there.name == note.name:
+        if there is not None and there.name == note.name and (noted is None or noted[:2] <= there[:2]):
             note.write(there)
             return
-        wanted = Committer(note.name, max(there.term if there else 0, noted.term if noted else 0) + 1)
+        wanted = Committer(max(there.term if there else 0, noted.term if noted else 0) + 1, note.name)
         if await _replace(stream, link, note, there, wanted):
             note.write(wanted)
             return
@@ -130,9 +125,9 @@ async def _read(stream: Stream, note: Note) -> Committer | None:
     seq, _, _, payload = found
     try:
         value: Any = json.loads(payload)
-        return Committer(str(value["committer"]), int(value["term"]), seq)
+        return Committer(int(value["term"]), str(value["committer"]), seq)
     except (ValueError, KeyError, TypeError):
-        return Committer("a message that can't be read", 0, seq)
+        return Committer(0, "a message that can't be read", seq)
 
 
 async def _replace(stream: Stream, link: Link, note: Note, there: Committer | None, wanted: Committer) -> bool:

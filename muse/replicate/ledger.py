@@ -12,7 +12,7 @@ the server moves nothing.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -159,3 +159,19 @@ class Ledger:
             del self._by_seq[arrived.position.seq]
             self._received.difference_update(arrived.op_ids)
             self.resume = arrived.position
+
+
+def cut_as_before(lines: Sequence[Line], ends: Collection[int]) -> list[Sequence[Line]]:
+    """Lines of the log in groups that end where messages ended that were sent before, so that the same come of them.
+
+    What was on its way when a connection was lost may arrive later, after it was sent again: the server stores it once
+    only if it has the same id. If a message ended behind these lines, the last group is left out, unless it is all.
+    """
+    groups, begin = [], 0
+    for number, line in enumerate(lines, start=1):
+        if line.end in ends or number == len(lines):
+            groups.append(lines[begin:number])
+            begin = number
+    if len(groups) > 1 and lines[-1].end not in ends and max(ends, default=0) > lines[-1].end:
+        groups.pop()
+    return groups

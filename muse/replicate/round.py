@@ -10,19 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
 from muse.core.op_log import OpLog
 from muse.replicate.committer import Note, follow, take_over
 from muse.replicate.errors import ReplicationRefusedError, ReplicationUnavailableError
-from muse.replicate.ledger import Line, Own, Position
+from muse.replicate.ledger import Line, Own, Position, cut_as_before
 from muse.replicate.link import ApiError, Link, first_to_end
 from muse.replicate.messages import (
     AUDIT_HEADER,
@@ -39,6 +38,7 @@ from muse.replicate.messages import (
     op_id_of_line,
 )
 from muse.replicate.save_point import ReplicaFolder, SavePoint
+from muse.replicate.status import Progress
 from muse.replicate.stream import Delivered, Stored, Stream
 
 _log = logging.getLogger(__name__)
@@ -54,41 +54,14 @@ _ANSWER_SECONDS, _RETURN_SECONDS = 20.0, 60.0
 _TIME_TOLERANCE_NS = 2000
 """The server rounds the same time in one answer and cuts it in another."""
 MAX_REFUSED_KEPT = 1000
+_ENDS_KEPT = 64
+"""More than can be on their way."""
 
 Result = TypeVar("Result")
 
 
 class Rewind(Exception):  # noqa: N818 - it is a way to go on, not a failure
     """Something is missing in the stream: begin from nothing, with another salt."""
-
-
-@dataclass
-class Progress:
-    """What a replica's thread tells others, and is asked by them."""
-
-    changed: threading.Condition = field(default_factory=threading.Condition)
-    is_connected: bool = False
-    is_caught_up: bool = False
-    sent_to: int = 0
-    to_receive: int = 0
-    rewinds: int = 0
-    refused: dict[str, str] = field(default_factory=dict)
-    would_refuse: int = 0
-    last_error: str = ""
-    url: str = ""
-    take_over: bool = False
-    """Whether this replica is to become the committer."""
-    wanted: int = 0
-    """How often somebody has asked for everything to be exchanged."""
-    synced: int = 0
-    """Up to which of these it was."""
-
-    def note(self, **changes: Any) -> None:
-        """Change some of it, and wake who waits."""
-        with self.changed:
-            for name, value in changes.items():
-                setattr(self, name, value)
-            self.changed.notify_all()
 
 
 class Round:
@@ -127,6 +100,7 @@ class Round:
         self._own: dict[str, Own] = {}
         self._in_flight: deque[float] = deque()
         self._looked_to = -1
+        self._ends = deque(folder.load_ends(), _ENDS_KEPT)
         self._threads = ThreadPoolExecutor(2, "muse-replica")
         self._running: set[asyncio.Future[Any]] = set()
 
@@ -323,21 +297,35 @@ class Round:
             if not lines:
                 self._ledger.note_read([], max(resume_at, self._ledger.read_to))
                 break
-            to_send = self._ledger.note_read(lines, resume_at)
-            pages = messages_of(
+            messages: list[Message] = []
+            for group in cut_as_before(lines, self._ends):
+                messages += self._messages_of(group, resume_at if group[-1] is lines[-1] else group[-1].end)
+            if messages:
+                # Before they are sent: this process may be killed at any moment.
+                self._folder.save_ends(self._ends)
+            for message in messages:
+                await self._publish(message)
+        self._looked_to = size
+
+    def _messages_of(self, lines: Sequence[Line], resume_at: int) -> list[Message]:
+        to_send = self._ledger.note_read(lines, resume_at)
+        ends = {line.op_id: line.end for line in to_send}
+        messages = list(
+            messages_of(
                 [line.line for line in to_send],
                 stream=self._stream.name,
                 salt=self.saved.salt,
                 max_payload=self._link.max_payload,
             )
-            ends = {line.op_id: line.end for line in to_send}
-            for message in pages:
-                if message.op_ids and PART_HEADER not in message.headers:
-                    self._own[message.headers[ID_HEADER]] = Own(
-                        message.payload, message.op_ids, ends[message.op_ids[-1]]
-                    )
-                await self._publish(message)
-        self._looked_to = size
+        )
+        for message in messages:
+            if message.op_ids and PART_HEADER not in message.headers:
+                end = ends[message.op_ids[-1]]
+                self._own[message.headers[ID_HEADER]] = Own(message.payload, message.op_ids, end)
+                self._ends.append(end)
+        if to_send and to_send[-1].end not in self._ends:
+            self._ends.append(to_send[-1].end)
+        return messages
 
     async def _read_log(self) -> tuple[list[Line], int]:
         return await self._in_thread(self._read_log_after, self._ledger.read_to)

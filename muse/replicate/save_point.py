@@ -14,6 +14,8 @@ import secrets
 import socket
 import time
 import weakref
+from array import array
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,6 +27,7 @@ from muse.replicate.ledger import START, Ledger, Position, SentLine
 from muse.replicate.messages import op_id_of_line
 
 _PATIENCE_SECONDS = 10.0
+_IN_SPACE = ", in space "
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,9 @@ class ReplicaFolder:
         name = encode_session_id(session_id)
         self.path = self.folder / f"{name}.json"
         self._status_path = self.folder / f"{name}.status"
-        self._lock_path = self.folder / f"{name}.lock"
+        # One for all spaces, as only one process may make the log anew, when the commits are handed over.
+        self._lock_path = self.folder.with_name(f"{name}.lock")
+        self._ends_path = self.folder / f"{name}.ends"
         self._lock_fd = -1
 
     def load(self) -> SavePoint:
@@ -130,17 +135,31 @@ class ReplicaFolder:
             return {}
         return status if isinstance(status, dict) else {}
 
+    def load_ends(self) -> list[int]:
+        """Where in the log messages ended that were sent last; perhaps of another log, so it is only a hint."""
+        try:
+            data = self._ends_path.read_bytes()
+        except OSError:
+            return []
+        return list(memoryview(data).cast("q")) if len(data) % 8 == 0 else []
+
+    def save_ends(self, ends: Sequence[int]) -> None:
+        """Remember where messages end before they are sent: for whoever goes on after this process is killed."""
+        with open(self._ends_path, "wb") as file:
+            file.write(array("q", ends).tobytes())
+
     def holder(self) -> str:
-        """Which process replicates the session now; "" if none does."""
+        """Which process replicates the session now in this space; "" if none does."""
         try:
             self.lock(patience=0)
         except ReplicaBusyError as error:
-            return str(error).rpartition("by ")[2]
+            holder, _, space = str(error).rpartition("by ")[2].partition(_IN_SPACE)
+            return holder if space in ("", self.folder.name) else ""
         self.unlock()
         return ""
 
     def lock(self, *, patience: float = _PATIENCE_SECONDS) -> int:
-        """Keep others from replicating this session; a `ReplicaBusyError` names who does already.
+        """Keep others from replicating this session, in any space; a `ReplicaBusyError` names who does already.
 
         Returns the descriptor, for a child that is to hold the lock too. `patience` seconds are waited for the child of
         a process that has died, which ends as soon as it notices.
@@ -159,7 +178,7 @@ class ReplicaFolder:
             os.close(fd)
             raise
         os.ftruncate(fd, 0)
-        os.pwrite(fd, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        os.pwrite(fd, f"{_process()}{_IN_SPACE}{self.folder.name}\n".encode(), 0)
         self._lock_fd = fd
         _locked.add(self)
         return fd
@@ -179,9 +198,13 @@ def _locks(fd: int) -> bool:
     return True
 
 
+def _process(pid: int | str | None = None) -> str:
+    return f"process {pid or os.getpid()} on {socket.gethostname()}"
+
+
 def _is_dead(holder: str) -> bool:
-    found = re.fullmatch(r"process (\d+) on (.*)", holder)
-    if found is None or found[2] != socket.gethostname():
+    found = re.match(r"process (\d+) ", holder)
+    if found is None or holder.partition(_IN_SPACE)[0] != _process(found[1]):
         return False
     try:
         os.kill(int(found[1]), 0)
@@ -203,8 +226,8 @@ def list_replicas(repo_root: Path) -> list[dict[str, Any]]:
     """What a repository knows of its replicated sessions, by session and space."""
     found = []
     sessions = {encode_session_id(session): session for session in list_sessions(repo_root)}
-    for path in sorted((repo_root / ".muse" / "replicas").glob("*/*.lock")):
-        session = sessions.get(path.name.removesuffix(".lock"))
+    for path in sorted((repo_root / ".muse" / "replicas").glob("*/*.status")):
+        session = sessions.get(path.name.removesuffix(".status"))
         if session is None:
             continue
         folder = ReplicaFolder(repo_root, path.parent.name, session)

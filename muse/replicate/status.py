@@ -1,9 +1,11 @@
-"""How a replica stands, as its users are told."""
+"""How a replica stands: what its rounds note, and what its users are told."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from muse.replicate.errors import ReplicationUnavailableError
 
@@ -32,6 +34,35 @@ class ReplicaStatus:
     """Why the last round ended; "" as long as one works."""
     url: str = ""
     """The server that it was last connected to."""
+
+
+@dataclass
+class Progress:
+    """What a replica's thread tells others, and is asked by them."""
+
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    is_connected: bool = False
+    is_caught_up: bool = False
+    sent_to: int = 0
+    to_receive: int = 0
+    rewinds: int = 0
+    refused: dict[str, str] = field(default_factory=dict)
+    would_refuse: int = 0
+    last_error: str = ""
+    url: str = ""
+    take_over: bool = False
+    """Whether this replica is to become the committer."""
+    wanted: int = 0
+    """How often somebody has asked for everything to be exchanged."""
+    synced: int = 0
+    """Up to which of these it was."""
+
+    def note(self, **changes: Any) -> None:
+        """Change some of it, and wake who waits."""
+        with self.changed:
+            for name, value in changes.items():
+                setattr(self, name, value)
+            self.changed.notify_all()
 
 
 def bytes_to_send(log_path: Path, sent_to: int) -> int:

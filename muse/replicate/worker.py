@@ -22,10 +22,10 @@ from muse.replicate.committer import Note
 from muse.replicate.errors import ReplicationRefusedError, ReplicationUnavailableError
 from muse.replicate.link import Link
 from muse.replicate.messages import stream_name, subject_of
-from muse.replicate.round import Progress, Rewind, Round
+from muse.replicate.round import Rewind, Round
 from muse.replicate.save_point import ReplicaFolder, SavePoint
 from muse.replicate.settings import Settings
-from muse.replicate.status import ReplicaStatus, bytes_to_send, overdue
+from muse.replicate.status import Progress, ReplicaStatus, bytes_to_send, overdue
 from muse.replicate.stream import Stream
 
 _log = logging.getLogger(__name__)

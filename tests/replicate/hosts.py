@@ -23,10 +23,10 @@ WAIT = 60.0
 Host = Callable[[str], OpLog]
 
 
-def replica(log: OpLog, *where: Server | str) -> Worker:
+def replica(log: OpLog, *where: Server | str, space: str = SPACE) -> Worker:
     """A replica of a log's session, not started; it works in this process, which is quicker than in one of its own."""
     urls = tuple(each if isinstance(each, str) else each.url for each in where)
-    return Worker(log.folder.parents[2], log.session_id, Settings(urls, space=SPACE))
+    return Worker(log.folder.parents[2], log.session_id, Settings(urls, space=space))
 
 
 def scan(log: OpLog) -> plain_scan.PlainScan:
@@ -63,7 +63,7 @@ def sent_op_ids(server: Server) -> list[str]:
     """The op_ids of all lines that the stream holds, repeated ones too; parts of a long line are put together."""
     whole: list[bytes] = []
     parts: dict[str, dict[str, bytes]] = {}
-    for headers, payload in servers.messages(server, STREAM):
+    for _, _, headers, payload in servers.messages(server, STREAM):
         if part := headers.get("Muse-Part"):
             pieces = parts.setdefault(headers["Muse-Group"], {})
             pieces[part] = payload

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests import children
 
@@ -185,13 +185,22 @@ def api(server: Server, subject: str, request: Any = None, **options: Any) -> An
     return asyncio.run(ask())
 
 
-def messages(server: Server, stream: str) -> list[tuple[dict[str, str], bytes]]:
-    """Headers and payload of each message with operations that a stream holds, by number."""
+class Message(NamedTuple):
+    """A message of a stream, as the server gives it."""
+
+    seq: int
+    time: str
+    headers: dict[str, str]
+    payload: bytes
+
+
+def messages(server: Server, stream: str) -> list[Message]:
+    """Each message with operations that a stream holds, by number."""
     import asyncio
 
     import nats
 
-    async def read() -> list[tuple[dict[str, str], bytes]]:
+    async def read() -> list[Message]:
         client = await nats.connect(server.url, allow_reconnect=False, connect_timeout=5)
         try:
             found = []
@@ -201,7 +210,8 @@ def messages(server: Server, stream: str) -> list[tuple[dict[str, str], bytes]]:
                 if message and ".ops." in message["subject"]:
                     head = base64.b64decode(message.get("hdrs", "")).decode().splitlines()[1:]
                     headers = dict(line.split(": ", 1) for line in head if ": " in line)
-                    found.append((headers, base64.b64decode(message.get("data", ""))))
+                    payload = base64.b64decode(message.get("data", ""))
+                    found.append(Message(seq, message["time"], headers, payload))
             return found
         finally:
             await client.close()

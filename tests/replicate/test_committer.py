@@ -19,7 +19,7 @@ from muse.replicate import Settings, become_committer
 from tests import children, making
 from tests.cli.running import muse
 from tests.making import entries
-from tests.replicate.hosts import WAIT, Host, fill, replica, scan, sync
+from tests.replicate.hosts import WAIT, Host, assert_equal, fill, replica, scan, sync
 from tests.replicate.servers import Server
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
@@ -101,6 +101,22 @@ def test_the_committer_is_known_again_after_a_loss_of_the_server(server: Server,
         three.wait_synced(WAIT)
         with pytest.raises(NotCommitterError, match=str(root(a))):
             c.check_may_commit()
+
+
+def test_two_spaces_of_one_session_have_one_committer(server: Server, host: Host) -> None:
+    """Each had one of its own until a host took part in both, in turn."""
+    a, b, bridge = host("a"), host("b"), host("bridge")
+    spaces = ((a, "one"), (b, "two"))
+    for log, space in spaces:
+        fill(log, [len(space), ord(space[0])])
+        with replica(log, server, space=space) as each:
+            each.wait_synced(WAIT)
+        assert is_committer(log)
+    for log, space in (*spaces, *spaces):
+        with replica(log, server, space=space) as one, replica(bridge, server, space=space) as two:
+            sync(one, two)
+    assert sorted(map(is_committer, (a, b, bridge))) == [False, False, True]
+    assert_equal(a, b, bridge)
 
 
 def test_handed_over_each_operation_is_in_exactly_one_commit(

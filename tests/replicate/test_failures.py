@@ -419,10 +419,13 @@ def test_a_full_stream_makes_sending_wait_and_drops_nothing(
 
 
 def test_a_second_replicator_of_one_session_is_told_who_has_it(server: Server, host: Host) -> None:
-    """In this process or another; when the first is gone, the lock is."""
+    """In this process or another, in this space or another; when the first is gone, the lock is."""
     a = host("a")
-    with replica(a, server), pytest.raises(ReplicaBusyError, match=f"process {os.getpid()}"), replica(a, server):
-        pass
+    for space in ("t", "other"):
+        with replica(a, server), pytest.raises(ReplicaBusyError) as raised, replica(a, server, space=space):
+            pass
+        assert f"process {os.getpid()} on " in str(raised.value)
+        assert str(raised.value).endswith("in space t")
     with replica(a, server) as again:
         again.wait_synced(WAIT)
 

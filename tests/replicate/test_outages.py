@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sys
+import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
 from muse.replicate import ReplicationUnavailableError
 from tests import children
+from tests.making import op_id
 from tests.replicate import servers
 from tests.replicate.hosts import STREAM, WAIT, Host, assert_equal, fill, replica, scan, sent_op_ids, sync, until
 from tests.replicate.servers import Server
@@ -97,3 +102,100 @@ def test_a_cluster_may_lose_one_node_and_then_its_majority(host: Host, tmp_path:
         assert len(a) == 89
         assert one.status().rewinds == two.status().rewinds == 0
         assert sorted(sent_op_ids(nodes[2])) == sorted(scan(a).op_ids)
+
+
+class Proxy:
+    """Stands between hosts and a server; what goes to the server over a connection can be held, and let go later."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server.port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"nats://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._open: list[tuple[socket.socket, socket.socket]] = []
+        self._is_held: set[socket.socket] = set()
+        self.held = b""
+        self._let_go = threading.Event()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._server))
+                self._open.append((client, server))
+                for ends in ((client, server), (server, client)):
+                    threading.Thread(target=self._pass_on, args=ends, daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        held = b""
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                if source in self._is_held:
+                    held += data
+                    self.held += data
+                else:
+                    sink.sendall(data)
+        if held:
+            self._let_go.wait(WAIT)
+            with suppress(OSError):
+                sink.sendall(held)
+
+    def hold(self) -> None:
+        """Keep from the server what comes over the connections that there are."""
+        self._is_held = {client for client, _ in self._open}
+
+    def has_held(self, marker: bytes) -> bool:
+        """Whether this is among what was held."""
+        return marker in self.held
+
+    def cut(self) -> None:
+        """Tell the hosts that these connections have ended; the server does not learn that."""
+        for client in self._is_held:
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_WR)
+
+    def let_go(self) -> None:
+        """Let the server have what was held."""
+        self._let_go.set()
+
+    def close(self) -> None:
+        """End all connections."""
+        self._let_go.set()
+        for each in (self._listener, *chain.from_iterable(self._open)):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_what_arrives_after_it_was_sent_again_is_not_stored_twice(
+    server: Server, host: Host, is_restarted: bool
+) -> None:
+    """What was on its way when the connection was lost; more was recorded since, and the replica killed, perhaps."""
+    a, b = host("a"), host("b")
+    with closing(Proxy(server)) as proxy:
+        with ExitStack() as stack:
+            one = stack.enter_context(replica(a, proxy.url))
+            one.wait_synced(WAIT)
+            proxy.hold()
+            for number in (1, 3):
+                fill(a, [number, number + 1])
+                marker = op_id(number).encode()
+                until(partial(proxy.has_held, marker))
+            if is_restarted:
+                save_point = a.folder.parents[2] / ".muse" / "replicas" / "t" / "s.json"
+                saved = save_point.read_bytes()
+                one.stop()
+                # As if it had been killed.
+                save_point.write_bytes(saved)
+                one = stack.enter_context(replica(a, proxy.url))
+            fill(a, range(5, 9))
+            proxy.cut()
+            one.wait_synced(WAIT)
+            proxy.let_go()
+            with replica(b, server) as two:
+                fill(b, [20])
+                sync(one, two)
+                time.sleep(0.5)
+        assert sorted(sent_op_ids(server)) == sorted(scan(a).op_ids)
+        assert len(a) == 9

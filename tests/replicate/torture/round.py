@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,12 +18,15 @@ from muse.replicate import Settings
 from muse.replicate.worker import Worker
 from tests import children
 from tests.replicate import servers
-from tests.replicate.hosts import assert_equal, sent_op_ids, sync, until
+from tests.replicate.hosts import STREAM, assert_equal, sent_op_ids, sync, until
 from tests.replicate.servers import Server
 
 HOSTS = ("ada", "bob", "cyd")
 SINGLE = ("kill host", "kill server", "stop server", "freeze server", "wipe server", "roll server back", "put log back")
 CLUSTER = ("kill host", "kill server", "kill two servers", "freeze server", "put log back")
+
+REWOUND = "everything is compared again: "
+"""Logged when a server has lost something: several hosts may send it again then."""
 
 
 class Round:
@@ -36,6 +40,7 @@ class Round:
         self.done: list[str] = []
         self.writers: dict[str, subprocess.Popen[Any]] = {}
         self.copies: list[Path] = []
+        self.rewinds = 0
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -131,8 +136,8 @@ class Round:
 
     # -- the verdict -----------------------------------------------------------------------------------
 
-    def exchange(self) -> int:
-        """Have all hosts exchange all there is, and compare them; how often one of them had to rewind."""
+    def exchange(self) -> None:
+        """Have all hosts exchange all there is, and compare them."""
         with ExitStack() as stack:
             logs = [stack.enter_context(OpLog(self.folder / host, "s")) for host in HOSTS]
             settings = Settings(self.urls, space="t")
@@ -140,7 +145,7 @@ class Round:
             sync(*replicas)
             assert_equal(*logs)
             assert not any(replica.status().refused for replica in replicas)
-            return sum(replica.status().rewinds for replica in replicas)
+            self.rewinds += sum(replica.status().rewinds for replica in replicas)
 
     def check(self) -> str:
         """All hosts are equal, what was acknowledged is there, the stream has all, and twice only after a loss."""
@@ -154,9 +159,25 @@ class Round:
             assert set(lines) <= there, f"{len(set(lines) - there)} acknowledged operations of {host} are lost"
         sent = sent_op_ids(self.nodes[0])
         assert set(sent) == there, f"{len(there - set(sent))} operations are not in the stream"
-        may_repeat = {"wipe server", "roll server back", "put log back"} & set(self.done)
-        assert may_repeat or len(sent) == len(there), f"{len(sent) - len(there)} operations are twice in the stream"
-        return f"{len(there)} operations, {len(sent) - len(there)} repeated: {', '.join(self.done)}"
+        repeated, logged = len(sent) - len(there), self.logged()
+        if repeated and not self.rewinds and REWOUND not in logged:
+            raise AssertionError(f"{repeated} operations are twice in the stream:\n{self.copies_of(sent)}{logged}")
+        return f"{len(there)} operations, {repeated} repeated: {', '.join(self.done)}"
+
+    def logged(self) -> str:
+        """What the hosts have logged."""
+        return "".join(f"{path.name}:\n{path.read_text()}" for path in sorted(self.folder.glob("*.log")))
+
+    def copies_of(self, sent: list[str]) -> str:
+        """The messages with operations that are twice in the stream, and the salts of the hosts' save points."""
+        twice = {op_id for op_id, count in Counter(sent).items() if count > 1}
+        told = [
+            f"{message.seq} at {message.time}, {message.payload.count(b'op_id')} lines, {message.headers}"
+            for message in servers.messages(self.nodes[0], STREAM)
+            if any(op_id.encode() in message.payload for op_id in twice)
+        ]
+        save_points = [self.folder / host / ".muse" / "replicas" / "t" / "s.json" for host in HOSTS]
+        return "\n".join([*told, *(f"{path}: {path.read_text()}" for path in save_points), ""])
 
 
 def play(folder: Path, seed: int, harms: int, *, is_cluster: bool) -> str:

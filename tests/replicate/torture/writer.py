@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import sys
 import time
@@ -13,6 +14,7 @@ from tests.making import SOME_OP
 
 def main(repo: str, actor: str, acknowledged: str, *urls: str) -> None:
     """Record until this process is killed."""
+    logging.basicConfig(filename=f"{acknowledged}.log", format="%(asctime)s %(message)s")
     rng = random.Random()
     settings = Settings(urls, space="t")
     with OpLog(repo, "s") as log, open(acknowledged, "a", encoding="ascii") as file, Replica(repo, "s", settings):
