@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import random
 import re
 import ssl
@@ -102,6 +103,8 @@ class Link:
             self._last_error = ""
             try:
                 await self._connect_to(url)
+            except ReplicationRefusedError:
+                raise
             except (OSError, NatsError, TimeoutError, ValueError) as error:
                 text = self._last_error or str(error) or type(error).__name__
                 if any(word in text.lower() for word in _LOGIN) or isinstance(error, ssl.SSLError):
@@ -115,6 +118,9 @@ class Link:
 
     async def _connect_to(self, url: str) -> None:
         settings = self.settings
+        for path in (settings.tls_ca, settings.tls_cert, settings.tls_key, settings.creds):
+            if path and not os.access(path, os.R_OK):
+                raise ReplicationRefusedError(f"{path}: can't be read")
         tls = None
         if settings.tls_ca or settings.tls_cert or url.startswith("tls://"):
             tls = ssl.create_default_context(cafile=settings.tls_ca)
@@ -147,10 +153,10 @@ class Link:
             raise ReplicationRefusedError(
                 f"a credentials file needs {error.name}: pip install 'nats-py[nkeys]'"
             ) from error
-        except FileNotFoundError as error:
-            raise ReplicationRefusedError(str(error)) from error
         self._inbox = self._client.new_inbox()
-        await self._client.subscribe(f"{self._inbox}.*", cb=self._dispatch)
+        answers = f"{self._inbox}.*"
+        self._subjects[answers.lower()] = answers
+        await self._client.subscribe(answers, cb=self._dispatch)
 
     async def _disconnected(self) -> None:
         self.fail(ReplicationUnavailableError(f"{self.url}: the connection was lost"))
@@ -161,7 +167,8 @@ class Link:
             verb, subject = denied.groups()
             # The client gives the error in lower case.
             subject = self._subjects.get(subject.lower(), subject)
-            self.fail(ReplicationRefusedError(f"{self.url}: not allowed to {verb.lower()} {subject}"))
+            what = "publish" if verb.lower() == "publish" else "subscribe to"
+            self.fail(ReplicationRefusedError(f"{self.url}: not allowed to {what} {subject}"))
         elif any(word in str(error).lower() for word in _LOGIN):
             self.fail(ReplicationRefusedError(f"{self.url}: {error}"))
         else:

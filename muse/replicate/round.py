@@ -99,6 +99,7 @@ class Round:
         self._answered = asyncio.Event()
         self._own: dict[str, Own] = {}
         self._in_flight: deque[float] = deque()
+        self._taking = asyncio.Lock()
         self._looked_to = -1
         self._ends = deque(folder.load_ends(), _ENDS_KEPT)
         self._threads = ThreadPoolExecutor(2, "muse-replica")
@@ -196,7 +197,8 @@ class Round:
         while True:
             delivered = await self._stream.delivered(1.0)
             if delivered:
-                await self._take(delivered)
+                async with self._taking:
+                    await self._take(delivered)
                 self._heard = self._now()
                 self._pending = delivered[-1].pending
                 self._note_pending()
@@ -364,6 +366,9 @@ class Round:
             if self._caught_up.is_set() and (self._now() >= next_check or wanted > self._progress.synced):
                 size = self._log_size()
                 await self._check()
+                # What is counted was received; until here it is in the log, too.
+                async with self._taking:
+                    pass
                 await self._follow_committer()
                 next_check = self._now() + CHECK_SECONDS
                 self._progress.note(is_caught_up=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from muse.core.op_log import OpLog
 from muse.replicate import Replica, Settings
@@ -80,3 +81,8 @@ def sent_op_ids(server: Server) -> list[str]:
 def fill(log: OpLog, numbers: Iterable[int]) -> None:
     """Append some entries."""
     log.append_many([each for number in numbers for each in entries(1, number)])
+
+
+def root(log: OpLog) -> Path:
+    """The repository of a log."""
+    return log.folder.parents[2]

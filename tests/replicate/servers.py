@@ -26,6 +26,11 @@ def server_binary() -> str | None:
     return str(beside) if beside.exists() else shutil.which("nats-server")
 
 
+def system_binary() -> str | None:
+    """The server that the system's packages bring, as a second version; None if there is none."""
+    return shutil.which("nats-server", path="/usr/sbin:/usr/bin")
+
+
 def why_not() -> str:
     """Why there can be no server here; "" if there can."""
     try:
@@ -45,9 +50,10 @@ def free_port() -> int:
 class Server:
     """One server; what it stores is in `folder`."""
 
-    def __init__(self, folder: Path, config: str = "", port: int | None = None) -> None:
+    def __init__(self, folder: Path, config: str = "", binary: str | None = None) -> None:
         self.folder = folder
-        self.port = port or free_port()
+        self.binary = binary or server_binary()
+        self.port = free_port()
         self.config = config
         self.process: subprocess.Popen[Any] | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -70,9 +76,7 @@ class Server:
             f'jetstream {{ store_dir: "{self.store}", max_file_store: 1GB, max_memory_store: 64MB }}\n{self.config}\n'
         )
         with (self.folder / "server.log").open("ab") as log:
-            self.process = children.start(
-                [server_binary(), "-c", path], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+            self.process = children.start([self.binary, "-c", path], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
@@ -134,9 +138,9 @@ class Server:
 
 
 @contextmanager
-def running(folder: Path, config: str = "") -> Iterator[Server]:
+def running(folder: Path, config: str = "", binary: str | None = None) -> Iterator[Server]:
     """A server as long as the block lasts."""
-    server = Server(folder, config)
+    server = Server(folder, config, binary)
     try:
         yield server.start()
     finally:

@@ -19,7 +19,7 @@ from muse.replicate import Settings, become_committer
 from tests import children, making
 from tests.cli.running import muse
 from tests.making import entries
-from tests.replicate.hosts import WAIT, Host, assert_equal, fill, replica, scan, sync
+from tests.replicate.hosts import WAIT, Host, assert_equal, fill, replica, root, scan, sync
 from tests.replicate.servers import Server
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
@@ -30,11 +30,6 @@ def target(tmp_path: Path) -> GitTarget:
     """A repository that all hosts commit to."""
     subprocess.run(["git", "init", "-q", "--bare", tmp_path / "git"], check=True)
     return GitTarget(tmp_path / "git")
-
-
-def root(log: OpLog) -> Path:
-    """The repository of a log."""
-    return log.folder.parents[2]
 
 
 def where(server: Server) -> Settings:

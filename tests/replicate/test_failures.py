@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from muse.core.op_log import OpLog
 from muse.replicate import (
     Replica,
     ReplicaBusyError,
@@ -52,6 +55,24 @@ def test_nothing_is_sent_back(server: Server, host: Host) -> None:
             sync(one, two)
     assert_equal(a, b)
     assert sorted(sent_op_ids(server)) == sorted(scan(a).op_ids)
+
+
+def test_what_is_called_synced_is_in_the_log(server: Server, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only received, however long appending takes."""
+    a, b = host("a"), host("b")
+    append_lines = OpLog.append_lines
+
+    def slowly(log: OpLog, data: bytes, **options: Any) -> tuple[int, int]:
+        time.sleep(0.3)
+        return append_lines(log, data, **options)
+
+    monkeypatch.setattr(OpLog, "append_lines", slowly)
+    with replica(a, server) as one, replica(b, server) as two:
+        for number in range(1, 4):
+            fill(a, [number])
+            one.wait_synced(WAIT)
+            two.wait_synced(WAIT)
+            assert scan(b).op_ids == scan(a).op_ids
 
 
 def test_a_line_longer_than_a_message_goes_in_parts(server: Server, host: Host) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from muse.replicate import ReplicationUnavailableError
 from tests import children
-from tests.making import op_id
+from tests.making import entry, op_id
 from tests.replicate import servers
 from tests.replicate.hosts import STREAM, WAIT, Host, assert_equal, fill, replica, scan, sent_op_ids, sync, until
 from tests.replicate.servers import Server
@@ -102,6 +102,32 @@ def test_a_cluster_may_lose_one_node_and_then_its_majority(host: Host, tmp_path:
         assert len(a) == 89
         assert one.status().rewinds == two.status().rewinds == 0
         assert sorted(sent_op_ids(nodes[2])) == sorted(scan(a).op_ids)
+
+
+def test_the_server_of_the_system_s_packages_will_do_too(host: Host, tmp_path: Path) -> None:
+    """A second version: all is exchanged, long lines too, after it was killed and after it was wiped."""
+    binary = servers.system_binary()
+    if reason := servers.why_not() or ("" if binary else "no nats-server of the system's packages is installed"):
+        pytest.skip(reason)
+    a, b = host("a"), host("b")
+    fill(a, range(1, 1500))
+    a.append(entry(2000, domain_op={"op": "insert", "text": "x" * 3_000_000}))
+    with servers.running(tmp_path / "server", binary=binary) as server:
+        with replica(a, server) as one, replica(b, server) as two:
+            sync(one, two)
+            server.kill()
+            fill(b, [3000])
+            server.start()
+            sync(one, two)
+            assert_equal(a, b)
+            assert sorted(sent_op_ids(server)) == sorted(scan(a).op_ids)
+            server.wipe()
+            fill(a, [3001])
+            server.start()
+            sync(one, two)
+            assert_equal(a, b)
+            assert len(b) == 1502
+        assert set(sent_op_ids(server)) == set(scan(a).op_ids)
 
 
 class Proxy:
