@@ -1,4 +1,4 @@
-"""The command `report`: write a session as one HTML page or one SVG picture."""
+"""The command `report`: write a session as one HTML page, one SVG picture, or a trace for Perfetto's viewer."""
 
 # ruff: noqa: PLC0415 - the engine is imported only when used, so that --help is fast
 
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 @click.command(
     short_help="Write a page that shows a session.",
-    epilog="\b\nExample: a page to send to a colleague.\n  muse op-log report demo -o demo.html",
+    epilog="\b\nExamples: a page to send to a colleague; a trace to open in Perfetto's viewer.\n"
+    "  muse op-log report demo -o demo.html\n"
+    "  muse op-log report demo --format trace-events -o demo.json",
 )
 @session_argument
 @click.option(
@@ -38,11 +40,17 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="The file to write; an existing regular file is replaced.",
 )
-@click.option("--svg", "as_svg", is_flag=True, help="Write only the diagram, as an SVG picture.")
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["html", "svg", "trace-events"]),
+    default="html",
+    help="html: the page (default); svg: its diagram, as a picture; trace-events: JSON for Perfetto's viewer.",
+)
 @git_option("The git repository with the commits to show; default: the one that .muse/ lies in, if it has any.")
 @json_option("one object with the file, its size and the counts")
 @repo_option
-def report(session: str, output: Path, git: Path | None, repo: Path, *, as_svg: bool, as_json: bool) -> None:
+def report(session: str, output: Path, file_format: str, git: Path | None, repo: Path, *, as_json: bool) -> None:
     """Write an HTML page that shows SESSION: who did what and when, and what depends on what.
 
     The page is one file that needs no network. It is never larger than 3 MB: for a large session it shows counts and
@@ -58,9 +66,9 @@ def report(session: str, output: Path, git: Path | None, repo: Path, *, as_svg: 
                 bars.close()
                 return bars.enter_context(ProgressBar(f"{what} {session}", "bytes" if what == "verifying" else ""))
 
-            gathered = gather(log, step=step, commits=commits, check=not as_svg)
+            gathered = gather(log, step=step, commits=commits, check=file_format == "html")
         note_damaged_lines(log, repo)
-        text = _picture(gathered) if as_svg else _page(gathered)
+        text = _WRITERS[file_format](gathered)
         aside.write_text(text, encoding="utf-8")
     if as_json:
         print_json(
@@ -113,3 +121,12 @@ def _page(gathered: Gathered) -> str:
 
     made_at = datetime.now(UTC).isoformat(timespec="seconds")
     return report_page(page_data(gathered, made_at=made_at, version=version("muse-op-log")))
+
+
+def _trace(gathered: Gathered) -> str:
+    from muse.report.trace_events import trace_events
+
+    return trace_events(gathered)
+
+
+_WRITERS = {"html": _page, "svg": _picture, "trace-events": _trace}

@@ -7,7 +7,6 @@ JavaScript object. The script of the page reads this data in `assets/model.js`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from heapq import nlargest
 from itertools import groupby
 from typing import Any
@@ -15,20 +14,20 @@ from typing import Any
 import orjson
 
 from muse.core.op_log import Finding, VerifyReport
+from muse.report.addresses import Address
 from muse.report.density import Density
 from muse.report.gather import Gathered, Ranks
 from muse.report.limits import (
-    MAX_COMMIT_ACTORS,
+    MAX_ADDRESS_ROWS,
     MAX_FINDINGS,
     MAX_KINDS,
+    MAX_NAMED_ACTORS,
     MAX_OP_TEXT_BYTES,
     NAME_LETTERS,
     REASON_LETTERS,
 )
-from muse.report.shown_op import ShownOp
+from muse.report.shown_op import ShownOp, microseconds
 from muse.report.text import brief, short_id
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def page_data(gathered: Gathered, *, made_at: str, version: str) -> dict[str, Any]:
@@ -52,8 +51,11 @@ def page_data(gathered: Gathered, *, made_at: str, version: str) -> dict[str, An
         "checkpoint": _checkpoint(gathered),
         "commits": _commits(gathered),
         "activity": _activity(gathered),
+        "addresses": _addresses(gathered),
         "verify": _verified(gathered.verified),
+        "startMs": gathered.start_us / 1_000,
         "density": _density(gathered.density),
+        "timeDensity": _density(gathered.time_density),
         "shown": _shown(gathered),
     }
 
@@ -109,7 +111,7 @@ def _kinds(kinds: Mapping[str, int]) -> dict[str, Any]:
 def _checkpoint(gathered: Gathered) -> dict[str, Any]:
     stats, mark = gathered.stats, gathered.stats.checkpoint
     made: dict[str, Any] = {
-        "pending": stats.pending,
+        "pending": _uncommitted(gathered),
         "problem": brief(stats.problem, REASON_LETTERS) if stats.problem else "",
         "late": gathered.late_pending,
         "mark": None,
@@ -120,8 +122,21 @@ def _checkpoint(gathered: Gathered) -> dict[str, Any]:
             "lamport": mark["lamport_ts"],
             "ops": mark["op_count"],
             "at": brief(mark["created_at"], NAME_LETTERS),
+            "time": _since_start(gathered, microseconds(mark["created_at"])),
         }
     return made
+
+
+def _uncommitted(gathered: Gathered) -> int:
+    """How many ops arrived after the checkpoint and after the last commit."""
+    stats, ends = gathered.stats, gathered.commits.ends
+    after_commits = stats.ops - (ends[-1] if gathered.commits.all else 0)
+    return after_commits if stats.pending is None else min(stats.pending, after_commits)
+
+
+def _since_start(gathered: Gathered, time_us: int | None) -> int | None:
+    """The milliseconds since the first op."""
+    return None if time_us is None else (time_us - gathered.start_us) // 1_000
 
 
 def _commits(gathered: Gathered) -> dict[str, Any] | None:
@@ -143,7 +158,7 @@ def _commit(gathered: Gathered, number: int) -> list[Any]:
     """Its place, and its most active actors as [lane, ops, lane, ops, …]; those of the shared lane are not named."""
     commits, lanes = gathered.commits, gathered.lanes
     made = commits.all[number - 1]
-    most = nlargest(MAX_COMMIT_ACTORS, made.actors.items(), key=lambda actor: actor[1])
+    most = nlargest(MAX_NAMED_ACTORS, made.actors.items(), key=lambda actor: actor[1])
     named = [(lanes.of(name), ops) for name, ops in most if lanes.of(name) < len(lanes.own)]
     return [
         number,
@@ -154,6 +169,39 @@ def _commit(gathered: Gathered, number: int) -> list[Any]:
         commits.highest[number],
         len(made.actors),
         [part for pair in named for part in pair],
+        _since_start(gathered, microseconds(made.created_at)),
+    ]
+
+
+def _addresses(gathered: Gathered) -> dict[str, Any]:
+    """A row for each address that is listed, and how many there are of each kind."""
+    addresses = gathered.addresses
+    at_once = addresses.changed_at_once()
+    return {
+        "all": len(addresses),
+        "forgot": addresses.forgot,
+        "notCompared": addresses.not_compared,
+        "busiest": [_address(gathered, each) for each in addresses.busiest()],
+        "atOnce": [_address(gathered, each) for each in at_once[:MAX_ADDRESS_ROWS]],
+        "allAtOnce": len(at_once),
+    }
+
+
+def _address(gathered: Gathered, address: Address) -> list[Any]:
+    """Its text and counts, who was there last and when, and the first of those who were there at once."""
+    lamport_ts, actor_id, _, created_at = address.last
+    names = gathered.addresses.actor_names
+    at_once = [name for number, name in enumerate(names) if address.at_once_actors >> number & 1]
+    return [
+        address.text,
+        address.ops,
+        address.actors.bit_count(),
+        brief(actor_id, NAME_LETTERS),
+        lamport_ts,
+        _since_start(gathered, microseconds(created_at)),
+        address.at_once,
+        len(at_once),
+        [brief(name, NAME_LETTERS) for name in at_once[:MAX_NAMED_ACTORS]],
     ]
 
 
@@ -165,9 +213,8 @@ def _activity(gathered: Gathered) -> dict[str, Any]:
         place = domains.of(name)
         for number, ops in enumerate(share.bins):
             bins[number][place] += ops
-    start = datetime.fromisoformat(time.bins_start) if time.bins_start else _EPOCH
     return {
-        "startMs": (start - _EPOCH) // timedelta(milliseconds=1),
+        "startMs": (microseconds(time.bins_start or "") or 0) // 1_000,
         "widthMs": round(time.bin_width_s * 1000),
         "bins": bins,
         "spanS": time.span_s,
@@ -233,7 +280,7 @@ def _shown(gathered: Gathered) -> dict[str, Any]:
 
 
 def _row(op: ShownOp, gathered: Gathered, numbers: Mapping[str, int]) -> list[Any]:
-    """The op's position, its parents (each a row number if it is shown, else its op_id), and its commit's number."""
+    """The position of the op, its parents (row numbers, or op_ids of those not shown), its commit, and its time."""
     commit = gathered.commits.number_of(op.arrival)
     return [
         op.op_id,
@@ -245,6 +292,7 @@ def _row(op: ShownOp, gathered: Gathered, numbers: Mapping[str, int]) -> list[An
         op.all_parents,
         [numbers.get(parent, parent) for parent in op.parents],
         commit,
+        _since_start(gathered, op.time_us),
     ]
 
 

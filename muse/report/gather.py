@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from muse.core.op_log import Cut, DamagedCheckpointError, OpEntry, OpLog, OpLogCheckpoint, VerifyReport
+from muse.report.addresses import Addresses
 from muse.report.commits import Commits
 from muse.report.density import Density
 from muse.report.limits import (
@@ -18,12 +19,14 @@ from muse.report.limits import (
     MAX_FETCHED_PARENTS,
     MAX_FINDINGS,
     MAX_LANES,
+    MAX_TIME_BINS,
+    MAX_TIME_CELLS,
     SAMPLED_LINKS,
     SAMPLED_OPS,
     WHOLE_UP_TO_OPS,
 )
 from muse.report.sample import Sample, draw_of
-from muse.report.shown_op import ShownOp, shown_op
+from muse.report.shown_op import ShownOp, microseconds, shown_op
 from muse.stats import SessionStats, session_stats
 
 Step = Callable[[str], Callable[[int, int], None]]
@@ -61,10 +64,15 @@ class Gathered:
     domains: Ranks
     density: Density | None
     """None if `ops` holds every op."""
+    time_density: Density | None
+    """The same over wall time, in milliseconds since `start_us`; ops without a valid time are not in it."""
+    start_us: int
+    """The millisecond of the earliest op, in microseconds since 1970; 0 if none has a valid time."""
+    addresses: Addresses
     ops: tuple[ShownOp, ...]
     """The ops shown individually. If there is not enough room for all texts, the first ones keep theirs."""
     late_pending: int
-    """The number of pending ops whose timestamp is not above the highest that the checkpoint covers."""
+    """Of the ops after the checkpoint, how many have a timestamp that is not above the highest that it covers."""
     commits: Commits
     """The commits of the session, and what is in each."""
     verified: VerifyReport | None
@@ -89,12 +97,24 @@ def gather(log: OpLog, *, step: Step, commits: Commits | None = None, check: boo
     stats = session_stats(log, upto=cut, progress=step("reading"), observe=first.add)
     commits.close(cut, is_damaged=bool(stats.damaged_lines))
     lanes, domains = Ranks(stats.actors, MAX_LANES), Ranks(stats.domains, MAX_DOMAINS)
-    density, ops = None, first.whole()
+    times = stats.wall_time.first_created_at, stats.wall_time.last_created_at
+    start, end = ((microseconds(text or "") or 0) // 1_000 * 1_000 for text in times)
+    density, time_density, ops = None, None, first.whole()
     if stats.ops > WHOLE_UP_TO_OPS:
         density = Density(stats.min_lamport_ts, stats.max_lamport_ts)
-        ops = _second_pass(log, cut, first, lanes, domains, density, step("counting"))
+        time_density = Density(0, (end - start) // 1_000, max_bins=MAX_TIME_BINS, max_cells=MAX_TIME_CELLS)
+
+        def count(entry: OpEntry) -> None:
+            place = lanes.of(entry["actor_id"]), domains.of(entry["domain"])
+            density.add(*place, entry["lamport_ts"])
+            if (time_us := microseconds(entry["created_at"])) is not None:
+                time_density.add(*place, (time_us - start) // 1_000)
+
+        ops = _second_pass(log, cut, first, count, step("counting"))
     verified = log.verify(progress=step("verifying"), max_findings=MAX_FINDINGS) if check else None
-    return Gathered(stats, lanes, domains, density, ops, first.late_pending, commits, verified)
+    return Gathered(
+        stats, lanes, domains, density, time_density, start, first.addresses, ops, first.late_pending, commits, verified
+    )
 
 
 def _checkpoint(log: OpLog) -> OpLogCheckpoint | None:
@@ -134,6 +154,7 @@ class _FirstPass:
         self._all: Sample[ShownOp] = Sample(WHOLE_UP_TO_OPS)
         self._linked: Sample[ShownOp] = Sample(SAMPLED_LINKS)
         self._newest: dict[str, str] = {}
+        self.addresses = Addresses()
 
     def add(self, entry: OpEntry) -> None:
         """Consider the next op."""
@@ -143,6 +164,7 @@ class _FirstPass:
         draw = draw_of(op_id)
         arrival = self._arrived.number
         self._commits.add(op_id, arrival, entry["lamport_ts"])
+        self.addresses.add(entry, arrival)
 
         def made() -> ShownOp:
             return shown_op(entry, arrival, pending=pending)
@@ -173,17 +195,15 @@ def _second_pass(
     log: OpLog,
     cut: Cut,
     first: _FirstPass,
-    lanes: Ranks,
-    domains: Ranks,
-    density: Density,
+    count: Callable[[OpEntry], None],
     progress: Callable[[int, int], None],
 ) -> tuple[ShownOp, ...]:
-    """Read the log again to fill `density` and to add the missing parents to the sample."""
+    """Read the log again to `count` each op and to add the missing parents to the sample."""
     arrived = _Arrived(first.checkpoint)
     sample, wanted = first.sampled()
     for entry in islice(log, cut.op_count):
         pending = arrived.next(entry["op_id"])
-        density.add(lanes.of(entry["actor_id"]), domains.of(entry["domain"]), entry["lamport_ts"])
+        count(entry)
         if entry["op_id"] in wanted:
             sample[entry["op_id"]] = shown_op(entry, arrived.number, pending=pending)
         if arrived.number % _PROGRESS_EACH_OPS == 0:

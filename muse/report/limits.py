@@ -35,6 +35,18 @@ MAX_BINS = 16_384
 MAX_CELLS = 80_000
 """Counts in the density: one for each lane, domain and bin that holds an op."""
 
+MAX_TIME_BINS, MAX_TIME_CELLS = 4_096, 20_000
+"""The same of the density over wall time."""
+
+MAX_ADDRESSES = 4_096
+"""Addresses that are counted. When there would be more than twice as many, those with the fewest ops are forgotten."""
+
+MAX_ADDRESS_ACTORS = 8
+"""Actors of an address whose ops there a new one is compared with: those that were there most recently."""
+
+MAX_ADDRESS_ROWS = 25
+"""Addresses listed: the busiest, and those that several actors changed at once."""
+
 MAX_PICTURE_LANES = 40
 """Lanes of a picture. If there are more actors, the least active share the last lane."""
 
@@ -47,8 +59,8 @@ MAX_PICTURE_LINKS = 400
 MAX_COMMITS = 500
 """Commits shown one by one. If there are more, half of them are the newest, and the others lie at even distance."""
 
-MAX_COMMIT_ACTORS = 3
-"""Actors of a commit that are named."""
+MAX_NAMED_ACTORS = 3
+"""Actors of a commit, and of an address that several changed at once, that are named."""
 
 MAX_FINDINGS = 100
 """Findings of the full check that are listed."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
-from muse.core.op_log import OpEntry
+from muse.core.op_log import OpEntry, parse_time
 from muse.describing import description
 from muse.report.limits import MAX_PARENTS, NAME_LETTERS
 from muse.report.text import brief
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,8 @@ class ShownOp:
     address: str
     what: str
     created_at: str
+    time_us: int | None
+    """When that was, in microseconds since 1970 in UTC; None if it is not a valid time."""
     intent_id: str
     reservation_id: str
     parents: tuple[str, ...]
@@ -32,6 +38,12 @@ class ShownOp:
     """The number of all parents."""
     pending: bool
     """Whether it arrived after the checkpoint."""
+
+
+def microseconds(text: str) -> int | None:
+    """The microseconds since 1970 in UTC of an ISO 8601 time; None if it is not one."""
+    moment = parse_time(text)
+    return None if moment is None else (moment - _EPOCH) // _MICROSECOND
 
 
 def shown_op(entry: OpEntry, arrival: int, *, pending: bool) -> ShownOp:
@@ -49,6 +61,7 @@ def shown_op(entry: OpEntry, arrival: int, *, pending: bool) -> ShownOp:
         brief(address),
         brief(what),
         brief(entry["created_at"], NAME_LETTERS),
+        microseconds(entry["created_at"]),
         brief(entry["intent_id"], NAME_LETTERS),
         brief(entry["reservation_id"], NAME_LETTERS),
         tuple(parents[:MAX_PARENTS]),

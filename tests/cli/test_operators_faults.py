@@ -69,7 +69,7 @@ ON_A_FULL_DISK = {
     "import": (("import", "ARCHIVE", "t", "--repo", "FULL"), "FULL/.muse/op_log"),
     "demo": (("demo", "--speed", "max", "--repo", "FULL"), "FULL/.muse/op_log/demo/ops.jsonl"),
     "report": (("report", "s", "-o", "FULL/x.html", "--repo", "REPO"), "FULL/x.html"),
-    "report --svg": (("report", "s", "--svg", "-o", "FULL/x.svg", "--repo", "REPO"), "FULL/x.svg"),
+    "report --format svg": (("report", "s", "--format", "svg", "-o", "FULL/x.svg", "--repo", "REPO"), "FULL/x.svg"),
     "export": (("export", "s", "FULL/x.gz", "--repo", "REPO"), "FULL/x.gz"),
     "export of a database": (("export", "s", "FULL/x.db", "--repo", "REPO"), "FULL/x.db"),
 }

@@ -38,11 +38,11 @@ def test_a_page_that_is_there_is_replaced(repo: Path, tmp_path: Path) -> None:
 
 
 def test_picture_is_written(repo: Path, tmp_path: Path) -> None:
-    """--svg writes the diagram alone."""
+    """--format svg writes the diagram alone."""
     filled(repo, making.entries(20))
     picture = tmp_path / "diagram.svg"
 
-    assert muse("report", "s", "--svg", "-o", picture, "--repo", repo).exit_code == 0
+    assert muse("report", "s", "--format", "svg", "-o", picture, "--repo", repo).exit_code == 0
     assert picture.read_text("utf-8").startswith("<svg ")
 
 
@@ -57,7 +57,7 @@ def test_session_is_not_changed(repo: Path, tmp_path: Path) -> None:
     assert {name: after[name] for name in before} == before
 
 
-@pytest.mark.parametrize("options", [[], ["--svg"]])
+@pytest.mark.parametrize("options", [[], ["--format", "svg"]])
 def test_missing_session_is_wrong_usage(repo: Path, tmp_path: Path, options: list[str]) -> None:
     """A session that does not exist ends with 2 and leaves no file."""
     result = muse("report", "no such", "-o", tmp_path / "report.html", "--repo", repo, *options)

@@ -18,7 +18,7 @@ from tests.reliability import faults
 
 WRITERS = [
     ("report", "s", "-o"),
-    ("report", "s", "--svg", "-o"),
+    ("report", "s", "--format", "svg", "-o"),
     ("export", "s", "--force", "--format", "archive", "-o"),
     ("export", "s", "--force", "--format", "sqlite", "-o"),
 ]
@@ -152,7 +152,7 @@ def test_picture_is_xml_whatever_the_names_hold(repo: Path, tmp_path: Path) -> N
     busy = [making.entry(10_000 + n, actor_id=f"busy {n % 3}\ufffe\uffff\x01\x1f") for n in range(60)]
     filled(repo, [*entries[:1400], *busy])
     muse("checkpoint", "s", "one\ufffe\uffff", "--repo", repo)
-    assert muse("report", "s", "--svg", "-o", tmp_path / "x.svg", "--repo", repo).exit_code == 0
+    assert muse("report", "s", "--format", "svg", "-o", tmp_path / "x.svg", "--repo", repo).exit_code == 0
 
     text = (tmp_path / "x.svg").read_text("utf-8")
     assert ET.fromstring(text).tag.endswith("svg")

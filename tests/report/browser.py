@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from selenium.webdriver import ActionChains, Chrome, ChromeOptions
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions, Keys
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -54,7 +54,7 @@ def chromium(profile: Path) -> Iterator[Chrome]:
 class Page:
     """One report, opened."""
 
-    def __init__(self, driver: Chrome, path: Path, *, theme: str = "light") -> None:
+    def __init__(self, driver: Chrome, path: Path, *, theme: str = "light", fragment: str = "") -> None:
         """Open the file; what the browser said of earlier pages is forgotten."""
         self.driver = driver
         self.url = path.as_uri()
@@ -62,7 +62,7 @@ class Page:
         driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
         driver.get("about:blank")
         self.requests(), self.complaints()
-        driver.get(self.url)
+        driver.get(self.url + fragment)
 
     def find(self, selector: str) -> WebElement:
         """The first element that fits."""
@@ -119,6 +119,37 @@ class Page:
         """Unfold the table of ops, which the browser tells the page of a moment later."""
         self.find("#op-table summary").click()
         WebDriverWait(self.driver, 10).until(lambda _: self.texts("#op-table tbody"))
+
+    def drawn_texts(self) -> list[tuple[str, float, float]]:
+        """What is written on the canvas, and where, when it is painted once."""
+        self.script("""
+            window.written = [];
+            const pen = document.querySelector("#diagram canvas").getContext("2d");
+            pen.fillText = (...text) => window.written.push(text);
+            document.querySelector("#lane-height").dispatchEvent(new Event("input"));
+            delete pen.fillText;
+        """)
+        return [(text, x, y) for text, x, y in self.script("return window.written")]
+
+    def enter(self, selector: str, text: str) -> None:
+        """Write a text into a field instead of what it holds, and leave the field."""
+        field = self.find(selector)
+        field.click()
+        field.send_keys(Keys.CONTROL, "a")
+        field.send_keys(text, Keys.TAB)
+
+    def choose(self, selector: str, value: str) -> None:
+        """Choose one of the values of a list."""
+        self.find(f"{selector} option[value='{value}']").click()
+
+    def drag_on_strip(self, start: float, end: float) -> None:
+        """Drag from one place to another of the strip below the diagram; places are shares of the plot's width."""
+        strip = self.find(".overview")
+        width = strip.rect["width"]
+        left = min(200, round(width * 0.24))
+        places = [round(left + share * (width - left - 12) - width / 2) for share in (start, end)]
+        chain = ActionChains(self.driver, duration=0).move_to_element_with_offset(strip, places[0], 0).click_and_hold()
+        chain.move_by_offset(places[1] - places[0], 0).release().perform()
 
     def pixels(self) -> list[list[int]]:
         """The colours of the canvas, row by row, each as one number 0xRRGGBB."""

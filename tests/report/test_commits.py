@@ -52,7 +52,7 @@ def data_with(repo: Path, commits: list[Committed]) -> dict[str, Any]:
 def commit_of_each_op(data: dict[str, Any]) -> dict[str, str]:
     """The id of the commit of each op shown, "pending", or "none"."""
     ids = {row[0]: row[1] for row in data["commits"]["rows"]} | dict(data["commits"]["others"])
-    return {row[0]: ids.get(row[-1], "pending" if row[5] else "none") for row in data["shown"]["rows"]}
+    return {row[0]: ids.get(row[8], "pending" if row[5] else "none") for row in data["shown"]["rows"]}
 
 
 def test_commits_are_those_of_git_and_hold_what_git_says(repo: Path, tmp_path: Path) -> None:

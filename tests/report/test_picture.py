@@ -16,7 +16,7 @@ NAMESPACE = "{http://www.w3.org/2000/svg}"
 
 def picture(repo: Path, tmp_path: Path) -> ET.Element:
     """The root of the picture of a session, read by a strict reader of XML."""
-    return ET.fromstring(sessions.report(repo, tmp_path / "diagram.svg", "--svg").read_bytes())
+    return ET.fromstring(sessions.report(repo, tmp_path / "diagram.svg", "--format", "svg").read_bytes())
 
 
 def drawn(root: ET.Element, of_class: str) -> list[ET.Element]:

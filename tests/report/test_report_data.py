@@ -189,7 +189,7 @@ def test_page_stays_below_its_limit_whatever_it_is_made_of(repo: Path, tmp_path:
     making.add_bytes(path, b"".join(b'{"%s": ' % (b"<" * 300) + b"\n" for _ in range(200)))
 
     page = sessions.report(repo, tmp_path / "report.html")
-    picture = sessions.report(repo, tmp_path / "diagram.svg", "--svg")
+    picture = sessions.report(repo, tmp_path / "diagram.svg", "--format", "svg")
     assert 1_500_000 < page.stat().st_size < limits.MAX_PAGE_BYTES
     assert picture.stat().st_size < limits.MAX_PAGE_BYTES
 

@@ -2,18 +2,6 @@
 
 const CHART_HEIGHT = 190;
 const FIRST_ROWS = 10;
-const DAY_MS = 86_400_000;
-const TIME_STEPS_MS = [
-  1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000,
-  900_000, 1_800_000, 3_600_000, 7_200_000, 10_800_000, 21_600_000, 43_200_000, DAY_MS, 2 * DAY_MS, 7 * DAY_MS,
-  14 * DAY_MS, 30 * DAY_MS, 90 * DAY_MS, 180 * DAY_MS, 365 * DAY_MS,
-];
-
-// A moment as text, "2026-01-02 03:04:05.678". A log may hold times beyond the range of Date.
-function utc(ms) {
-  const moment = new Date(ms);
-  return Number.isNaN(moment.getTime()) ? "?" : moment.toISOString().replace("T", " ").replace("Z", "");
-}
 
 function swatch(domain) {
   const colour = `var(--${colourVariable(domain)})`;
@@ -72,7 +60,9 @@ function shareTable(caption, rows, plain = false) {
 
 // Ops over wall time: a stacked column for each bin, and the same data as a table.
 class Activity {
-  constructor() {
+  // `showTime` shows the ops from one moment to another, both in milliseconds since 1970.
+  constructor(showTime) {
+    this.showBin = (bin) => showTime(data.activity.startMs + bin * data.activity.widthMs, data.activity.startMs + (bin + 1) * data.activity.widthMs - 1);
     this.plot = el("div", { class: "plot" });
     this.element = el("div", {}, this.plot, this.asTable());
     new ResizeObserver(() => this.draw()).observe(this.plot);
@@ -109,20 +99,19 @@ class Activity {
   ticks(left, plotWidth) {
     const { startMs, widthMs, bins } = data.activity;
     const span = widthMs * bins.length;
-    const step = TIME_STEPS_MS.find((size) => span / size <= plotWidth / 120) || roundStep(span, plotWidth / 120);
-    const [from, to] = step >= DAY_MS ? [0, 10] : step >= 60_000 && span > DAY_MS ? [5, 16] : step >= 60_000 ? [11, 16] : step >= 1000 ? [11, 19] : [11, 23];
-    const made = [];
-    for (let at = Math.ceil(startMs / step) * step; at < startMs + span; at += step) {
+    return timeTicks(startMs, span - 1, plotWidth / 120).flatMap(([at, label]) => {
       const x = left + ((at - startMs) / span) * plotWidth;
       const anchor = x > left + plotWidth - 36 ? "end" : x < left + 36 ? "start" : "middle";
-      made.push(svgEl("line", { class: "rule", x1: x, x2: x, y1: CHART_HEIGHT - 24, y2: CHART_HEIGHT - 20 }));
-      made.push(svgEl("text", { x, y: CHART_HEIGHT - 7, "text-anchor": anchor }, utc(at).slice(from, to)));
-    }
-    return made;
+      return [
+        svgEl("line", { class: "rule", x1: x, x2: x, y1: CHART_HEIGHT - 24, y2: CHART_HEIGHT - 20 }),
+        svgEl("text", { x, y: CHART_HEIGHT - 7, "text-anchor": anchor }, label),
+      ];
+    });
   }
 
   column(parts, total, bin, x, each, y) {
-    const made = svgEl("g", {}, svgEl("title", {}, `${this.time(bin)}: ${pluralize(total, "op")}`));
+    const made = svgEl("g", { class: "zooms" }, svgEl("title", {}, `${this.time(bin)}: ${pluralize(total, "op")}; click to see them`));
+    made.addEventListener("click", () => this.showBin(bin));
     made.append(svgEl("rect", { x, y: y(0) - 160, width: each, height: 160, fill: "transparent" }));
     let below = 0;
     parts.forEach((count, domain) => {
@@ -138,7 +127,7 @@ class Activity {
     const { bins } = data.activity;
     if (!bins.length) return el("p", { class: "small soft" }, "No op has a time in created_at.");
     const head = el("tr", {}, el("th", { scope: "col" }, "From"), data.domains.names.map((name) => el("th", { scope: "col", class: "number" }, named(name))));
-    const rows = bins.map((parts, bin) => el("tr", {}, el("th", { scope: "row" }, this.time(bin)), parts.map((count) => el("td", { class: "number" }, grouped(count)))));
+    const rows = bins.map((parts, bin) => el("tr", {}, el("th", { scope: "row" }, plainButton(this.time(bin), () => this.showBin(bin))), parts.map((count) => el("td", { class: "number" }, grouped(count)))));
     return el("details", {}, el("summary", {}, "As a table"), el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Ops over wall time" }, el("table", {}, el("thead", {}, head), el("tbody", {}, rows))));
   }
 }

@@ -45,9 +45,7 @@ class Details {
     const shown = wanted.map((one) => {
       if (typeof one !== "number") return el("div", {}, one);
       const other = ops[one];
-      const button = el("button", { class: "plain", type: "button" }, named(other.actor), ` at ${grouped(other.lamport)}`);
-      button.addEventListener("click", () => select(other));
-      return el("div", {}, button);
+      return el("div", {}, plainButton(el("span", {}, named(other.actor), ` at ${grouped(other.lamport)}`), () => select(other)));
     });
     return all > wanted.length ? [...shown, el("div", {}, `and ${grouped(all - wanted.length)} more`)] : shown;
   }
@@ -59,6 +57,8 @@ class OpTable {
     this.select = select;
     this.page = 0;
     this.body = el("div");
+    // What it was made of the last time.
+    this.shown = "";
     const noun = data.shown.whole ? "ops" : "sampled ops";
     this.element = el("details", { id: "op-table" }, el("summary", {}, `The ${noun} in view as a table`), this.body);
     this.element.addEventListener("toggle", () => this.show(0));
@@ -66,10 +66,7 @@ class OpTable {
 
   show(page) {
     if (!this.element.open) return;
-    const list = this.view.lanes
-      .flatMap((lane) => opsByLane[lane])
-      .filter(({ lamport }) => lamport >= this.view.from && lamport <= this.view.to)
-      .sort(inLaneOrder);
+    const list = this.view.picked().filter((op) => this.view.isInView(op)).sort(this.view.axis.order);
     const pages = Math.max(Math.ceil(list.length / TABLE_ROWS), 1);
     this.page = Math.min(Math.max(page, 0), pages - 1);
     const rows = list.slice(this.page * TABLE_ROWS, (this.page + 1) * TABLE_ROWS);
@@ -89,15 +86,14 @@ class OpTable {
     return el(
       "table",
       {},
-      el("caption", {}, `${pluralize(all, "op")} in view, in the order of Lamport time`),
+      el("caption", {}, `${pluralize(all, "op")} in view${this.view.isPicking ? " that are picked out" : ""}, in the order of ${this.view.axis.name}`),
       el("thead", {}, el("tr", {}, columns.map((name, at) => el("th", { scope: "col", class: at ? null : "number" }, name)))),
       el("tbody", {}, rows.map((op) => this.row(op))),
     );
   }
 
   row(op) {
-    const button = el("button", { class: "plain number", type: "button" }, grouped(op.lamport));
-    button.addEventListener("click", () => this.select(op));
+    const button = plainButton(grouped(op.lamport), () => this.select(op), { class: "plain number" });
     const texts = [op.actor, op.domainName, op.kind, op.address, op.what, op.createdAt, ...(data.commits ? [commitIds.get(op.commit) || op.state] : [])];
     return el("tr", {}, el("td", { class: "number" }, button), texts.map((text) => el("td", { class: "text" }, text)));
   }

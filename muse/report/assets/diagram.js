@@ -5,13 +5,19 @@ const NEAR_PX = 9;
 const NEAR_FINGER_PX = 20;
 
 class Diagram {
-  constructor(onSelect) {
+  constructor(onSelect, onPaint) {
     this.view = new View();
     this.onSelect = onSelect;
+    this.onPaint = onPaint;
     this.hovered = null;
     // The pointers that are down, by id, and where they began to move or zoom the view.
     this.held = new Map();
     this.drag = null;
+    // What can be picked out, and who wants to know; set by the section that lists it.
+    this.marks = [];
+    this.onMark = () => {};
+    this.strip = null;
+    this.zoomedIntoBar = -Infinity;
     this.laneHeight = this.fittingLaneHeight();
     this.canvas = el("canvas", { "aria-hidden": "true" });
     this.spacer = el("div");
@@ -19,7 +25,7 @@ class Diagram {
       "div",
       {
         class: "lanes", tabindex: "0", role: "application", id: "diagram", "aria-describedby": "keys status",
-        "aria-label": "Space-time diagram: a lane for each actor, ops by Lamport time",
+        "aria-label": "Space-time diagram: a lane for each actor, ops by time",
       },
       this.canvas,
       this.spacer,
@@ -48,12 +54,19 @@ class Diagram {
     // The browser scrolls the lanes with one finger, but two are for zooming.
     this.lanes.addEventListener("touchmove", (event) => { if (event.touches.length > 1 && event.cancelable) event.preventDefault(); }, { passive: false });
     this.lanes.addEventListener("pointerleave", () => this.hover(null));
-    this.lanes.addEventListener("dblclick", (event) => this.change(() => this.view.zoom(2, this.shareAt(event))));
-    for (const name of ["pointerdown", "pointermove"]) {
-      this.overview.addEventListener(name, (event) => {
-        if (event.buttons === 1) this.jump(event);
-      });
-    }
+    this.lanes.addEventListener("dblclick", (event) => {
+      if (event.timeStamp - this.zoomedIntoBar > 500) this.change(() => this.view.zoom(2, this.shareAt(event)));
+    });
+    this.overview.addEventListener("pointerdown", (event) => {
+      this.overview.setPointerCapture(event.pointerId);
+      this.strip = { start: this.stripPlace(event), x: event.clientX, span: this.view.span, moved: false };
+    });
+    this.overview.addEventListener("pointermove", (event) => this.selectOnStrip(event));
+    this.overview.addEventListener("pointerup", (event) => {
+      const { moved = true, start, span } = this.strip || {};
+      this.strip = null;
+      if (!moved) this.change(() => this.view.show(start - span / 2, span));
+    });
   }
 
   // Change the view and redraw. What the pointer was at is elsewhere then, so that nothing more is said of it.
@@ -75,18 +88,19 @@ class Diagram {
     this.layout = new Layout(this.view, this.lanes.clientWidth, height, this.laneHeight);
     this.colours = themeColours();
     fitted(this.canvas, this.layout.width, height);
-    const seen = this.painter.paint(this.layout, this.colours, this.hovered);
+    this.seen = this.painter.paint(this.layout, this.colours, this.hovered);
     this.paintOverview();
-    this.tell(seen);
+    this.tell(this.seen);
+    this.onPaint();
   }
 
   paintOverview() {
     const { width, left, plotWidth } = this.layout;
     const height = 44;
     const pen = fitted(this.overview, width, height);
-    const [from, to] = [this.view.lowest, this.view.highest];
-    const x = (lamport) => left + ((lamport - from) / (to - from)) * plotWidth;
-    const level = density.level((2 * (to - from)) / plotWidth);
+    const [from, to] = [this.view.axis.lowest, this.view.axis.highest];
+    const x = (place) => left + ((place - from) / (to - from)) * plotWidth;
+    const level = this.view.axis.density.level((2 * (to - from)) / plotWidth);
     pen.fillStyle = this.colours.stripe;
     pen.fillRect(left, 0, plotWidth, height);
     for (const counts of level.all) {
@@ -115,19 +129,27 @@ class Diagram {
   }
 
   // Describe in words what is in view.
-  tell({ single, drawn, all }) {
+  tell({ all, single, drawn, inView }) {
     const view = this.view;
-    const range = `Lamport time ${grouped(Math.max(view.from, data.lamport[0]))} to ${grouped(Math.min(view.to, data.lamport[1]))}`;
-    const parts = [range];
+    const parts = [`${view.axis.name} ${view.axis.range(view.from, view.to).join(" to ")}`];
     if (view.wanted) parts.push(`${grouped(view.lanes.length)} of ${pluralize(data.lanes.names.length, "lane")}`);
-    const column = pluralize(density.level((LEAST_COLUMN_PX * view.span) / this.layout.plotWidth).width, "timestamp");
-    if (!single) parts.push(`density: each bar counts the ops of ${column}; zoom in for single ops`);
-    else if (data.shown.whole) parts.push(`${pluralize(single.length, "op")}, every one shown`);
-    else parts.push(`${pluralize(single.length, "op")} of the sample; each pale bar counts all ops of ${column}`);
-    if (view.commit && single) parts.push(`${pluralize(single.filter((op) => op.commit === view.commit.number).length, "op")} in commit ${view.commit.id}`);
-    if (drawn) parts.push(drawn < all ? `${grouped(drawn)} of ${pluralize(all, "link")}` : pluralize(all, "link"));
+    const { width } = this.level();
+    const column = view.axis === axes.lamport ? pluralize(width, "timestamp") : duration(width / 1000);
+    if (!all) parts.push(`density: each bar counts the ops of ${column}; click one to zoom into it`);
+    else if (data.shown.whole) parts.push(`${pluralize(all.length, "op")}, every one shown`);
+    else parts.push(`${pluralize(all.length, "op")} of the sample; each pale bar counts all ops of ${column}`);
+    const picked = single && view.isPicking ? pluralize(single.filter((op) => view.picks(op)).length, "op") : "";
+    if (picked) parts.push([picked, view.found ? "found" : "", view.mark === pendingOps ? "not committed" : view.mark ? `in ${view.mark.label}` : ""].filter(Boolean).join(" "));
+    const undated = view.axis === axes.lamport ? 0 : data.activity.undated;
+    if (undated) parts.push(`${pluralize(undated, "op")} without a valid time not shown`);
+    if (drawn) parts.push(drawn < inView ? `${grouped(drawn)} of ${pluralize(inView, "link")}` : pluralize(inView, "link"));
     const text = parts.join(" · ");
     if (this.status.textContent !== text) this.status.textContent = text;
+  }
+
+  // The columns of counts that are wide enough to be drawn.
+  level() {
+    return this.view.axis.density.level((LEAST_COLUMN_PX * this.view.span) / this.layout.plotWidth);
   }
 
   at(event) {
@@ -184,14 +206,25 @@ class Diagram {
     this.lanes.classList.remove("dragging");
     if (moved || event.type !== "pointerup") return;
     this.point(event);
-    this.select(this.hovered);
+    const counts = this.hovered ? null : this.columnAt(...this.at(event));
+    if (!counts) { this.select(this.hovered); return; }
+    if (event.timeStamp - this.zoomedIntoBar < 500) return;
+    const { width } = this.level();
+    this.zoomedIntoBar = event.timeStamp;
+    this.change(() => this.view.showRange(counts.column * width - 0.5, (counts.column + 1) * width - 0.5));
   }
 
-  jump(event) {
-    const box = this.overview.getBoundingClientRect();
-    const share = (event.clientX - box.left - this.layout.left) / this.layout.plotWidth;
-    const middle = this.view.lowest + share * (this.view.highest - this.view.lowest);
-    this.change(() => this.view.show(middle - this.view.span / 2, this.view.span));
+  stripPlace(event) {
+    const { axis } = this.view;
+    const share = (event.clientX - this.overview.getBoundingClientRect().left - this.layout.left) / this.layout.plotWidth;
+    return axis.lowest + share * (axis.highest - axis.lowest);
+  }
+
+  // A range dragged on the strip comes into view; a click moves what is in view there.
+  selectOnStrip(event) {
+    if (!this.strip || event.buttons !== 1) return;
+    this.strip.moved ||= Math.abs(event.clientX - this.strip.x) > 3;
+    if (this.strip.moved) this.change(() => this.view.showRange(this.strip.start, this.stripPlace(event)));
   }
 
   wheel(event) {
@@ -225,36 +258,44 @@ class Diagram {
   }
 
   zoomOnSelected(factor) {
-    const at = this.view.selected || this.view.commit;
-    const share = at ? (at.lamport - this.view.from) / this.view.span : 0.5;
+    const at = this.view.selected || this.view.mark;
+    const share = at && this.view.at(at) !== null ? (this.view.at(at) - this.view.from) / this.view.span : 0.5;
     this.view.zoom(factor, share >= 0 && share <= 1 ? share : 0.5);
   }
 
-  // Select the next or previous op in the lanes that match the filter, ordered by time, then from top to bottom.
+  // Select the next or previous of the ops picked out. With none selected, that is the first or last in view, if any is.
   step(direction) {
-    const list = this.view.lanes.flatMap((lane) => opsByLane[lane]).sort(
-      (one, other) => one.lamport - other.lamport || this.view.rowOf.get(one.lane) - this.view.rowOf.get(other.lane) || one.number - other.number,
-    );
+    const list = this.view.picked();
     const now = list.indexOf(this.view.selected);
-    const inView = (op) => op.lamport >= this.view.from && op.lamport <= this.view.to;
+    const inView = (op) => this.view.isInView(op);
     const start = direction > 0 ? list.findIndex(inView) : list.findLastIndex(inView);
-    const next = list[now < 0 ? start : now + direction];
+    const next = now < 0 ? list[start] || list.at(direction > 0 ? 0 : -1) : list[now + direction];
     if (next) this.select(next);
   }
 
   select(op) {
     this.view.selected = op;
     if (op) {
-      this.view.reveal(op.lamport);
+      this.view.reveal(op);
       this.scrollTo(op);
     }
     this.onSelect(op);
     this.paint();
   }
 
-  markCommit(commit) {
-    this.view.commit = commit;
-    this.change(() => commit && this.view.reveal(commit.lamport));
+  // Show what was made from one moment to another, both in milliseconds since 1970.
+  showTime(from, to) {
+    this.change(() => {
+      if (this.view.axis !== axes.wall) this.view.useAxis(axes.wall);
+      this.view.showRange(from - data.startMs, to - data.startMs);
+    });
+    this.element.scrollIntoView({ block: "nearest" });
+  }
+
+  markOut(mark) {
+    this.view.mark = mark;
+    this.onMark();
+    this.change(() => mark && this.view.reveal(mark));
     this.element.scrollIntoView({ block: "nearest" });
   }
 
@@ -276,14 +317,13 @@ class Diagram {
     this.hover(op, op ? this.aboutOp(op) : this.aboutLane(lane, x), [x, y]);
   }
 
+  // Of the ops drawn in a lane, the one next to x.
   opNear(lane, x, reach) {
-    const singles = this.view.singleOps(this.layout.rows().map((row) => this.view.lanes[row]));
-    const list = singles ? opsByLane[lane] : this.view.selected && this.view.selected.lane === lane ? [this.view.selected] : [];
     let best = null;
-    for (let at = singles ? positionAt(lane, this.layout.lamport(x - reach)) : 0; at < list.length; at += 1) {
-      const away = Math.abs(this.layout.x(list[at].lamport) - x);
-      if (this.layout.x(list[at].lamport) > x + reach) break;
-      if (away <= reach && (!best || away < best.away)) best = { op: list[at], away };
+    for (const op of [...(this.seen.single || []), this.view.selected]) {
+      if (!op || op.lane !== lane || this.view.at(op) === null) continue;
+      const away = Math.abs(this.layout.x(this.view.at(op)) - x);
+      if (away <= reach && (!best || away < best.away)) best = { op, away };
     }
     return best && best.op;
   }
@@ -319,16 +359,24 @@ class Diagram {
   aboutLane(lane, x) {
     const name = el("div", {}, el("b", {}, named(data.lanes.names[lane])));
     if (x <= this.layout.left) return [name, el("div", {}, `${pluralize(laneOps[lane], "op")}, Lamport ${data.lanes.spans[lane].map(grouped).join(" to ")}`)];
-    const level = density.level((LEAST_COLUMN_PX * this.view.span) / this.layout.plotWidth);
-    const lamport = this.layout.lamport(x);
-    const [counts] = columnsBetween(level.lanes[lane], level.width, lamport, lamport + Number.EPSILON);
-    if (!counts || counts.column !== Math.floor(lamport / level.width)) return null;
-    const from = counts.column * level.width;
+    const counts = this.columnAt(x, this.layout.top(this.view.rowOf.get(lane)) + 1);
+    if (!counts) return null;
+    const { width } = this.level();
     return [
       name,
-      el("div", {}, `${pluralize(counts.total, "op")} at Lamport ${grouped(from)} to ${grouped(from + level.width - 1)}`),
+      el("div", {}, `${pluralize(counts.total, "op")} ${this.view.axis.column(counts.column * width, width)}`),
       ...[...counts.domains].map((count, domain) => count && el("div", {}, named(data.domains.names[domain]), ` ${grouped(count)}`)).filter(Boolean),
     ];
+  }
+
+  // The column of counts at a point of the canvas, if bars are drawn.
+  columnAt(x, y) {
+    const lane = this.view.lanes[this.layout.row(y)];
+    if (x <= this.layout.left || y < AXIS_HEIGHT || lane === undefined || (this.seen.all && data.shown.whole)) return null;
+    const { lanes, width } = this.level();
+    const wanted = Math.floor(this.layout.placeAt(x) / width);
+    const found = lanes[lane][positionAt(lanes[lane], wanted, ({ column }) => column)];
+    return found && found.column === wanted ? found : null;
   }
 }
 

@@ -21,6 +21,12 @@ function svgEl(tag, attributes = {}, ...children) {
 // Text from a log, isolated so that its writing direction does not affect the text around it.
 const named = (text) => el("bdi", {}, text);
 
+function plainButton(label, act, more = {}) {
+  const button = el("button", { class: "plain", type: "button", ...more }, label);
+  button.addEventListener("click", act);
+  return button;
+}
+
 const grouped = (number) => Math.round(number).toLocaleString("en-US");
 
 function pluralize(number, thing, things = thing + "s") {

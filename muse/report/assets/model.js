@@ -3,20 +3,28 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 
 // The commits shown one by one, the newest first. Ops may be in others, of which only the id is known.
-const commits = (data.commits ? data.commits.rows : []).map(([number, id, when, size, end, lamport, actors, lanes]) => (
-  { number, id, when, size, end, lamport, actors, lanes }
+const commits = (data.commits ? data.commits.rows : []).map(([number, id, when, size, end, lamport, actors, lanes, time]) => (
+  { number, id, label: `commit ${id}`, when, size, end, lamport, time, actors, lanes, holds: (op) => op.commit === number }
 )).reverse();
 const commitIds = new Map([...commits.map(({ number, id }) => [number, id]), ...(data.commits ? data.commits.others : [])]);
+const checkpoint = data.checkpoint.mark && { ...data.checkpoint.mark, id: data.checkpoint.mark.snapshot, label: `checkpoint ${data.checkpoint.mark.snapshot}`, holds: (op) => !op.hollow };
+// Without a checkpoint or commit all ops are pending, so marking them would tell nothing.
+const pendingOps = { id: "not committed", label: "not committed", lamport: null, time: null, holds: (op) => op.hollow };
+const anyCommitted = checkpoint !== null || data.commits !== null;
+
+// The kinds of op that have a glyph; all others share the last one.
+const GLYPHS = { insert: "+", delete: "−", move: "→", replace: "⇄", mutate: "~", patch: "≡" };
+const OTHER_GLYPH = "•";
+const glyphOf = (kind) => (Object.hasOwn(GLYPHS, kind) ? GLYPHS[kind] : OTHER_GLYPH);
 
 const ops = data.shown.rows.map((row, number) => {
-  const [id, lane, domain, lamport, arrival, pending, allParents, parents, commit] = row;
+  const [id, lane, domain, lamport, arrival, pending, allParents, parents, commit, time] = row;
   const text = data.shown.texts[number];
   const [kind, createdAt = "", address = "", what = "", intent = "", reservation = "", actor = "", realm = ""] = text || [];
   return {
-    number, id, lane, domain, lamport, arrival, commit,
+    number, id, lane, domain, lamport, time, arrival, commit,
     state: commit ? `in commit ${commitIds.get(commit)}` : pending ? "pending" : data.commits ? "in no commit" : "",
-    // Without a checkpoint or commit all ops are pending, so marking them would tell nothing.
-    hollow: pending === 1 && (data.checkpoint.mark !== null || data.commits !== null), allParents, parents, createdAt, address, what,
+    hollow: pending === 1 && anyCommitted, allParents, parents, createdAt, address, what,
     intent, reservation, hasText: Boolean(text), kind: text ? data.shown.kinds[kind] : "",
     actor: actor || data.lanes.names[lane], domainName: realm || data.domains.names[domain], children: [],
   };
@@ -32,33 +40,18 @@ for (const op of ops) {
   }
 }
 
-const opsByLane = data.lanes.names.map(() => []);
-for (const op of ops) opsByLane[op.lane].push(op);
-const inLaneOrder = (one, other) => one.lamport - other.lamport || one.arrival - other.arrival;
-for (const lane of opsByLane) lane.sort(inLaneOrder);
-
 const laneOps = data.lanes.byDomain.map((counts) => counts.reduce((sum, count) => sum + count, 0));
 
-// The position of the first op of a lane at or after a timestamp.
-function positionAt(lane, lamport) {
-  const list = opsByLane[lane];
-  let low = 0;
-  let high = list.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (list[middle].lamport < lamport) low = middle + 1; else high = middle;
-  }
-  return low;
-}
-
-// Counts by lane, in columns that each span several timestamps. Made from the ops if all are here, else from the bins.
+// Counts by lane, in columns along an axis. Made from the ops if all are in the page, else from the bins.
 class Density {
-  constructor() {
-    this.width = data.density ? data.density.width : 1;
+  constructor(key, bins) {
+    this.key = key;
+    this.bins = bins;
+    this.width = bins ? bins.width : 1;
     this.levels = new Map();
   }
 
-  // Columns of at least `span` timestamps; each is a power of two of bins: {width, lanes, all, most}.
+  // Columns of at least `span`; each is a power of two of bins: {width, lanes, all, most}.
   level(span) {
     let width = this.width;
     while (width < span) width *= 2;
@@ -89,11 +82,11 @@ class Density {
   }
 
   each(visit) {
-    if (!data.density) {
-      for (const op of ops) visit(op.lane, op.domain, op.lamport, 1);
+    if (!this.bins) {
+      for (const op of ops) if (op[this.key] !== null) visit(op.lane, op.domain, op[this.key], 1);
       return;
     }
-    for (const [lane, domain, ...gaps] of data.density.runs) {
+    for (const [lane, domain, ...gaps] of this.bins.runs) {
       let bin = 0;
       for (let at = 0; at < gaps.length; at += 2) {
         bin += gaps[at];
@@ -103,17 +96,21 @@ class Density {
   }
 }
 
-const density = new Density();
-
-// The columns of a lane that overlap [from, to], found by binary search.
-function columnsBetween(columns, width, from, to) {
+// The position of the first item of a sorted list that is at or after a place.
+function positionAt(list, place, placeOf) {
   let low = 0;
-  let high = columns.length;
+  let high = list.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if ((columns[middle].column + 1) * width <= from) low = middle + 1; else high = middle;
+    if (placeOf(list[middle]) < place) low = middle + 1; else high = middle;
   }
-  let end = low;
+  return low;
+}
+
+// The columns of a lane that overlap [from, to].
+function columnsBetween(columns, width, from, to) {
+  const start = positionAt(columns, Math.floor(from / width), ({ column }) => column);
+  let end = start;
   while (end < columns.length && columns[end].column * width < to) end += 1;
-  return columns.slice(low, end);
+  return columns.slice(start, end);
 }

@@ -7,6 +7,10 @@ const LEAST_COMMIT_PX = 4;
 const LEAST_COLUMN_PX = 3;
 const MOST_LINKS = 1500;
 const DOT_RADIUS = 4;
+// With room for it, a mark is large enough for the glyph of its kind, and beside it stands what it is about.
+const GLYPH_RADIUS = 7.5;
+const GLYPH_ROOM_PX = 18;
+const LEAST_LABEL_PX = 40;
 
 // Positions on the canvas.
 class Layout {
@@ -16,13 +20,15 @@ class Layout {
     this.plotWidth = Math.max(width - this.left - 12, 10);
   }
 
-  x(lamport) { return this.left + ((lamport - this.view.from) / this.view.span) * this.plotWidth; }
-  lamport(x) { return this.view.from + ((x - this.left) / this.plotWidth) * this.view.span; }
+  x(place) { return this.left + ((place - this.view.from) / this.view.span) * this.plotWidth; }
+  placeAt(x) { return this.view.from + ((x - this.left) / this.plotWidth) * this.view.span; }
+  // Right of an op that is the last one before a commit or the checkpoint; null if that has no place on the axis.
+  lineX(mark) { return this.view.at(mark) === null ? null : Math.round(this.x(this.view.at(mark) + (this.view.axis === axes.lamport ? 0.5 : 0))) + 0.5; }
   top(row) { return AXIS_HEIGHT + row * this.laneHeight - this.view.fromTop; }
   row(y) { return Math.floor((y - AXIS_HEIGHT + this.view.fromTop) / this.laneHeight); }
   place(op) {
     const row = this.view.rowOf.get(op.lane);
-    return row === undefined ? null : [this.x(op.lamport), this.top(row) + this.laneHeight / 2];
+    return row === undefined || this.view.at(op) === null ? null : [this.x(this.view.at(op)), this.top(row) + this.laneHeight / 2];
   }
   rows() {
     const first = Math.max(this.row(AXIS_HEIGHT), 0);
@@ -58,22 +64,36 @@ class Painter {
     pen.fillRect(0, 0, layout.width, layout.height);
     this.rows = layout.rows();
     this.stripes();
-    const single = this.view.singleOps(this.rows.map((row) => this.view.lanes[row]));
+    const lanes = this.rows.map((row) => this.view.lanes[row]);
+    const all = this.view.singleOps(lanes);
+    // If there are too many, at least those that are picked out are drawn.
+    const single = all || (this.view.isPicking ? this.view.singleOps(lanes, (op) => this.view.picks(op)) : null);
+    this.size(single);
     this.clipped(() => {
       this.ticks(false);
-      if (!single || !data.shown.whole) this.columns(single ? 0.3 : 1);
+      if (!all || !data.shown.whole) this.columns(single ? 0.3 : 1);
       this.commits();
       this.checkpoint();
     });
-    const drawn = this.view.linked ? this.clipped(() => this.links()) : { drawn: 0, all: 0 };
+    const drawn = this.view.linked ? this.clipped(() => this.links()) : { drawn: 0, inView: 0 };
     this.clipped(() => {
+      if (this.roomy) this.labels(single);
       for (const op of single || []) this.dot(op);
       for (const op of [hovered, this.view.selected]) if (op) this.chosen(op, op === this.view.selected);
     });
     this.names();
     this.ticks(true);
     this.commitNames();
-    return { single, ...drawn };
+    return { all, single, ...drawn };
+  }
+
+  // How large the marks are follows from the fullest lane.
+  size(single) {
+    const { layout } = this;
+    const counts = new Map();
+    for (const { lane } of single || []) counts.set(lane, (counts.get(lane) || 0) + 1);
+    this.roomy = single !== null && layout.laneHeight >= GLYPH_ROOM_PX && layout.plotWidth / Math.max(...counts.values(), 1) >= GLYPH_ROOM_PX;
+    this.radius = this.roomy ? GLYPH_RADIUS : Math.min(DOT_RADIUS, Math.max(layout.laneHeight / 2 - 1, 2));
   }
 
   clipped(draw) {
@@ -96,7 +116,6 @@ class Painter {
   // The grid lines of the axis are drawn behind everything, its numbers in front.
   ticks(numbers) {
     const { pen, layout, colours, view } = this;
-    const step = roundStep(view.span, Math.max(layout.plotWidth / 110, 2));
     if (numbers) {
       pen.fillStyle = colours.card;
       pen.fillRect(0, 0, layout.width, AXIS_HEIGHT);
@@ -104,12 +123,12 @@ class Painter {
       pen.font = "12px system-ui, sans-serif";
       pen.textBaseline = "middle";
       pen.textAlign = "left";
-      pen.fillText("Lamport time", 12, NUMBERS_HEIGHT / 2);
+      pen.fillText(layout.left > 130 ? view.axis.name : view.axis.unit, 12, NUMBERS_HEIGHT / 2);
     }
     const taken = numbers ? this.checkpointName() : null;
-    for (let at = Math.max(Math.ceil(view.from / step), 0) * step; at <= view.to; at += step) {
+    for (const [at, label] of view.axis.ticks(view.from, view.span, Math.max(layout.plotWidth / 110, 2))) {
       const x = Math.round(layout.x(at)) + 0.5;
-      if (numbers) this.tickLabel(grouped(at), x, taken);
+      if (numbers) this.tickLabel(label, x, taken);
       else this.line(colours.line, 1, [x, AXIS_HEIGHT], [x, layout.height]);
     }
     if (numbers) this.line(colours.line, 1, [0, AXIS_HEIGHT - 0.5], [layout.width, AXIS_HEIGHT - 0.5]);
@@ -138,7 +157,7 @@ class Painter {
 
   columns(alpha) {
     const { pen, layout, view } = this;
-    const level = density.level((LEAST_COLUMN_PX * view.span) / layout.plotWidth);
+    const level = view.axis.density.level((LEAST_COLUMN_PX * view.span) / layout.plotWidth);
     const high = Math.log1p(level.most);
     const room = layout.laneHeight - (layout.laneHeight > 12 ? 4 : 1);
     pen.globalAlpha = alpha;
@@ -169,7 +188,7 @@ class Painter {
   links() {
     const { pen, layout, view, colours } = this;
     const inView = links.filter(({ from, to }) => {
-      if (to.lamport < view.from || from.lamport > view.to) return false;
+      if (view.at(from) === null || view.at(to) === null || view.at(to) < view.from || view.at(from) > view.to) return false;
       const ends = [view.rowOf.get(from.lane), view.rowOf.get(to.lane)];
       if (ends.includes(undefined) || !this.rows.length) return false;
       return Math.max(...ends) >= this.rows[0] && Math.min(...ends) <= this.rows[this.rows.length - 1];
@@ -178,7 +197,7 @@ class Painter {
     pen.globalAlpha = drawn.length > 500 ? 0.16 : drawn.length > 120 ? 0.3 : 0.55;
     for (const { from, to } of drawn) this.withinLanes(from, to, () => this.curve(from, to, colours.link, 1));
     pen.globalAlpha = 1;
-    return { drawn: drawn.length, all: inView.length };
+    return { drawn: drawn.length, inView: inView.length };
   }
 
   // Of a link between lanes that are no neighbours, only the ends: lanes that have no part in it are not drawn over.
@@ -207,18 +226,55 @@ class Painter {
     pen.stroke();
   }
 
-  dot(op, radius = Math.min(DOT_RADIUS, Math.max(this.layout.laneHeight / 2 - 1, 2))) {
-    const { pen, colours } = this;
+  // Beside each mark, as far as the next one in its lane leaves room: the address, then what was done there.
+  labels(single) {
+    const { pen, layout, colours, view } = this;
+    pen.font = "11px system-ui, sans-serif";
+    pen.textAlign = "left";
+    pen.textBaseline = "middle";
+    pen.lineWidth = 3;
+    single.forEach((op, at) => {
+      const [x, y] = layout.place(op);
+      const next = single[at + 1];
+      const end = next && next.lane === op.lane ? layout.x(view.at(next)) - GLYPH_RADIUS : layout.width;
+      const from = x + GLYPH_RADIUS + 4;
+      if (end - from < LEAST_LABEL_PX || !(op.address + op.what)) return;
+      const both = `${op.address} ${op.what}`.trim();
+      const text = pen.measureText(both).width < end - from - 4 ? both : this.shortened(op.address || op.what, end - from - 4);
+      pen.globalAlpha = view.picks(op) ? 1 : 0.3;
+      pen.strokeStyle = colours.card;
+      pen.strokeText(text, from, y);
+      pen.fillStyle = colours.ink;
+      pen.fillText(text, from, y);
+    });
+    pen.globalAlpha = 1;
+  }
+
+  dot(op, radius = this.radius) {
+    const { pen, colours, view } = this;
     const place = this.layout.place(op);
     if (!place) return;
-    const { commit } = this.view;
-    pen.globalAlpha = commit && commit.number !== op.commit ? 0.2 : 1;
+    const picked = view.picks(op);
+    if (view.found && picked) {
+      traceShape(pen, op.domain, ...place, radius + 4);
+      pen.fillStyle = colours.focus;
+      pen.globalAlpha = 0.35;
+      pen.fill();
+    }
+    pen.globalAlpha = picked ? 1 : 0.2;
     traceShape(pen, op.domain, ...place, radius);
     pen.fillStyle = op.hollow ? colours.card : colours.domains[op.domain];
     pen.fill();
     pen.strokeStyle = op.hollow ? colours.domains[op.domain] : colours.card;
     pen.lineWidth = op.hollow ? 1.8 : 0.8;
     pen.stroke();
+    if (radius >= GLYPH_RADIUS && op.kind) {
+      pen.font = "bold 11px system-ui, sans-serif";
+      pen.textAlign = "center";
+      pen.textBaseline = "middle";
+      pen.fillStyle = op.hollow ? colours.domains[op.domain] : colours.card;
+      pen.fillText(glyphOf(op.kind), place[0], place[1] + 0.5);
+    }
     pen.globalAlpha = 1;
   }
 
@@ -229,11 +285,11 @@ class Painter {
     for (const parent of op.parents) if (typeof parent === "number") this.curve(ops[parent], op, this.colours.focus, 2);
     for (const child of op.children) this.curve(op, child, this.colours.focus, 1.2);
     for (const near of [...op.parents.filter((parent) => typeof parent === "number").map((at) => ops[at]), ...op.children]) this.dot(near);
-    this.dot(op, 6);
+    this.dot(op, Math.max(this.radius, 6));
     this.pen.strokeStyle = this.colours.ink;
     this.pen.lineWidth = selected ? 2.5 : 1.5;
     this.pen.beginPath();
-    this.pen.arc(...place, selected ? 10 : 9, 0, 2 * Math.PI);
+    this.pen.arc(...place, Math.max(this.radius, 6) + (selected ? 4 : 3), 0, 2 * Math.PI);
     this.pen.stroke();
   }
 
@@ -242,10 +298,9 @@ class Painter {
     const { layout, view } = this;
     // By place, of which each is as wide as the room: what is too near can only be in the same one or a neighbour.
     const taken = new Map();
-    for (const commit of [view.commit, ...commits]) {
-      if (!commit) continue;
-      const x = Math.round(layout.x(commit.lamport + 0.5)) + 0.5;
-      if (x < layout.left || x > layout.width) continue;
+    for (const commit of commits.includes(view.mark) ? [view.mark, ...commits] : commits) {
+      const x = layout.lineX(commit);
+      if (x === null || x < layout.left || x > layout.width) continue;
       const place = Math.floor(x / room);
       if ([place - 1, place, place + 1].some((near) => Math.abs(taken.get(near) - x) < room)) continue;
       taken.set(place, x);
@@ -257,7 +312,7 @@ class Painter {
     const { pen, layout, colours, view } = this;
     const drawn = [...this.commitsInView(LEAST_COMMIT_PX)];
     for (const [commit, x] of drawn) {
-      const marked = commit === view.commit;
+      const marked = commit === view.mark;
       pen.globalAlpha = marked ? 1 : drawn.length > 60 ? 0.2 : 0.5;
       this.line(marked ? colours.ink : colours.mark, marked ? 3 : 1, [x, AXIS_HEIGHT], [x, layout.height]);
     }
@@ -274,15 +329,15 @@ class Painter {
     pen.textAlign = "center";
     const half = 28;
     for (const [commit, x] of this.commitsInView(3 * half)) {
-      pen.fillStyle = commit === view.commit ? colours.ink : colours.mark;
+      pen.fillStyle = commit === view.mark ? colours.ink : colours.mark;
       pen.fillText(commit.id.slice(0, 7), Math.min(Math.max(x, layout.left + half), layout.width - half), NUMBERS_HEIGHT + 6);
     }
   }
 
   checkpoint() {
     const { pen, layout, colours } = this;
-    if (!data.checkpoint.mark) return;
-    const x = Math.round(layout.x(data.checkpoint.mark.lamport + 0.5)) + 0.5;
+    const x = checkpoint && layout.lineX(checkpoint);
+    if (x === null) return;
     pen.setLineDash([5, 4]);
     this.line(colours.mark, 1.5, [x, AXIS_HEIGHT], [x, layout.height]);
     pen.setLineDash([]);
@@ -291,9 +346,8 @@ class Painter {
   // Draw the name of the line; return the range in which the name replaces the numbers of the axis.
   checkpointName() {
     const { pen, layout, colours } = this;
-    if (!data.checkpoint.mark) return null;
-    const x = layout.x(data.checkpoint.mark.lamport + 0.5);
-    if (x < layout.left || x > layout.width) return null;
+    const x = checkpoint && layout.lineX(checkpoint);
+    if (x === null || x < layout.left || x > layout.width) return null;
     const label = "checkpoint";
     const half = pen.measureText(label).width / 2;
     const middle = Math.min(Math.max(x, layout.left + half + 4), layout.width - half - 6);

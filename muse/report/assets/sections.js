@@ -15,21 +15,23 @@ function tile(term, value, remark = "", mood = "") {
 }
 
 function tiles() {
-  const { checkpoint, verify, activity } = data;
+  const { checkpoint: { pending, problem }, verify, activity, domains } = data;
   const damage = verify && verify.counts.reduce((sum, [, count]) => sum + count, 0);
-  const verdict = !verify ? ["not checked"] : verify.ok ? [damage ? "no damage" : "whole", damage ? pluralize(damage, "finding") : "nothing found", "fine"] : ["damaged", pluralize(damage, "finding"), "bad"];
-  const pending = checkpoint.problem ? ["?", "checkpoint can't be used", "bad"] : [grouped(checkpoint.pending), checkpoint.mark ? "since the checkpoint" : "no checkpoint yet"];
+  const verdict = !verify ? ["not made"] : verify.ok ? [damage ? "no damage" : "whole", damage ? pluralize(damage, "finding") : "nothing found", "fine"] : ["damaged", pluralize(damage, "finding"), "bad"];
+  // What the commits hold up to their end is committed, whatever the checkpoint says.
+  const byCommits = commits.length > 0 && commits[0].end >= data.ops - pending;
+  const since = byCommits ? ["arrived after commit ", named(commits[0].id)] : problem ? ["the checkpoint can't be used"] : checkpoint ? ["arrived after the last checkpoint"] : ["no commit or checkpoint is known"];
   return el(
     "dl",
     { class: "tiles" },
-    tile("Ops", grouped(data.ops), data.ops ? `in ${activity.spanS ? duration(activity.spanS) : "no time"}` : ""),
-    tile("Actors", grouped(data.lanes.actors)),
-    tile("Domains", grouped(data.domains.names.length + Math.max(data.domains.shared - 1, 0))),
-    tile("Lamport time", data.ops ? grouped(data.lamport[1]) : "–", data.ops ? `from ${grouped(data.lamport[0])}` : ""),
-    tile("Pending", ...pending),
-    tile("Concurrent", grouped(data.concurrent), "don't depend on all earlier ops"),
-    tile("Late", grouped(data.late), "timestamp below an earlier arrival's"),
-    tile("Check", ...verdict),
+    tile("Ops", grouped(data.ops), data.ops ? `operations within ${activity.spanS ? duration(activity.spanS) : "no time"}` : ""),
+    tile("Actors", grouped(data.lanes.actors), "people and programs"),
+    tile("Domains", grouped(domains.names.length + Math.max(domains.shared - 1, 0)), domains.names.length < 4 ? named(domains.names.join(", ")) : ""),
+    tile("Not committed", grouped(pending), since, problem && !byCommits ? "bad" : ""),
+    tile("Made in parallel", grouped(data.concurrent), "did not build on all that had arrived"),
+    tile("Arrived late", grouped(data.late), "after an op of higher Lamport time"),
+    tile("Lamport time", data.ops ? grouped(data.lamport[1]) : "–", data.ops ? "the highest; it counts steps" : ""),
+    tile("Check of the log", ...verdict),
   );
 }
 
@@ -39,21 +41,21 @@ function whatIsShown() {
   if (data.shown.whole) return `All ${pluralize(data.ops, "op")} are in this page. If too many are in view, bars show counts; zoom in to see each op.`;
   return (
     `${grouped(ops.length)} of ${pluralize(data.ops, "op")} are shown one by one: a random sample, and some ops that link lanes, with their parents. ` +
-    `The bars count all ops, in bins of ${pluralize(density.width, "timestamp")} or more.`
+    `The bars count all ops, in bins of ${pluralize(axes.lamport.density.width, "timestamp")} or more.`
   );
 }
 
 function aboutCheckpoint() {
-  const { mark, problem, late } = data.checkpoint;
-  const others = commits.length ? " Each thin line is a commit, at the highest timestamp that it and those before it cover; where they would touch, one stands for several. Mark one in the table of commits to see which ops are in it." : "";
+  const { problem, late } = data.checkpoint;
+  const others = commits.length ? " Each thin line is a commit: by Lamport time at the highest timestamp that it and those before it cover, by wall time when it was made. Where lines would touch, one stands for several." : "";
   if (problem) return el("p", { class: "small bad" }, "The checkpoint can't be used: ", named(problem), others);
-  if (!mark) return el("p", { class: "small soft" }, others ? `There is no checkpoint.${others}` : "No checkpoint was made: everything is pending.");
+  if (!checkpoint) return el("p", { class: "small soft" }, others ? `There is no checkpoint.${others}` : "No checkpoint was made: everything is pending.");
   return el(
     "p",
     { class: "small soft" },
-    "Dashed line: the highest timestamp that the last checkpoint, ", named(mark.snapshot), `, covers (${grouped(mark.lamport)}). All ops to the right of it are pending. A checkpoint covers the ops that had arrived, not a range of timestamps: `,
-    late ? `${grouped(late)} of the pending ops are on the line or left of it.` : "here no pending op is left of the line.",
-    ` Pending ops are drawn hollow.${others || " Earlier checkpoints are not recorded."}`,
+    "Dashed line: the last checkpoint, ", named(checkpoint.snapshot), `. It covers what had arrived, up to Lamport ${grouped(checkpoint.lamport)}; `,
+    late ? `${pluralize(late, "op")} of no higher timestamp arrived later.` : "no op of a lower timestamp arrived later.",
+    ` Ops that are not committed are drawn hollow.${others || " Earlier checkpoints are not recorded."}`,
   );
 }
 
@@ -61,7 +63,8 @@ function keysHelp() {
   const keys = [
     ["← →", "move in time; or drag, or Shift with the wheel"], ["↑ ↓", "scroll the lanes; or drag, or the wheel"],
     ["+ −", "zoom; or Ctrl with the wheel, or a double click"], ["Home", "all of it again"],
-    ["N P", "select the next or previous op; or click or tap one"], ["Esc", "select none"],
+    ["N P", "select the next or previous op, of those found if you search; or click or tap one"], ["Esc", "select none"],
+    ["Click", "on a bar zooms into it; a range dragged on the strip is shown"],
     ["Touch", "one finger moves, two zoom"],
   ];
   const list = el("div", { class: "keys", id: "keys" }, keys.flatMap(([names, what]) => [el("span", {}, names.split(" ").map((name) => el("kbd", {}, name))), el("span", {}, what)]));
@@ -74,79 +77,135 @@ function pressed(label, title, act) {
   return button;
 }
 
-function controls(diagram, changed) {
+// A field of the controls; what `act` does with its value changes the view.
+function field(diagram, tag, attributes, act, ...children) {
+  const made = el(tag, attributes, ...children);
+  made.addEventListener(tag === "input" && attributes.type !== "text" ? "input" : "change", () => diagram.change(() => act(made)));
+  return made;
+}
+
+function controls(diagram) {
   const { view } = diagram;
-  const filter = el("input", { type: "search", id: "filter", placeholder: "part of a name", autocomplete: "off" });
-  filter.addEventListener("input", () => changed(() => { view.wanted = filter.value; view.arrange(); diagram.lanes.scrollTop = 0; }));
-  const order = el("select", { id: "order" }, Object.keys(LANE_ORDERS).map((name) => el("option", {}, name)));
-  order.addEventListener("change", () => changed(() => { view.order = order.value; view.arrange(); }));
-  const height = el("input", { type: "range", id: "lane-height", min: 4, max: 60, value: diagram.laneHeight });
-  height.addEventListener("input", () => changed(() => { diagram.laneHeight = Number(height.value); }));
-  const linked = el("input", { type: "checkbox", id: "links", checked: true });
-  linked.addEventListener("change", () => changed(() => { view.linked = linked.checked; }));
-  return el(
+  const range = (at) => field(diagram, "input", { type: "text", id: ["from", "to"][at], size: 22, autocomplete: "off" }, (input) => {
+    const ends = [view.from, view.to];
+    ends[at] = view.axis.read(input.value);
+    if (!ends.includes(NaN)) view.showRange(...ends);
+  });
+  const made = {
+    axis: field(diagram, "select", { id: "axis" }, ({ value }) => view.useAxis(axes[value]), el("option", { value: "lamport" }, "Lamport time"), el("option", { value: "wall", disabled: !data.activity.bins.length }, "wall time (UTC)")),
+    from: range(0),
+    to: range(1),
+    sought: field(diagram, "input", { type: "search", id: "search", placeholder: "address or summary", autocomplete: "off", title: "A part of an address or summary; in quotes, a whole address" }, ({ value }) => view.search(value)),
+    wanted: field(diagram, "input", { type: "search", id: "filter", placeholder: "part of a name", autocomplete: "off" }, ({ value }) => { view.wanted = value; view.arrange(); diagram.lanes.scrollTop = 0; }),
+    order: field(diagram, "select", { id: "order" }, ({ value }) => { view.order = value; view.arrange(); }, Object.keys(LANE_ORDERS).map((name) => el("option", {}, name))),
+    height: field(diagram, "input", { type: "range", id: "lane-height", min: 4, max: 60, value: diagram.laneHeight }, ({ value }) => { diagram.laneHeight = Number(value); }),
+    linked: field(diagram, "input", { type: "checkbox", id: "links" }, ({ checked }) => { view.linked = checked; }),
+    found: el("output", { id: "found", for: "search", class: "small soft" }),
+  };
+  made.sought.addEventListener("keydown", (event) => { if (event.key === "Enter") diagram.step(event.shiftKey ? -1 : 1); });
+  made.element = el(
     "div",
-    { class: "controls" },
+    {},
     el(
       "div",
-      { class: "group", role: "group", "aria-label": "Zoom" },
-      pressed("−", "Zoom out", () => changed(() => diagram.zoomOnSelected(1 / 1.5))),
-      pressed("+", "Zoom in", () => changed(() => diagram.zoomOnSelected(1.5))),
-      pressed("All", "Show all of it", () => changed(() => view.reset())),
+      { class: "controls" },
+      el(
+        "div",
+        { class: "group", role: "group", "aria-label": "Zoom" },
+        pressed("−", "Zoom out", () => diagram.change(() => diagram.zoomOnSelected(1 / 1.5))),
+        pressed("+", "Zoom in", () => diagram.change(() => diagram.zoomOnSelected(1.5))),
+        pressed("All", "Show all of it", () => diagram.change(() => view.reset())),
+      ),
+      el("label", {}, "Axis", made.axis),
+      el("label", {}, "From", made.from),
+      el("label", {}, "to", made.to),
     ),
-    el("label", {}, "Actor", filter),
-    el("label", {}, "Lanes", order),
-    el("label", {}, "Lane height", height),
-    el("label", {}, linked, "Links between lanes"),
+    el(
+      "div",
+      { class: "controls" },
+      el("label", {}, "Search", made.sought),
+      el("div", { class: "group", role: "group", "aria-label": "Ops found" }, pressed("‹", "Previous op", () => diagram.step(-1)), pressed("›", "Next op", () => diagram.step(1))),
+      made.found,
+    ),
+    el(
+      "div",
+      { class: "controls" },
+      el("label", {}, "Actor", made.wanted),
+      el("label", {}, "Lanes", made.order),
+      el("label", {}, "Lane height", made.height),
+      el("label", {}, made.linked, "Links between lanes"),
+    ),
   );
+  // Write into the controls what the view is; a field in use is left alone.
+  made.show = () => {
+    const [from, to] = view.axis.range(view.from, view.to);
+    const texts = { axis: view.axis === axes.wall ? "wall" : "lamport", from, to, sought: view.sought, wanted: view.wanted, order: view.order };
+    for (const [name, text] of Object.entries(texts)) if (document.activeElement !== made[name] && made[name].value !== text) made[name].value = text;
+    made.linked.checked = view.linked;
+    const list = view.found ? view.picked() : [];
+    const now = list.indexOf(view.selected) + 1;
+    const count = pluralize(list.length, "op");
+    const text = !view.found ? "" : `${now ? `${grouped(now)} of ${count}` : `${count} found`}${data.shown.whole ? "" : " among those shown"}`;
+    if (made.found.textContent !== text) made.found.textContent = text;
+  };
+  return made;
+}
+
+// The glyphs of the kinds that this session has.
+function glyphs() {
+  const known = data.kinds.names.filter((name) => Object.hasOwn(GLYPHS, name));
+  const others = known.length < data.kinds.names.length ? [[OTHER_GLYPH, "other kinds"]] : [];
+  return el("ul", { class: "legend", "aria-label": "Kinds of op" }, [...known.map((name) => [GLYPHS[name], name]), ...others].map(([glyph, name]) => el("li", {}, el("b", { "aria-hidden": "true" }, glyph), name)));
 }
 
 function diagramSection() {
   const details = new Details();
   const select = (op) => diagram.select(op);
-  const diagram = new Diagram((op) => details.show(op, select));
+  const diagram = new Diagram((op) => details.show(op, select), () => painted());
   const table = new OpTable(diagram.view, select);
-  const changed = (how) => { diagram.change(how); table.show(0); };
+  const made = controls(diagram);
+  const painted = () => { made.show(); noteState(diagram.view, table); };
   const section = el(
     "section",
     { class: "card", "aria-labelledby": "diagram-title" },
-    el("div", { class: "head" }, el("h2", { id: "diagram-title" }, "Who did what, and what it depends on"), legend()),
+    el("div", { class: "head" }, el("h2", { id: "diagram-title" }, "Who did what, and what it depends on"), el("div", {}, legend(), glyphs())),
     el("p", { class: "small soft" }, whatIsShown()),
     aboutCheckpoint(),
-    controls(diagram, changed),
+    made.element,
     diagram.element,
     details.element,
     el("div", { class: "more" }, keysHelp()),
     table.element,
   );
-  // Update the table when keys and mouse have not changed the view for a moment.
-  let timer = 0;
-  for (const name of ["keyup", "pointerup", "wheel"]) {
-    diagram.element.addEventListener(name, () => { clearTimeout(timer); timer = setTimeout(() => table.show(0), 200); });
-  }
   return { section, diagram };
 }
 
-// The commits, newest first; a click marks one in the diagram, or ends that.
+// What is not committed, and the commits, the newest first, or else the checkpoint; a click picks out the ops of one.
 function commitsSection(diagram) {
-  const { all, ops: committed } = data.commits;
-  const columns = ["Commit", "When (UTC)", "Ops", "By whom"];
+  const { pending } = data.checkpoint;
+  const { all, ops: committed } = data.commits || { all: 0, ops: 0 };
+  const listed = [
+    ...(pending ? [{ mark: pendingOps, when: "–", size: pending, by: "" }] : []),
+    ...commits.map((commit) => ({ mark: commit, when: commit.when, size: commit.size, by: byWhom(commit) })),
+    ...(checkpoint && !commits.length ? [{ mark: checkpoint, when: checkpoint.at, size: checkpoint.ops, by: "" }] : []),
+  ];
+  const columns = [data.commits ? "Commit" : "Checkpoint", "When (UTC)", "Ops", "By whom"];
   const head = el("tr", {}, columns.map((name) => el("th", { scope: "col", class: name === "Ops" ? "number" : null }, name)));
-  const rows = commits.map((commit) => {
-    const button = el("button", { class: "plain", type: "button", "aria-pressed": "false" }, named(commit.id));
-    const row = el("tr", {}, el("td", {}, button), el("td", {}, named(commit.when)), el("td", { class: "number" }, grouped(commit.size)), el("td", { class: "text" }, byWhom(commit)));
-    row.addEventListener("click", () => {
-      diagram.markCommit(diagram.view.commit === commit ? null : commit);
-      for (const other of rows) other.querySelector("button").setAttribute("aria-pressed", String(other === row && diagram.view.commit === commit));
-    });
-    return row;
+  const rows = listed.map(({ mark, when, size, by }) => {
+    const button = el("button", { class: "plain", type: "button", "aria-pressed": "false" }, named(mark.id));
+    const row = el("tr", {}, el("td", {}, button), el("td", {}, named(when)), el("td", { class: "number" }, grouped(size)), el("td", { class: "text" }, by));
+    row.addEventListener("click", () => diagram.markOut(diagram.view.mark === mark ? null : mark));
+    return { mark, row, button };
   });
-  const listed = all > rows.length ? `${grouped(rows.length)} of ${grouped(all)} commits are listed: the newest, and older ones at even distance.` : `${pluralize(all, "commit")}, the newest first.`;
+  diagram.marks = rows.map(({ mark }) => mark);
+  diagram.onMark = () => { for (const { mark, button } of rows) button.setAttribute("aria-pressed", String(diagram.view.mark === mark)); };
+  const count = all > commits.length ? `${grouped(commits.length)} of ${grouped(all)} commits are listed: the newest, and older ones at even distance.` : all ? `${pluralize(all, "commit")}, the newest first.` : "";
   const rest = data.ops - committed;
+  const held = all ? ` The commits hold ${pluralize(committed, "op")}; ${rest ? `${grouped(rest)} ${rest === 1 ? "is" : "are"} in none` : "every op is in one"}.` : "";
   return card(
-    "Commits",
-    el("p", { class: "small soft" }, `${listed} The commits hold ${pluralize(committed, "op")}; ${rest ? `${grouped(rest)} ${rest === 1 ? "is" : "are"} in none` : "every op is in one"}. Click one to mark its line; the ops of all others turn pale.`),
-    el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Commits" }, el("table", { id: "commits" }, el("thead", {}, head), el("tbody", {}, rows))),
+    "What is committed",
+    el("p", { class: "small soft" }, `${count}${held} Click a row to pick out its ops; all others turn pale, and the table of ops leaves them out.`.trim()),
+    el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Commits" }, el("table", { id: "commits" }, el("thead", {}, head), el("tbody", {}, rows.map(({ row }) => row)))),
   );
 }
 
@@ -158,16 +217,45 @@ function byWhom({ actors, lanes }) {
   return more ? [...made, made.length ? `, ${grouped(more)} more` : pluralize(more, "actor")] : made;
 }
 
-function activitySection() {
+// The busiest addresses, and those that several actors changed at once. A click on one searches for it.
+function addressSection(diagram) {
+  const { all, forgot, notCompared, busiest, atOnce, allAtOnce } = data.addresses;
+  const find = (text) => () => { diagram.change(() => diagram.view.search(`"${text}"`)); diagram.element.scrollIntoView({ block: "nearest" }); };
+  const last = (actor, lamport, time) => [named(actor), el("span", { class: "soft" }, ` at Lamport ${grouped(lamport)}${time === null ? "" : `, ${utc(data.startMs + time).slice(0, 19)}`}`)];
+  const names = (more, some) => [...some.flatMap((name, at) => [at ? ", " : "", named(name)]), more > some.length ? `, ${grouped(more - some.length)} more` : ""];
+  const table = (id, columns, rows) => el(
+    "div",
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": columns[0] },
+    el("table", { id }, el("thead", {}, el("tr", {}, columns.map((name) => el("th", { scope: "col", class: /^Ops|^Actors/.test(name) ? "number" : null }, name)))), el("tbody", {}, rows)),
+  );
+  const row = (text, ...cells) => el("tr", {}, el("th", { scope: "row", class: "text" }, plainButton(named(text), find(text))), cells);
+  const number = (count) => el("td", { class: "number" }, grouped(count));
+  const words = (...content) => el("td", { class: "text" }, content.flat());
+  const listed = `${grouped(busiest.length)} of ${forgot ? "more than " : ""}${pluralize(all, "address", "addresses")}. Click one to find its ops.${forgot ? " There are so many that those with the fewest ops were forgotten on the way; a count may be too low." : ""}`;
+  const unknown = notCompared ? ` ${pluralize(notCompared, "op")} could not be compared: what they depend on is not in the log, or arrived later.` : "";
+  const verdict = allAtOnce ? (allAtOnce > atOnce.length ? `${grouped(atOnce.length)} of ${pluralize(allAtOnce, "address", "addresses")}. ` : "") : "None. ";
+  return el(
+    "div",
+    { class: "columns" },
+    card("Busiest addresses", el("p", { class: "small soft" }, listed), table("busiest", ["Address", "Ops", "Actors", "Last changed by"], busiest.map(([text, count, actors, ...by]) => row(text, number(count), number(actors), words(last(...by)))))),
+    card(
+      "Changed by several at once",
+      el("p", { class: "small soft" }, `${verdict}Two actors changed an address at once if each made an op there and neither op depends on the other, directly or through others: neither had seen the other's.${unknown}`),
+      ...(allAtOnce ? [table("at-once", ["Address", "Ops at once", "By", "Last changed by"], atOnce.map(([text, , , actor, lamport, time, count, several, some]) => row(text, number(count), words(names(several, some)), words(last(actor, lamport, time)))))] : []),
+    ),
+  );
+}
+
+function activitySection(diagram) {
   const { undated } = data.activity;
   const remark = undated ? ` ${pluralize(undated, "op")} ${undated === 1 ? "has" : "have"} no valid time.` : "";
-  return card("Activity over wall time", el("p", { class: "small soft" }, `By created_at, in UTC. Nothing is ordered by this time.${remark}`), new Activity().element);
+  return card("Activity over wall time", el("p", { class: "small soft" }, `By created_at, in UTC. Nothing is ordered by this time. Click a column to see its ops in the diagram.${remark}`), new Activity((from, to) => diagram.showTime(from, to)).element);
 }
 
 function shareSections() {
   const actors = data.lanes.names.map((name, lane) => ({ name, parts: data.lanes.byDomain[lane], total: laneOps[lane] }));
   const domains = data.domains.names.map((name, domain) => ({ name, total: data.domains.ops[domain], mark: swatch(domain), parts: data.domains.ops.map((count, at) => (at === domain ? count : 0)) }));
-  const kinds = data.kinds.names.map((name, kind) => ({ name, parts: [data.kinds.ops[kind]], total: data.kinds.ops[kind] }));
+  const kinds = data.kinds.names.map((name, kind) => ({ name, mark: el("b", { "aria-hidden": "true", class: "glyph" }, glyphOf(name)), parts: [data.kinds.ops[kind]], total: data.kinds.ops[kind] }));
   return el(
     "div",
     { class: "columns" },
@@ -184,8 +272,8 @@ function pendingSection() {
         pair("Checkpoint", mark ? named(mark.snapshot) : "none yet"),
         mark ? pair("Made at", named(mark.at)) : null,
         mark ? pair("Covers", `${pluralize(mark.ops, "op")}, up to Lamport ${grouped(mark.lamport)}`) : null,
-        pair("Pending", `${pluralize(pending, "op")}, ${percent(pending, data.ops)} of all`),
-        mark ? pair("Pending, not above that timestamp", pluralize(late, "op")) : null,
+        pair("Not committed (pending)", `${pluralize(pending, "op")}, ${percent(pending, data.ops)} of all`),
+        mark ? pair("Arrived after it, not above that timestamp", pluralize(late, "op")) : null,
       ];
   rows.push(pair("Ops without parents", grouped(data.roots)), pair("Ops with two parents or more", grouped(data.joins)), pair("Ops whose parent had not arrived", grouped(data.missingParents)));
   return card("Pending work and causality", el("div", { class: "details" }, el("dl", {}, rows)));
@@ -226,7 +314,7 @@ function footer() {
     el(
       "div",
       {},
-      el("p", {}, "Each lane is an actor, and each mark is an op; colour and shape show its domain. Lamport time increases to the right. An op is to the right of every op that it depends on, unless its author gave it too low a timestamp, which the check reports. Lines lead from an op to the ops of other lanes that depend on it; between lanes that are no neighbours, only the ends of a line are drawn until its op is selected. Two ops are concurrent if neither depends on the other, directly or through other ops. Neither a lane nor a missing line tells that: within a lane no lines are drawn, and ops may depend on each other through ops of further lanes."),
+      el("p", {}, "Each lane is an actor, and each mark is an op; colour and shape show its domain, and if there is room, its glyph the kind. Time increases to the right. By Lamport time, an op is to the right of every op that it depends on, unless its author gave it too low a timestamp, which the check reports. Lines lead from an op to the ops of other lanes that depend on it; between lanes that are no neighbours, only the ends of a line are drawn until its op is selected. Two ops are concurrent if neither depends on the other, directly or through other ops. Neither a lane nor a missing line tells that: within a lane no lines are drawn, and ops may depend on each other through ops of further lanes."),
       el("p", {}, "The height of a bar grows with the logarithm of its count, so that a single op is visible beside thousands. Invisible and control characters in texts are shown as their codes, and long texts are cut and end with an ellipsis."),
       el("p", {}, "This file is self-contained: it loads nothing and sends nothing."),
     ),

@@ -34,7 +34,8 @@ function lightOnPaper(repaint) {
 const { section, diagram } = diagramSection();
 const repaint = () => diagram.paint();
 document.getElementById("page").replaceChildren(
-  topOfPage(themeButton(repaint)), tiles(), section, ...(commits.length ? [commitsSection(diagram)] : []), activitySection(), shareSections(), pendingSection(), verifySection(), footer(),
+  topOfPage(themeButton(repaint)), tiles(), section, ...(anyCommitted ? [commitsSection(diagram)] : []), addressSection(diagram), activitySection(diagram), shareSections(), pendingSection(), verifySection(), footer(),
 );
 lightOnPaper(repaint);
-repaint();
+showState(diagram);
+addEventListener("hashchange", () => showState(diagram));

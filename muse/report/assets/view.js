@@ -1,6 +1,5 @@
-// The part of the diagram in view: a range of timestamps, and the lanes that match the filter.
+// The part of the diagram in view: an axis and a range on it, the lanes that match the filter, and the ops picked out.
 
-const FEWEST_TIMESTAMPS = 6;
 // With more ops than this in view they would hide each other, so counts are shown instead.
 const MOST_SINGLE_OPS = 1200;
 
@@ -12,32 +11,37 @@ const LANE_ORDERS = {
 
 class View {
   constructor() {
-    const [lowest, highest] = data.lamport;
-    const margin = Math.max((highest - lowest) * 0.01, 1);
-    this.lowest = lowest - margin;
-    this.highest = highest + margin;
     this.allLanes = data.lanes.names.map((_, lane) => lane);
+    this.axis = axes.lamport;
     this.wanted = "";
     this.order = "most active";
     this.linked = true;
     this.selected = null;
-    this.commit = null;
+    // What is picked out, so that all other ops are pale: a commit or the like, and the ops that a search found.
+    this.mark = null;
+    this.sought = "";
+    this.found = null;
     this.fromTop = 0;
     this.reset();
     this.arrange();
   }
 
   reset() {
-    this.from = this.lowest;
-    this.to = this.highest;
+    this.from = this.axis.lowest;
+    this.to = this.axis.highest;
   }
 
   get span() { return this.to - this.from; }
+  get isWhole() { return this.from === this.axis.lowest && this.to === this.axis.highest; }
 
-  // Zoom by a factor. The timestamp at `share` of the width keeps its position.
+  at(item) { return item[this.axis.key]; }
+
+  isInView(item) { return this.at(item) !== null && this.at(item) >= this.from && this.at(item) <= this.to; }
+
+  // Zoom by a factor. The place at `share` of the width stays where it is.
   zoom(factor, share = 0.5) {
     const fixed = this.from + share * this.span;
-    const span = Math.min(Math.max(this.span / factor, FEWEST_TIMESTAMPS), this.highest - this.lowest);
+    const span = Math.min(Math.max(this.span / factor, this.axis.least), this.axis.highest - this.axis.lowest);
     this.show(fixed - share * span, span);
   }
 
@@ -47,13 +51,31 @@ class View {
   }
 
   show(from, span) {
-    this.from = Math.min(Math.max(from, this.lowest), this.highest - span);
+    this.from = Math.min(Math.max(from, this.axis.lowest), this.axis.highest - span);
     this.to = this.from + span;
   }
 
-  // Bring a timestamp into view. If it is in view already, nothing changes.
-  reveal(lamport) {
-    if (lamport < this.from || lamport > this.to) this.show(lamport - this.span / 2, this.span);
+  // Show a range, as much of it as the axis has.
+  showRange(from, to) {
+    const { ends, lowest, highest } = this.axis;
+    const low = Math.min(from, to) <= ends[0] ? lowest : Math.min(from, to, highest);
+    const high = Math.max(from, to) >= ends[1] ? highest : Math.max(from, to, lowest);
+    const span = Math.max(high - low, this.axis.least);
+    this.show(low - (span - (high - low)) / 2, span);
+  }
+
+  // Bring an op or commit into view. If it is in view already, nothing changes.
+  reveal(item) {
+    if (this.at(item) !== null && !this.isInView(item)) this.show(this.at(item) - this.span / 2, this.span);
+  }
+
+  // Change the axis; the ops in view stay in view.
+  useAxis(axis) {
+    const before = this.isWhole ? [] : ops.filter((op) => this.isInView(op));
+    this.axis = axis;
+    this.reset();
+    const places = before.map((op) => this.at(op)).filter((place) => place !== null);
+    if (places.length) this.showRange(Math.min(...places), Math.max(...places));
   }
 
   arrange() {
@@ -66,13 +88,34 @@ class View {
     this.rowOf = new Map(this.lanes.map((lane, row) => [lane, row]));
   }
 
+  // Find ops by a part of their address or summary, or in quotes, by their whole address.
+  search(text) {
+    this.sought = text;
+    const wanted = text.trim().toLowerCase();
+    const [, whole = null] = /^"(.+)"$/.exec(text.trim()) || [];
+    const fits = (op) => (whole === null ? `${op.address}\n${op.what}`.toLowerCase().includes(wanted) : op.address === whole);
+    this.found = wanted ? new Set(ops.filter(fits)) : null;
+  }
+
+  get isPicking() { return this.found !== null || this.mark !== null; }
+
+  picks(op) { return (!this.found || this.found.has(op)) && (!this.mark || this.mark.holds(op)); }
+
+  // All ops picked out in the lanes that match the filter, in the order of the axis, then from top to bottom.
+  picked() {
+    const { key } = this.axis;
+    return this.lanes.flatMap((lane) => this.axis.lanes[lane].filter((op) => this.picks(op))).sort(
+      (one, other) => one[key] - other[key] || this.rowOf.get(one.lane) - this.rowOf.get(other.lane) || one.number - other.number,
+    );
+  }
+
   // The ops to draw individually in this range and these lanes, or null if there are too many.
-  singleOps(lanes = this.lanes) {
+  singleOps(lanes, fits = () => true) {
     const found = [];
     for (const lane of lanes) {
-      const list = opsByLane[lane];
-      for (let at = positionAt(lane, this.from); at < list.length && list[at].lamport <= this.to; at += 1) {
-        found.push(list[at]);
+      const list = this.axis.lanes[lane];
+      for (let at = positionAt(list, this.from, (op) => this.at(op)); at < list.length && this.at(list[at]) <= this.to; at += 1) {
+        if (fits(list[at])) found.push(list[at]);
         if (found.length > MOST_SINGLE_OPS) return null;
       }
     }
