@@ -44,6 +44,7 @@ def interrupt_at(number: int, work: Callable[[], object]) -> bool:
     sys.settrace(trace)
     try:
         work()
+        assert not fired, "the interrupt was lost"
     except Interrupted:
         pass
     finally:

@@ -10,7 +10,7 @@ import os
 import re
 import sqlite3
 import stat
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 
@@ -86,6 +86,8 @@ def connect_guarded(path: Path, *, immutable: bool = False) -> sqlite3.Connectio
     return connection
 
 
+# Kept answers run no line of Python. What a signal handler raises in one is lost, and SQLite takes it for a no.
+@lru_cache(maxsize=1024)
 def _refuse_what_a_schema_does(
     _action: int, _one: str | None, _two: str | None, _base: str | None, by: str | None
 ) -> int:
