@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -29,11 +30,8 @@ from muse.cli.sparkline import levels_for, sparkline
 from muse.describing import utc
 
 if TYPE_CHECKING:
-    from muse.stats import SessionStats
+    from muse.stats import ActorStats, DomainStats, SessionStats
 
-Value = TypeVar("Value")
-
-_LAST = "LAST (UTC)"
 _UNITS = ((86400, "days"), (3600, "hours"), (60, "min"))
 
 
@@ -74,9 +72,10 @@ def stats(session: str, repo: Path, *, top: int, show_all: bool, as_json: bool) 
     most = None if show_all else top
     _print_session(found)
     if found.ops:
-        _print_actors(found, most)
-        _print_domains(found, most)
-        _print_kinds(found, most)
+        columns = ("ACTOR", "OVER TIME", "LAST (UTC)", "KINDS", "DOMAINS", "LAMPORT")
+        _print_parts(found, most, columns[:-2] if is_narrow() else columns, found.actors, _actor_cells)
+        _print_parts(found, most, ("DOMAIN", "OVER TIME", "ACTORS", "KINDS"), found.domains, _domain_cells)
+        _print_parts(found, most, ("KIND",), found.kinds, lambda _kind: ())
     if found.problem:
         note(f"checkpoint: {found.problem}")
 
@@ -134,57 +133,31 @@ def _drawn(bins: Sequence[int]) -> str:
     return sparkline(bins, levels_for(sys.stdout), _sparkline_width())
 
 
-def _print_actors(found: SessionStats, most: int | None) -> None:
-    rows = (
-        (
-            name,
-            actor.ops,
-            _share(actor.ops, found.ops),
-            _drawn(actor.bins),
-            utc(actor.last_created_at or "", time_width()),
-            tally(actor.kinds),
-            tally(actor.domains),
-            f"{actor.min_lamport_ts}-{actor.max_lamport_ts}",
-        )
-        for name, actor in _first(found.actors, most)
-    )
-    columns = ("ACTOR", "OPS", "SHARE", "OVER TIME", _LAST, "KINDS", "DOMAINS", "LAMPORT")
-    _print_part(columns[:-2] if is_narrow() else columns, rows, len(found.actors), most, "actor")
-
-
-def _print_domains(found: SessionStats, most: int | None) -> None:
-    rows = (
-        (
-            name,
-            domain.ops,
-            _share(domain.ops, found.ops),
-            _drawn(domain.bins),
-            tally(domain.actors),
-            tally(domain.kinds),
-        )
-        for name, domain in _first(found.domains, most)
-    )
-    columns = ("DOMAIN", "OPS", "SHARE", "OVER TIME", "ACTORS", "KINDS")
-    _print_part(columns, rows, len(found.domains), most, "domain")
-
-
-def _print_kinds(found: SessionStats, most: int | None) -> None:
-    rows = ((kind, number, _share(number, found.ops)) for kind, number in _first(found.kinds, most))
-    _print_part(("KIND", "OPS", "SHARE"), rows, len(found.kinds), most, "kind")
-
-
-def _print_part(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], number: int, most: int | None, what: str
+def _print_parts(
+    found: SessionStats,
+    most: int | None,
+    columns: Sequence[str],
+    parts: Mapping[str, Any],
+    cells: Callable[[Any], Sequence[object]],
 ) -> None:
+    """Print the largest parts of the session as a table: the name, the ops, their share, and what `cells` tells."""
+    rows = []
+    for name, part in islice(parts.items(), most):
+        ops = getattr(part, "ops", part)
+        rows.append((name, ops, f"{100 * ops / found.ops:.1f}%", *cells(part)))
     click.echo()
-    print_table(columns, rows, right=("OPS", "SHARE"), whole=("OVER TIME", _LAST))
-    if most is not None and number > most:
-        click.echo(f"and {pluralize(number - most, f'more {what}')}; --all shows them")
+    headings = (columns[0], "OPS", "SHARE", *columns[1:])
+    print_table(headings, rows, right=("OPS", "SHARE"), whole=("OVER TIME", "LAST (UTC)"))
+    if len(rows) < len(parts):
+        more = pluralize(len(parts) - len(rows), f"more {columns[0].lower()}")
+        click.echo(f"and {more}; --all shows them")
 
 
-def _first(values: Mapping[str, Value], most: int | None) -> list[tuple[str, Value]]:
-    return list(values.items())[:most]
+def _actor_cells(actor: ActorStats) -> Sequence[object]:
+    last = utc(actor.last_created_at or "", time_width())
+    lamport = f"{actor.min_lamport_ts}-{actor.max_lamport_ts}"
+    return _drawn(actor.bins), last, tally(actor.kinds), tally(actor.domains), lamport
 
 
-def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f}%"
+def _domain_cells(domain: DomainStats) -> Sequence[object]:
+    return _drawn(domain.bins), tally(domain.actors), tally(domain.kinds)

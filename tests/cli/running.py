@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
+import struct
 import subprocess
 import sys
-from collections.abc import Iterable
+import termios
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +87,24 @@ def offered(repo: Path, *words: str, **changes: Any) -> set[str]:
     done = children.run([sys.executable, "-W", "error", "-c", script], cwd=repo, env=environment, text=True, **changes)
     assert done.stderr == ""
     return {line.partition(",")[2] for line in done.stdout.splitlines() if line}
+
+
+def on_a_terminal(command: Sequence[str], columns: int = 100, stderr: int | None = None, **settings: str) -> str:
+    """What a command sends to a terminal of so many columns; `stderr` as for `subprocess`, None for the terminal."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    environment = {**without_colour_settings(), "TERM": "xterm-256color", **settings}
+    err = theirs if stderr is None else stderr
+    with children.started(command, env=environment, stdin=theirs, stdout=theirs, stderr=err) as process:
+        os.close(theirs)
+        sent = bytearray()
+        # Linux says EIO when the last writer is gone.
+        with suppress(OSError):
+            while piece := os.read(ours, 1 << 16):
+                sent += piece
+        process.wait(timeout=60)
+    os.close(ours)
+    return sent.decode()
 
 
 def without_colour_settings() -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import subprocess
 from pathlib import Path
 
@@ -21,32 +20,10 @@ from tests.cli.running import (
     json_lines,
     muse,
     muse_process,
-    without_colour_settings,
+    on_a_terminal,
 )
 
 RAW = [character for character in ESCAPE if not character.isprintable()]
-
-
-def on_a_terminal(*arguments: object, **settings: str) -> str:
-    """What `muse op-log …` sends to a terminal."""
-    ours, theirs = pty.openpty()
-    environment = {**without_colour_settings(), "TERM": "xterm-256color", "COLUMNS": "100", **settings}
-    with children.started(
-        command_line(*arguments), env=environment, stdout=theirs, stderr=theirs, stdin=theirs
-    ) as process:
-        os.close(theirs)
-        sent = bytearray()
-        while True:
-            try:
-                piece = os.read(ours, 1 << 16)
-            except OSError:  # Linux says EIO when the last writer is gone
-                break
-            if not piece:
-                break
-            sent += piece
-        process.wait(timeout=60)
-    os.close(ours)
-    return sent.decode()
 
 
 @pytest.fixture
@@ -84,7 +61,7 @@ def test_markup_in_data_is_text(hostile: Path) -> None:
 @pytest.mark.parametrize("command", [("query", "s", "--json"), ("sessions", "--json"), ("query", "s")])
 def test_terminal_gets_no_control_character_of_the_data(hostile: Path, command: tuple[str, ...]) -> None:
     """Not in JSON either, which has an escape for each, and stays equal in value."""
-    sent = on_a_terminal(*command, "--repo", hostile, NO_COLOR="1")
+    sent = on_a_terminal(command_line(*command, "--repo", hostile), NO_COLOR="1")
 
     for character in RAW:
         assert character not in sent
@@ -98,8 +75,8 @@ def test_terminal_gets_colour_unless_it_is_not_wanted(repo: Path) -> None:
     """NO_COLOR is respected."""
     filled(repo, making.entries(3))
 
-    assert "\x1b[1m" in on_a_terminal("sessions", "--repo", repo)
-    assert "\x1b" not in on_a_terminal("sessions", "--repo", repo, NO_COLOR="1")
+    assert "\x1b[1m" in on_a_terminal(command_line("sessions", "--repo", repo))
+    assert "\x1b" not in on_a_terminal(command_line("sessions", "--repo", repo), NO_COLOR="1")
 
 
 @pytest.mark.process
@@ -118,7 +95,7 @@ def test_row_is_whole_in_a_pipe_and_ends_at_the_margin_of_a_terminal(repo: Path)
     filled(repo, [making.entry(1, domain_op={"op": "x", "address": "a" * 200})])
 
     assert "a" * 200 in muse("query", "s", "--repo", repo).stdout
-    row = on_a_terminal("query", "s", "--repo", repo).splitlines()[1]
+    row = on_a_terminal(command_line("query", "s", "--repo", repo)).splitlines()[1]
     assert 90 < len(row) <= 100
     assert row.endswith("a…")
 

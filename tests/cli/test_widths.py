@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
-import struct
 import subprocess
 import sys
-import termios
 import unicodedata
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests import children, making
-from tests.cli.running import filled, muse, without_colour_settings
+from tests import making
+from tests.cli.running import filled, muse, on_a_terminal
 
 pytestmark = pytest.mark.process
 
@@ -30,6 +24,7 @@ COMMANDS = {
     "tail": ("tail", "s", "-n", "9"),
     "show": ("show", "s", making.op_id(3)),
     "delta": ("delta", "s", "music"),
+    "diff": ("diff", "s", "start", "now"),
     "verify": ("verify", "harmed"),
     "checkpoint": ("checkpoint", "a" * 60, "c" * 40),
 }
@@ -81,22 +76,11 @@ def cells(text: str) -> int:
 
 def printed(repo: Path, columns: int) -> dict[str, list[str]]:
     """The lines that each command prints on a terminal of this width, one process for all of them."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     words = ["\t".join((*words, "--repo", str(repo))) for words in COMMANDS.values()]
-    environment = {**without_colour_settings(), "TERM": "xterm", "NO_COLOR": "1", "PYTHONUTF8": "1"}
     command = [sys.executable, "-W", "error", "-c", SCRIPT, *words]
-    with children.started(command, env=environment, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL) as process:
-        os.close(theirs)
-        sent = bytearray()
-        # Linux says EIO when the last writer is gone.
-        with suppress(OSError):
-            while piece := os.read(ours, 1 << 16):
-                sent += piece
-        process.wait(timeout=60)
-    os.close(ours)
+    sent = on_a_terminal(command, columns, subprocess.DEVNULL, NO_COLOR="1", PYTHONUTF8="1")
     lines: dict[str, list[str]] = {}
-    parts = iter(sent.decode().replace("\r\n", "\n").split("\f"))
+    parts = iter(sent.replace("\r\n", "\n").split("\f"))
     text = next(parts)
     for name, part in zip(COMMANDS, parts, strict=True):
         code, _, following = part.partition("\n")
