@@ -9,7 +9,7 @@ from muse.cli.checkpointing import checkpoint, delta, diff
 from muse.cli.committing import commit, commits
 from muse.cli.completion import completion
 from muse.cli.demo.command import demo
-from muse.cli.exchange import export_command, import_command, merge
+from muse.cli.exchange import export_command, fork, import_command, merge
 from muse.cli.failures import ReportingGroup
 from muse.cli.following import tail
 from muse.cli.ingesting import ingest
@@ -78,6 +78,7 @@ for _command in (
     accept,
     rebuild_index,
     undo,
+    fork,
     merge,
     sync,
     sync_status,

@@ -1,4 +1,4 @@
-"""Commands between repositories: `merge`, and `export` and `import` of a session as one file."""
+"""Commands between sessions: `fork`, `merge`, and `export` and `import` of a session as one file."""
 
 # ruff: noqa: PLC0415 - the engine is imported when it is needed, so that a help text comes at once
 
@@ -17,6 +17,7 @@ import click
 from muse.cli.failures import BadDataFound, WrongUsage
 from muse.cli.guarding import guard_options, note_would_refuse
 from muse.cli.input_lines import LONGEST_LINE_BYTES
+from muse.cli.moments import explain_moments, find_cut
 from muse.cli.output import note, pluralize, print_json, print_table, tally
 from muse.cli.output_file import named_file, written_whole
 from muse.cli.progress import ProgressBar
@@ -28,6 +29,45 @@ if TYPE_CHECKING:
     from muse.core.op_log import Guard
 
 _FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
+
+
+@click.command(
+    short_help="Make a session that shares a past.",
+    epilog="\b\n"
+    "Examples: try something else from where it is; from before the last hour; take over what came of it.\n"
+    "  muse op-log fork demo demo-try\n"
+    "  muse op-log fork demo demo-try --upto 2026-05-03T12:00\n"
+    "  muse op-log merge demo . demo-try",
+)
+@session_argument
+@click.argument("new")
+@click.option("--upto", metavar="MOMENT", default="now", help="Share only what had arrived by this moment.")
+@json_option("one object: session_id, source, byte_offset, ops, pending")
+@repo_option
+@explain_moments
+def fork(session: str, new: str, repo: Path, *, upto: str, as_json: bool) -> None:
+    """Make the session NEW of what has arrived in SESSION: the same entries, from which it goes on by itself.
+
+    NEW appears whole, or not at all. SESSION is not changed. What SESSION has committed is not pending in NEW; what is
+    pending in SESSION is pending in both. To merge one into the other takes over only what is new there.
+    """
+    from muse.core.op_log import OpLog, SessionExistsError, fork_session
+
+    with open_session(repo, session) as log:
+        cut = find_cut(log, upto)
+    try:
+        fork_session(repo, session, new, upto=cut)
+    except SessionExistsError as error:
+        raise WrongUsage(str(error)) from None
+    with OpLog(repo, new) as made:
+        pending = made.count(since_checkpoint=True)
+        note_damaged_lines(made, repo)
+    if as_json:
+        shared = {"byte_offset": cut.byte_offset, "ops": cut.op_count, "pending": pending}
+        print_json({"session_id": new, "source": session, **shared})
+    else:
+        print_table(("SESSION", "OPS", "PENDING"), [(new, cut.op_count, pending)], right=("OPS", "PENDING"))
+    note(f"{new} shares {pluralize(cut.op_count, 'entry')} with {session}")
 
 
 @click.command(

@@ -8,7 +8,7 @@ The rooms, from the public class down; each imports only what stands below it:
     checkpoint/   cuts of the log, and the record that says which cut was committed
     history/      causal history: what depends on what
     follow/       waiting for entries that arrive
-    maintenance/  whole sessions: verify, export and import, summaries
+    maintenance/  whole sessions: verify, export and import, forks, summaries
     paging        entries page by page, the handle free in between
     index/        the SQLite index: derived from the log, fed with lines, never asked instead of it
     storage/      the log as bytes: files, folders, lines

@@ -67,6 +67,7 @@ from muse.core.index.rebuild import Progress
 from muse.core.maintenance.accepted import add_accepted
 from muse.core.maintenance.archive import ArchivedFile, ArchiveManifest, export_session, import_session
 from muse.core.maintenance.findings import Finding, LostOperation, VerifyReport
+from muse.core.maintenance.fork import end_of_shared_past, fork
 from muse.core.maintenance.repair import RepairReport, lines_to_append
 from muse.core.maintenance.summary import SessionSummary, describe_sessions
 from muse.core.maintenance.verify import verify
@@ -145,6 +146,7 @@ __all__ = [
     "VerifyReport",
     "describe_sessions",
     "export_session",
+    "fork_session",
     "import_session",
     "list_sessions",
     "make_op_entry",
@@ -773,14 +775,15 @@ class OpLog:
         """Append what `other` has and this log lacks, its lines as they are; the other is not changed.
 
         A join: doing it again adds nothing, and replicas that have merged all of each other, in any order, hold the
-        same set, the same total order and the same deltas. The clock goes on above both logs.
+        same set, the same total order and the same deltas. The clock goes on above both logs. The past that a fork
+        shares with its source is not read, as long as both indexes know the same of it.
 
         Args:
             other: the other replica; usually the same session in another repository.
             on_conflict: "raise" stops at an entry that can't be taken: other content under an op_id, a line longer than
                 `max_line_bytes`, a timestamp beyond `max_lamport_jump`. "skip" passes it over and takes the rest.
             on_skip: called with (op_id, reason) of each that is passed over; None logs them as warnings.
-            progress: called with (entries looked at, entries in all).
+            progress: called with (entries looked at, entries to look at).
 
         Returns:
             How many entries were added.
@@ -794,9 +797,10 @@ class OpLog:
         if on_conflict not in ("raise", "skip"):
             raise InvalidArgumentError(f"on_conflict: must be 'raise' or 'skip', not {on_conflict!r}")
         tell = on_skip or partial(_log.warning, "%s: %s is not merged: %s", self.path)
-        total = len(other)
+        new = Filter(start=end_of_shared_past(self._pager, self.session_id, other._pager, other.session_id))
+        total = other._pager.ask(lambda index: count(index, new), 0)
         done = added = 0
-        for lines in other._pager.pages(Filter(), read_lines):
+        for lines in other._pager.pages(new, read_lines):
             skipped: dict[bytes, InvalidEntryError] = {}
             refuse = raise_it if on_conflict == "raise" else skipped.__setitem__
             batch = Batch.of_lines(lines, self._max_line_bytes, refuse)
@@ -808,6 +812,15 @@ class OpLog:
             if progress:
                 progress(done, max(total, done))
         return added
+
+    def _fork(self, new: str, upto: Cut | str | None) -> Cut:
+        if not self.exists():
+            raise InvalidArgumentError(f"source: there is no session {self.session_id!r}: {self.path} is not there")
+        cut = self.cut(at=upto) if isinstance(upto, str) else upto or self.cut()
+        with Turn(self._lock):
+            cut = self._checkpoints.check_cut("upto", cut)
+            fork(self.folder.parents[2], self._file, self._checkpoints, cut, new)
+        return cut
 
     def replicate(self, urls: str | None = None, **settings: Any) -> Replica:
         """Keep this session the same on several hosts, by way of a NATS server: starts a process that does so.
@@ -946,3 +959,31 @@ class OpLog:
             add_accepted(self.folder, members, by, why)
             for digest in members.get("checkpoint-digest", ()):
                 self._checkpoints.take_over_digest(digest)
+
+
+def fork_session(repo_root: str | os.PathLike[str], source: str, new: str, *, upto: Cut | str | None = None) -> Cut:
+    """Make a session that shares its past with another one; when this returns, it survives power loss.
+
+    It holds the same entries, with the same op_ids, and goes on by itself. To merge one into the other, or two forks of
+    one session, takes over what the other has and reads only that. The source is only read, and may be written to
+    meanwhile. The checkpoint goes along as far as it lies below the cut, so nothing that the source has committed by
+    now is pending in the fork. What is pending there at the cut is pending in both: commit it first, or in one of them.
+
+    Args:
+        repo_root: the folder that holds `.muse/`.
+        source: the id of the session to fork.
+        new: the id of the fork.
+        upto: a cut of the source, or an op_id in it, the last of the shared past; None for all that has arrived by now.
+
+    Returns:
+        The cut of the source, up to which both are the same.
+
+    Raises:
+        SessionExistsError: there is a session `new`; it is not changed.
+        InvalidArgumentError: there is no session `source`, or `upto` is not a moment of it.
+        InvalidSessionIdError: an id can't be a folder.
+        DamagedCheckpointError: the checkpoint's record of the source can't be used.
+        OSError: it could not be read or written. In all these cases nothing was made.
+    """
+    with OpLog(repo_root, source) as log:
+        return log._fork(new, upto)  # noqa: SLF001 - of this module's own class

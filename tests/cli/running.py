@@ -33,6 +33,7 @@ COMMANDS = (
     "delta",
     "diff",
     "undo",
+    "fork",
     "checkpoint",
     "commit",
     "commits",

@@ -25,6 +25,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "report": ("s", "-o", "OUT", "--json"),
     "delta": ("s", "music"),
     "diff": ("s", "start"),
+    "fork": ("s", "new"),
     "undo": ("s", making.op_id(300)),
     "checkpoint": ("s", "c1"),
     "commit": ("s", "--git", "GIT"),
@@ -103,7 +104,7 @@ def test_exit_code_says_what_happened(
     assert {entry["op_id"] for entry in logged(repo)} == in_log
     assert making.log_path(repo).with_name("checkpoint.json").exists() == (command in ("checkpoint", "commit"))
     assert places["OUT"].exists() == (command in ("report", "export"))
-    assert making.log_path(repo, "new").exists() == (command == "import")
+    assert making.log_path(repo, "new").exists() == (command in ("import", "fork"))
     assert making.log_path(tmp_path / "new", "demo").exists() == (command == "demo")
 
 

@@ -258,7 +258,14 @@ class Checkpoints:
             return chain_digest(self._log, start, cut.byte_offset, previous["log_digest"])
         return chain_digest(self._log, 0, cut.byte_offset, EMPTY_DIGEST)
 
-    def _write(self, snapshot_id: str, cut: Cut, digest: str) -> OpLogCheckpoint:
+    def current_below(self, cut: Cut) -> OpLogCheckpoint | None:
+        """What the record is of a log that ends at this cut: less, if the checkpoint covers more than that."""
+        record, end = self.current()
+        if record is None or end <= cut.byte_offset:
+            return record
+        return self._record(record["snapshot_id"], cut, chain_digest(self._log, 0, cut.byte_offset, EMPTY_DIGEST))
+
+    def _record(self, snapshot_id: str, cut: Cut, digest: str) -> OpLogCheckpoint:
         def describe(index: Index) -> OpLogCheckpoint:
             return {
                 "session_id": self._session_id,
@@ -271,7 +278,10 @@ class Checkpoints:
                 "log_digest": digest,
             }
 
-        record = write_record(self._path, self._catch_up.with_index(describe))
+        return self._catch_up.with_index(describe)
+
+    def _write(self, snapshot_id: str, cut: Cut, digest: str) -> OpLogCheckpoint:
+        record = write_record(self._path, self._record(snapshot_id, cut, digest))
         self._catch_up.record_checkpoint_evidence(cut.byte_offset, record, replaces=True)
         return record
 

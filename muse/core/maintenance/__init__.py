@@ -6,6 +6,7 @@ index_check    an index unpacked, to be compared with another one
 accepted       accepted.json: findings that an operator accepts
 repair         the way back: what can be appended again, and from where
 archive        a session as one file, and back
+fork           a session that shares its past with another one
 members        a reader of tar files that may be hostile
 summary        one summary for each session of a repository
 summary_cache  summaries of sessions that have not changed since

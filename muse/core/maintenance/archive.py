@@ -34,7 +34,6 @@ from muse.core.errors import (
     InvalidEntryError,
     LogReplacedError,
     MuseError,
-    SessionExistsError,
 )
 from muse.core.index.file import new_temporary
 from muse.core.index.query import units_between
@@ -42,14 +41,12 @@ from muse.core.index.rebuild import Progress, fill
 from muse.core.maintenance.members import Member, read_members
 from muse.core.storage import durable
 from muse.core.storage.log_file import CHUNK_BYTES, LogFile
-from muse.core.storage.session_dir import CHECKPOINT_NAME, LOG_NAME, SESSION_DEPTH, list_sessions, session_folder
+from muse.core.storage.session_dir import CHECKPOINT_NAME, LOG_NAME, new_session
 
 if TYPE_CHECKING:
     import tarfile
 
 MANIFEST_NAME = "manifest.json"
-ASIDE_PREFIX = ".import-"
-"""How the name of a folder begins in which an import is prepared; no session's folder begins with a dot."""
 
 _FORMAT = "muse-op-log-archive"
 _FORMAT_VERSION = 1
@@ -247,10 +244,7 @@ def import_session(
             members = read_members(unzipped)
             manifest = _read_manifest(next(members, None))
             name = manifest.session_id if session_id is None else session_id
-            folder = session_folder(root, name)
-            if name in list_sessions(root):
-                raise SessionExistsError(f"session {name!r} exists already: import under another id, or merge the two")
-            with durable.new_folder(folder, ASIDE_PREFIX, SESSION_DEPTH) as aside:
+            with new_session(root, name) as aside:
                 _take_members(members, manifest, aside, progress)
                 _check_against_log(aside, manifest)
                 if session_id is not None:
@@ -258,8 +252,6 @@ def import_session(
             return manifest
     except MuseError:
         raise
-    except FileExistsError as error:
-        raise SessionExistsError(f"{error.filename} exists already: import under another id") from None
     # All that gzip, zlib and tarfile raise for a damaged file.
     except (EOFError, zlib.error, tarfile.TarError, gzip.BadGzipFile, ValueError, OverflowError) as error:
         raise ArchiveError(

@@ -9,16 +9,23 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
-from muse.core.errors import InvalidSessionIdError
+from muse.core.errors import InvalidSessionIdError, SessionExistsError
 from muse.core.options import MAX_SESSION_FOLDER_BYTES
+from muse.core.storage import durable
 
 LOG_NAME = "ops.jsonl"
 CHECKPOINT_NAME = "checkpoint.json"
 INDEX_NAME = "index.db"
 ACCEPTED_NAME = "accepted.json"
+FORK_NAME = "fork.json"
+
+ASIDE_PREFIX = ".import-"
+"""How the name of a folder begins in which a session is prepared; no session's folder begins with a dot."""
 
 SESSION_DEPTH = 3
 """How many names lead from the repository to a session's folder: `.muse`, `op_log` and its own."""
@@ -66,6 +73,22 @@ def session_folder(repo_root: Path, session_id: str) -> Path:
     folder = op_log_root(repo_root) / encode_session_id(session_id)
     reject_symlink_escape(folder)
     return folder
+
+
+@contextmanager
+def new_session(repo_root: Path, session_id: str) -> Iterator[Path]:
+    """A folder to fill, which is the session's when the block ends well; it is there whole, durably, or not at all.
+
+    A `SessionExistsError` if there is one of this id; raises as `session_folder` and `durable.new_folder` too.
+    """
+    folder = session_folder(repo_root, session_id)
+    if session_id in list_sessions(repo_root):
+        raise SessionExistsError(f"session {session_id!r} exists already: choose another id, or merge the two")
+    try:
+        with durable.new_folder(folder, ASIDE_PREFIX, SESSION_DEPTH) as aside:
+            yield aside
+    except FileExistsError as error:
+        raise SessionExistsError(f"{error.filename} exists already: choose another id") from None
 
 
 def reject_symlink_escape(folder: Path) -> None:
