@@ -23,14 +23,7 @@ from typing import Any, TypeVar
 from muse.core import options as tuning
 from muse.core.index.blocks.links import FoundEntry, pack_links
 from muse.core.index.blocks.op_id_runs import Lookup, Run
-from muse.core.index.blocks.segment import (
-    DamagedIndexError,
-    Segment,
-    Summary,
-    checked,
-    location,
-    row_checksum,
-)
+from muse.core.index.blocks.segment import DamagedIndexError, Segment, Summary, checked, location, row_checksum
 from muse.core.index.file import Database
 from muse.core.index.fold import (
     RUN_COLUMNS,
@@ -47,9 +40,7 @@ from muse.core.storage.lines import Lines, Location, duplicate_of
 Answer = TypeVar("Answer")
 
 _ROWS_AT_ONCE = 64
-_FEW = 4
-"""Up to so many op_ids are looked up one by one, which takes less time then."""
-
+_FEW = 4  # up to so many op_ids are looked up one by one, which takes less time then
 _BLOCKS = ("columns", "op_ids", "links")
 
 
@@ -102,10 +93,8 @@ class Index:
     @property
     def entries(self) -> int:
         """How many entries it knows."""
-        return self._folded_entries() + len(self.tail) - len(self.tail.problems)
-
-    def _folded_entries(self) -> int:
-        return self.runs[-1].summary.entries_before + self.runs[-1].summary.entries if self.runs else 0
+        folded = self.runs[-1].summary.entries_before + self.runs[-1].summary.entries if self.runs else 0
+        return folded + len(self.tail) - len(self.tail.problems)
 
     @property
     def highest_lamport_ts(self) -> int:
@@ -328,8 +317,11 @@ class Index:
 
     def write_rows(self) -> None:
         """Write the lines that are only in memory as rows of the tail. Call inside a transaction."""
-        insert_rows(self.connection, self.tail.part(self.tail.number_at(self.written_end), len(self.tail)))
+        insert_rows(self.connection, self._unwritten())
         self.written_end = self.tail.end
+
+    def _unwritten(self) -> Lines:
+        return self.tail.part(self.tail.number_at(self.written_end), len(self.tail))
 
     @property
     def unwritten_lines(self) -> int:
@@ -339,14 +331,11 @@ class Index:
     def write_next(self, entry: Any, length: int, checksum: int) -> bool:
         """Write the row of the entry that was added last, the usual case; False if it takes more than that."""
         offsets, byte_offset = self.tail.offsets, self.tail.end - length
-        previous_offset = None
-        if self.written_end != byte_offset:
-            if self.written_end > byte_offset or len(offsets) < 2:
-                return False
-            # Lines of other handles stand before it, which mostly have written their rows themselves.
-            previous_offset = offsets[-2]
         if len(offsets) >= self._options.segment_lines:
             return False
+        # Other handles' lines may stand before it: mostly these have written the rows themselves. A line that is alone
+        # in the tail stands for its own predecessor, which has no row, so `write` finds out what others have done.
+        previous_offset = None if self.written_end == byte_offset else offsets[-2:][0]
         database = self.database
         if database.wait_ms:
             database.wait_up_to(0)
@@ -372,7 +361,7 @@ class Index:
         self.database.wait_up_to(wait_ms)
         with self.database.transaction():
             self._look_at_others()
-            pending = self.tail.part(self.tail.number_at(self.written_end), len(self.tail))
+            pending = self._unwritten()
             if len(self.tail) >= fold_from or len(pending) >= self._options.long_batch_lines:
                 self._fold()
             else:
