@@ -116,6 +116,10 @@ class StructuredDelta(TypedDict, Generic[Op]):
     domain: str
     ops: list[Op]
     summary: str
+    op_ids: NotRequired[list[str]]
+    """The op_id of each operation, if attribution was asked for."""
+    actor_ids: NotRequired[list[str]]
+    """Who made each, if attribution was asked for."""
 
 
 _WAYS: dict[str, tuple[tuple[str, str], ...]] = {

@@ -102,3 +102,15 @@ def test_extra_lines_of_a_torn_log_are_in_no_delta(log: OpLog) -> None:
     expected = plain_scan.delta(plain_scan.scan_file(log.path).entries, "music")
     assert exact(log.to_structured_delta("music")) == exact(expected)
     assert len(expected["ops"]) == 1
+
+
+def test_a_delta_says_who_did_what_if_it_is_asked_to(log: OpLog) -> None:
+    """One op_id and one actor for each operation, in the order of the operations; else neither is there."""
+    made = [entry(n, lamport_ts=n % 3, actor_id="ab"[n % 2], domain_op={"op": "x", "n": n}) for n in range(9)]
+    log.append_many(made)
+    found, expected = log.to_structured_delta("music", attribution=True), plain_scan.total_order(list(map(dict, made)))
+    assert (found["op_ids"], found["actor_ids"]) == tuple(
+        [each[name] for each in expected] for name in ("op_id", "actor_id")
+    )
+    assert found["ops"] == [each["domain_op"] for each in expected]
+    assert log.to_structured_delta("music").keys() == {"domain", "ops", "summary"}

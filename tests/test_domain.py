@@ -52,8 +52,9 @@ def test_a_domain_op_is_one_of_the_six() -> None:
 
 
 def test_a_delta_is_a_domain_its_ops_and_a_summary() -> None:
-    """StructuredDelta has three fields, FieldMutation two."""
-    assert set(domain.StructuredDelta.__annotations__) == {"domain", "ops", "summary"}
+    """StructuredDelta has three fields and two more for attribution, FieldMutation two."""
+    assert domain.StructuredDelta.__required_keys__ == {"domain", "ops", "summary"}
+    assert domain.StructuredDelta.__optional_keys__ == {"op_ids", "actor_ids"}
     assert set(domain.FieldMutation.__annotations__) == {"old", "new"}
 
 

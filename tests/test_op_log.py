@@ -115,7 +115,7 @@ FILTER_NAMES = (
         ("follow_async", {*FILTER_NAMES, "from_start", "since", "timeout"}),
         ("count", {*FILTER_NAMES, "since_checkpoint", "since", "upto"}),
         ("replay_since_checkpoint", {"upto"}),
-        ("to_structured_delta", {"since", "upto"}),
+        ("to_structured_delta", {"since", "upto", "attribution"}),
         ("record", {"op_id", "parent_op_ids", "intent_id", "reservation_id"}),
         ("checkpoint", {"upto", "after"}),
         ("merge", {"on_conflict", "on_skip", "progress"}),

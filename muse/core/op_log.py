@@ -550,7 +550,12 @@ class OpLog:
         return list(self.query(since_checkpoint=True, upto=upto))
 
     def to_structured_delta(
-        self, domain: str, *, since: Cut | str | None = None, upto: Cut | str | None = None
+        self,
+        domain: str,
+        *,
+        since: Cut | str | None = None,
+        upto: Cut | str | None = None,
+        attribution: bool = False,
     ) -> StructuredDelta:
         """Collapse what `domain` did after the checkpoint or another moment, up to a moment.
 
@@ -562,13 +567,15 @@ class OpLog:
             since: a cut of this log, or an op_id in it; None for the checkpoint. `Cut(session_id, 0, 0)` is the
                 beginning.
             upto: a cut or an op_id; None for now.
+            attribution: whether to give `op_ids` and `actor_ids` beside `ops`, one for each and in the same order.
 
         Returns:
             `ops` in total order (lamport_ts, actor_id, op_id), the same on every replica, and a `summary` that counts
             them by kind, sorted: "3 delete, 12 insert", or "no ops".
         """
         check_name("domain", domain)
-        return collapse(domain, self.query(since_checkpoint=since is None, since=since, upto=upto, domain=domain))
+        found = self.query(since_checkpoint=since is None, since=since, upto=upto, domain=domain)
+        return collapse(domain, found, attribution=attribution)
 
     def checkpoint(
         self, snapshot_id: str, *, upto: Cut | None = None, after: str | EllipsisType | None = ...

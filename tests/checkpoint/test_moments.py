@@ -123,10 +123,12 @@ def test_bounds_that_are_none_of_this_log_are_refused_at_once(log: OpLog) -> Non
     """Not when the first entry is asked for; and two beginnings contradict each other."""
     log.append_many(entries(3))
     for name in ("since", "upto"):
+        wrong: dict[str, Any] = {name: Cut("s", 7, 1)}
         with pytest.raises(InvalidCutError):
-            log.query(**{name: Cut("s", 7, 1)})  # type: ignore[arg-type]
+            log.query(**wrong)
+        wrong = {name: op_id(9)}
         with pytest.raises(InvalidArgumentError, match=name):
-            log.to_structured_delta("music", **{name: op_id(9)})
+            log.to_structured_delta("music", **wrong)
     with pytest.raises(InvalidArgumentError, match="since_checkpoint"):
         log.count(since_checkpoint=True, since=log.cut())
 
