@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from muse.cli.append import append
+from muse.cli.blaming import blame, conflicts
 from muse.cli.checkpointing import checkpoint, delta, diff
 from muse.cli.committing import commit, commits
 from muse.cli.completion import completion
@@ -16,6 +17,7 @@ from muse.cli.ingesting import ingest
 from muse.cli.reading import count, query, replay
 from muse.cli.repairing import accept, help_command, repair
 from muse.cli.report import report
+from muse.cli.serving import mcp
 from muse.cli.sessions import sessions
 from muse.cli.showing import show
 from muse.cli.stats import stats
@@ -61,9 +63,12 @@ for _command in (
     ingest,
     replay,
     show,
+    blame,
+    conflicts,
     query,
     count,
     tail,
+    mcp,
     stats,
     watch,
     report,

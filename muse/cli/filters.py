@@ -102,11 +102,12 @@ def _conditions(given: Iterable[str]) -> dict[str, Any] | None:
             raise WrongUsage(f"--where {condition}: must be PATH=VALUE, such as address=app.py")
         if path in where:
             raise WrongUsage(f"--where {path}=…: given twice, but an operation has one value there")
-        where[path] = _json_or_text(value)
+        where[path] = json_or_text(value)
     return where or None
 
 
-def _json_or_text(value: str) -> Any:
+def json_or_text(value: str) -> Any:
+    """What a value of the command line stands for: JSON, or else the text itself."""
     from muse.core.op_log import InvalidEntryError, parse_object
 
     # By the strict reader of the log: what no line can hold as JSON, such as a huge integer, is text.

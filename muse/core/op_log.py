@@ -61,6 +61,7 @@ from muse.core.follow.feed import Feed
 from muse.core.follow.follower import AsyncFollower, Follower
 from muse.core.handle_lock import HandleLock, Turn
 from muse.core.history.causal import CausalEntry, CausalHistory
+from muse.core.history.contested import Contested
 from muse.core.index.catch_up import CatchUp
 from muse.core.index.query import count, damaged_lines, op_ids_beginning, totals
 from muse.core.index.rebuild import Progress
@@ -93,9 +94,9 @@ if TYPE_CHECKING:
 
 # Not public names of the log: the commands and the statistics use them, and import nothing else of the engine.
 from muse.core.entry.codec import decode_line as decode_line, parse_object as parse_object  # isort: skip
-from muse.core.entry.codec import same_operation as same_operation  # isort: skip
+from muse.core.entry.codec import same_operation as same_operation, same_value_text as same_value_text  # isort: skip
 from muse.core.entry.guard import Guard as Guard, count_refused as count_refused  # isort: skip
-from muse.core.entry.model import parse_time as parse_time  # isort: skip
+from muse.core.entry.model import kind_of as kind_of, parse_time as parse_time  # isort: skip
 from muse.core.checkpoint.cut import RestoredCheckpoint as RestoredCheckpoint  # isort: skip
 from muse.core.collapse import collapse as collapse  # isort: skip
 from muse.core.maintenance.findings import ACCEPTABLE as ACCEPTABLE  # isort: skip
@@ -114,6 +115,7 @@ __all__ = [
     "CheckpointBackwardsError",
     "CheckpointError",
     "ClosedLogError",
+    "Contested",
     "Cut",
     "DamagedAcceptanceError",
     "DamagedCheckpointError",

@@ -22,13 +22,26 @@ COMMANDS = {
     "fields": ("query", "s", "--limit", "9", "--fields", "created_at,op_id,actor_id,domain_op.address,domain_op"),
     "replay": ("replay", "s"),
     "tail": ("tail", "s", "-n", "9"),
+    "blame": ("blame", "s", "src/" + "z" * 60),
+    "conflicts": ("conflicts", "s"),
+    "contested": ("conflicts", "s", "--address", "src/" + "z" * 60),
     "show": ("show", "s", making.op_id(3)),
     "delta": ("delta", "s", "music"),
     "diff": ("diff", "s", "start", "now"),
     "verify": ("verify", "harmed"),
     "checkpoint": ("checkpoint", "a" * 60, "c" * 40),
 }
-ROWS = {"sessions": 3, "query": 9, "fields": 9, "replay": 40, "tail": 9, "delta": 20, "checkpoint": 1}
+ROWS = {
+    "blame": 4,
+    "conflicts": 1,
+    "sessions": 3,
+    "query": 9,
+    "fields": 9,
+    "replay": 40,
+    "tail": 9,
+    "delta": 20,
+    "checkpoint": 1,
+}
 """How many rows each table has; those that are not here have several tables."""
 SCRIPT = """
 import sys

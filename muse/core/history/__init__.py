@@ -2,5 +2,6 @@
 
 graph        the links in the index as a graph: neighbours, walks, heads, roots
 order        parents before children, ties in total order
+contested    values that operations touched which did not know of each other
 causal       what `OpLog.history` hands out
 """

@@ -16,7 +16,9 @@ from typing import NamedTuple, TypeVar
 
 from muse.core.entry.filter import END
 from muse.core.entry.model import OpEntry, op_id_bytes
+from muse.core.entry.validation import check_name
 from muse.core.errors import UnknownOpError
+from muse.core.history.contested import Contested, contested_in, linked_order, no_operations
 from muse.core.history.graph import Graph, children_of
 from muse.core.history.order import causal_order
 from muse.core.index.query import places_at
@@ -111,6 +113,24 @@ class CausalHistory:
         """
         nothing: _Order = ((), 0, {})
         return self._marked(self._ask(_in_causal_order, nothing))
+
+    def contested(self, field: str) -> Iterator[Contested]:
+        """The values that operations touched of which neither knew the other: one may have undone the other.
+
+        An operation knows what it depends on, what its actor did before it, and all that these know. All operations
+        are read; a million take some seconds (docs/performance.md, "Contested values").
+
+        Args:
+            field: path of the value in the operation, such as "address"; see `EntryFilters`. Operations without it
+                touch nothing.
+
+        Returns:
+            Each such value with the operations that have a concurrent one on it; the value with most of them first.
+        """
+        check_name("field", field)
+        order = self._ask(linked_order, no_operations())
+        found = contested_in(order, self._at(order.offsets), field)
+        return (Contested(value, list(self._at(offsets))) for value, offsets in found)
 
     def _marked(self, order: _Order) -> Iterator[CausalEntry]:
         offsets, complete, missing = order

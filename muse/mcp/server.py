@@ -1,0 +1,74 @@
+"""The tools as an MCP server over standard input and output; the only module that imports the official SDK, `mcp`.
+
+An error of the engine is a tool error with the engine's message, which the model reads; the server goes on.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from muse.core.op_log import MuseError
+from muse.mcp.tools import Tools
+
+try:
+    from mcp.server.mcpserver import MCPServer
+    from mcp.server.mcpserver.exceptions import ToolError
+    from mcp_types import ToolAnnotations
+except ImportError as error:
+
+    class ServerUnavailableError(MuseError, ImportError):
+        """The package `mcp` is not installed, or is older than version 2."""
+
+    raise ServerUnavailableError("mcp is missing: pip install 'muse-op-log[mcp]'") from error
+
+_INSTRUCTIONS = """\
+An op log holds every operation of a session that agents and people work in at once. Record what you do with `record`,
+and name in parent_op_ids what you had seen of it. Before you change something, `blame` and `query` tell who touched it;
+`wait` tells what others do meanwhile; `conflicts` shows what was changed by two that did not know of each other."""
+
+
+def make_server(tools: Tools, *, may_record: bool, may_commit: bool) -> MCPServer[Any]:
+    """The server, with the tools for reading and those that the owner allows."""
+    server: MCPServer[Any] = MCPServer("muse-op-log", instructions=_INSTRUCTIONS, log_level="WARNING")
+    reading: tuple[Callable[..., Any], ...] = (
+        tools.list_sessions,
+        tools.query,
+        tools.history,
+        tools.children,
+        tools.blame,
+        tools.conflicts,
+        tools.wait,
+    )
+    for tool in reading:
+        server.add_tool(_told(tool), annotations=ToolAnnotations(read_only_hint=True), structured_output=False)
+    writing: dict[Callable[..., Any], bool] = {tools.record: may_record, tools.commit: may_commit}
+    for tool in (tool for tool, is_allowed in writing.items() if is_allowed):
+        hints = ToolAnnotations(read_only_hint=False, destructive_hint=False)
+        server.add_tool(_told(tool), annotations=hints, structured_output=False)
+    return server
+
+
+def _told(tool: Callable[..., Any]) -> Callable[..., Any]:
+    """The tool, whose errors tell the client what the engine says."""
+    if inspect.iscoroutinefunction(tool):
+
+        @wraps(tool)
+        async def waits(*arguments: Any, **named: Any) -> Any:
+            try:
+                return await tool(*arguments, **named)
+            except (MuseError, OSError) as error:
+                raise ToolError(str(error)) from error
+
+        return waits
+
+    @wraps(tool)
+    def answers(*arguments: Any, **named: Any) -> Any:
+        try:
+            return tool(*arguments, **named)
+        except (MuseError, OSError) as error:
+            raise ToolError(str(error)) from error
+
+    return answers
