@@ -16,6 +16,7 @@ SITE = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "s
 BENCH = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "bench")
 NOTEBOOKS = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "notebooks")
 INTEGRATIONS = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "integrations")
+MCP = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "mcp")
 PYTHONS = ["3.11", "3.12", "3.13"]
 
 
@@ -90,6 +91,13 @@ def integrations(session: nox.Session) -> None:
     """Record what agents of LangGraph and of the OpenAI Agents SDK do, with the real packages."""
     session.install("-e", ".", *DEV, *INTEGRATIONS)
     session.run("python", "-m", "pytest", "-q", "-n0", "tests/test_integrations.py", *session.posargs)
+
+
+@nox.session
+def mcp(session: nox.Session) -> None:
+    """Serve sessions to the client of the official SDK of the Model Context Protocol."""
+    session.install("-e", ".", *DEV, *MCP)
+    session.run("python", "-m", "pytest", "-q", "-n0", "tests/mcp", "tests/docs/test_pages_run.py", *session.posargs)
 
 
 @nox.session

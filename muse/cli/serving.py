@@ -65,7 +65,7 @@ def mcp(
 
     try:
         from muse.mcp.server import make_server
-    except ImportError as error:
-        raise WrongUsage(str(error)) from None
+    except ImportError:
+        raise WrongUsage("mcp is missing, or older than version 2: pip install 'muse-op-log[mcp]'") from None
     with closing(Tools(repo, sessions=sessions, actor=actor, guard=guard, git=git)) as tools:
         make_server(tools, may_record=not read_only, may_commit=allow_commit).run("stdio")

@@ -10,19 +10,12 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp_types import ToolAnnotations
+
 from muse.core.op_log import MuseError
 from muse.mcp.tools import Tools
-
-try:
-    from mcp.server.mcpserver import MCPServer
-    from mcp.server.mcpserver.exceptions import ToolError
-    from mcp_types import ToolAnnotations
-except ImportError as error:
-
-    class ServerUnavailableError(MuseError, ImportError):
-        """The package `mcp` is not installed, or is older than version 2."""
-
-    raise ServerUnavailableError("mcp is missing: pip install 'muse-op-log[mcp]'") from error
 
 _INSTRUCTIONS = """\
 An op log holds every operation of a session that agents and people work in at once. Record what you do with `record`,

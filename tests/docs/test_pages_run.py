@@ -24,7 +24,11 @@ def test_page_does_what_it_shows(name: str, tmp_path: Path) -> None:
         pytest.skip(f"needs {' and '.join(needed)}")
     if any("op-log sync" in block.text for block in blocks(name)) and (reason := why_not()):
         pytest.skip(reason)
-    for told, package in (("refuse_secrets", "detect_secrets"), ("json_schema", "jsonschema")):
+    for told, package in (
+        ("refuse_secrets", "detect_secrets"),
+        ("json_schema", "jsonschema"),
+        ("from mcp import", "mcp.server.mcpserver"),
+    ):
         if any(told in block.text for block in blocks(name)):
             pytest.importorskip(package)
     reader = Reader(tmp_path)

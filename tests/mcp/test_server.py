@@ -182,3 +182,12 @@ def test_the_server_ends_with_its_input(repo: Path) -> None:
         assert server.wait(timeout=50) == 0
     finally:
         children.end(server)
+
+
+def test_a_missing_package_is_told(repo: Path) -> None:
+    """The command ends as for wrong usage, and says what to install."""
+    code = "import sys; sys.modules['mcp.server.mcpserver'] = None; from muse.cli import main; main()"
+    done = children.run([sys.executable, "-c", code, "op-log", "mcp", "--repo", repo], text=True)
+
+    assert done.returncode == 2
+    assert "pip install 'muse-op-log[mcp]'" in done.stderr
