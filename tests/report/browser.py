@@ -151,11 +151,12 @@ class Page:
         chain = ActionChains(self.driver, duration=0).move_to_element_with_offset(strip, places[0], 0).click_and_hold()
         chain.move_by_offset(places[1] - places[0], 0).release().perform()
 
-    def pixels(self) -> list[list[int]]:
-        """The colours of the canvas, row by row, each as one number 0xRRGGBB."""
+    def pixels(self, top: int = 0, rows: int | None = None) -> list[list[int]]:
+        """The colours of the canvas or of some rows of it, row by row, each as one number 0xRRGGBB."""
         script = """
             const canvas = document.querySelector("#diagram canvas");
-            const { data, width } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            const [top, height] = [arguments[0], arguments[1] || canvas.height];
+            const { data, width } = canvas.getContext("2d").getImageData(0, top, canvas.width, height);
             const rows = [];
             for (let at = 0; at < data.length; at += 4) {
                 if (at % (4 * width) === 0) rows.push([]);
@@ -163,8 +164,13 @@ class Page:
             }
             return rows;
         """
-        found: list[list[int]] = self.driver.execute_script(script)
+        found: list[list[int]] = self.driver.execute_script(script, top, rows)
         return found
+
+    @property
+    def picture(self) -> str:
+        """The whole canvas, to compare it with itself at another time."""
+        return str(self.script("return document.querySelector('#diagram canvas').toDataURL()"))
 
     def colour(self, name: str) -> int:
         """A colour of the page as it is now."""

@@ -103,6 +103,18 @@ def test_two_thousand_commits_are_thinned_and_each_op_knows_its_own(repo: Path) 
     assert len(report_page(data)) < without + 150_000
 
 
+@pytest.mark.parametrize("covered", [0, 3, 8])
+def test_not_committed_is_what_neither_a_commit_nor_the_checkpoint_holds(repo: Path, covered: int) -> None:
+    """Whichever of the two goes further; without either, it is everything."""
+    path = sessions.recorded(repo, sessions.evenly(10), checkpoint_after=covered)
+
+    commits = made_by_hand(path, list("abcde"))
+    assert data_with(repo, [])["checkpoint"]["pending"] == 10 - covered
+    data = data_with(repo, commits)
+    assert data["checkpoint"]["pending"] == 10 - max(covered, 5)
+    assert list(commit_of_each_op(data).values()).count("pending") == 10 - max(covered, 5)
+
+
 def test_the_worst_commits_take_little_of_the_page(repo: Path) -> None:
     """Ids and times of letters that take the most room, and more actors than lanes, add a tenth of the limit."""
     entries = [making.entry(number, actor_id=f"{number}{'<' * 300}") for number in range(1, 2_001)]
