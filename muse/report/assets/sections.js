@@ -105,36 +105,24 @@ function controls(diagram) {
   made.sought.addEventListener("keydown", (event) => { if (event.key === "Enter") diagram.step(event.shiftKey ? -1 : 1); });
   made.element = el(
     "div",
-    {},
+    { class: "controls" },
     el(
       "div",
-      { class: "controls" },
-      el(
-        "div",
-        { class: "group", role: "group", "aria-label": "Zoom" },
-        pressed("−", "Zoom out", () => diagram.change(() => diagram.zoomOnSelected(1 / 1.5))),
-        pressed("+", "Zoom in", () => diagram.change(() => diagram.zoomOnSelected(1.5))),
-        pressed("All", "Show all of it", () => diagram.change(() => view.reset())),
-      ),
-      el("label", {}, "Axis", made.axis),
-      el("label", {}, "From", made.from),
-      el("label", {}, "to", made.to),
+      { class: "group", role: "group", "aria-label": "Zoom" },
+      pressed("−", "Zoom out", () => diagram.change(() => diagram.zoomOnSelected(1 / 1.5))),
+      pressed("+", "Zoom in", () => diagram.change(() => diagram.zoomOnSelected(1.5))),
+      pressed("All", "Show all of it", () => diagram.change(() => view.reset())),
     ),
-    el(
-      "div",
-      { class: "controls" },
-      el("label", {}, "Search", made.sought),
-      el("div", { class: "group", role: "group", "aria-label": "Ops found" }, pressed("‹", "Previous op", () => diagram.step(-1)), pressed("›", "Next op", () => diagram.step(1))),
-      made.found,
-    ),
-    el(
-      "div",
-      { class: "controls" },
-      el("label", {}, "Actor", made.wanted),
-      el("label", {}, "Lanes", made.order),
-      el("label", {}, "Lane height", made.height),
-      el("label", {}, made.linked, "Links between lanes"),
-    ),
+    el("label", {}, "Axis", made.axis),
+    el("label", {}, "From", made.from),
+    el("label", {}, "to", made.to),
+    el("label", {}, "Search", made.sought),
+    el("div", { class: "group", role: "group", "aria-label": "Ops found" }, pressed("‹", "Previous op", () => diagram.step(-1)), pressed("›", "Next op", () => diagram.step(1))),
+    made.found,
+    el("label", {}, "Actor", made.wanted),
+    el("label", {}, "Lanes", made.order),
+    el("label", {}, "Lane height", made.height),
+    el("label", {}, made.linked, "Links between lanes"),
   );
   // Write into the controls what the view is; a field in use is left alone.
   made.show = () => {
