@@ -32,10 +32,10 @@ MAX_KINDS = 20
 MAX_BINS = 16_384
 """Lamport bins of the density, from the first timestamp to the last."""
 
-MAX_CELLS = 80_000
+MAX_CELLS = 60_000
 """Counts in the density: one for each lane, domain and bin that holds an op."""
 
-MAX_TIME_BINS, MAX_TIME_CELLS = 4_096, 20_000
+MAX_TIME_BINS, MAX_TIME_CELLS = 4_096, 15_000
 """The same of the density over wall time."""
 
 MAX_ADDRESSES = 4_096
