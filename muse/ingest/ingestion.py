@@ -70,6 +70,10 @@ class Ingestion:
         except (UnmappedError, InvalidEntryError) as error:
             self.refuse(file.name, number, str(error))
             return
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # Another tool's line may be anything; one that surprises its mapper must not keep out the others.
+            self.refuse(file.name, number, f"the line is not as its kind of lines should be ({type(error).__name__})")
+            return
         for draft in drafts:
             awaited = self._awaited(draft) if file.mapper.waits_for_parents else None
             if awaited is None:

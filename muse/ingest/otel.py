@@ -120,7 +120,7 @@ def _value(found: Any) -> Any:
     if kind == "intValue":
         return int(str(value))
     if kind == "arrayValue":
-        return [_value(each) for each in _dict(value).get("values") or []]
+        return [_value(each) for each in _dicts(_dict(value).get("values"))]
     if kind == "kvlistValue":
         return _attributes(_dict(value).get("values"))
     return value
