@@ -15,6 +15,7 @@ import multiprocessing
 import resource
 import socket
 import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -29,15 +30,17 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from rich.console import Console
 
 from benchmarks.entries import entries
-from muse.cli.trial_server import trial_server
+from muse.cli.trial_server import server_binary, trial_server
 from muse.core.op_log import OpLog
 from muse.replicate import Replica, Settings
+from muse.replicate.settings import split_urls
 from muse.replicate.worker import Worker
 
 PAGE_BYTES = 256 << 10
 BATCH = 2_000
 PAUSE_SECONDS = 0.01
 PATIENCE_SECONDS = 600
+START_SECONDS = 5
 SESSION = "s"
 
 Role = Callable[[Connection], object]
@@ -65,7 +68,37 @@ def answer(other: Connection) -> Any:
 
 def worker_of(repo: Path, url: str, space: str) -> Worker:
     """What replicates the session of a repository in this process, as `muse op-log sync` does; not started."""
-    return Worker(repo, SESSION, Settings((url,), space=space))
+    return Worker(repo, SESSION, Settings(split_urls(url), space=space))
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [probe.getsockname()[1] for probe in probes]
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[str]:
+    """Three servers as one, as long as the block lasts; their URLs with commas."""
+    ports, routes = free_ports(3), free_ports(3)
+    listed = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
+    with ExitStack() as stack:
+        for number, (port, route) in enumerate(zip(ports, routes, strict=True)):
+            config = folder / f"node{number}.conf"
+            config.write_text(
+                f'listen: "127.0.0.1:{port}"\nserver_name: n{number}\n'
+                f'jetstream {{ store_dir: "{folder / str(number)}" }}\n'
+                f'cluster {{ name: c, listen: "127.0.0.1:{route}", routes: [{listed}] }}\n'
+            )
+            node = subprocess.Popen(  # noqa: S603
+                [str(server_binary()), "-c", str(config), "-l", str(folder / f"node{number}.log")]
+            )
+            stack.callback(node.wait)
+            stack.callback(node.kill)
+        # Until they have a leader.
+        time.sleep(START_SECONDS)
+        yield ",".join(f"nats://127.0.0.1:{port}" for port in ports)
 
 
 def fill(repo: Path, count: int) -> int:
@@ -118,9 +151,9 @@ def receive_bare(url: str, name: str, size: int, other: Connection) -> None:
 
 
 async def _receive_bare(url: str, name: str, size: int, other: Connection) -> None:
-    client = await nats.connect(url)
+    client = await nats.connect(url.split(","))
     stream = client.jetstream()
-    await stream.add_stream(name=name, subjects=[f"bare.{name}"])
+    await stream.add_stream(name=name, subjects=[f"bare.{name}"], num_replicas=url.count(",") + 1)
     config = ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE)
     pulled = await stream.pull_subscribe(f"bare.{name}", config=config)
     other.send("ready")
@@ -143,7 +176,7 @@ def send_bare(path: Path, url: str, name: str, page_bytes: int, other: Connectio
 
 
 async def _send_bare(pages: list[bytes], url: str, name: str) -> None:
-    client = await nats.connect(url)
+    client = await nats.connect(url.split(","))
     stream = client.jetstream(publish_async_max_pending=1000)
     for page in pages:
         await stream.publish_async(f"bare.{name}", page)
@@ -217,9 +250,9 @@ def watch_bare(url: str, name: str, count: int, other: Connection) -> None:
 
 
 async def _watch_bare(url: str, name: str, count: int, other: Connection) -> None:
-    client = await nats.connect(url)
+    client = await nats.connect(url.split(","))
     stream = client.jetstream()
-    await stream.add_stream(name=name, subjects=[f"bare.{name}"])
+    await stream.add_stream(name=name, subjects=[f"bare.{name}"], num_replicas=url.count(",") + 1)
     subscription = await stream.subscribe(f"bare.{name}", ordered_consumer=True)
     other.send("ready")
     found = []
@@ -234,7 +267,7 @@ def delays_bare(url: str, name: str, count: int) -> list[float]:
     """One message each 10 ms, acknowledged, from a bare publisher to a bare subscriber."""
 
     async def write() -> None:
-        client = await nats.connect(url)
+        client = await nats.connect(url.split(","))
         stream = client.jetstream()
         for _ in range(count):
             await stream.publish(f"bare.{name}", json.dumps({"sent": time.time(), "text": "x" * 300}).encode())
@@ -259,7 +292,7 @@ def append_seconds(folder: Path, count: int, url: str | None, space: str) -> tup
     with OpLog(repo, SESSION) as log, ExitStack() as stack:
         log.record("writer", "code", {"op": "first"})
         if url:
-            replica = stack.enter_context(Replica(repo, SESSION, Settings((url,), space=space)))
+            replica = stack.enter_context(Replica(repo, SESSION, Settings(split_urls(url), space=space)))
             replica.wait_synced(PATIENCE_SECONDS)
         spent, began_cpu = 0.0, time.process_time()
         for _ in range(count):
@@ -282,13 +315,18 @@ def main() -> None:
     parser.add_argument("--join", type=int, default=1_000_000, help="how many a new host joins; 0: none")
     parser.add_argument("--single", type=int, default=500, help="how many are sent one each 10 ms")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--nodes", type=int, choices=(1, 3), default=1, help="of one server, or of a cluster of three")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as text, socket.create_server(("127.0.0.1", 0)) as probe:
-        folder, port = Path(text), probe.getsockname()[1]
-        probe.close()
-        url = f"nats://127.0.0.1:{port}"
-        with trial_server(url, folder / "server"):
-            measure(folder, url, given)
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        (folder / "server").mkdir()
+        if given.nodes == 1:
+            url = f"nats://127.0.0.1:{free_ports(1)[0]}"
+            with trial_server(url, folder / "server"):
+                measure(folder, url, given)
+        else:
+            with cluster(folder / "server") as urls:
+                measure(folder, urls, given)
 
 
 def measure(folder: Path, url: str, given: argparse.Namespace) -> None:

@@ -11,6 +11,13 @@ from muse.core.op_log import OpLog
 from tests.replicate import servers
 
 
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is only there to spare a server that is down, or one that several hosts fill again."""
+    monkeypatch.setattr("muse.replicate.worker._LONGEST_PAUSE_SECONDS", 0.3)
+    monkeypatch.setattr("muse.replicate.worker._REWIND_PAUSE_SECONDS", 0.2)
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[servers.Server]:
     """A server that runs; a test may kill it and start it again."""

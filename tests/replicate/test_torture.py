@@ -19,4 +19,4 @@ def test_after_random_harm_all_have_all_and_nothing_acknowledged_is_lost(tmp_pat
         pytest.skip(reason)
     seed = random.randrange(2**31)
     print(f"seed {seed}")
-    print(play(tmp_path, seed, 4, is_cluster=False))
+    print(play(tmp_path, seed, 3, is_cluster=False))
