@@ -30,6 +30,7 @@ except ModuleNotFoundError as error:
 _log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 3.0
+_ASK_AGAIN_SECONDS = 0.5
 _CONNECT_SECONDS = 3
 _DENIED = re.compile(r'permissions violation for (\w+) to "?([^"\s]+)', re.IGNORECASE)
 _LOGIN = ("authorization violation", "authentication", "credentials", "user authentication expired", "nkey", "jwt")
@@ -219,9 +220,15 @@ class Link:
     # -- requests --------------------------------------------------------------------------------------
 
     async def request(
-        self, subject: str, payload: bytes, headers: dict[str, str] | None = None, seconds: float = ANSWER_SECONDS
+        self,
+        subject: str,
+        payload: bytes,
+        headers: dict[str, str] | None = None,
+        seconds: float = ANSWER_SECONDS,
+        *,
+        ask_again: float = ANSWER_SECONDS,
     ) -> Any:
-        """The answer, parsed.
+        """The answer, parsed; after `ask_again` seconds without one the question is repeated.
 
         Raises:
             ApiError: the answer is an error.
@@ -234,9 +241,12 @@ class Link:
                 answered.set_result(message)
 
         number, reply = self.inbox(answer)
-        await self.publish(subject, payload, reply, headers)
+        message, left = None, seconds
         try:
-            message = await self.until(answered, seconds)
+            while message is None and left > 0:
+                await self.publish(subject, payload, reply, headers)
+                message = await self.until(asyncio.shield(answered), min(left, ask_again))
+                left -= ask_again
         finally:
             self._answers.pop(number, None)
         if message is None:
@@ -245,7 +255,10 @@ class Link:
 
     async def api(self, subject: str, request: Mapping[str, Any] | None = None, seconds: float = ANSWER_SECONDS) -> Any:
         """`request` to JetStream."""
-        return await self.request(f"$JS.API.{subject}", json.dumps(request).encode() if request else b"", None, seconds)
+        payload = json.dumps(request).encode() if request else b""
+        # While a cluster chooses the leader of a stream, nobody answers, and the question is lost.
+        ask_again = _ASK_AGAIN_SECONDS if subject.startswith(("STREAM.INFO.", "STREAM.MSG.GET.")) else seconds
+        return await self.request(f"$JS.API.{subject}", payload, None, seconds, ask_again=ask_again)
 
     async def publish(self, subject: str, payload: bytes, reply: str, headers: dict[str, str] | None = None) -> None:
         """Send a message; the answer, if there is one, comes to `reply`."""
