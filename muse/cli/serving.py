@@ -12,7 +12,7 @@ import click
 
 from muse.cli.committing import git_option
 from muse.cli.completing import complete_sessions
-from muse.cli.failures import WrongUsage
+from muse.cli.failures import SystemFailed, WrongUsage
 from muse.cli.guarding import guard_options
 from muse.cli.repo import repo_option
 
@@ -68,4 +68,17 @@ def mcp(
     except ImportError:
         raise WrongUsage("mcp is missing, or older than version 2: pip install 'muse-op-log[mcp]'") from None
     with closing(Tools(repo, sessions=sessions, actor=actor, guard=guard, git=git)) as tools:
-        make_server(tools, may_record=not read_only, may_commit=allow_commit).run("stdio")
+        server = make_server(tools, may_record=not read_only, may_commit=allow_commit)
+        try:
+            server.run("stdio")
+        except ExceptionGroup as errors:
+            lost = errors.subgroup(OSError)
+            if lost is None:
+                raise
+            raise SystemFailed(f"standard input or output is lost: {_first(lost)}") from None
+
+
+def _first(errors: BaseException) -> BaseException:
+    while isinstance(errors, ExceptionGroup):
+        errors = errors.exceptions[0]
+    return errors

@@ -95,9 +95,12 @@ def test_exit_code_says_what_happened(
     at = [] if command in ("demo", "completion", "help") else ["--repo", repo]
     done = redirected(redirection, command, *words, *at)
 
-    prints_nothing = command in ("verify", "repair", "accept", "commits", "sync-status")
+    prints_nothing = command in ("verify", "repair", "accept", "commits", "sync-status", "mcp")
     # Nobody listens where the one would sync.
     alone = {"watch": 2, "sync": 3}
+    if redirection == CLOSED:
+        # Without a client there is nothing to serve.
+        alone["mcp"] = 3
     assert done.returncode == alone.get(command, 3 if redirection == FULL and not prints_nothing else 0)
     assert b"Traceback" not in done.stderr
     if done.returncode == 3 and command not in alone:
