@@ -16,6 +16,8 @@ from tests.cli.running import filled, muse
 AFTER_THE_SESSION: dict[str, tuple[str, ...]] = {
     "replay": (),
     "show": (making.op_id(1),),
+    "blame": ("note:1",),
+    "conflicts": (),
     "query": (),
     "count": (),
     "tail": (),
@@ -44,6 +46,7 @@ WITHOUT_A_SESSION_THAT_EXISTS = {
     "watch": "is for a terminal alone: tests/cli/watch has it in one",
     "commit": "needs a git repository: tests/commit/test_commands.py has it in one",
     "commits": "is about a git repository, where the session may be gone",
+    "mcp": "is about all of them: tests/mcp has it with a client",
     "completion": "is about none",
     "help": "is about none",
 }
@@ -78,9 +81,9 @@ def test_json_is_json_and_nothing_else(repo: Path, tmp_path: Path, command: str)
     assert all(isinstance(json.loads(line), dict) for line in result.stdout.splitlines())
 
 
-@pytest.mark.parametrize("command", sorted(set(op_log.commands) - {"completion", "help", "watch"}))
+@pytest.mark.parametrize("command", sorted(set(op_log.commands) - {"completion", "help", "mcp", "watch"}))
 def test_every_command_that_prints_data_has_json(command: str) -> None:
-    """Only a script for a shell and a live view have no other form."""
+    """Only a script for a shell, a live view and a protocol have no other form."""
     names = {name for parameter in op_log.commands[command].params for name in parameter.opts}
 
     assert "--json" in names
