@@ -15,6 +15,7 @@ from muse.cli.failures import ReportingGroup
 from muse.cli.following import tail
 from muse.cli.ingesting import ingest
 from muse.cli.reading import count, query, replay
+from muse.cli.redacting import redact
 from muse.cli.repairing import accept, help_command, repair
 from muse.cli.report import report
 from muse.cli.serving import mcp
@@ -81,6 +82,7 @@ for _command in (
     verify,
     repair,
     accept,
+    redact,
     rebuild_index,
     undo,
     fork,

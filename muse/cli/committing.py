@@ -117,6 +117,8 @@ def verify_with_commits(log: OpLog, git: Path) -> CommitReport:
         report = verify_commits(log, target)
     for problem in report.problems:
         note(problem)
+    if report.redacted:
+        note(f"{pluralize(report.redacted, 'entry')} redacted in the log; the commits have them as they were")
     found = pluralize(len(report.problems), "problem") if report.problems else "nothing found"
     committed = pluralize(report.committed, "entry")
     note(f"{pluralize(report.commits, 'commit')} of {committed}, {report.pending:,} more pending: {found}")

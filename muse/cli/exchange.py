@@ -80,7 +80,7 @@ def fork(session: str, new: str, repo: Path, *, upto: str, as_json: bool) -> Non
 @click.argument("other_repo", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("other_session", required=False)
 @guard_options("take over all the same, and count,")
-@json_option("one object: session_id, other_repo, other_session_id, added, ops, would_refuse")
+@json_option("one object: session_id, other_repo, other_session_id, added, redacted, ops, would_refuse")
 @repo_option
 def merge(
     session: str,
@@ -94,9 +94,11 @@ def merge(
     """Append to SESSION what the same session in OTHER_REPO has and it lacks, entries unchanged.
 
     OTHER_SESSION names the session there if its id differs. SESSION is made if it does not exist:
-    that is how a new replica begins. Merging again adds nothing.
+    that is how a new replica begins. Merging again adds nothing. What was redacted there is redacted here too.
     """
     from muse.core.op_log import OpLog
+
+    redacted: list[str] = []
 
     is_first = not has_sessions(repo)
     with (
@@ -106,7 +108,7 @@ def merge(
         if log.folder.exists() and log.folder.samefile(other.folder):
             raise WrongUsage(f"{other.folder} is session {session!r} itself: name another replica to merge")
         with ProgressBar(f"merging {session}") as bar:
-            added = log.merge(other, progress=bar)
+            added = log.merge(other, progress=bar, on_redact=redacted.extend)
         if is_first and added:
             note_first_session(repo)
         note_would_refuse(log.would_refuse)
@@ -119,12 +121,15 @@ def merge(
                     "other_repo": str(other_repo),
                     "other_session_id": other.session_id,
                     "added": added,
+                    "redacted": len(redacted),
                     "ops": total,
                     "would_refuse": log.would_refuse,
                 }
             )
             return
         print_table(("SESSION", "ADDED", "OPS NOW"), [(session, added, total)], right=("ADDED", "OPS NOW"))
+        if redacted:
+            note(f"{pluralize(len(redacted), 'entry')} redacted here, as in {other.path}")
         note(f"{pluralize(added, 'entry')} came from {other.path}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +12,7 @@ from muse.commit.batch import EMPTY_DIGEST, CommitHistory, Committed, carry_on
 from muse.commit.changes import decoded, differing_lines, lines_in_log
 from muse.commit.errors import CommitDivergedError
 from muse.commit.protocol import prepare
-from muse.core.op_log import Cut, InvalidCutError, OpLog, export_session, import_session
+from muse.core.op_log import Cut, InvalidCutError, OpLog, export_session, import_session, is_redacted
 
 
 @dataclass
@@ -27,6 +27,8 @@ class CommitReport:
     """How many operations are in them."""
     pending: int = 0
     """How many operations arrived since and are in none."""
+    redacted: int = 0
+    """How many of the committed operations were redacted in the log since: the commits still have what they said."""
     problems: list[str] = field(default_factory=list)
     """What is wrong, each with the commit or the place; none if each operation is in exactly one commit or pending."""
 
@@ -47,6 +49,9 @@ def verify_commits(log: OpLog, target: CommitHistory) -> CommitReport:
                 report.problems.append(f"commit {each.commit_id}: counts {each.ops} operations and has {len(new)}")
             differing = differing_lines(lines_in_log(log, each), lines)
             for at, op_id in differing.changed.items():
+                if is_redacted(log.get(op_id)):
+                    report.redacted += 1
+                    continue
                 report.problems.append(f"byte {each.start + at}: {op_id} is not there any more as it was committed")
             for at in differing.foreign:
                 report.problems.append(f"byte {each.start + at}: another operation than was committed")
@@ -55,6 +60,17 @@ def verify_commits(log: OpLog, target: CommitHistory) -> CommitReport:
     except (CommitDivergedError, InvalidCutError) as error:
         report.problems.append(str(error))
     return report
+
+
+def commits_with(target: CommitHistory, session_id: str, op_ids: Collection[str]) -> dict[str, str]:
+    """The ids of the commits that hold some operations, by op_id; not if they were redacted before."""
+    found: dict[str, str] = {}
+    commits = target.commits(session_id)
+    for each, lines in zip(commits, target.lines(commits), strict=True):
+        for line in BytesIO(lines):
+            if (entry := decoded(line)) and entry["op_id"] in op_ids and not is_redacted(entry):
+                found.setdefault(entry["op_id"], each.commit_id)
+    return found
 
 
 def read_commits(target: CommitHistory, session_id: str) -> Iterator[tuple[Committed, bytes]]:

@@ -23,6 +23,7 @@ write(2) → `CatchUp.index_entry` → one row of the tail (index/tail). A quest
 in what others have appended → index/query names locations → storage/reader fetches their lines from the log, and holds
 each against its checksum.
 
-What is always true: the JSONL file is the only truth, append-only; an acknowledged entry is in it; the index covers a
-prefix of it and can be deleted at any moment; damage costs the damaged line alone.
+What is always true: the JSONL file is the only truth, append-only but for redactions, which move no byte; an
+acknowledged entry is in it; the index covers a prefix of it and can be deleted at any moment; damage costs the damaged
+line alone.
 """

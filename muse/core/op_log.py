@@ -30,6 +30,7 @@ from muse.core.clock import LamportClock
 from muse.core.entry.codec import encode_entry
 from muse.core.entry.filter import EntryFilters, Filter, wanted_by
 from muse.core.entry.guard import guarded
+from muse.core.entry.marker import Redaction
 from muse.core.entry.model import OpEntry, make_op_entry, op_id_bytes, op_id_of
 from muse.core.entry.row import EntryRow, entry_row
 from muse.core.entry.validation import check_name, check_number
@@ -65,10 +66,10 @@ from muse.core.history.contested import Contested
 from muse.core.index.catch_up import CatchUp
 from muse.core.index.query import count, damaged_lines, op_ids_beginning, totals
 from muse.core.index.rebuild import Progress
-from muse.core.maintenance.accepted import add_accepted
 from muse.core.maintenance.archive import ArchivedFile, ArchiveManifest, export_session, import_session
 from muse.core.maintenance.findings import Finding, LostOperation, VerifyReport
 from muse.core.maintenance.fork import end_of_shared_past, fork
+from muse.core.maintenance.redact import RedactReport, finish, redact, redact_by
 from muse.core.maintenance.repair import RepairReport, lines_to_append
 from muse.core.maintenance.summary import SessionSummary, describe_sessions
 from muse.core.maintenance.verify import verify
@@ -82,8 +83,10 @@ from muse.core.options import (
     Options,
 )
 from muse.core.paging import SMALL_PAGE, WHOLE_PAGE, Pager, PageSize
+from muse.core.storage.accepted import add_accepted
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_entries, read_lines, read_placed_lines
+from muse.core.storage.redactions import read_redacted, state_of
 from muse.core.storage.session_dir import LOG_NAME, list_sessions, session_folder
 from muse.core.writer import Batch, Refuse, Writer, raise_it
 from muse.domain import StructuredDelta, inverse
@@ -96,8 +99,9 @@ if TYPE_CHECKING:
 from muse.core.entry.codec import decode_line as decode_line, parse_object as parse_object  # isort: skip
 from muse.core.entry.codec import same_operation as same_operation, same_value_text as same_value_text  # isort: skip
 from muse.core.entry.guard import Guard as Guard, count_refused as count_refused  # isort: skip
+from muse.core.entry.marker import is_redacted as is_redacted  # isort: skip
 from muse.core.entry.model import kind_of as kind_of, parse_time as parse_time  # isort: skip
-from muse.core.checkpoint.cut import RestoredCheckpoint as RestoredCheckpoint  # isort: skip
+from muse.core.checkpoint.record import RestoredCheckpoint as RestoredCheckpoint  # isort: skip
 from muse.core.collapse import collapse as collapse  # isort: skip
 from muse.core.maintenance.findings import ACCEPTABLE as ACCEPTABLE  # isort: skip
 from muse.core.maintenance.summary import ops_per_minute as ops_per_minute  # isort: skip
@@ -139,6 +143,7 @@ __all__ = [
     "OpLog",
     "OpLogCheckpoint",
     "Options",
+    "RedactReport",
     "RefusedByGuardError",
     "RepairReport",
     "SessionExistsError",
@@ -232,7 +237,12 @@ class OpLog:
         self._file = LogFile(self.path, durable_names=durability == "fsync")
         self._clock = LamportClock(max_lamport_jump)
         self._catch_up = CatchUp(
-            self.folder, self._file, self._clock.observe, partial(remember_record, self._file, session_id), options
+            self.folder,
+            self._file,
+            self._clock.observe,
+            partial(remember_record, self._file, session_id),
+            options,
+            partial(finish, self._file, session_id),
         )
         self._checkpoints = Checkpoints(self._catch_up, self._file, session_id)
         self._lock = HandleLock(self.path, self._catch_up)
@@ -674,7 +684,11 @@ class OpLog:
             stop = self._checkpoints.check_cut("upto", upto).byte_offset
             if start < stop and not self._file.is_synced(stop - 1):
                 self._writer.sync()
-            lines = self._file.read(start, stop)
+            while True:
+                before = state_of(self.folder)
+                lines = self._file.read(start, stop)
+                if state_of(self.folder) == before:
+                    break
         # Afterwards: it raises if the log was cut meanwhile, so that the bytes are all there.
         return lines, list(self._select(Filter(start=start, stop=stop)))
 
@@ -730,7 +744,7 @@ class OpLog:
     def append_lines(self, data: bytes, *, on_skip: Callable[[str, str], None] | None = None) -> tuple[int, int]:
         """Append the lines of another replica as they are, after each was held to the format; `merge` from bytes.
 
-        What the log already holds is passed over.
+        What the log already holds is passed over; what is redacted there is redacted here.
 
         Args:
             data: whole lines, at most some megabytes.
@@ -747,16 +761,22 @@ class OpLog:
 
         refuse = raise_it if on_skip is None else skip
         batch = Batch.of_foreign_lines(BytesIO(data).readlines(), self._max_line_bytes, refuse)
-        added, end = self._take_over(batch, refuse)
+        redactions: dict[str, Redaction] = {}
+        added, end = self._take_over(batch, refuse, redactions)
+        self._redact_too(redactions)
         # When the handle is free again, as whoever is told may use it.
         if on_skip is not None:
             for op_id, reason in skipped:
                 on_skip(op_id, reason)
         return added, end
 
-    def _take_over(self, batch: Batch, refuse: Refuse) -> tuple[int, int]:
-        """Append lines of another replica as they are: how many were added, and where the log ends then."""
+    def _take_over(self, batch: Batch, refuse: Refuse, redactions: dict[str, Redaction]) -> tuple[int, int]:
+        """Append lines of another replica as they are: how many were added, and where the log ends then.
+
+        What is redacted there and not here is put into `redactions`.
+        """
         with Turn(self._lock):
+            batch = self._writer.take_redactions(batch, redactions)
             if self._guard is not None:
                 self._catch_up.catch_up()
             start = self._catch_up.end
@@ -779,19 +799,22 @@ class OpLog:
         *,
         on_conflict: Literal["raise", "skip"] = "raise",
         on_skip: Callable[[str, str], None] | None = None,
+        on_redact: Callable[[list[str]], None] | None = None,
         progress: Progress | None = None,
     ) -> int:
         """Append what `other` has and this log lacks, its lines as they are; the other is not changed.
 
         A join: doing it again adds nothing, and replicas that have merged all of each other, in any order, hold the
         same set, the same total order and the same deltas. The clock goes on above both logs. The past that a fork
-        shares with its source is not read, as long as both indexes know the same of it.
+        shares with its source is not read, as long as both indexes know the same of it. An operation that is redacted
+        in one of the two counts as redacted: one that `other` has redacted is redacted here too.
 
         Args:
             other: the other replica; usually the same session in another repository.
             on_conflict: "raise" stops at an entry that can't be taken: other content under an op_id, a line longer than
                 `max_line_bytes`, a timestamp beyond `max_lamport_jump`. "skip" passes it over and takes the rest.
             on_skip: called with (op_id, reason) of each that is passed over; None logs them as warnings.
+            on_redact: called with the op_ids of what was redacted here because it is redacted there, if anything was.
             progress: called with (entries looked at, entries to look at).
 
         Returns:
@@ -809,18 +832,32 @@ class OpLog:
         new = Filter(start=end_of_shared_past(self._pager, self.session_id, other._pager, other.session_id))
         total = other._pager.ask(lambda index: count(index, new), 0)
         done = added = 0
+        redactions: dict[str, Redaction] = {}
         for lines in other._pager.pages(new, read_lines):
             skipped: dict[bytes, InvalidEntryError] = {}
             refuse = raise_it if on_conflict == "raise" else skipped.__setitem__
             batch = Batch.of_lines(lines, self._max_line_bytes, refuse)
-            added += self._take_over(batch, refuse)[0]
+            added += self._take_over(batch, refuse, redactions)[0]
             # When the handle is free again, as whoever is told may use it.
             for op_id, error in skipped.items():
                 tell(str(uuid.UUID(bytes=op_id)), str(error))
             done += len(lines)
             if progress:
                 progress(done, max(total, done))
+        # What they have written down says more than a marker has room for.
+        known = read_redacted(other.folder) if redactions else {}
+        self._redact_too({op_id: known.get(op_id, said) for op_id, said in redactions.items()})
+        if on_redact is not None and redactions:
+            on_redact(sorted(redactions))
         return added
+
+    def _redact_too(self, redactions: Mapping[str, Redaction]) -> None:
+        """Redact what was redacted in another replica."""
+        if redactions:
+            with Turn(self._lock):
+                self._catch_up.suspend()
+                redact(self._file, self.session_id, redactions)
+            _log.info("%s: %d operations were redacted elsewhere, and now here", self.path, len(redactions))
 
     def _fork(self, new: str, upto: Cut | str | None) -> Cut:
         if not self.exists():
@@ -889,6 +926,7 @@ class OpLog:
             What was found, with the place, the reason and the remedy of each finding; the worst first.
         """
         with Turn(self._lock):
+            self._catch_up.finish_redaction()
             self._catch_up.close()
             return verify(self._file, self.session_id, progress, max_findings)
 
@@ -940,6 +978,30 @@ class OpLog:
 
     def _line_of(self, op_id: str) -> bytes | None:
         return self._pager.find(op_id, lambda _index, place: read_lines(self._file, [place])[0])
+
+    def redact(self, *op_ids: str, by: str, why: str) -> RedactReport:
+        """Get a secret out: overwrite what operations say, wherever this log holds it. It can't be had back.
+
+            log.redact(op_id, by="ada", why="held a token, which is revoked")
+
+        `domain_op` becomes a marker of the same length, `{"op": "redacted", "by": …, "at": …, "why": …}`, cut to fit.
+        All else stays: the other fields, offsets, order, cuts, checkpoint. Appends and followers go on meanwhile. When
+        this returns, it survives power loss; if it is cut off at any moment, whoever opens the session next finishes
+        it. Who, when and why stand in redacted.json too. Commits, exports, replicas and backups still have the text.
+
+        Args:
+            op_ids: which operations.
+            by: who redacts them, at most 4,096 characters.
+            why: the reason, without the secret, at most 4,096 characters.
+
+        Raises:
+            UnknownOpError: the log holds nothing of one of them; nothing was done.
+            LockTimeoutError: another process makes a checkpoint or redacts, and does not end.
+            OSError, sqlite3.Error: it was begun and could not be finished; the next who opens the session goes on.
+        """
+        with Turn(self._lock):
+            self._catch_up.suspend()
+            return redact_by(self._file, self.session_id, op_ids, by, why)
 
     def accept(self, findings: Iterable[Finding], *, by: str, why: str) -> None:
         """Write down that an operator has understood some findings: from then on they are notes, and no damage.

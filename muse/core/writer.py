@@ -26,6 +26,7 @@ from muse.core.entry.codec import (
     strip_padding,
 )
 from muse.core.entry.columns import Columns, columns_of
+from muse.core.entry.marker import Redaction, may_hold_marker, rank, redacted_in, redactions_in, stands_for
 from muse.core.entry.model import OpEntry, op_id_bytes
 from muse.core.errors import (
     AppendError,
@@ -187,7 +188,7 @@ class Writer:
     def record(self, entry: OpEntry, max_line_bytes: int) -> OpEntry:
         """Write an entry with the next timestamp, if the log does not hold its op_id yet; the entry of the log.
 
-        Raises as `append_entry`, but an entry that differs only in when it was made is the same operation.
+        Raises as `append_entry`, but an entry that differs only in when it was made, or was redacted, is the same.
         """
         # Checked first: what is not valid has no op_id that could be looked for.
         encode_entry(entry, max_line_bytes)
@@ -203,7 +204,7 @@ class Writer:
             return entry
         byte_offset, line = known[op_id]
         there: OpEntry = orjson.loads(strip_padding(line))
-        if not same_operation(entry, there):
+        if redacted_in(line) is None and not same_operation(entry, there):
             raise _conflict(op_id, f"at byte {byte_offset} of {self._log.path}")
         self._secure_known(known)
         return there
@@ -318,7 +319,7 @@ class Writer:
         """Refuse what was written just now, but stands after a line with the same op_id and other content."""
         refused = 0
         for op_id, (byte_offset, there) in self._read_known(lines).items():
-            if not same_content(lines[op_id], there):
+            if not stands_for(there, lines[op_id]):
                 refused += 1
                 where = f"at byte {byte_offset} of {self._log.path}, first (this one stands later, and does not count)"
                 refuse(op_id, _conflict(op_id, where))
@@ -332,13 +333,27 @@ class Writer:
                 refuse(op_id, _conflict(op_id, "earlier in the same batch"))
         known = self._read_known(indexed) if indexed else {}
         for op_id, (byte_offset, there) in known.items():
-            if not same_content(lines.pop(op_id), there):
+            if not stands_for(there, lines.pop(op_id)):
                 refuse(op_id, _conflict(op_id, f"at byte {byte_offset} of {self._log.path}"))
         highest = self._clock.now + self._clock.max_jump
         for op_id, lamport_ts in zip(batch.columns.op_ids, batch.columns.lamport_ts, strict=True):
             if lamport_ts > highest and lines.pop(op_id, b""):
                 refuse(op_id, self._clock.refusal(op_id, lamport_ts))
         return Batch.of_lines(lines.values(), MAX_LINE_BYTES), known
+
+    def take_redactions(self, batch: Batch, found: dict[str, Redaction]) -> Batch:
+        """Note, by op_id, which operations are redacted in a batch of another log, and not here; the rest of it."""
+        if not may_hold_marker(batch.data):
+            return batch
+        each = list(zip(batch.columns.op_ids, batch.lines(), strict=True))
+        said = redactions_in(each)
+        self._catch_up.catch_up()
+        known = self._read_known(there) if (there := self._catch_up.find_all(said)) else {}
+        for op_id, (_, line) in known.items():
+            if (before := redacted_in(line)) is None or rank(said[op_id]) < rank(before):
+                found[str(uuid.UUID(bytes=op_id))] = said[op_id]
+        stays = [line for op_id, line in each if op_id not in known and redacted_in(line) == said.get(op_id)]
+        return Batch.of_lines(stays, MAX_LINE_BYTES)
 
     def _secure_known(self, known: _Known) -> None:
         """Make durable what was there already, whoever wrote it, if this writer has to before it acknowledges it."""

@@ -45,6 +45,7 @@ COMMANDS = (
     "verify",
     "repair",
     "accept",
+    "redact",
     "help",
     "rebuild-index",
     "merge",

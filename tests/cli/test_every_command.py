@@ -31,6 +31,7 @@ AFTER_THE_SESSION: dict[str, tuple[str, ...]] = {
     "verify": (),
     "repair": (),
     "accept": ("operation-lost", "--why", "x", "--yes"),
+    "redact": (making.op_id(1), "--why", "x", "--yes"),
     "rebuild-index": (),
     "export": ("FILE",),
 }
@@ -100,7 +101,7 @@ def test_help_gives_an_example(command: str) -> None:
 
 
 PASSES_OVER = sorted(
-    set(AFTER_THE_SESSION) - {"fork", "checkpoint", "verify", "repair", "accept", "rebuild-index", "show"}
+    set(AFTER_THE_SESSION) - {"fork", "checkpoint", "verify", "repair", "accept", "redact", "rebuild-index", "show"}
 )
 
 

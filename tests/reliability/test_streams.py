@@ -37,6 +37,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "verify": ("s",),
     "repair": ("s",),
     "accept": ("s", "operation-lost", "--why", "x"),
+    "redact": ("s", making.op_id(1), "--why", "x", "--yes"),
     "rebuild-index": ("s",),
     "merge": ("s", "OTHER"),
     "export": ("s", "OUT", "--force", "--json"),

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from operator import ne
 from types import EllipsisType
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
-from muse.core.checkpoint.record import EMPTY_DIGEST, OpLogCheckpoint, chain_digest, damaged, read_record, write_record
+from muse.core.checkpoint.record import (
+    EMPTY_DIGEST,
+    OpLogCheckpoint,
+    RestoredCheckpoint,
+    chain_digest,
+    damaged,
+    read_record,
+    write_record,
+)
 from muse.core.entry.filter import Filter
-from muse.core.entry.model import op_id_bytes
+from muse.core.entry.model import differ_in_few, op_id_bytes
 from muse.core.errors import CheckpointBackwardsError, CheckpointError, DamagedCheckpointError, InvalidCutError
 from muse.core.index.catch_up import CatchUp
 from muse.core.index.evidence import (
@@ -29,9 +36,8 @@ from muse.core.index.store import Index
 from muse.core.storage.locks import exclusive_lock
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import StaleLocationError
+from muse.core.storage.redactions import holds_redaction
 from muse.core.storage.session_dir import CHECKPOINT_NAME
-
-_MOST_DIGITS_ALTERED = 4
 
 _SHORTEST_LINE_BYTES = 170
 """No entry takes less."""
@@ -54,18 +60,6 @@ class Cut:
     """Byte offset after the last line that lies below the cut."""
     op_count: int
     """How many entries lie below the cut, in arrival order."""
-
-
-class RestoredCheckpoint(NamedTuple):
-    """What was written to checkpoint.json again."""
-
-    snapshot_id: str
-    kept_as: str | None
-    """The name that the file has now that was there, if there was one."""
-    byte_offset: int
-    """Up to where it covers the log."""
-    is_set_back: bool
-    """Whether that is less than it was."""
 
 
 class Checkpoints:
@@ -119,7 +113,7 @@ class Checkpoints:
                     raise
                 continue
             if record is not None and end:
-                self._catch_up.record_checkpoint_evidence(end, record)
+                self._catch_up.note_checkpoint(end, record)
             return record, end
 
     def replace(
@@ -137,7 +131,7 @@ class Checkpoints:
         self._catch_up.catch_up()
         # Here and not under the lock, so that others wait less; it also makes the file that the lock is on.
         sync()
-        with exclusive_lock(self._log.path, _WAIT_SECONDS):
+        with self._alone():
             cut = self.cut() if upto is None else upto
             if cut.byte_offset and not self._log.is_synced(cut.byte_offset - 1):
                 sync()
@@ -153,11 +147,11 @@ class Checkpoints:
         `CheckpointBackwardsError` if a checkpoint that covers more was ever made.
         """
         record, end = self._furthest()
-        known = None if record is None else (record["snapshot_id"], end, record.get("log_digest"))
-        if known == (snapshot_id, cut.byte_offset, digest):
-            return may_differ or self._is_as_it_was(cut, digest, record, end)
+        if record and "log_digest" in record and (record["snapshot_id"], end) == (snapshot_id, cut.byte_offset):
+            # It need not be the commit's digest: something below may have been redacted since, or accepted.
+            return may_differ or self._is_as_it_was(cut, record["log_digest"], record, end)
         sync()
-        with exclusive_lock(self._log.path, _WAIT_SECONDS):
+        with self._alone():
             record, end = self._furthest()
             if end > cut.byte_offset:
                 raise CheckpointBackwardsError(
@@ -165,7 +159,10 @@ class Checkpoints:
                 )
             if not may_differ and not self._is_as_it_was(cut, digest, record, end):
                 return False
-            self._write(snapshot_id, cut, digest)
+            # What is damaged is to differ from the digest, and what was redacted is not.
+            own = self._digest(cut, record, end)
+            is_redacted = own != digest and holds_redaction(self._log, cut.byte_offset)
+            self._write(snapshot_id, cut, own if is_redacted else digest)
         return True
 
     def _is_as_it_was(self, cut: Cut, digest: str, record: OpLogCheckpoint | None, end: int) -> bool:
@@ -214,7 +211,7 @@ class Checkpoints:
         is_there = self._path.is_file()
         if not dry_run:
             self._log.sync()  # as before any record; it also makes the file, if that was deleted
-            with exclusive_lock(self._log.path, _WAIT_SECONDS):
+            with self._alone():
                 if is_there:
                     os.link(self._path, aside, follow_symlinks=False)
                 if end == seen[0]:
@@ -226,10 +223,17 @@ class Checkpoints:
 
     def take_over_digest(self, digest: str) -> None:
         """What the checkpoint covers is right as it is now: let its record say so."""
-        with exclusive_lock(self._log.path, _WAIT_SECONDS):
+        with self._alone():
             record, _ = self.current()
             if record is not None and "log_digest" in record:
                 write_record(self._path, {**record, "log_digest": digest})
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other processes from making checkpoints and from redacting; what was begun of that is finished."""
+        with exclusive_lock(self._log.path, _WAIT_SECONDS):
+            self._catch_up.finish_redaction(is_locked=True)
+            yield
 
     def _replace_alone(self, snapshot_id: str, cut: Cut, after: str | EllipsisType | None) -> OpLogCheckpoint:
         previous, start = self.current()
@@ -282,7 +286,7 @@ class Checkpoints:
 
     def _write(self, snapshot_id: str, cut: Cut, digest: str) -> OpLogCheckpoint:
         record = write_record(self._path, self._record(snapshot_id, cut, digest))
-        self._catch_up.record_checkpoint_evidence(cut.byte_offset, record, replaces=True)
+        self._catch_up.note_checkpoint(cut.byte_offset, record, replaces=True)
         return record
 
 
@@ -324,16 +328,11 @@ def _end_of_record(index: Index | None, log: LogFile, record: OpLogCheckpoint) -
     last = last_op_id(index, end)
     is_as_it_was = _ends_a_line(index, log, end) and last == record["last_op_id"]
     # As many entries as were covered, and another one at the end: others, unless something is damaged.
-    may_be_damaged = end > index.end or _differ_in_few(last, record["last_op_id"]) or bool(damaged_lines(index, 0, end))
+    may_be_damaged = end > index.end or differ_in_few(last, record["last_op_id"]) or bool(damaged_lines(index, 0, end))
     if not is_as_it_was and not (may_be_damaged and has_cut(index, log, end, op_count)):
         below = count(index, Filter(stop=end))
         raise damaged(path, f"covers {op_count} entries, but {below} others lie below byte {end}: the log was replaced")
     return end
-
-
-def _differ_in_few(op_id: str, other: str) -> bool:
-    """Whether two op_ids may be one, of which some bits were flipped."""
-    return len(op_id) == len(other) and sum(map(ne, op_id, other)) <= _MOST_DIGITS_ALTERED
 
 
 def _end_as_it_was(log: LogFile, end: int, record: Mapping[str, Any], index: Index) -> int | None:

@@ -6,7 +6,7 @@ depends on it fails.
 
 import os
 from pathlib import Path
-from typing import NotRequired, cast, get_type_hints
+from typing import NamedTuple, NotRequired, Protocol, cast, get_type_hints
 
 import orjson
 from pydantic_core import core_schema
@@ -17,7 +17,7 @@ from muse.core.entry.validation import check_dict, dict_validator
 from muse.core.errors import DamagedCheckpointError, InvalidEntryError, NotCommitterError
 from muse.core.options import MAX_LAMPORT_TS
 from muse.core.storage import durable
-from muse.core.storage.log_file import CHUNK_BYTES, LogFile
+from muse.core.storage.log_file import CHUNK_BYTES
 from muse.core.storage.session_dir import LOG_NAME
 
 _MAX_RECORD_BYTES = 1 << 20
@@ -46,6 +46,18 @@ class OpLogCheckpoint(TypedDict):
     """SHA-256 of this record without this field, so that no flipped bit goes unnoticed."""
 
 
+class RestoredCheckpoint(NamedTuple):
+    """What was written to checkpoint.json again."""
+
+    snapshot_id: str
+    kept_as: str | None
+    """The name that the file has now that was there, if there was one."""
+    byte_offset: int
+    """Up to where it covers the log."""
+    is_set_back: bool
+    """Whether that is less than it was."""
+
+
 _rules = {str: core_schema.str_schema(), int: core_schema.int_schema(ge=0, le=MAX_LAMPORT_TS)}
 _fields = {name: _rules[kind] for name, kind in get_type_hints(OpLogCheckpoint).items()}
 _optional = {name: _fields.pop(name) for name in ("byte_offset", "last_op_id", "log_digest", "record_digest")}
@@ -55,7 +67,14 @@ EMPTY_DIGEST = "0" * 64
 """The digest of no lines at all."""
 
 
-def chain_digest(log: LogFile, start: int, stop: int, digest: str) -> str:
+class Bytes(Protocol):
+    """What is digested: a log."""
+
+    def read(self, start: int, stop: int) -> bytes:
+        """The bytes [start, stop)."""
+
+
+def chain_digest(log: Bytes, start: int, stop: int, digest: str) -> str:
     """Carry the digest of the lines below `start` on over those in [start, stop).
 
     Each line's digest is SHA-256 over the previous one (32 bytes) and the line with its newline. So a new checkpoint

@@ -16,12 +16,13 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from muse.core import options as tuning
 from muse.core.errors import MuseError
-from muse.core.index.evidence import checkpoint_seen, fits, record_checkpoint
+from muse.core.index.evidence import fits, note_checkpoint
 from muse.core.index.file import INDEX_FAULTS, LIES, is_transient, new_in_memory, open_database
 from muse.core.index.guard import is_refused
 from muse.core.index.rebuild import Progress, fill, replace_index
@@ -30,6 +31,7 @@ from muse.core.options import Options
 from muse.core.storage.lines import Lines
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import StaleLocationError
+from muse.core.storage.redactions import finish_if_free, is_redacting, state_of
 from muse.core.storage.scanner import scan
 from muse.core.storage.session_dir import INDEX_NAME
 
@@ -72,13 +74,18 @@ class CatchUp:
         observe: Callable[[int], None],
         remember: Callable[[Index], None],
         options: Options | None = None,
+        finish: Callable[[], None] = lambda: None,
     ) -> None:
-        """`observe` is told the timestamps that the index knows and that arrive; `remember` is given each new index."""
+        """`observe` is told the timestamps that the index knows and that arrive; `remember` is given each new index.
+        `finish` finishes a redaction that was cut off, with the log's lock held.
+        """
         self._folder = folder
         self._log = log
         self._observe = observe
         self._remember = remember
         self._options = options or tuning.DEFAULT
+        self._finish = finish
+        self._redactions = state_of(folder)
         self._index: Index | None = None
         self._memory_until = 0.0
         self._rebuild_next = False
@@ -215,8 +222,8 @@ class CatchUp:
 
     def _attempt(self, work: Callable[[Index], Answer]) -> Answer:
         """The recovery loop: if the index fails, get another one and do the work again."""
-        size = self.size
-        for attempt in range(_ATTEMPTS):
+        size, attempt = self.size, 0
+        while True:
             try:
                 index = self._index or self._open(in_memory=attempt >= _ATTEMPTS // 2)
                 # Another index may know less than was looked at before.
@@ -224,33 +231,21 @@ class CatchUp:
                     self._take_in(index, size)
                 return work(index)
             except (*_FAULTS, *LIES) as error:
-                if isinstance(error, MuseError) or attempt == _ATTEMPTS - 1:
+                # Of a redaction there comes an end: each takes longer than to try again.
+                attempt += not self._is_redacted_since()
+                if isinstance(error, MuseError) or attempt == _ATTEMPTS:
                     raise
                 self._discard_index(error)
-        raise AssertionError("unreachable")
 
     def is_untouched(self) -> bool:
         """Whether there is neither a line nor an index: nothing was ever recorded here."""
         return self.size == 0 and not (self._folder / INDEX_NAME).exists()
 
-    def record_checkpoint_evidence(
-        self, byte_offset: int, record: Mapping[str, Any], *, replaces: bool = False
-    ) -> None:
-        """Let the index remember a checkpoint that was made or read, if it has seen no further one; raises nothing."""
-
-        def remember(index: Index) -> None:
-            seen = checkpoint_seen(index.connection)
-            # Of two at one cut the time tells: the other may have been read before this one was made.
-            is_newer = seen is None or (seen[0], seen[1]["created_at"]) < (byte_offset, record["created_at"])
-            if is_newer or (replaces and seen is not None and seen[1] != record):
-                index.database.wait_up_to(READ_WAIT_MS)
-                try:
-                    record_checkpoint(index.connection, byte_offset, record)
-                except sqlite3.OperationalError as error:  # it may only be read, or is busy, and serves as before
-                    _log.info("%s: the index could not note the checkpoint (%s)", self._folder, error)
-
+    def note_checkpoint(self, byte_offset: int, record: Mapping[str, Any], *, replaces: bool = False) -> None:
+        """Let the index remember a checkpoint that was made or read; raises nothing."""
+        note = partial(note_checkpoint, byte_offset=byte_offset, record=record, replaces=replaces, wait_ms=READ_WAIT_MS)
         with suppress(*_FAULTS, OSError, MuseError):
-            self.with_index(remember)
+            self.with_index(note)
 
     # -- the index's life -----------------------------------------------------------------------------
 
@@ -322,18 +317,25 @@ class CatchUp:
             self._close_index()
         self._attempt(lambda _index: None)
 
+    def finish_redaction(self, *, is_locked: bool = False) -> None:
+        """Finish one that was cut off, if there is one. `is_locked`: the log's lock is held, failures are raised."""
+        if is_redacting(self._folder):
+            self._close_index()
+            (self._finish if is_locked else partial(finish_if_free, self._log, self._finish, INDEX_FAULTS))()
+
     def _open(self, *, in_memory: bool) -> Index:
-        index = None
-        if not in_memory and time.monotonic() >= self._memory_until:
-            index = self._open_on_disk()
+        self.finish_redaction()
+        self._redactions = state_of(self._folder)
+        index = None if in_memory or time.monotonic() < self._memory_until else self._open_on_disk()
         if index is None:
             began = time.monotonic()
             index = fill(new_in_memory(), self._log, self._options)
             # Scanning a large log again and again would be worse than a late return to the disk.
-            now = time.monotonic()
-            self._memory_until = now + max(self._options.retry_seconds, 20 * (now - began))
+            self._memory_until = time.monotonic() + max(self._options.retry_seconds, 20 * (time.monotonic() - began))
         self._observe(index.highest_lamport_ts)
         self._index = index
+        if self._is_redacted_since():
+            raise StaleLocationError("an operation was redacted while the index was opened or made")
         return index
 
     def _open_on_disk(self) -> Index | None:
@@ -375,7 +377,9 @@ class CatchUp:
 
     def _discard_index(self, error: Exception) -> None:
         """Stop using the index at hand. A bad moment is waited out in memory; a bad file is rebuilt."""
-        if isinstance(error, OSError) or (isinstance(error, sqlite3.Error) and is_transient(error)):
+        if self._is_redacted_since():
+            _log.info("%s: an operation was redacted: the index is opened anew", self._folder)
+        elif isinstance(error, OSError) or (isinstance(error, sqlite3.Error) and is_transient(error)):
             self._memory_until = time.monotonic() + self._options.retry_seconds
             _log.warning("%s: the index can't be used now (%s)", self._folder, error)
         elif isinstance(error, (MemoryError, sqlite3.ProgrammingError)) or is_refused(error):
@@ -385,6 +389,9 @@ class CatchUp:
             self._rebuild_next = True
             _log.warning("%s: the index is not right (%s); it will be rebuilt from the log", self._folder, error)
         self._close_index()
+
+    def _is_redacted_since(self) -> bool:  # since the index was opened: then a line is another, and rightly
+        return state_of(self._folder) != self._redactions
 
     def _close_index(self) -> None:
         # Forgotten last: if this is interrupted, it is closed again by `start_over`.

@@ -18,6 +18,8 @@ import orjson
 
 from muse.core.entry.codec import checksum
 from muse.core.entry.filter import END
+from muse.core.entry.marker import redacted_in
+from muse.core.entry.model import op_id_bytes
 from muse.core.errors import LockTimeoutError
 from muse.core.index.blocks.segment import DamagedIndexError, row_checksum
 from muse.core.index.file import INDEX_FAULTS, LIES, Database, open_database
@@ -75,6 +77,19 @@ def record_checkpoint(connection: sqlite3.Connection, byte_offset: int, record: 
     )
 
 
+def note_checkpoint(index: Index, byte_offset: int, record: Mapping[str, Any], *, replaces: bool, wait_ms: int) -> None:
+    """Remember a checkpoint that was made or read, if the index has seen no further one, or one that it `replaces`."""
+    seen = checkpoint_seen(index.connection)
+    # Of two at one cut the time tells: the other may have been read before this one was made.
+    is_newer = seen is None or (seen[0], seen[1]["created_at"]) < (byte_offset, record["created_at"])
+    if is_newer or (replaces and seen is not None and seen[1] != record):
+        index.database.wait_up_to(wait_ms)
+        try:
+            record_checkpoint(index.connection, byte_offset, record)
+        except sqlite3.OperationalError as error:  # it may only be read, or is busy, and serves as before
+            _log.info("%s: the index could not note the checkpoint (%s)", index.database.path, error)
+
+
 class Frozen(ExitStack):
     """What is closed when the block ends or, if a signal handler raises just before that, when this is dropped."""
 
@@ -127,15 +142,15 @@ def _inherit(new: Index, path: Path, log: LogFile, wait_ms: int, frozen: Frozen)
         raise DamagedIndexError("it is of another version")
     # Before the index as a whole: what is not evidence may be damaged.
     if database.session == log.path.parent.name:
-        _inherit_tables(new, connection)
+        _inherit_tables(new, connection, log)
     if is_of_session(old := Index(database), log):
-        _inherit_tables(new, connection)
-        record_held(new.connection, missing_entries(old, new))
+        _inherit_tables(new, connection, log)
+        record_held(new.connection, not_redacted(missing_entries(old, new), new, log))
 
 
-def _inherit_tables(new: Index, old: sqlite3.Connection) -> None:
+def _inherit_tables(new: Index, old: sqlite3.Connection, log: LogFile) -> None:
     inherit_checkpoint(new.connection, old)
-    record_held(new.connection, held_entries(old))
+    record_held(new.connection, not_redacted(held_entries(old), new, log))
 
 
 def is_of_session(index: Index, log: LogFile) -> bool:
@@ -185,6 +200,20 @@ def missing_entries(old: Index, new: Index, stop: int = END) -> Iterator[HeldEnt
                     entry = _held(lines, number)
                     if not is_as_it_was(entry, new.location_of(op_id)):
                         yield entry
+
+
+def not_redacted(entries: Iterable[HeldEntry], new: Index, log: LogFile) -> Iterator[HeldEntry]:
+    """Those that were not redacted since: what these were is to be forgotten, their checksums too."""
+    for entry in entries:
+        place = new.location_of(op_id_bytes(entry.op_id))
+        if place is None or not is_redacted(log, place):
+            yield entry
+
+
+def is_redacted(log: LogFile, place: Location) -> bool:
+    """Whether the line at a place holds the marker of a redaction."""
+    line = log.read(place.byte_offset, place.end)
+    return checksum(line) == place.checksum and redacted_in(line) is not None
 
 
 def is_as_it_was(entry: HeldEntry, place: Location | None) -> bool:

@@ -3,7 +3,7 @@
 verify         the full check: log, index, checkpoint
 findings       what it can find, and what to do about each
 index_check    an index unpacked, to be compared with another one
-accepted       accepted.json: findings that an operator accepts
+redact         the way out of a secret: an operation is overwritten
 repair         the way back: what can be appended again, and from where
 archive        a session as one file, and back
 fork           a session that shares its past with another one

@@ -41,7 +41,8 @@ from muse.core.index.rebuild import Progress, fill
 from muse.core.maintenance.members import Member, read_members
 from muse.core.storage import durable
 from muse.core.storage.log_file import CHUNK_BYTES, LogFile
-from muse.core.storage.session_dir import CHECKPOINT_NAME, LOG_NAME, new_session
+from muse.core.storage.redactions import MAX_REDACTED_BYTES, read_redacted, state_of
+from muse.core.storage.session_dir import CHECKPOINT_NAME, LOG_NAME, REDACTED_NAME, new_session
 
 if TYPE_CHECKING:
     import tarfile
@@ -88,7 +89,7 @@ class ArchiveManifest:
     op_count: int
     """Entries in it."""
     members: dict[str, ArchivedFile]
-    """By name: `ops.jsonl`, and `checkpoint.json` if the session has a checkpoint."""
+    """By name: `ops.jsonl`, `checkpoint.json` if the session has a checkpoint, `redacted.json` if it was redacted."""
 
     def to_dict(self) -> dict[str, Any]:
         """As a JSON-able dict, as it stands in the archive."""
@@ -105,7 +106,7 @@ _validator = dict_validator(
         "created_at": _text,
         "op_count": _size,
         "members": core_schema.dict_schema(
-            core_schema.literal_schema([LOG_NAME, CHECKPOINT_NAME]),
+            core_schema.literal_schema([LOG_NAME, CHECKPOINT_NAME, REDACTED_NAME]),
             core_schema.typed_dict_schema(_file, extra_behavior="forbid"),
         ),
     }
@@ -134,7 +135,8 @@ def export_session(log: ExportedLog, file: IO[bytes], *, progress: Progress | No
     import hashlib
     import tarfile
 
-    checkpoint = _checkpoint_bytes(log)
+    before = state_of(log.path.parent)
+    small = {CHECKPOINT_NAME: _checkpoint_bytes(log), REDACTED_NAME: _redacted_bytes(log)}
     # After the checkpoint was read: the cut then holds all that it covers.
     cut = log.cut()
     with closing(LogFile(log.path, durable_names=False)) as source:
@@ -144,8 +146,8 @@ def export_session(log: ExportedLog, file: IO[bytes], *, progress: Progress | No
         while first.read(CHUNK_BYTES):
             pass
         members = {LOG_NAME: ArchivedFile(cut.byte_offset, first.sha256.hexdigest())}
-        if checkpoint is not None:
-            members[CHECKPOINT_NAME] = ArchivedFile(len(checkpoint), hashlib.sha256(checkpoint).hexdigest())
+        found = {name: data for name, data in small.items() if data is not None}
+        members |= {name: ArchivedFile(len(data), hashlib.sha256(data).hexdigest()) for name, data in found.items()}
         manifest = ArchiveManifest(log.session_id, datetime.now(UTC).isoformat(), cut.op_count, members)
         described = orjson.dumps(manifest.to_dict(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         with (
@@ -154,8 +156,10 @@ def export_session(log: ExportedLog, file: IO[bytes], *, progress: Progress | No
         ):
             _add(archive, MANIFEST_NAME, BytesIO(described), len(described))
             _add(archive, LOG_NAME, cast("IO[bytes]", again), cut.byte_offset)
-            if checkpoint is not None:
-                _add(archive, CHECKPOINT_NAME, BytesIO(checkpoint), len(checkpoint))
+            for name, data in found.items():
+                _add(archive, name, BytesIO(data), len(data))
+        if state_of(log.path.parent) != before:
+            raise LogReplacedError(f"{log.path}: operations were redacted while it was exported: export it again")
         if again.sha256.digest() != first.sha256.digest():
             raise LogReplacedError(f"{log.path}: its bytes were altered while they were exported: run verify")
     return manifest
@@ -173,6 +177,11 @@ def _checkpoint_bytes(log: ExportedLog) -> bytes | None:
         with suppress(InvalidEntryError):
             if parse_object(data.strip(JSON_SPACES)) == record:
                 return data
+
+
+def _redacted_bytes(log: ExportedLog) -> bytes | None:
+    path = log.path.with_name(REDACTED_NAME)
+    return durable.read_small_file(path, MAX_REDACTED_BYTES) if read_redacted(path.parent) else None
 
 
 def _add(archive: tarfile.TarFile, name: str, content: IO[bytes], size_bytes: int) -> None:
@@ -281,7 +290,7 @@ def _read_manifest(leading: Member | None) -> ArchiveManifest:
 
 
 def _check_small(member: Member) -> None:
-    if member.size_bytes > _MAX_SMALL_MEMBER_BYTES:
+    if member.size_bytes > (MAX_REDACTED_BYTES if member.name == REDACTED_NAME else _MAX_SMALL_MEMBER_BYTES):
         raise ArchiveError(
             f"{member.name}: {member.size_bytes} bytes are too many: the file is not an archive of a session"
         )
@@ -320,6 +329,8 @@ def _check_against_log(aside: Path, manifest: ArchiveManifest) -> None:
         record = read_record(aside / CHECKPOINT_NAME, manifest.session_id)
     except DamagedCheckpointError as error:
         raise ArchiveError(f"{CHECKPOINT_NAME} is not a record of session {manifest.session_id!r}") from error
+    if REDACTED_NAME in manifest.members and not read_redacted(aside):
+        raise ArchiveError(f"{REDACTED_NAME} is not what a redaction writes")
     with closing(LogFile(aside / LOG_NAME, durable_names=False)) as log:
         size_bytes = log.size()
         covered = size_bytes if record is None else record.get("byte_offset", size_bytes)

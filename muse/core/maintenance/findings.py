@@ -10,7 +10,7 @@ from typing import Any, Literal
 from muse.core.checkpoint.record import OpLogCheckpoint
 from muse.core.entry.codec import checksum
 from muse.core.entry.filter import END
-from muse.core.maintenance.accepted import Acceptance
+from muse.core.storage.accepted import Acceptance
 
 Severity = Literal["damage", "index", "note"]
 
@@ -24,6 +24,7 @@ REMEDIES = {
     "checkpoint-digest": "bytes below the checkpoint have changed since: compare with a backup, or accept it",
     "accepted-damaged": "nothing counts as accepted: restore the file, or move it away and accept again",
     "index-differs": "run rebuild-index, which keeps what the index has seen",
+    "redacted": "nothing to do: what it said was overwritten on purpose",
     "duplicate": "nothing to do: the first line counts, this one is passed over",
     "missing-parent": "nothing to do if a replica has it: merge that one",
     "timestamp-not-above-parent": "nothing to do; its author did not use next_lamport_ts()",
@@ -31,7 +32,7 @@ REMEDIES = {
 }
 """What to do, by kind of finding; the worst first."""
 
-_NOTES = ("duplicate", "missing-parent", "timestamp-not-above-parent", "timestamp-far-above")
+_NOTES = ("redacted", "duplicate", "missing-parent", "timestamp-not-above-parent", "timestamp-far-above")
 
 ACCEPTABLE = ("operation-lost", "line-changed", "conflicting-duplicate", "damaged-line", "checkpoint-digest")
 """What an operator can accept: what can't be had back. Everything else has a remedy that makes it go away."""

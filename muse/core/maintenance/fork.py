@@ -16,10 +16,11 @@ from muse.core.checkpoint.cut import Checkpoints, Cut
 from muse.core.checkpoint.record import write_record
 from muse.core.entry.codec import JSON_SPACES, parse_object
 from muse.core.entry.filter import END, Filter
-from muse.core.errors import InvalidEntryError
+from muse.core.errors import InvalidEntryError, LogReplacedError
 from muse.core.paging import Pager, PageSize
 from muse.core.storage import durable
 from muse.core.storage.log_file import LogFile
+from muse.core.storage.redactions import add_redacted, read_redacted, state_of
 from muse.core.storage.session_dir import CHECKPOINT_NAME, FORK_NAME, LOG_NAME, new_session
 
 _MAX_BYTES = 1 << 20
@@ -28,16 +29,18 @@ _PAGE = PageSize(1 << 17, END)
 
 def fork(repo_root: Path, log: LogFile, checkpoints: Checkpoints, cut: Cut, new: str) -> None:
     """Make a session of what lies below a cut of a log, as `fork_session` says."""
+    folder = log.path.parent
+    before = state_of(folder)
     # Before the bytes are copied: they then hold all that it covers.
     record = checkpoints.current_below(cut)
     past = [{"session_id": cut.session_id, "byte_offset": cut.byte_offset}]
     past += [
         {"session_id": session_id, "byte_offset": min(end, cut.byte_offset)}
-        for session_id, end in _past(log.path.parent).items()
+        for session_id, end in _past(folder).items()
     ]
     with new_session(repo_root, new) as aside:
         # What was made private stays private.
-        aside.chmod(log.path.parent.stat().st_mode & 0o777)
+        aside.chmod(folder.stat().st_mode & 0o777)
         with durable.new_file(aside / LOG_NAME) as file:
             durable.take_rights(file.fileno(), log.path)
             log.copy_to(file, cut.byte_offset)
@@ -46,6 +49,10 @@ def fork(repo_root: Path, log: LogFile, checkpoints: Checkpoints, cut: Cut, new:
             file.write(orjson.dumps({"past": past}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
         if record is not None:
             write_record(aside / CHECKPOINT_NAME, {**record, "session_id": new})
+        if redacted := read_redacted(folder):
+            add_redacted(aside, redacted)
+        if state_of(folder) != before:
+            raise LogReplacedError(f"{log.path}: operations were redacted while it was forked: fork it again")
 
 
 def _past(folder: Path) -> dict[str, int]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from muse.core.checkpoint.cut import RestoredCheckpoint
+from muse.core.checkpoint.record import RestoredCheckpoint
 from muse.core.entry.codec import checksum, decode_line
 from muse.core.entry.model import OpEntry
 from muse.core.maintenance.findings import Finding, LostOperation, VerifyReport

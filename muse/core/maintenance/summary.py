@@ -19,6 +19,7 @@ from muse.core.handle_lock import HandleLock, Turn
 from muse.core.index.catch_up import CatchUp
 from muse.core.index.query import count, damaged_lines, find_page, totals
 from muse.core.index.store import Index
+from muse.core.maintenance.redact import finish
 from muse.core.maintenance.summary_cache import SummaryCache, stamp_of
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_entries
@@ -104,7 +105,8 @@ def _known_or_made(cache: SummaryCache, root: Path, session_id: str) -> SessionS
 
 def _describe(folder: Path, session_id: str) -> SessionSummary:
     log = LogFile(folder / LOG_NAME, durable_names=False)
-    catch_up = CatchUp(folder, log, lambda _lamport_ts: None, partial(remember_record, log, session_id))
+    remember, finishing = partial(remember_record, log, session_id), partial(finish, log, session_id)
+    catch_up = CatchUp(folder, log, lambda _lamport_ts: None, remember, finish=finishing)
     lock = HandleLock(log.path, catch_up)
     with closing(lock), Turn(lock):
         checkpoint, covered, problem = None, None, None

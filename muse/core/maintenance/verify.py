@@ -17,8 +17,9 @@ from typing import Any
 
 from muse.core.checkpoint.cut import end_of_covered
 from muse.core.checkpoint.record import EMPTY_DIGEST, OpLogCheckpoint, chain_digest, read_record
-from muse.core.entry.codec import checksum, decode_line, same_content, same_operation
+from muse.core.entry.codec import checksum, decode_line, same_operation
 from muse.core.entry.filter import END, Filter
+from muse.core.entry.marker import Redaction, redaction_of, stands_for
 from muse.core.entry.model import OpEntry, op_id_bytes
 from muse.core.errors import CheckpointError, DamagedAcceptanceError
 from muse.core.index.evidence import (
@@ -28,21 +29,23 @@ from muse.core.index.evidence import (
     inherit_checkpoint,
     is_as_it_was,
     is_of_session,
+    is_redacted,
     missing_entries,
 )
 from muse.core.index.file import INDEX_FAULTS, LIES, Database, new_temporary, open_database
 from muse.core.index.query import count, find_page, highest_lamport_ts, last_op_id, units_between
 from muse.core.index.rebuild import Progress, fill
 from muse.core.index.store import Index
-from muse.core.maintenance.accepted import read_accepted
 from muse.core.maintenance.findings import Findings, LostOperation, VerifyReport
 from muse.core.maintenance.index_check import check_keys_and_summaries, links_between, rows_between
 from muse.core.maintenance.repair import MOST_BYTES_WITHIN, entries_within
 from muse.core.options import DEFAULT_MAX_LAMPORT_JUMP, MAX_LINE_BYTES
 from muse.core.paging import WHOLE_PAGE
+from muse.core.storage.accepted import read_accepted
 from muse.core.storage.lines import Location
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import StaleLocationError, read_entries, read_lines, read_placed_entries
+from muse.core.storage.redactions import BLANK, read_redacted, state_of
 from muse.core.storage.session_dir import CHECKPOINT_NAME, INDEX_NAME
 
 _ATTEMPTS = 4
@@ -54,11 +57,12 @@ def verify(
 ) -> VerifyReport:
     """Check the session whose log this is; see `OpLog.verify`."""
     for _ in range(_ATTEMPTS - 1):
+        before = state_of(log.path.parent)
         check = _Check(log, session_id, max_findings)
-        # A line may be altered between two looks at it, and an index be replaced by a new one.
+        # A line may be altered between two looks at it, an index be replaced by a new one, an operation be redacted.
         with suppress(StaleLocationError):
             report = check.run(progress)
-            if not check.is_index_replaced:
+            if not check.is_index_replaced and state_of(log.path.parent) == before:
                 return report
     return _Check(log, session_id, max_findings).run(progress)
 
@@ -77,6 +81,7 @@ class _Check:
             accepted, problem = read_accepted(self.folder), None
         except (DamagedAcceptanceError, OSError) as error:
             accepted, problem = {}, str(error)
+        self.redacted = read_redacted(self.folder)
         self.findings = Findings(max_findings, accepted)
         self._found = self.findings.add
         if problem is not None:
@@ -167,13 +172,19 @@ class _Check:
                     self._check_duplicate(fresh, at, length, reason)
 
     def _is_all_there(self, fresh: Index, at: int, length: int) -> bool:
-        """Whether a damaged line is nothing but entries glued together, and the log has each of them elsewhere."""
+        """Whether a damaged line is nothing but entries glued together, and the log has each of them elsewhere.
+
+        What a redaction has blanked is nothing.
+        """
         if length > MOST_BYTES_WITHIN:
             return False
         data = self.log.read(at, at + length).rstrip(b"\n")
         held = [(fresh.location_of(op_id_bytes(entry["op_id"])), line) for _, entry, line in entries_within(data)]
-        return sum(len(line) - 1 for _, line in held) == len(data) and all(
-            place and same_content(line, read_lines(self.log, [place])[0]) for place, line in held
+        rest = data
+        for _, line in held:
+            rest = rest.replace(line[:-1], b"", 1)
+        return not rest.strip(BLANK) and all(
+            place and stands_for(read_lines(self.log, [place])[0], line) for place, line in held
         )
 
     def _check_duplicate(self, fresh: Index, at: int, length: int, reason: str) -> None:
@@ -182,7 +193,7 @@ class _Check:
         first = fresh.location_of(op_id_bytes(entry["op_id"])) if entry else None
         there = None if first is None else decode_line(read_lines(self.log, [first])[0])
         # Two processes that were given one message have recorded it at two times: the same operation.
-        if entry is not None and there is not None and same_operation(entry, there):
+        if entry and there and (same_operation(entry, there) or all(map(self._redaction_of, (entry, there)))):
             self._found("duplicate", at, length, reason)
         else:
             member = f"{at}+{length}:{checksum(line):08x}"
@@ -199,8 +210,18 @@ class _Check:
                     reason = f"the timestamp {lamport_ts} of {entry['op_id']} is far above all before it, {highest}"
                     self._found("timestamp-far-above", at, end - at, reason)
                 highest = max(highest, lamport_ts)
+                if (said := self._redaction_of(entry)) is not None:
+                    by = f"by {said.by or '?'}, {said.at or '?'}: {said.why or '?'}"
+                    self._found("redacted", at, end - at, f"{entry['op_id']} was redacted {by}")
                 for parent_op_id in entry["parent_op_ids"]:
                     self._check_parent(fresh, at, end - at, entry, parent_op_id)
+
+    def _redaction_of(self, entry: OpEntry) -> Redaction | None:
+        """Who has redacted an entry, when and why; of a short operation only redacted.json tells."""
+        said = redaction_of(entry["domain_op"])
+        if said is not None or not entry["domain_op"]:
+            return self.redacted.get(entry["op_id"], said)
+        return None
 
     def _check_parent(self, fresh: Index, at: int, length: int, entry: OpEntry, parent_op_id: str) -> None:
         parent = fresh.location_of(op_id_bytes(parent_op_id))
@@ -267,6 +288,8 @@ class _Check:
             place = fresh.location_of(op_id_bytes(entry.op_id))
             if place is not None and is_as_it_was(entry, place):
                 self.returned[entry.byte_offset] = place.byte_offset
+            elif place is not None and is_redacted(self.log, place):
+                continue
             elif (entry.op_id, entry.checksum) not in known:
                 known.add((entry.op_id, entry.checksum))
                 self.lost.append(entry)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -142,6 +142,29 @@ def replace_file(path: Path, data: bytes, log_path: Path) -> None:
         # A failure names the file that the user knows.
         append_bytes(file.fileno(), data, path)
         sync_file(file.fileno(), path)
+
+
+def overwrite(path: Path, pieces: Iterable[tuple[int, bytes]]) -> None:
+    """Write bytes over others of a file, each piece where its byte offset says; when it returns they are durable.
+
+    Who is killed meanwhile, or loses power, leaves each byte as it was or as it was to be: whoever calls it writes down
+    first what he does, so that it can be done again. Raises as `sync_file`; here again is right after that, too, since
+    all is written anew.
+    """
+    # Without O_APPEND: with it, Linux appends what pwrite(2) is given, wherever it was to go.
+    with open_descriptor(path, os.O_WRONLY | os.O_NOFOLLOW) as file:
+        for at, data in pieces:
+            written = 0
+            while written < len(data):
+                written += os.pwrite(file.fileno(), memoryview(data)[written:], at + written)
+        sync_file(file.fileno(), path)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file, so that it stays away after power loss; nothing happens if it is not there."""
+    with suppress(FileNotFoundError):
+        path.unlink()
+        sync_folder(path.parent)
 
 
 @contextmanager

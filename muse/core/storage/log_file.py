@@ -1,7 +1,7 @@
 """`ops.jsonl` as bytes: the append-only file, opened, measured, read by range, appended to.
 
-Invariants: the file is never truncated and never rewritten; an append is one `write(2)` on an `O_APPEND` descriptor
-and takes no lock. Nothing here knows what a line means.
+Invariants: the file is never truncated, and only a redaction overwrites bytes of it (maintenance/redact); an append is
+one `write(2)` on an `O_APPEND` descriptor and takes no lock. Nothing here knows what a line means.
 """
 
 from __future__ import annotations

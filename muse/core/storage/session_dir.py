@@ -23,6 +23,8 @@ CHECKPOINT_NAME = "checkpoint.json"
 INDEX_NAME = "index.db"
 ACCEPTED_NAME = "accepted.json"
 FORK_NAME = "fork.json"
+REDACTED_NAME = "redacted.json"
+REDACTING_NAME = "redacting.json"
 
 ASIDE_PREFIX = ".import-"
 """How the name of a folder begins in which a session is prepared; no session's folder begins with a dot."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,9 +51,34 @@ def add_accepted(folder: Path, members: Mapping[str, Sequence[str]], by: str, wh
     at = datetime.now(UTC).isoformat(timespec="seconds")
     new = [{"kind": kind, "by": by, "why": why, "at": at, "members": list(each)} for kind, each in members.items()]
     with exclusive_lock(folder, _WAIT_SECONDS):
-        accepted = {"accepted": [*_read(path), *new]}
-        data = orjson.dumps(accepted, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-        durable.replace_file(path, data, folder / LOG_NAME)
+        _write(path, [*_read(path), *new])
+
+
+def forget_changed(folder: Path, op_ids: Collection[str], members: Mapping[int, str]) -> None:
+    """Forget what was known of operations by their old bytes, and know damaged lines by their new ones.
+
+    Args:
+        folder: the session's.
+        op_ids: of the operations.
+        members: by what each changed line is known now, by byte offset.
+    """
+    path = folder / ACCEPTED_NAME
+    with suppress(DamagedAcceptanceError), exclusive_lock(folder, _WAIT_SECONDS):
+        items = _read(path)
+        for item in items:
+            known = [member for member in item["members"] if member.partition(":")[0] not in op_ids]
+            places = [member.partition("+")[0] for member in known]
+            item["members"] = [
+                members.get(int(at), each) if at.isdigit() and ":" in each else each
+                for at, each in zip(places, known, strict=True)
+            ]
+        if items:
+            _write(path, items)
+
+
+def _write(path: Path, items: Sequence[Mapping[str, Any]]) -> None:
+    data = orjson.dumps({"accepted": items}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    durable.replace_file(path, data, path.with_name(LOG_NAME))
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,185 @@
+"""What is written down about redactions, beside the log: what was redacted, and what is just being overwritten.
+
+redacted.json    who has redacted which operation, when and why; for people: nothing else needs it
+redacting.json   the bytes that are to stand in the log; there while a redaction is at work, or if it was cut off
+
+Neither holds what was there before, nor a checksum of it: a short secret is soon found by trying.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from muse.core.entry.codec import checksum
+from muse.core.entry.marker import Redaction, may_hold_marker, redacted_in
+from muse.core.errors import MuseError
+from muse.core.storage import durable
+from muse.core.storage.locks import exclusive_lock
+from muse.core.storage.log_file import LogFile
+from muse.core.storage.scanner import scan
+from muse.core.storage.session_dir import LOG_NAME, REDACTED_NAME, REDACTING_NAME
+
+MAX_REDACTED_BYTES = 256 << 20
+_WAIT_SECONDS = 2.0
+_log = logging.getLogger(__name__)
+
+BLANK = b"#"
+"""What a damaged line is overwritten with: it stays damaged, and nothing of it can be read."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """Bytes of one line that are overwritten."""
+
+    line: int
+    """The byte offset at which the line begins."""
+    length: int
+    """Bytes of the line, newline included if it has one."""
+    spans: tuple[tuple[int, int], ...]
+    """Where in the line they begin and end."""
+    text: str
+    """What is written there, without the spaces that fill it up; "" fills all of it with `BLANK`."""
+    rest: int
+    """CRC-32 of what stays of the line, so that nothing is written into a file that is another by now."""
+
+    @classmethod
+    def of(cls, line: bytes, begin: int, spans: Iterable[tuple[int, int]], data: bytes = b"") -> Change:
+        """Have `data`, or nothing readable, in the place of some bytes of the line that begins at byte `begin`."""
+        spans = tuple(spans)
+        text = (data[:-1].rstrip(b" ") + data[-1:]).decode()
+        return cls(begin, len(line), spans, text, _checksum_of_rest(line, spans))
+
+    def pieces(self) -> Iterator[tuple[int, bytes]]:
+        """The byte offsets of the log, and what is written there."""
+        text = self.text.encode()
+        for start, end in self.spans:
+            size = end - start
+            yield self.line + start, text[:-1].ljust(size - 1) + text[-1:] if text else BLANK * size
+
+    def fits(self, log: LogFile) -> bool:
+        """Whether the line is there, whatever stands now where the change is made."""
+        line = log.read(self.line, self.line + self.length)
+        begins = self.line == 0 or log.read(self.line - 1, self.line) == b"\n"
+        is_whole = len(line) == self.length and b"\n" not in line[:-1]
+        return begins and is_whole and _checksum_of_rest(line, self.spans) == self.rest
+
+
+def _checksum_of_rest(line: bytes, spans: Sequence[tuple[int, int]]) -> int:
+    starts = [0, *(end for _, end in spans)]
+    stops = [*(start for start, _ in spans), len(line)]
+    return checksum(b"".join(line[start:stop] for start, stop in zip(starts, stops, strict=True)))
+
+
+@dataclass(frozen=True)
+class Journal:
+    """A redaction that has begun: to do it again is right, wherever it was cut off."""
+
+    redactions: dict[str, Redaction]
+    """By op_id."""
+    changes: tuple[Change, ...]
+    checkpoint: tuple[int, str] | None
+    """Up to where checkpoint.json covers the log, and the digest that this has when all is done."""
+
+    def write(self, folder: Path) -> None:
+        """Write it down; when this returns it survives power loss."""
+        said = {op_id: each._asdict() for op_id, each in self.redactions.items()}
+        found = {"redactions": said, "changes": list(map(asdict, self.changes)), "checkpoint": self.checkpoint}
+        durable.replace_file(folder / REDACTING_NAME, orjson.dumps(found), folder / LOG_NAME)
+
+
+def is_redacting(folder: Path) -> bool:
+    """Whether a redaction is at work in a session, or was cut off."""
+    return os.path.lexists(folder / REDACTING_NAME)
+
+
+def read_journal(folder: Path) -> Journal | None:
+    """The redaction that has begun; None if there is none, or what is there is no journal of ours."""
+    path = folder / REDACTING_NAME
+    try:
+        read = orjson.loads(durable.read_small_file(path, MAX_REDACTED_BYTES))
+        changes = tuple(Change(**{**each, "spans": tuple(map(tuple, each["spans"]))}) for each in read["changes"])
+        redactions = {op_id: Redaction(**said) for op_id, said in read["redactions"].items()}
+        return Journal(redactions, changes, read["checkpoint"] and tuple(read["checkpoint"]))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        _log.warning("%s: not what a redaction writes (%s): nothing is done about it; remove it", path, error)
+        return None
+
+
+def state_of(folder: Path) -> tuple[bool, tuple[int, int] | None]:
+    """What differs after a redaction from what it was before: whoever reads lines without an index asks it twice."""
+    found = None
+    with suppress(OSError):
+        status = os.stat(folder / REDACTED_NAME, follow_symlinks=False)
+        found = status.st_ino, status.st_mtime_ns
+    return is_redacting(folder), found
+
+
+def finish_if_free(log: LogFile, finish: Callable[[], None], faults: tuple[type[Exception], ...]) -> None:
+    """Finish a redaction that was cut off, unless it fails; one that is at work is waited for, but not for long."""
+    faults = (*faults, OSError, MuseError)
+    try:
+        with exclusive_lock(log.path, _WAIT_SECONDS):
+            finish()
+    except faults as error:
+        _log.warning("%s: a redaction that has begun is not finished yet (%s)", log.path, error)
+
+
+def holds_redaction(log: LogFile, stop: int) -> bool:
+    """Whether an entry was redacted that lies below a byte offset, by the bytes of the log."""
+    for lines in scan(log, 0, stop):
+        data = log.read(lines.start, lines.end)
+        if may_hold_marker(data):
+            begins = [at - lines.start for at, op_id in zip(lines.offsets, lines.op_ids, strict=True) if op_id]
+            if any(redacted_in(data[at : data.index(b"\n", at) + 1]) is not None for at in begins):
+                return True
+    return False
+
+
+# -- redacted.json --------------------------------------------------------------------------------------------
+
+
+def read_redacted(folder: Path) -> dict[str, Redaction]:
+    """Who has redacted what, by op_id; of a file that can't be read nothing, which is logged."""
+    path = folder / REDACTED_NAME
+    try:
+        return parse_redacted(durable.read_small_file(path, MAX_REDACTED_BYTES))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        _log.warning("%s: can't be read (%s): who has redacted what, and why, is not known from it", path, error)
+        return {}
+
+
+def parse_redacted(data: bytes) -> dict[str, Redaction]:
+    """The content of such a file; a `ValueError`, `TypeError`, `LookupError` or `AttributeError` if it is none."""
+    return dict(_items(orjson.loads(data)["redacted"]))
+
+
+def _items(items: Sequence[Any]) -> Iterator[tuple[str, Redaction]]:
+    for item in items:
+        said = item["op_id"], item["by"], item["at"], item["why"]
+        if not all(isinstance(text, str) for text in said):
+            raise TypeError("not all of it is text")
+        yield item["op_id"], Redaction(*said[1:])
+
+
+def add_redacted(folder: Path, redactions: Mapping[str, Redaction]) -> None:
+    """Write down who has redacted what; of an operation that was redacted before, what it said stays."""
+    path = folder / REDACTED_NAME
+    known = read_redacted(folder)
+    if not known and os.path.lexists(path):
+        os.rename(path, path.with_name(f"{REDACTED_NAME}.{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"))
+    items = [{"op_id": op_id, **said._asdict()} for op_id, said in ({**redactions, **known}).items()]
+    data = orjson.dumps({"redacted": items}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    durable.replace_file(path, data, folder / LOG_NAME)
