@@ -113,11 +113,12 @@ def _elsewhere(log: OpLog, op_ids: Sequence[str], git: Path | None, repo: Path) 
     from muse.core.op_log import MuseError, encode_session_id
 
     found = _Elsewhere()
-    try:
-        with git_target(git, repo) as target:
-            found.commits = commits_with(target, log.session_id, op_ids)
-    except (SystemFailed, MuseError, OSError) as error:
-        found.commits_unknown = str(error)
+    if git or any((folder / ".git").exists() for folder in (repo, *repo.resolve().parents)):
+        try:
+            with git_target(git, repo) as target:
+                found.commits = commits_with(target, log.session_id, op_ids)
+        except (SystemFailed, MuseError, OSError) as error:
+            found.commits_unknown = str(error)
     record = log.read_checkpoint()
     covered = record.get("byte_offset", 0) if record else 0
     if record and any((place := log.locate(op_id)) and place[0] < covered for op_id in op_ids):

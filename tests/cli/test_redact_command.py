@@ -13,9 +13,6 @@ from tests import children, making
 from tests.cli.running import filled, muse
 from tests.making import entries, entry, op_id
 
-# It asks git which commits hold what was redacted.
-pytestmark = pytest.mark.process
-
 CANARY = "s3cr3t-CANARY"
 
 
@@ -65,6 +62,7 @@ def test_an_op_that_is_not_there_is_wrong_usage(leaked: Path, wrong: tuple[str, 
     assert (done.exit_code, making.log_bytes(leaked)) == (2, before)
 
 
+@pytest.mark.process
 def test_commits_and_spaces_that_still_have_it_are_named(leaked: Path) -> None:
     """A commit goes on after it, and counts it as redacted when it is held against the log."""
     children.run(["git", "init", "-q", leaked])

@@ -108,6 +108,8 @@ class Run:
     def _end_session(self, evidence: Evidence, seen: check.Seen | None) -> None:
         self.totals["acknowledged"] += evidence.acknowledged
         self.totals["kills"] += evidence.kills
+        self.totals["redacted"] += len(evidence.redacted)
+        self.met.update(evidence.met)
         self.totals["checkpoints"] += sum(each.outcome == "made" for each in evidence.collapses.values())
         self.logged.update(evidence.logged)
         if seen is not None:
@@ -140,6 +142,7 @@ class Run:
             f"torture: seed {self.seed}, size {self.size}, {totals['rounds']} rounds in "
             f"{time.monotonic() - self.began:.0f} s: {totals['acknowledged']} operations acknowledged, "
             f"{totals['kills']} kills, {totals['torn']} torn tails, {totals['checkpoints']} checkpoints, "
+            f"{totals['redacted']} redacted, "
             f"{totals['repeated lines']} lines repeated, at most {totals['most leftovers']} leftovers; "
             f"{found['lost']} lost, {found['duplicated']} duplicated, {found['index']} index differences, "
             f"{found.total() - found['lost'] - found['duplicated'] - found['index']} other violations"

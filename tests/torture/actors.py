@@ -10,6 +10,7 @@ returned; what must be known in case the process dies in the call is told before
     ["checkpointed", snapshot_id, byte_offset, op_count]
     ["refused", snapshot_id]                the checkpoint would have moved backwards
     ["merged", "in" or "out", entries]      so many first entries of the one are in the other
+    ["redacted", [op_id, secret], …]        what these operations said was redacted
     ["seen", op_count]                      a checkpoint was read
     ["met", text]                           something that a mishap brings along
     ["logged", text]                        the engine warned
@@ -38,6 +39,9 @@ from tests import making
 from tests.torture.schedule import Durability, Mishap
 
 DOMAINS = ("music", "code")
+
+SECRET_DOMAIN = "secret"
+"""Of what is redacted. What it said is in no delta that is checked."""
 
 LONG_LINE_BYTES = (200_000, 900_000)
 
@@ -306,8 +310,27 @@ def _ask_more(process: Process, now: list[str]) -> None:
 def _verify(process: Process) -> None:
     report = process.log.verify()
     # What kills leave behind, and what two mergers bring at the same moment; nothing else.
-    if odd := report.counts.keys() - {"damaged-line", "torn-tail", "duplicate"}:
+    if odd := report.counts.keys() - {"damaged-line", "torn-tail", "duplicate", "redacted"}:
         raise WrongAnswer(f"verify found {odd}: {[found for found in report.findings if found.kind in odd][:5]}")
+
+
+def redact(process: Process) -> None:
+    """Record secrets, and get them out again; some are in the replica by then, or in a checkpoint."""
+    for _ in process.steps(process.orders.size // 10):
+        secrets: list[list[str]] = []
+        for _ in range(process.draw.choice((1, 1, 2, 4))):
+            process.made += 1
+            text = f"secret {process.mark}.{process.made}."
+            made = process.log.record(
+                process.actor, SECRET_DOMAIN, {"op": "insert", "text": text * process.draw.randint(1, 9)}
+            )
+            process.acknowledge([made])
+            secrets.append([made["op_id"], text])
+        time.sleep(process.draw.uniform(0, 0.02))
+        done = process.log.redact(*(op_id for op_id, _ in secrets), by=process.actor, why="torture")
+        if len(done.redacted) != len(secrets):
+            raise WrongAnswer(f"of {len(secrets)} operations {len(done.redacted)} were redacted")
+        process.tell("redacted", *secrets)
 
 
 def fork(process: Process) -> None:
@@ -330,7 +353,8 @@ def _some_more(process: Process) -> None:
 
 
 ROLES: dict[str, Callable[[Process], None]] = {
-    role.__name__: role for role in (record, append, batch, big, checkpoint, merge, replica, rebuild, read, fork)
+    role.__name__: role
+    for role in (record, append, batch, big, checkpoint, merge, replica, rebuild, read, redact, fork)
 }
 
 

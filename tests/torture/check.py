@@ -23,10 +23,10 @@ from tests.torture.actors import DOMAINS
 from tests.torture.evidence import SESSION, Collapse, Evidence, Violation
 from tests.torture.schedule import Plan
 
-_FILES = {"ops.jsonl", "checkpoint.json", "index.db", "index.db-wal", "index.db-shm"}
+_FILES = {"ops.jsonl", "checkpoint.json", "redacted.json", "index.db", "index.db-wal", "index.db-shm"}
 
 _LEFTOVERS = re.compile(
-    r"checkpoint\.json\.tmp|index\.db\.(new|old|building)(-journal|-wal|-shm)?|index\.db-journal",
+    r"(checkpoint|redacted|redacting)\.json\.tmp|index\.db\.(new|old|building)(-journal|-wal|-shm)?|index\.db-journal",
 )
 
 _MAX_LEFTOVERS = 8
@@ -58,6 +58,7 @@ def check_round(evidence: Evidence, plan: Plan) -> Seen:
         Violation: something is not.
     """
     path = evidence.log_path(evidence.repo)
+    _finish_redaction(evidence)
     scan = plain_scan.scan_file(path)
     replica = plain_scan.scan_file(evidence.log_path(evidence.replica))
     for found in (scan, replica):
@@ -66,6 +67,7 @@ def check_round(evidence: Evidence, plan: Plan) -> Seen:
     demand(torn <= evidence.kills, "damage", f"{torn} damaged lines after {evidence.kills} kills: {scan.damaged}")
     _check_acknowledged(evidence, scan, replica)
     _check_merged(evidence, scan, replica)
+    _check_redacted(evidence, scan)
     if path.exists():
         record = _check_answers(evidence, path, scan)
         _check_deltas(evidence, scan, record, turns=plan.turns)
@@ -105,6 +107,28 @@ def _check_merged(evidence: Evidence, scan: plain_scan.PlainScan, replica: plain
         there = set(target.op_ids)
         lost = [op_id for op_id in source.op_ids[: evidence.merged[way]] if op_id not in there]
         demand(not lost, "lost", f"{len(lost)} operations that were merged {way} are not there: {lost[:5]}")
+
+
+def _finish_redaction(evidence: Evidence) -> None:
+    """Do as the next one would who opens a session, or its replica, in which a redaction was cut off."""
+    for repo in (evidence.repo, evidence.replica):
+        journal = evidence.log_path(repo).with_name("redacting.json")
+        if journal.exists():
+            evidence.met["redaction cut off"] += 1
+            with OpLog(repo, SESSION) as log:
+                log.count()
+            demand(not journal.exists(), "files", f"{journal}: nobody has finished it")
+
+
+def _check_redacted(evidence: Evidence, scan: plain_scan.PlainScan) -> None:
+    said = {entry["op_id"]: entry["domain_op"] for entry in scan.entries if entry["op_id"] in evidence.redacted}
+    kept = {op_id: op for op_id, op in said.items() if op.get("op") != "redacted"}
+    demand(not kept, "secret", f"{len(kept)} redacted operations still say something: {kept}")
+    folder = evidence.log_path(evidence.repo).parent
+    for path in folder.iterdir() if evidence.redacted else ():
+        data = path.read_bytes()
+        held = [text for text in evidence.redacted.values() if text.encode() in data]
+        demand(not held, "secret", f"{path.name} holds {held[:5]}")
 
 
 # -- the index ------------------------------------------------------------------------------------------
@@ -365,5 +389,5 @@ def check_end(evidence: Evidence) -> None:
     demand(not stray, "files", f"a checkpoint and a rebuild left these: {sorted(stray)}")
 
 
-_EXPECTED = {"damaged-line", "duplicate"}
+_EXPECTED = {"damaged-line", "duplicate", "redacted"}
 """What kills leave behind, and what two mergers bring at the same moment."""

@@ -120,7 +120,11 @@ def _check_covered(evidence: Evidence, log: OpLog, scan: plain_scan.PlainScan, e
     demand(log.replay_since_checkpoint() == pending, "checkpoint", f"pending is not what lies above byte {end}")
     made = [each for each in evidence.collapses.values() if each.outcome != "refused"]
     committed = {mark for each in made for marks in each.marks.values() for mark in marks}
-    covered = [entry["domain_op"]["mark"] for entry, span in scan.placed if span.byte_offset < end]
+    covered = [
+        entry["domain_op"]["mark"]
+        for entry, span in scan.placed
+        if span.byte_offset < end and entry["domain"] in DOMAINS
+    ]
     missed = [mark for mark in covered if mark not in committed]
     demand(not missed, "lost", f"{len(missed)} count as committed, and no commit holds them: {missed[:5]}")
 

@@ -49,6 +49,8 @@ class Evidence:
     """By actor: what it tried to append when it was killed."""
     collapses: dict[str, Collapse] = field(default_factory=dict)
     merged: dict[str, int] = field(default_factory=lambda: {"in": 0, "out": 0})
+    redacted: dict[str, str] = field(default_factory=dict)
+    """What redacted operations said, by op_id."""
     highest_seen: int = 0
     """The highest op_count of a checkpoint that anybody made or read."""
     kills: int = 0
@@ -115,8 +117,8 @@ class Evidence:
             self.merged[rest[0]] = max(self.merged[rest[0]], rest[1])
         elif kind == "seen":
             self.highest_seen = max(self.highest_seen, rest[0])
-        elif kind in ("met", "logged"):
-            getattr(self, kind)[rest[0]] += 1
+        elif kind in ("met", "logged", "redacted"):
+            getattr(self, kind).update(rest)
         elif kind == "fault":
             raise Violation("fault", rest[0])
 

@@ -12,7 +12,7 @@ from typing import Literal
 ROUNDS_PER_SESSION = 10
 """How many rounds a session lives, so that damage adds up."""
 
-MAIN_ROLES = ("record", "append", "batch", "big", "checkpoint", "merge", "replica", "rebuild", "read", "fork")
+MAIN_ROLES = ("record", "append", "batch", "big", "checkpoint", "merge", "replica", "rebuild", "read", "redact", "fork")
 
 _ALWAYS = ("batch", "checkpoint", "replica")
 """In every round, since the others mostly need what they make."""
@@ -29,6 +29,9 @@ _DRAWN = (
     "merge",
     "rebuild",
     "read",
+    "redact",
+    "redact",
+    "redact",
     "fork",
 )
 
