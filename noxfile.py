@@ -123,6 +123,14 @@ def traces(session: nox.Session) -> None:
 
 
 @nox.session
+def properties(session: nox.Session) -> None:
+    """Try many random examples of each property, a state machine's too: `MUSE_TEST_EXAMPLES=N nox -s properties`."""
+    session.install("-e", ".", *DEV)
+    env = {"MUSE_TEST_EXAMPLES": os.environ.get("MUSE_TEST_EXAMPLES", "1000")}
+    session.run("python", "-m", "pytest", "-q", "-m", "not (process or browser)", *session.posargs, env=env)
+
+
+@nox.session
 def torture(session: nox.Session) -> None:
     """Kill processes at work on one session, round after round: `nox -s torture -- --rounds 1000 [--seed S]`."""
     session.install("-e", ".", *DEV)

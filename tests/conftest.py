@@ -25,11 +25,13 @@ settings.register_profile(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     print_blob=True,
+    # Another seed each time, so that many runs try many; `nox -s properties` tries many in one.
+    max_examples=int(os.environ.get("MUSE_TEST_EXAMPLES", "50")),
 )
 settings.register_profile(
     "quick",
     settings.get_profile("muse"),
-    # A quarter of the examples, see `samples.examples`; another seed each time, so that all are tried in the end.
+    # Half of them, see `samples.examples`.
     max_examples=25,
 )
 settings.load_profile("muse")

@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from muse.core.op_log import CheckpointBackwardsError, Cut, OpIdConflictError, OpLog
 from tests import making, plain_scan
 from tests.plain_scan import Entry, exact, exact_list
+from tests.samples import examples
 
 ACTORS = st.sampled_from(["ada", "bob", "é"])
 DOMAINS = st.sampled_from(["music", "code"])
@@ -356,4 +357,4 @@ class SessionMachine(RuleBasedStateMachine):
 
 
 TestSession = pytest.mark.slow(SessionMachine.TestCase)
-TestSession.settings = settings(max_examples=25, stateful_step_count=25)
+TestSession.settings = settings(examples(40), stateful_step_count=25)

@@ -94,7 +94,7 @@ def _table_of_page() -> dict[int, str]:
 class IndexBits(_IndexSweep):
     """A bit of every byte, then every bit of each thirteenth byte; each time another question."""
 
-    stride = 863
+    stride = 1733
 
     def __len__(self) -> int:
         size = len(self.material.index)
@@ -133,7 +133,7 @@ class _ByQuestion(_IndexSweep):
 class IndexPages(_ByQuestion):
     """Every page replaced: by zeros, random bytes, its neighbours, the same page of other indexes of the log."""
 
-    stride = 193
+    stride = 389
     contents = ("zeros", "random", "half", "the page before", "the page after", "the older index", "the other index")
 
     def __init__(self) -> None:
@@ -161,7 +161,7 @@ class IndexPages(_ByQuestion):
 class IndexTruncations(_ByQuestion):
     """index.db cut at every page, and in the middle of every page."""
 
-    stride = 61
+    stride = 127
 
     def __init__(self) -> None:
         super().__init__()
@@ -179,7 +179,7 @@ class IndexInnerPages(_ByQuestion):
     Such a bit can hide rows without an error of SQLite's.
     """
 
-    stride = 421
+    stride = 853
 
     def __init__(self) -> None:
         super().__init__()
@@ -201,7 +201,7 @@ class IndexInnerPages(_ByQuestion):
 class IndexRows(_ByQuestion):
     """Rows that are stale, swapped, altered, missing or doubled, by SQL."""
 
-    stride = 421
+    stride = 853
 
     def __init__(self) -> None:
         super().__init__()

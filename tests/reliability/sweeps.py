@@ -87,7 +87,7 @@ def _assert_same_damage(report: VerifyReport, scanned: plain_scan.PlainScan) -> 
 class LogTruncations(_LogSweep):
     """ops.jsonl cut at every byte of its last 20 lines; the index kept (ahead of the log), or gone."""
 
-    stride = 197
+    stride = 397
 
     def __len__(self) -> int:
         return 2 * (len(self.material.log) - self.first + 1)
@@ -129,7 +129,7 @@ class LogTruncations(_LogSweep):
 class LogBits(_LogSweep):
     """Every bit of 20 lines of ops.jsonl flipped, with the index that knows their checksums."""
 
-    stride = 1201
+    stride = 2411
 
     def __init__(self) -> None:
         super().__init__()
@@ -181,7 +181,7 @@ class LogBits(_LogSweep):
 class LogBitsByDigest(LogBits):
     """A bit of each byte below the checkpoint flipped without any index: the record's digest must notice."""
 
-    stride = 131
+    stride = 263
 
     def __init__(self) -> None:
         super().__init__()
@@ -244,7 +244,7 @@ class _RecordSweep(Sweep):
 class CheckpointTruncations(_RecordSweep):
     """checkpoint.json cut at every byte."""
 
-    stride = 5
+    stride = 11
 
     def __len__(self) -> int:
         return len(self.material.checkpoint)
@@ -257,7 +257,7 @@ class CheckpointTruncations(_RecordSweep):
 class CheckpointBits(_RecordSweep):
     """Every bit of checkpoint.json flipped."""
 
-    stride = 17
+    stride = 37
 
     def __len__(self) -> int:
         return 8 * len(self.material.checkpoint)
@@ -272,7 +272,7 @@ class CheckpointBits(_RecordSweep):
 class CrashPoints(Sweep):
     """A process killed on entering each system call that writes, by strace, in both durabilities."""
 
-    stride = 61
+    stride = 127
 
     STEPS = ("append:1", "append:2", "batch:3-7", "checkpoint:a", "append:8", "rebuild", "append:9", "checkpoint:b")
 
