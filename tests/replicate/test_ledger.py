@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muse.replicate.ledger import START, Ledger, Line, Position
+from muse.replicate.ledger import START, Ledger, Line, Position, cut_as_before
 from tests.samples import examples
 
 LINE_BYTES = 10
@@ -174,3 +174,18 @@ def test_what_is_no_entry_is_passed_over() -> None:
     ledger = Ledger(START, START, 0, None)
     ledger.note_read([], 500)
     assert (ledger.sent_to, ledger.read_to) == (500, 500)
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=12), st.integers(6, 20), st.integers(0, 9))
+@examples(60)
+def test_what_is_sent_again_is_cut_where_it_was_cut_before(pages: list[int], read_at_once: int, more: int) -> None:
+    """However much is read at once, and whatever was recorded since: each page of before comes again as it was."""
+    count = sum(pages) + more
+    log = [Line(bytes([number]), number * LINE_BYTES, (number + 1) * LINE_BYTES, b"") for number in range(count)]
+    first = [tuple(log[sum(pages[:number]) : sum(pages[: number + 1])]) for number in range(len(pages))]
+    ends = [page[-1].end for page in first]
+    again: list[tuple[Line, ...]] = []
+    while (at := sum(map(len, again))) < count:
+        again += [tuple(group) for group in cut_as_before(log[at : at + read_at_once], ends)]
+    assert again[: len(first)] == first
+    assert [line for group in again for line in group] == log
