@@ -86,7 +86,6 @@ from muse.core.paging import SMALL_PAGE, WHOLE_PAGE, Pager, PageSize
 from muse.core.storage.accepted import add_accepted
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_entries, read_lines, read_placed_lines
-from muse.core.storage.redactions import read_redacted, state_of
 from muse.core.storage.session_dir import LOG_NAME, list_sessions, session_folder
 from muse.core.writer import Batch, Refuse, Writer, raise_it
 from muse.domain import StructuredDelta, inverse
@@ -106,6 +105,7 @@ from muse.core.collapse import collapse as collapse  # isort: skip
 from muse.core.maintenance.findings import ACCEPTABLE as ACCEPTABLE  # isort: skip
 from muse.core.maintenance.summary import ops_per_minute as ops_per_minute  # isort: skip
 from muse.core.storage.durable import whole_file as whole_file  # isort: skip
+from muse.core.storage.redactions import read_redacted as read_redacted, state_of as state_of  # isort: skip
 from muse.core.storage.session_dir import encode_session_id as encode_session_id  # isort: skip
 
 __all__ = [

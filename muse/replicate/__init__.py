@@ -15,6 +15,7 @@ The rooms, from the handle down:
     stream      the stream of a space: made, counted, read, written to
     link        one connection to a server; the only module that imports `nats`
     save_point  where to go on after a restart, on disk
+    redactions  which redactions the stream has, and what is sent once more
     ledger      what was received and what was sent: pure
     messages    the layout of messages: pure
     status      how a replica stands

@@ -37,6 +37,7 @@ from muse.replicate.messages import (
     number_in,
     op_id_of_line,
 )
+from muse.replicate.redactions import Redactions
 from muse.replicate.save_point import ReplicaFolder, SavePoint
 from muse.replicate.status import Progress
 from muse.replicate.stream import Delivered, Stored, Stream
@@ -101,6 +102,7 @@ class Round:
         self._in_flight: deque[float] = deque()
         self._taking = asyncio.Lock()
         self._looked_to = -1
+        self._redactions = Redactions(log, folder, saved.salt)
         self._ends = deque(folder.load_ends(), _ENDS_KEPT)
         self._threads = ThreadPoolExecutor(2, "muse-replica")
         self._running: set[asyncio.Future[Any]] = set()
@@ -243,6 +245,7 @@ class Round:
             self._follow_audit(number_in(each.headers, AUDIT_HEADER))
         done += self._assembler.drop_older(delivered[-1].time_ns)
         if lines:
+            self._redactions.note_received(lines)
             _, below = await self._in_thread(self._append, b"".join(lines))
         else:
             below = self._ledger.sent_to
@@ -284,6 +287,8 @@ class Round:
             if size != self._looked_to:
                 active_until = self._now() + _ACTIVE_SECONDS
                 await self._send_up_to(size)
+            elif self._redactions.is_news():
+                await self._send_redactions()
             else:
                 await asyncio.sleep(_POLL_SECONDS if self._now() < active_until else _IDLE_POLL_SECONDS)
 
@@ -308,6 +313,13 @@ class Round:
             for message in messages:
                 await self._publish(message)
         self._looked_to = size
+
+    async def _send_redactions(self) -> None:
+        lines = await self._in_thread(self._redactions.to_send, self._ledger.read_to)
+        to_page = {"stream": self._stream.name, "salt": self.saved.salt}
+        for message in messages_of(lines, max_payload=self._link.max_payload, **to_page):
+            # Their places are known for long: the answer says nothing about them.
+            await self._publish(replace(message, op_ids=()))
 
     def _messages_of(self, lines: Sequence[Line], resume_at: int) -> list[Message]:
         to_send = self._ledger.note_read(lines, resume_at)
@@ -390,7 +402,9 @@ class Round:
     async def _until_sent(self, size: int) -> bool:
         """Whether all that the log held at this size has come back; waits, but not long, as there is more to do."""
         deadline = self._now() + 2.0
-        while self._ledger.sent_to < size and (self._looked_to < size or self._ledger.unconfirmed):
+        while (self._ledger.sent_to < size and (self._looked_to < size or self._ledger.unconfirmed)) or (
+            self._redactions.is_news() or not self._redactions.all_are_back
+        ):
             if self._now() > deadline:
                 return False
             await asyncio.sleep(0.005)

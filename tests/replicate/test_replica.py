@@ -19,7 +19,7 @@ from muse.replicate.messages import op_id_of_line
 from muse.replicate.save_point import ReplicaFolder, SavePoint
 from muse.replicate.worker import Worker
 from tests.making import entries, entry
-from tests.replicate.hosts import WAIT, Host, assert_equal, fill
+from tests.replicate.hosts import WAIT, Host, assert_equal, fill, replica, sent_op_ids, sync
 from tests.replicate.servers import Server
 from tests.samples import examples
 
@@ -179,3 +179,32 @@ def test_a_guard_counts_and_keeps_nothing_out(server: Server, host: Host, tmp_pa
                 time.sleep(0.01)
             assert (one.status().would_refuse, two.status().would_refuse, two.status().refused) == (0, 2, 0)
         assert_equal(a, b)
+
+
+@pytest.mark.process
+@pytest.mark.slow
+def test_a_redaction_reaches_every_host_also_one_that_was_away_or_joins_later(server: Server, host: Host) -> None:
+    """None holds the text any more, and what the stream still has of it brings it to nobody."""
+    a, b, c = host("a"), host("b"), host("c")
+    canary = "s3cr3t-CANARY"
+    secrets = [entry(number, domain_op={"op": "insert", "text": f"{canary} {number}"}) for number in (100, 101)]
+    a.append_many([*entries(5), *secrets])
+    with replica(a, server) as one, replica(b, server) as two:
+        sync(one, two)
+        assert b.get(secrets[0]["op_id"]) == secrets[0]
+        a.redact(secrets[0]["op_id"], by="ada", why="a token")
+        sync(one, two)
+        assert canary + " 100" not in b.path.read_text()
+    b.redact(secrets[1]["op_id"], by="bob", why="another")
+    with replica(b, server) as two, replica(c, server) as three:
+        sync(two, three)
+    with replica(a, server) as one:
+        sync(one)
+        before = len(sent_op_ids(server))
+    with replica(a, server) as one, replica(b, server) as two:
+        sync(one, two)
+    assert len(sent_op_ids(server)) == before
+    for log in (a, b, c):
+        assert canary not in log.path.read_text()
+        assert log.verify().ok
+    assert_equal(a, b, c)

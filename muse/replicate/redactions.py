@@ -1,0 +1,73 @@
+"""Redactions on their way to the other hosts: the line of a redacted operation is sent once more, as it is now.
+
+It lies below `sent_to`, where nothing is sent any more, so the ledger does not know of it. What has come back from the
+stream in its redacted form, whoever has sent it, is noted on disk, with the salt: after a loss all are sent again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+
+from muse.core.op_log import OpLog, decode_line, is_redacted, read_redacted, state_of, whole_file
+from muse.replicate.messages import op_id_of_line
+from muse.replicate.save_point import ReplicaFolder
+
+
+class Redactions:
+    """Which redactions of one session the stream has. Not safe for several threads at once."""
+
+    def __init__(self, log: OpLog, folder: ReplicaFolder, salt: str) -> None:
+        self._log = log
+        self._path = folder.path.with_suffix(".redacted")
+        self._salt = salt
+        self._back: set[str] = set()
+        self._sent: set[str] = set()
+        self._missing: set[str] = set()
+        self._seen: object = None
+        with suppress(OSError, ValueError, TypeError, LookupError):
+            found = json.loads(self._path.read_bytes())
+            if found["salt"] == salt:
+                self._back = set(map(str, found["op_ids"]))
+
+    def is_news(self) -> bool:
+        """Whether something may have been redacted since the last look; costs two `stat`."""
+        return state_of(self._log.folder) != self._seen
+
+    @property
+    def all_are_back(self) -> bool:
+        """Whether the stream has all that was redacted when that was last looked at."""
+        return not self._missing
+
+    def note_received(self, lines: Iterable[bytes]) -> None:
+        """Lines have come from the stream."""
+        found = set()
+        for line in lines:
+            # Hardly any line is looked into.
+            if b"redacted" in line or b'"domain_op":{ ' in line:
+                with suppress(ValueError):
+                    entry = decode_line(line)
+                    if entry is not None and is_redacted(entry):
+                        found.add(entry["op_id"])
+        self._missing -= found
+        if found - self._back:
+            self._back |= found
+            with suppress(OSError), whole_file(self._path, replace=True) as path:
+                path.write_text(json.dumps({"salt": self._salt, "op_ids": sorted(self._back)}), encoding="utf-8")
+
+    def to_send(self, below: int) -> list[bytes]:
+        """The lines below a byte offset that were redacted and are to be sent once more; each is given once."""
+        self._seen = state_of(self._log.folder)
+        lines = []
+        for op_id in read_redacted(self._log.folder).keys() - self._back - self._sent:
+            place = self._log.locate(op_id)
+            # What lies above is sent as it is, as all that is new.
+            if place is None or place[0] >= below:
+                continue
+            placed, _ = self._log.lines_after(place[0])
+            if placed and op_id_of_line(placed[0][2]).hex() == op_id.replace("-", ""):
+                lines.append(placed[0][2])
+                self._sent.add(op_id)
+                self._missing.add(op_id)
+        return lines
