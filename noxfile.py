@@ -156,6 +156,8 @@ def sweeps(session: nox.Session) -> None:
     """Cut every byte, flip every bit, overwrite every page, kill at every call: `nox -s sweeps [-- --sweep NAME]`."""
     session.install("-e", ".", *DEV)
     session.run("python", "-m", "tests.reliability.sweeps", "--full", *session.posargs)
+    every_call = {"MUSE_TEST_EVERY_CALL": "1"}
+    session.run("pytest", "-q", "-n0", "tests/reliability/test_redactions_cut_off.py", env=every_call)
 
 
 @nox.session

@@ -74,6 +74,7 @@ ROWS = {
     56: "a long reader of index.db",
     57: "40 names of 400 kB",
     58: "a batch past 2 GiB",
+    59: "a redaction cut off",
 }
 """The rows of the failure table, by their numbers."""
 

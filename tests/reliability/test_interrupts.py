@@ -79,6 +79,7 @@ OPERATIONS: dict[str, Callable[[OpLog], object]] = {
     "replay": lambda log: log.replay_since_checkpoint(),
     "rebuild_index": lambda log: log.rebuild_index(),
     "verify": lambda log: log.verify(),
+    "redact": lambda log: log.redact(op_id(3), by="ada", why="a token"),
     "describe_sessions": lambda log: describe_sessions(log.folder.parents[2]),
     "open and append": _use_another,
 }

@@ -55,7 +55,7 @@ def killed_at_call(number: int, work: Callable[[], object]) -> bool:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ptrace(2) as Linux has it")
 def test_killed_at_a_system_call_a_redaction_is_not_begun_or_finished_by_the_next(repo: Path, tmp_path: Path) -> None:
-    """Nothing else changes by it, no temporary file stays, and the checkpoint is right before and after."""
+    """Row 59: nothing else changes by it, no temporary file stays, and the checkpoint is right before and after."""
     domain_op = {"op": "insert", "text": _CANARY * 600}
     with OpLog(repo, "s") as log:
         log.append_many([*entries(10), entry(100, domain_op=domain_op), *entries(10, start=20)])
