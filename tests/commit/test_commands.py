@@ -117,7 +117,8 @@ def test_verify_holds_a_log_against_its_commits(folder: Path) -> None:
     assert result.exit_code == 0
     assert "1 commit of 12 entries, 2 more pending: nothing found" in result.stderr
     told = json.loads(muse("verify", "s", "--repo", folder, "--git", folder, "--json").stdout)
-    assert told["commits"] == {"session_id": "s", "commits": 1, "committed": 12, "pending": 2, "problems": []}
+    counts = {"commits": 1, "committed": 12, "pending": 2, "redacted": 0}
+    assert told["commits"] == {"session_id": "s", **counts, "problems": []}
     assert "commits" not in json.loads(muse("verify", "s", "--repo", folder, "--json").stdout)
     (folder / "other").mkdir()
     filled(folder / "other", making.entries(14)[::-1])
