@@ -156,7 +156,7 @@ def read_redacted(folder: Path) -> dict[str, Redaction]:
         return parse_redacted(durable.read_small_file(path, MAX_REDACTED_BYTES))
     except FileNotFoundError:
         return {}
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         _log.warning("%s: can't be read (%s): who has redacted what, and why, is not known from it", path, error)
         return {}
 
