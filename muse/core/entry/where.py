@@ -27,7 +27,9 @@ class Where:
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
         self._wanted = {path: same_value_text(value) for path, value in fields.items()}
-        # One is searched for: the longest, which is the rarest as a rule.
+        # One is searched for: the longest, which is the rarest as a rule. A text by itself is found twice as fast.
+        texts = [orjson.dumps(value) for value in fields.values() if type(value) is str]
+        self._text = max(texts, key=len, default=b"")
         self._search = re.compile(max(map(_pattern, fields, fields.values()), key=len))
 
     @classmethod
@@ -47,7 +49,7 @@ class Where:
 
     def candidates(self, lines: bytes) -> Iterator[int]:
         """Places in the bytes of some lines, ascending: one at least in each line that matches."""
-        found = (match.start() for match in self._search.finditer(lines))
+        found = _places_of(self._text, lines) if self._text else (each.start() for each in self._search.finditer(lines))
         if b"\\" not in lines:
             return found
         return heapq.merge(found, (match.start() for match in _OTHER_SPELLING.finditer(lines)))
@@ -62,6 +64,13 @@ class Where:
             (value := pick(op, path)) is not MISSING and same_value_text(value) == wanted
             for path, wanted in self._wanted.items()
         )
+
+
+def _places_of(text: bytes, lines: bytes) -> Iterator[int]:
+    at = lines.find(text)
+    while at >= 0:
+        yield at
+        at = lines.find(text, at + 1)
 
 
 def _pattern(path: str, value: Any) -> bytes:
