@@ -599,6 +599,23 @@ def test_lines_wait_in_memory_while_another_connection_writes(repo: Path, handle
     assert handle.state() == "on disk"
 
 
+def test_rows_that_waited_for_another_connection_are_written_soon(repo: Path) -> None:
+    """After at most eight appends, all in one transaction; and then each with its append again."""
+    with OpLog(repo, "s") as log:
+        log.append_many(entries(3))
+        with closing(sqlite3.connect(index_path(repo), isolation_level=None)) as holder:
+            holder.execute("BEGIN IMMEDIATE")
+            log.append(entry(4))
+        assert entries_in(index_path(repo)) == 3
+        written = []
+        for number in range(5, 16):
+            log.append(entry(number))
+            written.append(entries_in(index_path(repo)))
+        first = written.index(next(count for count in written if count > 3))
+        assert first < 8
+        assert written[first:] == list(range(5 + first, 16))
+
+
 def test_what_is_only_in_memory_is_written_on_closing(repo: Path, handle: Handle) -> None:
     """A last try; whatever is missing would be found in the log by the next handle."""
     handle.arrive(4, 5)

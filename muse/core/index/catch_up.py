@@ -52,9 +52,8 @@ _BUILD_WAIT_SECONDS = 0.5
 _REBUILD_WAIT_SECONDS = 5
 """How long whoever wants it made anew waits. A sign comes for every piece of the log, some ten each second."""
 
-_CHECK_EVERY = 256
-"""After how many appends a writer looks if its index was swapped; reads look every time."""
-
+_CHECK_EVERY = 256  # after so many appends a writer looks if its index was swapped; reads look every time
+_TOGETHER = 8  # so many appends are indexed at once while others write too: they are in each other's way less often
 _ATTEMPTS = 4
 _FAULTS = (*INDEX_FAULTS, StaleLocationError)
 
@@ -90,6 +89,7 @@ class CatchUp:
         self._memory_until = 0.0
         self._rebuild_next = False
         self._appended = 0
+        self._is_behind = False
         self.size = 0
         """How many bytes of the log were looked at."""
         self.end = 0
@@ -154,11 +154,12 @@ class CatchUp:
         if index is None:
             self.flush_pending()
             return True
-        wait = index.database.wal_is_held or not self._appended % _CHECK_EVERY
         try:
             index.add_entry(entry, op_id, length, checksum)
-            if wait or not index.write_next(entry, length, checksum):
+            if index.database.wal_is_held or not self._appended % (_TOGETHER if self._is_behind else _CHECK_EVERY):
                 self.flush_pending()
+            elif not self._is_behind:
+                self._is_behind = not index.write_next(entry, length, checksum)
         except (*INDEX_FAULTS, MemoryError) as error:
             self._cannot_write(error)
         return True
@@ -191,18 +192,15 @@ class CatchUp:
                 if are_many or not index.database.wal_is_held:
                     index.write(WRITE_WAIT_MS if are_many else 0)
                 index.database.maybe_wal_checkpoint(self._options.wal_checkpoint_bytes)
+            self._is_behind = False
         except (*_FAULTS, OSError, MuseError, MemoryError) as error:
             self._cannot_write(error)
 
     def _cannot_write(self, error: Exception) -> None:
         busy = isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-        index = self._index
-        if (
-            busy
-            and index is not None
-            and index.database.is_usable
-            and index.unwritten_lines < self._options.max_unwritten_lines
-        ):
+        index, most = self._index, self._options.max_unwritten_lines
+        if busy and index is not None and index.database.is_usable and index.unwritten_lines < most:
+            self._is_behind = True
             _log.debug("%s: busy, %d lines wait to be indexed", self._folder, index.unwritten_lines)
         else:
             self._discard_index(error)
