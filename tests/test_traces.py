@@ -29,11 +29,12 @@ from tests.plain_scan import Entry, exact, exact_list
 
 pytestmark = pytest.mark.slow
 
+WHOLE = os.environ.get("MUSE_TEST_TRACES") == "whole"
 MUSIC = ("music-mozart-k465", "music-lieder-revisions")
 CODE = ("code-friendsforever", "code-automerge-paper")
 LINES = {
     "code-friendsforever": 26_078,
-    "code-automerge-paper": 259_778 if os.environ.get("MUSE_TEST_TRACES") == "whole" else 30_000,
+    "code-automerge-paper": 259_778 if WHOLE else 30_000,
     "music-mozart-k465": 12_951,
     "music-lieder-revisions": 14_042,
 }
@@ -152,6 +153,7 @@ def test_causal_order_of_the_traces_is_their_total_order(recorded: Recorded) -> 
 
 
 @pytest.mark.browser
+@pytest.mark.skipif(not WHOLE, reason="what is shown of all the traces is looked at by nox -s traces")
 def test_report_of_the_traces_works_in_a_browser(recorded: Recorded, tmp_path: Path) -> None:
     """Of all edits by 44 actors: below 3 MB, bars that tell their numbers, single ops by zoom."""
     pytest.importorskip("selenium", reason="selenium (the dev group) is not here")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -51,18 +52,28 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
 CLOSED, FULL, FULL_ERRORS = "<&- >&- 2>&-", ">/dev/full", "2>/dev/full"
 
 
-@pytest.fixture
-def places(repo: Path, tmp_path: Path) -> dict[str, Path]:
-    """A session "s" of 300 entries, and what the commands read and write."""
-    filled(repo, making.entries(300))
-    filled(tmp_path / "other", making.entries(400))
-    places = {name: tmp_path / name.lower() for name in ("IN", "OUT", "OTHER", "ARCHIVE", "TRACE", "GIT")}
-    places["IN"].write_bytes(making.line(making.entry(900)))
+_NAMES = ("IN", "OUT", "OTHER", "ARCHIVE", "TRACE", "GIT")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a session "s" of 300 entries, and what the commands read: made once, since that takes long."""
+    made = tmp_path_factory.mktemp("made")
+    filled(made / "repo", making.entries(300))
+    filled(made / "other", making.entries(400))
+    (made / "in").write_bytes(making.line(making.entry(900)))
     edits = [{"actor_id": "ada", "domain": "code", "domain_op": {"op": "x"}, "parents": []} for _ in range(8)]
-    places["TRACE"].write_bytes(b"".join(map(making.line, edits)))
-    muse("export", "s", places["ARCHIVE"], "--repo", repo)
-    children.run(["git", "init", "-q", places["GIT"]])
-    return places
+    (made / "trace").write_bytes(b"".join(map(making.line, edits)))
+    muse("export", "s", made / "archive", "--repo", made / "repo")
+    children.run(["git", "init", "-q", made / "git"])
+    return made
+
+
+@pytest.fixture
+def places(repo: Path, tmp_path: Path, made: Path) -> dict[str, Path]:
+    """A copy of it for one test: where everything lies."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    return {name: tmp_path / name.lower() for name in _NAMES}
 
 
 def redirected(redirection: str, *arguments: object, **changes: Any) -> subprocess.CompletedProcess[bytes]:
