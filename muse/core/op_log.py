@@ -986,8 +986,9 @@ class OpLog:
 
         `domain_op` becomes a marker of the same length, `{"op": "redacted", "by": …, "at": …, "why": …}`, cut to fit.
         All else stays: the other fields, offsets, order, cuts, checkpoint. Appends and followers go on meanwhile. When
-        this returns, it survives power loss; if it is cut off at any moment, whoever opens the session next finishes
-        it. Who, when and why stand in redacted.json too. Commits, exports, replicas and backups still have the text.
+        this returns, it survives power loss; if it is cut off at any moment, the next process to open the session
+        finishes it. Who, when and why stand in redacted.json too. Commits, exports, replicas and backups still have the
+        text.
 
         Args:
             op_ids: which operations.

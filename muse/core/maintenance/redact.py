@@ -12,10 +12,10 @@ links and cuts stay. These are the steps, under the lock on the log that keeps c
 6. redacted.json: who, when and why. This is what tells others that something has changed.
 7. redacting.json is removed.
 
-Steps 3 to 7 can be done again at any time. Whoever opens an index, makes a checkpoint or verifies finishes them, if he
-finds redacting.json and nobody at work. Appends go on meanwhile; a copy that has arrived in between is found in another
-round. Who reads a line while it is overwritten, or by an older index, sees that its checksum is not the one he expects,
-finds that something was redacted, and tries again with another index (index/catch_up).
+Steps 3 to 7 can be done again at any time. A process that opens an index, makes a checkpoint or verifies finishes them
+if it finds redacting.json and nobody at work. Appends go on meanwhile; a copy that has arrived in between is found in
+another round. A reader that meets a line while it is overwritten, or an older index, sees that its checksum is not the
+expected one, finds that something was redacted, and tries again with another index (index/catch_up).
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def redact(log: LogFile, session_id: str, wanted: Mapping[str, Redaction]) -> di
     Raises:
         UnknownOpError: the log has none of one of them; nothing was done.
         LockTimeoutError: another process makes a checkpoint or redacts, and does not end.
-        OSError, sqlite3.Error: it could not be finished; whoever opens the session next goes on with it.
+        OSError, sqlite3.Error: it could not be finished; the next process to open the session goes on with it.
     """
     # Without the lock, since it takes long; what arrives meanwhile is looked at under it.
     finder = _Finder(log, wanted)
