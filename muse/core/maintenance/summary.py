@@ -107,8 +107,13 @@ def _describe(folder: Path, session_id: str) -> SessionSummary:
     log = LogFile(folder / LOG_NAME, durable_names=False)
     remember, finishing = partial(remember_record, log, session_id), partial(finish, log, session_id)
     catch_up = CatchUp(folder, log, lambda _lamport_ts: None, remember, finish=finishing)
-    lock = HandleLock(log.path, catch_up)
-    with closing(lock), Turn(lock):
+    with closing(HandleLock(log.path, catch_up)) as lock:
+        # A call of its own: after an interrupt, what had the turn must have ended before the handle is closed.
+        return _described(lock, catch_up, log, session_id)
+
+
+def _described(lock: HandleLock, catch_up: CatchUp, log: LogFile, session_id: str) -> SessionSummary:
+    with Turn(lock):
         checkpoint, covered, problem = None, None, None
         try:
             checkpoint, covered = Checkpoints(catch_up, log, session_id).current()

@@ -85,7 +85,9 @@ class SummaryCache:
             with open(aside, "xb", opener=partial(os.open, mode=0o600)) as file:
                 file.write(body + b"\n%08x" % zlib.crc32(body))
             os.rename(aside, self._path)
-        except OSError as error:
-            _log.debug("%s: not written (%s)", self._path, error)
+        except BaseException as error:
             with suppress(OSError):
                 aside.unlink()
+            if not isinstance(error, OSError):
+                raise
+            _log.debug("%s: not written (%s)", self._path, error)
