@@ -49,7 +49,8 @@ CHECK_SECONDS = 30.0
 QUIET_SECONDS = 5.0
 """If nothing is delivered for so long, although the server counts more, it can't deliver it."""
 _SAVE_SECONDS = 0.5
-_POLL_SECONDS, _IDLE_POLL_SECONDS, _ACTIVE_SECONDS = 0.005, 0.025, 2.0
+_POLL_SECONDS, _LONG_POLL_SECONDS, _ACTIVE_SECONDS = 0.005, 0.025, 2.0
+_MANY_LINES = 3
 _MAX_IN_FLIGHT, _MAX_UNCONFIRMED, _AGREE_ATTEMPTS = 16, 1 << 16, 4
 _ANSWER_SECONDS, _RETURN_SECONDS = 20.0, 60.0
 _TIME_TOLERANCE_NS = 2000
@@ -283,14 +284,16 @@ class Round:
                 await self._wait(self._received, 0.2)
         active_until = 0.0
         while True:
+            sent = 0
             size = self._log_size()
             if size != self._looked_to:
                 active_until = self._now() + _ACTIVE_SECONDS
-                await self._send_up_to(size)
+                sent = await self._send_up_to(size)
             elif self._redactions.is_news():
                 await self._send_redactions()
-            else:
-                await asyncio.sleep(_POLL_SECONDS if self._now() < active_until else _IDLE_POLL_SECONDS)
+            # Whoever records quickly is not followed line by line: that would cost the program a core.
+            is_soon = self._now() < active_until and sent < _MANY_LINES
+            await asyncio.sleep(_POLL_SECONDS if is_soon else _LONG_POLL_SECONDS)
 
     def _log_size(self) -> int:
         try:
@@ -298,12 +301,15 @@ class Round:
         except FileNotFoundError:
             return 0
 
-    async def _send_up_to(self, size: int) -> None:
-        while True:
+    async def _send_up_to(self, size: int) -> int:
+        """Send what the log holds up to a byte offset at least; how many lines were read."""
+        count = resume_at = 0
+        while resume_at < size:
             lines, resume_at = await self._read_log()
             if not lines:
                 self._ledger.note_read([], max(resume_at, self._ledger.read_to))
                 break
+            count += len(lines)
             messages: list[Message] = []
             for group in cut_as_before(lines, self._ends):
                 messages += self._messages_of(group, resume_at if group[-1] is lines[-1] else group[-1].end)
@@ -313,6 +319,7 @@ class Round:
             for message in messages:
                 await self._publish(message)
         self._looked_to = size
+        return count
 
     async def _send_redactions(self) -> None:
         lines = await self._in_thread(self._redactions.to_send, self._ledger.read_to)

@@ -145,8 +145,12 @@ class ReplicaFolder:
 
     def save_ends(self, ends: Sequence[int]) -> None:
         """Remember where messages end before they are sent: for whoever goes on after this process is killed."""
-        with open(self._ends_path, "wb") as file:
-            file.write(array("q", ends).tobytes())
+        # Not emptied first: when such a file is closed, some file systems wait for the disk.
+        fd = os.open(self._ends_path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            os.pwrite(fd, array("q", ends).tobytes(), 0)
+        finally:
+            os.close(fd)
 
     def holder(self) -> str:
         """Which process replicates the session now in this space; "" if none does."""

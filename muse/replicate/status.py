@@ -59,10 +59,11 @@ class Progress:
 
     def note(self, **changes: Any) -> None:
         """Change some of it, and wake who waits."""
-        with self.changed:
-            for name, value in changes.items():
-                setattr(self, name, value)
-            self.changed.notify_all()
+        if not changes or any(getattr(self, name) != value for name, value in changes.items()):
+            with self.changed:
+                for name, value in changes.items():
+                    setattr(self, name, value)
+                self.changed.notify_all()
 
 
 def bytes_to_send(log_path: Path, sent_to: int) -> int:
