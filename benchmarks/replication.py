@@ -283,24 +283,38 @@ def delays_bare(url: str, name: str, count: int) -> list[float]:
 # -- what it costs a writer --------------------------------------------------------------------------------------
 
 
-def append_seconds(folder: Path, count: int, url: str | None, space: str) -> tuple[float, float]:
-    """What so many records take, one each millisecond: seconds by the clock, and of this process's CPU.
+def record_elsewhere(repo: Path, pause_seconds: float, other: Connection) -> None:
+    """Another program that records in a session of its own, until it is told to end."""
+    with OpLog(repo, SESSION) as log:
+        other.send("ready")
+        while not other.poll(pause_seconds):
+            log.record("writer", "code", {"op": "insert", "address": "a.py"})
 
-    The second is what replication costs where there is a core for its process; of the first, the pause is not counted.
+
+def cost_of_record(folder: Path, pause_seconds: float, url: str, beside: str) -> tuple[float, float]:
+    """What one `record` takes, in microseconds: by the clock, the median, and of this process's CPU, the mean.
+
+    `beside`: "nothing", "replication", or "another program", which has as much to do with this one as any other has.
     """
-    repo = folder / f"append-{space}"
+    repo = Path(tempfile.mkdtemp(dir=folder))
+    count = 2000 if pause_seconds else 12_000
     with OpLog(repo, SESSION) as log, ExitStack() as stack:
         log.record("writer", "code", {"op": "first"})
-        if url:
-            replica = stack.enter_context(Replica(repo, SESSION, Settings(split_urls(url), space=space)))
+        if beside == "another program":
+            other = stack.enter_context(playing(partial(record_elsewhere, repo / "other", pause_seconds)))
+            stack.callback(other.send, "end")
+            answer(other)
+        if beside == "replication":
+            replica = stack.enter_context(Replica(repo, SESSION, Settings(split_urls(url), space=repo.name)))
             replica.wait_synced(PATIENCE_SECONDS)
-        spent, began_cpu = 0.0, time.process_time()
+        each, began_cpu = [], time.process_time()
         for _ in range(count):
             began = time.perf_counter()
             log.record("writer", "code", {"op": "insert", "address": "a.py"})
-            spent += time.perf_counter() - began
-            time.sleep(0.001)
-        return spent, time.process_time() - began_cpu
+            each.append(time.perf_counter() - began)
+            if pause_seconds:
+                time.sleep(pause_seconds)
+        return statistics.median(each) * 1e6, (time.process_time() - began_cpu) / count * 1e6
 
 
 def percentile(values: list[float], part: float) -> float:
@@ -350,13 +364,17 @@ def measure(folder: Path, url: str, given: argparse.Namespace) -> None:
     for part in (0.5, 0.99):
         pair = [statistics.median(percentile(each, part) for each in found) for found in (ours, bare)]
         out.print(f"delay of one, p{part * 100:.0f}: {pair[0]:.1f} ms, bare {pair[1]:.1f} ms")
-    with_it, without = [], []
-    for _ in range(given.rounds + 2):
-        with_it.append(append_seconds(folder, 2000, url, next(names)))
-        without.append(append_seconds(folder, 2000, None, next(names)))
-    for number, what in enumerate(("by the clock", "of CPU")):
-        on, off = (statistics.median(each[number] for each in taken) for taken in (with_it, without))
-        out.print(f"record with replication / without, {what}: {on / off:.3f} (goal: 1.05 or less)")
+    for pause, what in ((0.0, "without a pause"), (0.001, "one each ms")):
+        costs: dict[str, list[tuple[float, float]]] = {"nothing": [], "replication": [], "another program": []}
+        for _ in range(given.rounds + 4):
+            for beside, taken in costs.items():
+                taken.append(cost_of_record(folder, pause, url, beside))
+        for number, by in enumerate(("by the clock", "of CPU")):
+            base, on, other = (statistics.median(each[number] for each in taken) for taken in costs.values())
+            out.print(
+                f"record {what}, {by}: {base:.1f} us, with replication {on / base:.3f} of it (goal: 1.05 or less), "
+                f"beside another program {other / base:.3f}"
+            )
     if given.join:
         size = fill(folder / "large", given.join)
         seconds, sender, receiver = transfer(folder / "large", url, "join", size)
