@@ -12,12 +12,14 @@ The rooms, from the handle down:
     worker      the work of one replica, round after round: in the child, or in `muse op-log sync`
     committer   which replica commits; handing that over
     round       one round: agree with the server, read, send, look again
+    sender      its half that sends
     stream      the stream of a space: made, counted, read, written to
     link        one connection to a server; the only module that imports `nats`
     save_point  where to go on after a restart, on disk
     redactions  which redactions the stream has, and what is sent once more
     ledger      what was received and what was sent: pure
     messages    the layout of messages: pure
+    threads     where a round does what could block
     status      how a replica stands
     settings    servers, space, credentials
     errors      every error

@@ -193,6 +193,11 @@ class Link:
         finally:
             task.cancel()
 
+    async def wait(self, event: asyncio.Event, seconds: float) -> None:
+        """Wait until an event happens anew, but not longer than so many seconds; raises as `until`."""
+        event.clear()
+        await self.until(event.wait(), seconds)
+
     def check(self) -> None:
         """Raise if the connection is lost."""
         if self._lost.done():

@@ -1,0 +1,179 @@
+"""The half of a round that sends: what is new in the log, and once more what was redacted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from muse.core.op_log import OpLog
+from muse.replicate.errors import ReplicationUnavailableError
+from muse.replicate.ledger import Ledger, Line, Own, cut_as_before
+from muse.replicate.link import ApiError, Link
+from muse.replicate.messages import ID_HEADER, PART_HEADER, Message, messages_of, op_id_of_line
+from muse.replicate.redactions import Redactions
+from muse.replicate.save_point import ReplicaFolder
+from muse.replicate.stream import Stored, Stream
+from muse.replicate.threads import Threads
+
+_POLL_SECONDS, _LONG_POLL_SECONDS, _ACTIVE_SECONDS = 0.005, 0.025, 2.0
+_MANY_LINES = 3
+_MAX_IN_FLIGHT, _MAX_UNCONFIRMED = 16, 1 << 16
+_ANSWER_SECONDS = 20.0
+_ENDS_KEPT = 64
+"""More than can be on their way."""
+
+
+class Sender:
+    """Sends the operations of one session over one connection."""
+
+    def __init__(
+        self,
+        link: Link,
+        log: OpLog,
+        stream: Stream,
+        subject: str,
+        folder: ReplicaFolder,
+        ledger: Ledger,
+        salt: str,
+        threads: Threads,
+    ) -> None:
+        self._link = link
+        self._log = log
+        self._stream = stream
+        self._subject = subject
+        self._folder = folder
+        self._ledger = ledger
+        self._salt = salt
+        self._threads = threads
+        self._now = asyncio.get_running_loop().time
+        self._own: dict[str, Own] = {}
+        self._in_flight: deque[float] = deque()
+        self._answered = asyncio.Event()
+        self._looked_to = -1
+        self._ends = deque(folder.load_ends(), _ENDS_KEPT)
+        self.redactions = Redactions(log, folder, salt)
+
+    async def run(self, caught_up: asyncio.Event, received: asyncio.Event) -> None:
+        """Send what is new, and look again, until there is trouble; not before all that the stream holds is received.
+
+        Args:
+            caught_up: set when it is.
+            received: set at each delivery.
+        """
+        while not caught_up.is_set():
+            lines, resume_at = await self._read_log()
+            before = self._ledger.read_to
+            self._ledger.note_passed(lines, resume_at)
+            if self._ledger.read_to == before:
+                await self._link.wait(received, 0.2)
+        active_until = 0.0
+        while True:
+            count = 0
+            size = self.log_size()
+            if size != self._looked_to:
+                active_until = self._now() + _ACTIVE_SECONDS
+                count = await self._send_up_to(size)
+            elif self.redactions.is_news():
+                await self._send_redactions()
+            # Whoever records quickly is not followed line by line: that would cost the program a core.
+            is_soon = self._now() < active_until and count < _MANY_LINES
+            await asyncio.sleep(_POLL_SECONDS if is_soon else _LONG_POLL_SECONDS)
+
+    def log_size(self) -> int:
+        """In bytes; 0 if there is no log."""
+        try:
+            return os.stat(self._log.path).st_size  # noqa: PTH116 - two hundred times a second
+        except FileNotFoundError:
+            return 0
+
+    async def _send_up_to(self, size: int) -> int:
+        """Send what the log holds up to a byte offset at least; how many lines were read."""
+        count = resume_at = 0
+        while resume_at < size:
+            lines, resume_at = await self._read_log()
+            if not lines:
+                self._ledger.note_read([], max(resume_at, self._ledger.read_to))
+                break
+            count += len(lines)
+            messages: list[Message] = []
+            for group in cut_as_before(lines, self._ends):
+                messages += self._messages_of(group, resume_at if group[-1] is lines[-1] else group[-1].end)
+            if messages:
+                # Before they are sent: this process may be killed at any moment.
+                self._folder.save_ends(self._ends)
+            for message in messages:
+                await self.publish(message)
+        self._looked_to = size
+        return count
+
+    async def _send_redactions(self) -> None:
+        lines = await self._threads.run(self.redactions.to_send, self._ledger.read_to)
+        to_page = {"stream": self._stream.name, "salt": self._salt}
+        for message in messages_of(lines, max_payload=self._link.max_payload, **to_page):
+            # Their places are known for long: the answer says nothing about them.
+            await self.publish(replace(message, op_ids=()))
+
+    def _messages_of(self, lines: Sequence[Line], resume_at: int) -> list[Message]:
+        to_send = self._ledger.note_read(lines, resume_at)
+        ends = {line.op_id: line.end for line in to_send}
+        messages = list(
+            messages_of(
+                [line.line for line in to_send],
+                stream=self._stream.name,
+                salt=self._salt,
+                max_payload=self._link.max_payload,
+            )
+        )
+        for message in messages:
+            if message.op_ids and PART_HEADER not in message.headers:
+                end = ends[message.op_ids[-1]]
+                self._own[message.headers[ID_HEADER]] = Own(message.payload, message.op_ids, end)
+                self._ends.append(end)
+        if to_send and to_send[-1].end not in self._ends:
+            self._ends.append(to_send[-1].end)
+        return messages
+
+    async def _read_log(self) -> tuple[list[Line], int]:
+        return await self._threads.run(self._read_log_after, self._ledger.read_to)
+
+    def _read_log_after(self, byte_offset: int) -> tuple[list[Line], int]:
+        placed, resume_at = self._log.lines_after(byte_offset)
+        return [Line(op_id_of_line(line), begin, end, line) for begin, end, line in placed], resume_at
+
+    def take_own(self, message_id: str, payload: bytes) -> Own | None:
+        """What is known of a message that has come back, if it is one that was sent from here."""
+        own = self._own.pop(message_id, None)
+        return own if own is not None and own.payload == payload else None
+
+    def check_answers(self) -> None:
+        """Raise `ReplicationUnavailableError` if the server has let a message wait too long."""
+        if self._in_flight and self._now() - self._in_flight[0] > _ANSWER_SECONDS:
+            raise ReplicationUnavailableError(f"{self._link.url}: a message was not acknowledged")
+
+    def has_sent(self, size: int) -> bool:
+        """Whether all that the log held at this size, and all redactions, have come back, or will not soon."""
+        is_under_way = self._looked_to < size or self._ledger.unconfirmed
+        return not (self._ledger.sent_to < size and is_under_way) and not (
+            self.redactions.is_news() or not self.redactions.all_are_back
+        )
+
+    async def publish(self, message: Message) -> None:
+        """Have the server store a message, as soon as not too many are on their way."""
+        while len(self._in_flight) >= _MAX_IN_FLIGHT or self._ledger.unconfirmed > _MAX_UNCONFIRMED:
+            await self._link.wait(self._answered, 0.2)
+        self._in_flight.append(self._now())
+        await self._stream.publish(self._subject, message, partial(self._stored, message))
+
+    def _stored(self, message: Message, answer: Stored | ApiError) -> None:
+        self._in_flight.popleft()
+        self._answered.set()
+        if isinstance(answer, ApiError):
+            # A full stream, most likely. Nothing is dropped: the log keeps it, and the next rounds try again.
+            self._link.fail(ReplicationUnavailableError(f"{self._link.url}: a message is not stored: {answer}"))
+        elif answer.is_duplicate and answer.seq <= self._ledger.seen.seq:
+            self._own.pop(message.headers[ID_HEADER], None)
+            self._ledger.note_there(message.op_ids)
