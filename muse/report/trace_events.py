@@ -1,8 +1,9 @@
 """A session in the Trace Event Format, for Perfetto's viewer and chrome://tracing.
 
 Each lane is a thread, each op shown a slice, each link between lanes a flow arrow, and each commit or checkpoint an
-instant event. Time is wall time in microseconds since the first op. If an op has no valid time, it is Lamport time
-instead, one step a millisecond. Like the page, a large session is a sample; its counter counts every op.
+instant event in a thread of their own. Time is wall time in microseconds since the first op. If an op has no valid
+time, it is Lamport time instead, one step a millisecond. Like the page, a large session is a sample; its counter counts
+every op.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from muse.report.limits import NAME_LETTERS
 from muse.report.shown_op import ShownOp, microseconds
 from muse.report.text import brief, short_id
 
-_PID = 1
+_PID = 0
+"""No thread has this number: Perfetto's viewer calls the one that has the number of its process its main thread."""
+_MARKS = -1
+"""Where a lane would be that holds the commits and the checkpoint: above all others."""
 _LONGEST_US = 1_000
 """The longest slice: an op has no duration, and one of none could not be clicked."""
 
@@ -54,7 +58,7 @@ class _Trace:
         }
 
     def _event(self, phase: str, name: str, lane: int, **more: Any) -> Event:
-        return {"ph": phase, "name": name, "pid": _PID, "tid": lane + 1, **more}
+        return {"ph": phase, "name": name, "pid": _PID, "tid": lane + 2, **more}
 
     def _since_start(self, time_us: int | None, lamport_ts: int) -> int | None:
         at = time_us if self._by_wall_time else lamport_ts * 1_000
@@ -63,8 +67,9 @@ class _Trace:
     def _names(self) -> Iterator[Event]:
         yield self._event("M", "process_name", 0, args={"name": brief(self._gathered.stats.session_id)})
         lanes = self._gathered.lanes
-        for lane in range(len(lanes)):
-            yield self._event("M", "thread_name", lane, args={"name": name_of(lanes, lane, "actors")})
+        actors = [name_of(lanes, lane, "actors") for lane in range(len(lanes))]
+        for lane, name in enumerate(["commits and checkpoint", *actors], start=_MARKS):
+            yield self._event("M", "thread_name", lane, args={"name": name})
             yield self._event("M", "thread_sort_index", lane, args={"sort_index": lane})
 
     def _slices(self) -> Iterator[Event]:
@@ -129,7 +134,7 @@ class _Trace:
         for kind, name, created_at, lamport_ts, ops in marks:
             at = self._since_start(microseconds(created_at), lamport_ts)
             if at is not None:
-                yield self._event("i", f"{kind} {name}", 0, s="g", ts=at, args={"ops": ops})
+                yield self._event("i", f"{kind} {name}", _MARKS, s="t", ts=at, args={"ops": ops})
 
     def _counts(self) -> Iterator[Event]:
         """How many ops were made in each bin of wall time: all of them, also those that are not shown."""
@@ -138,4 +143,4 @@ class _Trace:
         if first is not None and self._by_wall_time:
             for number, ops in enumerate((*time.bins, 0)):
                 at = first + round(number * time.bin_width_s * 1_000_000)
-                yield self._event("C", "ops", 0, ts=max(at - self._start, 0), args={"ops": ops})
+                yield self._event("C", "ops", 0, ts=max(at - self._start, 0), args={"made": ops})

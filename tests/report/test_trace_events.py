@@ -48,6 +48,8 @@ def read_trace(file: Path) -> Read:
         by_phase.setdefault(event["ph"], []).append(event)
         assert type(event["pid"]) is int
         assert type(event["tid"]) is int
+        # Perfetto's viewer would call that thread the main one.
+        assert event["tid"] != event["pid"]
         assert isinstance(event["name"], str)
         if event["ph"] != "M":
             assert type(event["ts"]) in (int, float)
@@ -69,10 +71,11 @@ def read_trace(file: Path) -> Read:
         assert start["ts"] <= end["ts"]
         read.arrows.append((read.slice_at(start), read.slice_at(end)))
     read.instants = by_phase.get("i", [])
-    assert all(event["s"] in ("g", "p", "t") for event in read.instants)
+    # Perfetto's viewer has no name for the place of those that are of all threads.
+    assert all(event["s"] == "t" and event["tid"] in read.threads for event in read.instants)
     for event in by_phase.get("C", []):
         assert all(type(value) in (int, float) for value in event["args"].values())
-    read.counts = [event["args"]["ops"] for event in by_phase.get("C", [])]
+    read.counts = [event["args"]["made"] for event in by_phase.get("C", [])]
     return read
 
 
@@ -148,6 +151,7 @@ def test_commits_and_the_checkpoint_are_instants(repo: Path, tmp_path: Path) -> 
     sessions.recorded(repo, sessions.evenly(10)[7:])
     read = trace_of(repo, tmp_path)
 
+    assert {read.threads[event["tid"]] for event in read.instants} == {"commits and checkpoint"}
     names = [event["name"] for event in read.instants]
     assert names[:2] == [f"commit {each[:12]}" for each in made]
     assert names[2].startswith("checkpoint ")
