@@ -30,10 +30,10 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from rich.console import Console
 
 from benchmarks.entries import entries
-from muse.cli.trial_server import server_binary, trial_server
 from muse.core.op_log import OpLog
 from muse.replicate import Replica, Settings
 from muse.replicate.settings import split_urls
+from muse.replicate.trial import server_binary, trial_server
 from muse.replicate.worker import Worker
 
 PAGE_BYTES = 256 << 10

@@ -1,4 +1,4 @@
-"""The structure of the engine: each rule of tools/structure.py holds, and each would be noticed if it did not."""
+"""The structure of the code: each rule of tools/structure.py holds, and each would be noticed if it did not."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_engine_does_not_grow() -> None:
     assert structure.core_lines(MODULES) < structure.MOST_CORE_LINES
 
 
-def test_no_folder_of_the_engine_has_more_than_ten_modules() -> None:
+def test_no_folder_of_the_engine_or_the_command_line_has_more_than_ten_modules() -> None:
     """A folder listing is a map as long as it is short."""
     assert structure.crowded_folders(MODULES) == []
 
@@ -62,9 +62,14 @@ def test_packages_of_the_engine_hold_docstrings_only() -> None:
     assert structure.packages_with_code(MODULES) == []
 
 
-def test_imports_of_the_engine_only_go_down() -> None:
-    """From the public class down to errors and options."""
+def test_imports_of_the_engine_and_the_command_line_only_go_down() -> None:
+    """From the public class down to errors and options; from the commands down to what they share."""
     assert structure.upward_imports(MODULES) == []
+
+
+def test_no_command_imports_another_one() -> None:
+    """What two commands need lies below both."""
+    assert structure.commands_that_import_commands(MODULES) == []
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
@@ -124,6 +129,21 @@ def test_imports_of_neighbours_are_found_unless_they_are_allowed(tmp_path: Path)
         "muse.core.collapse imports muse.core.writer",
         "muse.core.history.causal imports muse.core.writer",
     ]
+
+
+def test_import_from_what_commands_share_to_a_command_is_found(tmp_path: Path) -> None:
+    """And from one command to another, but not between the modules of one command."""
+    both = "from muse.cli.commands.read.tail import tail\nimport muse.cli.output.listing"
+    names = ("commands/read/tail", "commands/watch/view", "output/listing")
+    files = {f"muse/cli/{name}.py": "" for name in names}
+    files |= {f"muse/cli/{name}.py": both for name in ("options/filters", "commands/read/show", "app")}
+    files["muse/cli/commands/watch/command.py"] = f"import muse.cli.commands.watch.view\n{both}"
+    modules = tree(tmp_path, files)
+
+    to_tail = "imports muse.cli.commands.read.tail"
+    assert structure.upward_imports(modules) == [f"muse.cli.options.filters {to_tail}"]
+    between = structure.commands_that_import_commands(modules)
+    assert between == [f"muse.cli.commands.read.show {to_tail}", f"muse.cli.commands.watch.command {to_tail}"]
 
 
 def test_module_in_no_layer_is_found(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How the engine is built: its sizes, layers and circles, and what one append passes through.
+"""How the engine and the command line are built: sizes, layers and circles, and what one append passes through.
 
     python -m tools.structure
 
@@ -41,6 +41,10 @@ LAYERS = (
 ALSO_ALLOWED = {("history", "checkpoint"), ("follow", "checkpoint"), ("maintenance", "checkpoint")}
 """Imports between neighbours of one layer that are allowed nevertheless."""
 
+CLI = "muse.cli"
+CLI_LAYERS = (("app",), ("commands",), ("options",), ("input",), ("output",))
+"""The same for the command line."""
+
 HANDED_ON = {("muse.core.op_log", f"muse.{name}") for name in ("commit", "replicate", "undo")}
 """Methods of `OpLog` for convenience that hand it on to a package above the engine: not a part of its layers."""
 
@@ -74,12 +78,12 @@ class Module:
     @property
     def in_core(self) -> bool:
         """Whether it is part of the engine."""
-        return _is_core(self.name)
+        return _is_in(CORE, self.name)
 
     @property
     def layer_name(self) -> str:
         """What it is called in `LAYERS`: its package in the engine, or itself if it is in none."""
-        return _layer_name(self.name)
+        return _layer_name(self.name, CORE)
 
 
 Modules = Mapping[str, Module]
@@ -134,12 +138,12 @@ def _parent(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def _is_core(name: str) -> bool:
-    return f"{name}.".startswith(f"{CORE}.")
+def _is_in(package: str, name: str) -> bool:
+    return f"{name}.".startswith(f"{package}.")
 
 
-def _layer_name(name: str) -> str:
-    return name.removeprefix(f"{CORE}.").partition(".")[0]
+def _layer_name(name: str, package: str) -> str:
+    return name.removeprefix(f"{package}.").partition(".")[0]
 
 
 # The rules. Each returns the places that break it.
@@ -161,10 +165,10 @@ def folder_sizes(modules: Modules) -> dict[Path, tuple[int, int]]:
 
 
 def crowded_folders(modules: Modules) -> list[str]:
-    """Folders of the engine with more than ten modules."""
-    return [
-        f"{folder}: {count} modules" for folder, (count, _) in folder_sizes(modules).items() if count > MOST_MODULES
-    ]
+    """Folders of the engine and the command line with more than ten modules."""
+    both = [module for module in modules.values() if module.in_core or _is_in(CLI, module.name)]
+    counts = Counter(module.path.parent for module in both if not module.is_package)
+    return [f"{folder}: {count} modules" for folder, count in counts.items() if count > MOST_MODULES]
 
 
 def odd_sizes(modules: Modules) -> list[str]:
@@ -183,19 +187,36 @@ def packages_with_code(modules: Modules) -> list[str]:
 
 
 def upward_imports(modules: Modules) -> list[str]:
-    """Imports in the engine that do not go down, and modules that are in no layer."""
-    depths = {name: depth for depth, names in enumerate(LAYERS) for name in names}
-    core = [module for module in modules.values() if module.in_core and module.name != CORE]
-    unplaced = sorted({module.layer_name for module in core} - set(depths))
-    found = [f"{CORE}.{name} is in no layer" for name in unplaced]
-    for module in core:
-        for imported in sorted(module.imports):
-            pair = (module.layer_name, _layer_name(imported))
-            if not _is_core(imported) or pair[0] == pair[1] or pair in ALSO_ALLOWED or not depths.keys() >= set(pair):
+    """Imports in the engine and the command line that do not go down, and modules that are in no layer."""
+    return _upward_imports(modules, CORE, LAYERS) + _upward_imports(modules, CLI, CLI_LAYERS)
+
+
+def _upward_imports(modules: Modules, package: str, layers: tuple[tuple[str, ...], ...]) -> list[str]:
+    depths = {name: depth for depth, names in enumerate(layers) for name in names}
+    inner = [module for module in modules.values() if _is_in(package, module.name) and module.name != package]
+    unplaced = sorted({_layer_name(module.name, package) for module in inner} - set(depths))
+    found = [f"{package}.{name} is in no layer" for name in unplaced]
+    for module in inner:
+        for imported in sorted(name for name in module.imports if _is_in(package, name)):
+            pair = (_layer_name(module.name, package), _layer_name(imported, package))
+            if pair[0] == pair[1] or pair in ALSO_ALLOWED or not depths.keys() >= set(pair):
                 continue
             if depths[pair[0]] >= depths[pair[1]]:
                 found.append(f"{module.name} imports {imported}")
     return found
+
+
+def commands_that_import_commands(modules: Modules) -> list[str]:
+    """Imports from one command to another; a folder with a `command.py` is one command."""
+    commands = f"{CLI}.commands"
+    return [
+        f"{module.name} imports {imported}"
+        for module in modules.values()
+        if _is_in(commands, module.name)
+        for imported in sorted(module.imports)
+        if _is_in(commands, imported)
+        if _parent(imported) != _parent(module.name) or f"{_parent(imported)}.command" not in modules
+    ]
 
 
 def circles(modules: Modules) -> list[str]:
@@ -230,7 +251,7 @@ def side_doors(modules: Modules) -> list[str]:
         for module in modules.values()
         if not module.in_core
         for imported in sorted(module.imports)
-        if _is_core(imported) and imported != DOOR
+        if _is_in(CORE, imported) and imported != DOOR
     ]
 
 
@@ -323,6 +344,7 @@ def main() -> int:
         f"modules of less than {LEAST_LINES} or more than {MOST_LINES} lines": odd_sizes(modules),
         "packages with code of their own": packages_with_code(modules),
         "imports that do not go down": upward_imports(modules),
+        "commands that import another command": commands_that_import_commands(modules),
         "circles of imports": circles(modules),
         f"imports of the engine past {DOOR}": side_doors(modules),
         "imports of SQLite outside the index": sqlite_outside_index(modules),

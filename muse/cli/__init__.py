@@ -1,5 +1,13 @@
 """The `muse` command.
 
+The rooms, from the command line down; each imports only what stands below it:
+
+    app         the groups `muse` and `muse op-log`, with all their commands
+    commands/   the commands: record, read, watch, commit, exchange, upkeep, demo
+    options/    what they share on the command line: the session, filters, moments, guards, consent
+    input/      the lines that they read
+    output/     tables, JSON and notes; progress, streams, failures and exit codes
+
 A help text imports only click. Each command imports the engine and rich when it runs.
 """
 

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import click
 
-from muse.cli.append import append
-from muse.cli.blaming import blame, conflicts
-from muse.cli.checkpointing import checkpoint, delta, diff
-from muse.cli.committing import commit, commits
-from muse.cli.completion import completion
-from muse.cli.demo.command import demo
-from muse.cli.exchange import export_command, fork, import_command, merge
-from muse.cli.failures import ReportingGroup
-from muse.cli.following import tail
-from muse.cli.ingesting import ingest
-from muse.cli.reading import count, query, replay
-from muse.cli.redacting import redact
-from muse.cli.repairing import accept, help_command, repair
-from muse.cli.report import report
-from muse.cli.serving import mcp
-from muse.cli.sessions import sessions
-from muse.cli.showing import show
-from muse.cli.stats import stats
-from muse.cli.syncing import sync, sync_status
-from muse.cli.undoing import undo
-from muse.cli.upkeep import rebuild_index, verify
-from muse.cli.watch.command import watch
+from muse.cli.commands.commit.checkpoint import checkpoint, delta, diff
+from muse.cli.commands.commit.commit import commit, commits
+from muse.cli.commands.completion import completion
+from muse.cli.commands.demo.command import demo
+from muse.cli.commands.exchange.archive import export_command, import_command
+from muse.cli.commands.exchange.mcp import mcp
+from muse.cli.commands.exchange.merge import fork, merge
+from muse.cli.commands.exchange.sync import sync, sync_status
+from muse.cli.commands.help import help_command
+from muse.cli.commands.read.blame import blame, conflicts
+from muse.cli.commands.read.entries import count, query, replay
+from muse.cli.commands.read.report import report
+from muse.cli.commands.read.sessions import sessions
+from muse.cli.commands.read.show import show
+from muse.cli.commands.read.stats import stats
+from muse.cli.commands.read.tail import tail
+from muse.cli.commands.record.append import append
+from muse.cli.commands.record.ingest import ingest
+from muse.cli.commands.record.undo import undo
+from muse.cli.commands.upkeep.accept import accept
+from muse.cli.commands.upkeep.redact import redact
+from muse.cli.commands.upkeep.repair import repair
+from muse.cli.commands.upkeep.verify import rebuild_index, verify
+from muse.cli.commands.watch.command import watch
+from muse.cli.output.failures import ReportingGroup
 
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
 

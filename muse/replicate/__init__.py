@@ -21,6 +21,7 @@ The rooms, from the handle down:
     messages    the layout of messages: pure
     threads     where a round does what could block
     status      how a replica stands
+    trial       a server for trying replication out, as long as a block lasts
     settings    servers, space, credentials
     errors      every error
 

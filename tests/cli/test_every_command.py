@@ -44,7 +44,7 @@ WITHOUT_A_SESSION_THAT_EXISTS = {
     "sync": "makes the session: tests/replicate/test_commands.py has it with a server",
     "sync-status": "is about all of them",
     "import": "makes the session",
-    "watch": "is for a terminal alone: tests/cli/watch has it in one",
+    "watch": "is for a terminal alone: tests/cli/commands/watch has it in one",
     "commit": "needs a git repository: tests/commit/test_commands.py has it in one",
     "commits": "is about a git repository, where the session may be gone",
     "mcp": "is about all of them: tests/mcp has it with a client",

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from muse.cli.watch.arrivals import Watched
-from muse.cli.watch.picture import picture
+from muse.cli.commands.watch.arrivals import Watched
+from muse.cli.commands.watch.picture import picture
 from tests import making
 from tests.cli.running import filled, json_lines, muse
 

@@ -1,0 +1,1 @@
+"""Commands that collapse what is pending, and mark or make a commit of it."""

@@ -1,0 +1,186 @@
+"""The demo of replication: several hosts record one session, one is cut off, one killed, and the server loses its disk.
+
+Each host is a folder with a repository, a process for each of its actors, and one that replicates. What all have in the
+end is compared by a plain reading of their logs.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from muse.cli.commands.demo.actors import Actors
+from muse.cli.commands.demo.trace import Edit
+from muse.cli.output.failures import SystemFailed
+from muse.cli.output.printing import pluralize
+from muse.core.op_log import OpLog
+from muse.replicate import Replica, Settings
+from muse.replicate.trial import trial_server
+
+_SPACE = "demo"
+_MOST_SECONDS = 60.0
+"""How long recording, and then exchanging, may take on a busy machine."""
+
+
+class _Host:
+    """One host at work. A context manager: nothing of it is left when it ends."""
+
+    def __init__(self, repo: Path, session_id: str, url: str, edits: Sequence[Edit], seconds: float) -> None:
+        self.repo = repo
+        self._session_id = session_id
+        self._url = url
+        self._edits = edits
+        self._seconds = seconds
+        self._replication: subprocess.Popen[bytes] | None = None
+        self._actors: Actors | None = None
+        repo.mkdir(parents=True)
+
+    def connect(self) -> None:
+        """Replicate from now on."""
+        sync = ("op-log", "sync", self._session_id, self._url, "--space", _SPACE, "--repo", str(self.repo))
+        with (self.repo / "sync.log").open("ab") as log:
+            self._replication = subprocess.Popen(  # noqa: S603 - this package's own command
+                [sys.executable, "-P", "-m", "muse", *sync],
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def cut_off(self) -> None:
+        """Replicate no more; the actors go on."""
+        if self._replication is not None:
+            self._replication.kill()
+            self._replication.wait()
+
+    def record(self) -> None:
+        """Let the actors record. What is there already is not recorded twice."""
+        self._actors = Actors(self._edits, (), self.repo, self._session_id, self._seconds)
+        self._actors.may_go_on.set()
+
+    def is_recording(self) -> bool:
+        """Whether an actor is at work."""
+        return self._actors is not None and self._actors.are_working()
+
+    def kill(self) -> None:
+        """End all of it without warning."""
+        self.cut_off()
+        if self._actors is not None:
+            self._actors.__exit__()
+            self._actors = None
+
+    def __enter__(self) -> _Host:
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        self.kill()
+
+
+@dataclass
+class Hosts:
+    """Tells what it does with `tell`; `checks` has what it claims, and whether that holds."""
+
+    edits: Sequence[Edit]
+    folder: Path
+    session_id: str
+    seconds: float
+    """How long the recording takes; 0 for as fast as possible."""
+    count: int
+    tell: Callable[[str], None]
+    checks: dict[str, bool] = field(default_factory=dict)
+
+    def run(self) -> dict[str, Any]:
+        """Do all of it; the results for --json."""
+        repos = [self.folder / f"host-{number}" for number in range(1, self.count + 1)]
+        self.tell(f"{self.count} hosts record {pluralize(len(self.edits), 'edit')}, each into a log of its own.")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            url = f"nats://127.0.0.1:{free.getsockname()[1]}"
+        with ExitStack() as server:
+            server.enter_context(trial_server(url, self.folder / "server"))
+            self._play(repos, url, server)
+            self._exchange(repos, url)
+        self._compare(repos)
+        self.tell(f"\nAll of it is in {self.folder}")
+        return {
+            "session_id": self.session_id,
+            "repos": list(map(str, repos)),
+            "edits": len(self.edits),
+            "checks": self.checks,
+            "ok": all(self.checks.values()),
+        }
+
+    def _play(self, repos: Sequence[Path], url: str, server: ExitStack) -> None:
+        names = sorted({edit["actor_id"] for edit in self.edits})
+        with ExitStack() as stack:
+            hosts = []
+            for number, repo in enumerate(repos):
+                mine = [edit for edit in self.edits if names.index(edit["actor_id"]) % len(repos) == number]
+                hosts.append(stack.enter_context(_Host(repo, self.session_id, url, mine, self.seconds)))
+            for host in hosts:
+                host.connect()
+                host.record()
+            cut_off, killed = hosts[1], hosts[-1]
+            time.sleep(1)
+            self.tell(f"   {cut_off.repo.name} is cut off; its actors go on")
+            cut_off.cut_off()
+            time.sleep(0.5)
+            self.tell(f"   {killed.repo.name} is killed")
+            killed.kill()
+            time.sleep(1)
+            self.tell(f"   {killed.repo.name} is back")
+            killed.connect()
+            killed.record()
+            self.tell(f"   {cut_off.repo.name} is connected again")
+            cut_off.connect()
+            time.sleep(0.5)
+            self.tell("   the server loses its disk")
+            server.close()
+            shutil.rmtree(self.folder / "server")
+            server.enter_context(trial_server(url, self.folder / "server"))
+            deadline = time.monotonic() + self.seconds + _MOST_SECONDS
+            while any(host.is_recording() for host in hosts):
+                if time.monotonic() > deadline:
+                    raise SystemFailed(f"the edits of other hosts do not arrive: see {repos[0] / 'sync.log'}")
+                time.sleep(0.05)
+
+    def _exchange(self, repos: Sequence[Path], url: str) -> None:
+        with ExitStack() as stack:
+            settings = Settings((url,), space=_SPACE)
+            replicas = [stack.enter_context(Replica(repo, self.session_id, settings)) for repo in repos]
+            # Twice, since what the last one sends comes to the first one after it has looked.
+            for replica in replicas * 2:
+                replica.wait_synced(_MOST_SECONDS)
+
+    def _compare(self, repos: Sequence[Path]) -> None:
+        orders, deltas = [], []
+        for repo in repos:
+            with OpLog(repo, self.session_id) as log:
+                entries = [orjson.loads(line) for line in log.path.read_bytes().splitlines()]
+                deltas.append({domain: log.to_structured_delta(domain) for domain in log.domains()})
+            recorded = sorted(({name: entry[name] for name in self.edits[0]} for entry in entries), key=_op_id)
+            self._check(f"{repo.name} has every edit, once and unchanged", recorded == sorted(self.edits, key=_op_id))
+            orders.append(sorted(entries, key=_total_order))
+        self._check("all have them in the same total order", all(order == orders[0] for order in orders))
+        self._check("the deltas of all are equal", all(delta == deltas[0] for delta in deltas))
+        for domain, delta in deltas[0].items():
+            self.tell(f"   {domain}: {delta['summary']}")
+
+    def _check(self, what: str, holds: bool) -> None:  # noqa: FBT001 - a claim, and whether it holds
+        self.checks[what] = holds
+        self.tell(f"   {'ok' if holds else 'FAILED'}: {what}")
+
+
+_op_id = itemgetter("op_id")
+_total_order = itemgetter("lamport_ts", "actor_id", "op_id")

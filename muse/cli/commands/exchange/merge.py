@@ -1,0 +1,122 @@
+"""Commands from one session to another: `fork` and `merge`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from muse.cli.input.lines import LONGEST_LINE_BYTES
+from muse.cli.options.guard import guard_options, note_would_refuse
+from muse.cli.options.moments import explain_moments, find_cut
+from muse.cli.options.repo_folder import has_sessions, note_first_session
+from muse.cli.options.session import json_option, note_damaged_lines, open_session, repo_option, session_argument
+from muse.cli.output.failures import WrongUsage
+from muse.cli.output.printing import note, pluralize, print_json, print_table
+from muse.cli.output.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from muse.core.op_log import Guard
+
+
+@click.command(
+    short_help="Make a session that shares a past.",
+    epilog="\b\n"
+    "Examples: try something else from where it is; from before the last hour; take over what came of it.\n"
+    "  muse op-log fork demo demo-try\n"
+    "  muse op-log fork demo demo-try --upto 2026-05-03T12:00\n"
+    "  muse op-log merge demo . demo-try",
+)
+@session_argument
+@click.argument("new")
+@click.option("--upto", metavar="MOMENT", default="now", help="Share only what had arrived by this moment.")
+@json_option("one object: session_id, source, byte_offset, ops, pending")
+@repo_option
+@explain_moments
+def fork(session: str, new: str, repo: Path, *, upto: str, as_json: bool) -> None:
+    """Make the session NEW of what has arrived in SESSION: the same entries, from which it goes on by itself.
+
+    NEW appears whole, or not at all. SESSION is not changed. What SESSION has committed is not pending in NEW; what is
+    pending in SESSION is pending in both. To merge one into the other takes over only what is new there.
+    """
+    from muse.core.op_log import OpLog, SessionExistsError, fork_session
+
+    with open_session(repo, session) as log:
+        cut = find_cut(log, upto)
+    try:
+        fork_session(repo, session, new, upto=cut)
+    except SessionExistsError as error:
+        raise WrongUsage(str(error)) from None
+    with OpLog(repo, new) as made:
+        pending = made.count(since_checkpoint=True)
+        note_damaged_lines(made, repo)
+    if as_json:
+        shared = {"byte_offset": cut.byte_offset, "ops": cut.op_count, "pending": pending}
+        print_json({"session_id": new, "source": session, **shared})
+    else:
+        print_table(("SESSION", "OPS", "PENDING"), [(new, cut.op_count, pending)], right=("OPS", "PENDING"))
+    note(f"{new} shares {pluralize(cut.op_count, 'entry')} with {session}")
+
+
+@click.command(
+    short_help="Take over what another replica has.",
+    epilog="\b\n"
+    "Example: take over what a colleague recorded on the train.\n"
+    "  muse op-log merge demo /media/stick/project",
+)
+@session_argument
+@click.argument("other_repo", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("other_session", required=False)
+@guard_options("take over all the same, and count,")
+@json_option("one object: session_id, other_repo, other_session_id, added, redacted, ops, would_refuse")
+@repo_option
+def merge(
+    session: str,
+    other_repo: Path,
+    other_session: str | None,
+    repo: Path,
+    *,
+    guard: Guard | None,
+    as_json: bool,
+) -> None:
+    """Append to SESSION what the same session in OTHER_REPO has and it lacks, entries unchanged.
+
+    OTHER_SESSION names the session there if its id differs. SESSION is made if it does not exist:
+    that is how a new replica begins. Merging again adds nothing. What was redacted there is redacted here too.
+    """
+    from muse.core.op_log import OpLog
+
+    redacted: list[str] = []
+
+    is_first = not has_sessions(repo)
+    with (
+        open_session(other_repo, other_session or session) as other,
+        OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES, guard=guard) as log,
+    ):
+        if log.folder.exists() and log.folder.samefile(other.folder):
+            raise WrongUsage(f"{other.folder} is session {session!r} itself: name another replica to merge")
+        with ProgressBar(f"merging {session}") as bar:
+            added = log.merge(other, progress=bar, on_redact=redacted.extend)
+        if is_first and added:
+            note_first_session(repo)
+        note_would_refuse(log.would_refuse)
+        note_damaged_lines(other, other_repo)
+        total = len(log)
+        if as_json:
+            print_json(
+                {
+                    "session_id": session,
+                    "other_repo": str(other_repo),
+                    "other_session_id": other.session_id,
+                    "added": added,
+                    "redacted": len(redacted),
+                    "ops": total,
+                    "would_refuse": log.would_refuse,
+                }
+            )
+            return
+        print_table(("SESSION", "ADDED", "OPS NOW"), [(session, added, total)], right=("ADDED", "OPS NOW"))
+        if redacted:
+            note(f"{pluralize(len(redacted), 'entry')} redacted here, as in {other.path}")
+        note(f"{pluralize(added, 'entry')} came from {other.path}")

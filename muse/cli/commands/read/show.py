@@ -1,0 +1,99 @@
+"""The command `show`: show one op with its parents and children."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from muse.cli.options.op_ids import find_op
+from muse.cli.options.session import json_option, note_damaged_lines, open_session, repo_option, session_argument
+from muse.cli.output.failures import WrongUsage
+from muse.cli.output.fields import FIELDS
+from muse.cli.output.printing import is_narrow, note, print_fields, print_json, print_table, time_width
+from muse.describing import ENTRY_COLUMNS, WHOLE_COLUMNS, description, entry_cells
+from muse.escaping import escape_for_terminal
+
+if TYPE_CHECKING:
+    from muse.core.op_log import OpEntry
+
+_SHORTEST_PREFIX = 4
+_MOST_NAMED = 5
+_RELATIVES_SHOWN = 20
+
+
+@click.command(
+    short_help="Show one op, its parents and children.",
+    epilog="\b\nExamples: by the first letters of its op_id; only the operation, as JSON.\n"
+    "  muse op-log show demo 9b2c7d51\n"
+    "  muse op-log show demo 9b2c7d51 --json | jq .entry.domain_op",
+)
+@session_argument
+@click.argument("op_id")
+@json_option("one object: entry, place, parents, missing_parents, children")
+@repo_option
+def show(session: str, op_id: str, repo: Path, *, as_json: bool) -> None:
+    """Show the op of SESSION whose op_id is OP_ID or begins with OP_ID.
+
+    Give at least 4 letters. No other op_id may begin with them.
+    """
+    with open_session(repo, session) as log:
+        try:
+            entry = find_op(log, op_id.lower())
+        except WrongUsage:
+            # The op may have been in one of them.
+            note_damaged_lines(log, repo)
+            raise
+        place = log.locate(entry["op_id"])
+        parents = log.history.parents(entry["op_id"])
+        missing = log.history.missing_parents(entry["op_id"])
+        children = log.history.children(entry["op_id"])
+    where = None if place is None else {"byte_offset": place[0], "length": place[1]}
+    if as_json:
+        print_json(
+            {"entry": entry, "place": where, "parents": parents, "missing_parents": missing, "children": children}
+        )
+        return
+    _print_entry(entry, where)
+    _print_relatives("PARENT", parents)
+    for missing_id in missing:
+        click.echo(f"parent {escape_for_terminal(missing_id)} is not in this log")
+    _print_relatives("CHILD", children)
+    if not children:
+        note("no op depends on it yet")
+
+
+def _print_entry(entry: OpEntry, where: dict[str, int] | None) -> None:
+    kind, address, what = description(entry["domain_op"])
+    rows = [
+        ("op_id", entry["op_id"]),
+        ("actor", entry["actor_id"]),
+        ("domain", entry["domain"]),
+        ("lamport", str(entry["lamport_ts"])),
+        ("made", entry["created_at"]),
+        ("intent", entry["intent_id"]),
+        ("reservation", entry["reservation_id"]),
+        ("in file", f"byte {where['byte_offset']}, {where['length']} bytes" if where else ""),
+        ("op", "  ".join(part for part in (kind, address, what) if part)),
+        *((name, _as_json(value)) for name, value in entry.items() if name not in FIELDS),
+    ]
+    print_fields((name, value) for name, value in rows if value)
+    click.echo(escape_for_terminal(_as_json(entry["domain_op"], indent=2), keep="\n"))
+
+
+def _as_json(value: Any, *, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _print_relatives(what: str, entries: list[OpEntry]) -> None:
+    if not entries:
+        return
+    click.echo()
+    # Where there is no room for an op_id, its beginning is what `show` takes too.
+    digits = 8 if is_narrow() else None
+    rows = ((entry["op_id"][:digits], *entry_cells(entry, time_width())) for entry in entries[:_RELATIVES_SHOWN])
+    print_table((what, *ENTRY_COLUMNS), rows, whole=(what, *WHOLE_COLUMNS))
+    if len(entries) > _RELATIVES_SHOWN:
+        click.echo(f"and {len(entries) - _RELATIVES_SHOWN:,} more; --json shows them")

@@ -1,0 +1,1 @@
+"""Commands that add entries to a session."""

@@ -1,0 +1,1 @@
+"""Commands that check a session's files, and bring back or redact what is in them."""

@@ -1,0 +1,81 @@
+"""A file that another program writes, line by line: read as far as it goes, again and again.
+
+A line is read when its newline is there. If the file is replaced by another one under its name, or cut short, what the
+old one still had is read, and then the new one from its beginning.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from muse.cli.input.lines import LONGEST_LINE_BYTES, Line
+
+_READ_BYTES = 1 << 20
+
+
+class GrowingFile:
+    """One file, which need not exist yet."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.began_anew = False
+        """Whether the lines of the last `read` are the first of another file than before."""
+        self._was_opened = False
+        self._fd = -1
+        self._at = 0
+        self._number = 1
+        self._begun = b""
+        self._is_too_long = False
+
+    def read(self) -> list[Line]:
+        """The next whole lines, at most some; none if there is no more for now."""
+        self.began_anew = False
+        if self._fd < 0 and not self._open():
+            return []
+        data = os.read(self._fd, _READ_BYTES)
+        if not data and self._was_replaced():
+            return self._next_file()
+        self._at += len(data)
+        return self._lines(data)
+
+    def _open(self) -> bool:
+        try:
+            self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        self.began_anew, self._was_opened = self._was_opened, True
+        return True
+
+    def _was_replaced(self) -> bool:
+        mine = os.fstat(self._fd)
+        try:
+            there = self.path.stat()
+        except FileNotFoundError:
+            # It was renamed, and the next one is not there yet.
+            return False
+        return not os.path.samestat(mine, there) or mine.st_size < self._at
+
+    def _next_file(self) -> list[Line]:
+        # The last line has its newline, or nobody will ever write it.
+        rest = [Line(self._number, self._begun)] if self._begun else []
+        self.close()
+        self._at, self._number, self._begun, self._is_too_long = 0, 1, b"", False
+        return rest
+
+    def _lines(self, data: bytes) -> list[Line]:
+        *ended, self._begun = (self._begun + data).split(b"\n")
+        lines = []
+        for text in ended:
+            lines.append(Line(self._number, text, self._is_too_long))
+            self._number, self._is_too_long = self._number + 1, False
+        if len(self._begun) > LONGEST_LINE_BYTES:
+            # Its parts are of no use.
+            self._begun, self._is_too_long = b"", True
+        return lines
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

@@ -1,0 +1,81 @@
+"""Shell completion of the repository's sessions and of a session's actors and domains.
+
+A name that the shell would have to quote is not offered, because click's scripts insert words without quoting.
+Errors are silent and offer nothing, because a message would appear in the middle of the line being typed. So are the
+engine's warnings.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from muse.cli.options.repo_folder import find_repo
+
+if TYPE_CHECKING:
+    from muse.core.op_log import OpLog
+
+_MOST_OFFERED = 500
+_LONGEST_OFFERED = 200
+
+
+def complete_sessions(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """The ids of the repository's sessions that begin with `begun`."""
+    from muse.core.op_log import list_sessions
+
+    try:
+        return _offered(list_sessions(_repo(context)), begun)
+    except OSError:
+        return []
+
+
+def complete_actors(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """The actors, beginning with `begun`, of the session named earlier in the line."""
+    return _names(context, begun, "actors")
+
+
+def complete_domains(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """The domains, beginning with `begun`, of the session named earlier in the line."""
+    return _names(context, begun, "domains")
+
+
+def _repo(context: click.Context) -> Path:
+    given = context.params.get("repo")
+    return find_repo(Path(given) if given else None)
+
+
+def _names(context: click.Context, begun: str, kind: str) -> list[str]:
+    from muse.core.op_log import MuseError
+
+    # While the last option has no value yet, click leaves the arguments unparsed.
+    session = context.params.get("session") or next(iter(context.args), None)
+    if not session:
+        return []
+    logging.getLogger("muse").addHandler(logging.NullHandler())
+    try:
+        from muse.core.op_log import OpLog
+
+        with OpLog(_repo(context), session) as log:
+            return _offered(_known(log, kind), begun) if _answers_at_once(log) else []
+    except (MuseError, OSError):
+        return []
+
+
+def _known(log: OpLog, kind: str) -> Iterable[str]:
+    return log.actors() if kind == "actors" else log.domains()
+
+
+def _answers_at_once(log: OpLog) -> bool:
+    """Whether there is an index: without one, TAB would wait until it is built."""
+    return (log.folder / "index.db").is_file()
+
+
+def _offered(names: Iterable[str], begun: str) -> list[str]:
+    short = (name for name in names if name.startswith(begun) and len(name) <= _LONGEST_OFFERED)
+    return list(islice((name for name in short if shlex.quote(name) == name), _MOST_OFFERED))

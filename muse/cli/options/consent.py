@@ -1,0 +1,40 @@
+"""What is shown first, and done only with `--yes` or when somebody at a terminal agrees; and in whose name."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from muse.cli.output.failures import WrongUsage
+from muse.cli.output.printing import note
+
+
+def yes_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--yes`."""
+    return click.option("--yes", is_flag=True, help="Do it without asking.")(command)
+
+
+def is_agreed(question: str, *, yes: bool) -> bool:
+    """Whether it may be done: --yes, or the answer of whoever sits at the terminal."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        note("nothing was changed: there is no terminal to ask at; with --yes it is done without asking")
+        return False
+    agreed = click.confirm(question, err=True)
+    if not agreed:
+        note("nothing was changed")
+    return agreed
+
+
+def name_of_user() -> str:
+    """The name of whoever runs the command; `WrongUsage` if the system knows none."""
+    # Without an entry for the user it is KeyError, from Python 3.13 on OSError.
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        raise WrongUsage("the user has no name here: say with --by who it is") from None

@@ -1,0 +1,80 @@
+"""The options that put a guard before the log: `--guard` and `--schema`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from muse.cli.output.failures import WrongUsage
+from muse.cli.output.printing import note, pluralize
+
+if TYPE_CHECKING:
+    from muse.core.op_log import Guard
+
+
+def guard_options(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add `--guard` and `--schema`; `what` says in the help what becomes of an entry that they don't let pass.
+
+    The command receives the guard as `guard`, None if neither is given.
+    """
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def gathered(*arguments: Any, guard: tuple[str, ...], schema: tuple[str, ...], **options: Any) -> Any:
+            return command(*arguments, guard=_guard(guard, schema), **options)
+
+        schemas = click.option(
+            "--schema",
+            metavar="DOMAIN=FILE",
+            multiple=True,
+            help="Hold the operations of DOMAIN to the JSON schema in FILE, as --guard does; may be repeated.",
+        )
+        guards = click.option(
+            "--guard",
+            type=click.Choice(["secrets"]),
+            multiple=True,
+            help=f"secrets: {what} an entry with an API key, a private key or a password in a URL.",
+        )
+        return guards(schemas(gathered))
+
+    return add
+
+
+def note_would_refuse(number: int) -> None:
+    """Say how many entries were taken over that the guard would have refused, if any."""
+    if number:
+        note(f"{pluralize(number, 'entry')} taken over unchanged would have been refused by the guard here")
+
+
+def _guard(names: tuple[str, ...], schemas: tuple[str, ...]) -> Guard | None:
+    if not names and not schemas:
+        return None
+    from muse.guards import GuardUnavailableError, all_of, json_schema, load_detectors, refuse_secrets
+
+    try:
+        guards = [json_schema(dict(map(_read_schema, schemas)))] if schemas else []
+        if "secrets" in names:
+            load_detectors()
+            # First, so that what another guard says of an entry can't hold a secret.
+            guards.insert(0, refuse_secrets)
+    except GuardUnavailableError as error:
+        raise WrongUsage(str(error)) from None
+    return all_of(*guards)
+
+
+def _read_schema(option: str) -> tuple[str, Any]:
+    from muse.core.op_log import InvalidEntryError, parse_object
+
+    domain, separator, file = option.partition("=")
+    if not (domain and separator and file):
+        raise WrongUsage(f"--schema {option}: must be DOMAIN=FILE")
+    try:
+        return domain, parse_object(Path(file).read_bytes().strip())
+    except InvalidEntryError as error:
+        raise WrongUsage(f"--schema: {file}: {error}") from None
+    except OSError as error:
+        raise WrongUsage(f"--schema: {file}: {error.strerror}") from None

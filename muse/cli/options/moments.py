@@ -1,0 +1,103 @@
+"""Moments on the command line: what stands for a cut of a session, and the options --since and --upto."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from muse.cli.options.git import git_target
+from muse.cli.options.op_ids import find_op
+from muse.cli.output.failures import WrongUsage
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from muse.core.op_log import Cut, OpLog, OpLogCheckpoint
+
+_HELP = """
+
+    A moment is an op_id or its beginning, a time such as 2026-05-03T14:00 (UTC if it names no zone), a Lamport
+    timestamp, the snapshot id of the checkpoint, commit:ID for a commit in git, or start, checkpoint or now. A number
+    of 8 digits or more is an op_id if one begins with it; lamport:N never is.
+"""
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_SHORTEST_OP_ID = 8
+
+
+def explain_moments(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add to the help text of a command what a moment is."""
+    command.__doc__ = f"{command.__doc__}{_HELP}"
+    return command
+
+
+def moment_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--since` and `--upto`; the command receives them as `moments`, to be given to `bounds`."""
+
+    @wraps(command)
+    def gathered(*arguments: Any, **options: Any) -> Any:
+        return command(*arguments, moments={name: options.pop(name) for name in ("since", "upto")}, **options)
+
+    upto = click.option("--upto", metavar="MOMENT", help="Only what had arrived by this moment.")(gathered)
+    return click.option("--since", metavar="MOMENT", help="Only what arrived after this moment.")(explain_moments(upto))
+
+
+def bounds(log: OpLog, moments: dict[str, str | None]) -> dict[str, Any]:
+    """The moments that were given, as the arguments `since` and `upto` of `OpLog.query`."""
+    return {name: find_cut(log, text) for name, text in moments.items() if text is not None}
+
+
+def find_cut(log: OpLog, text: str) -> Cut:
+    """The cut of a session that a text stands for.
+
+    Raises:
+        WrongUsage: it stands for none, or for several.
+    """
+    from muse.core.op_log import Cut, InvalidArgumentError, parse_time
+
+    if text.startswith("commit:"):
+        return _cut_of_commit(log, text.removeprefix("commit:"))
+    if text in ("start", "now"):
+        return log.cut() if text == "now" else Cut(log.session_id, 0, 0)
+    at: str | int | datetime | None = parse_time(text) if _DATE.match(text) else None
+    if at is None:
+        mark = log.read_checkpoint()
+        if text in ("checkpoint", mark and mark["snapshot_id"]):
+            return _cut_of_checkpoint(log, mark)
+        at = (
+            int(text.removeprefix("lamport:")[:20]) if _is_timestamp(log, text) else find_op(log, text.lower())["op_id"]
+        )
+    try:
+        return log.cut(at=at)
+    except InvalidArgumentError as error:
+        raise WrongUsage(str(error)) from None
+
+
+def _is_timestamp(log: OpLog, text: str) -> bool:
+    number = text.removeprefix("lamport:")
+    if not (number.isascii() and number.isdigit()):
+        return False
+    return number != text or len(text) < _SHORTEST_OP_ID or not log.op_ids_beginning(text[:32], limit=1)
+
+
+def _cut_of_checkpoint(log: OpLog, mark: OpLogCheckpoint | None) -> Cut:
+    from muse.core.op_log import Cut
+
+    if mark is None:
+        return Cut(log.session_id, 0, 0)
+    if "byte_offset" not in mark:
+        raise WrongUsage("checkpoint.json is of the first version and does not say where it ends: name another moment")
+    return Cut(log.session_id, mark["byte_offset"], mark["op_count"])
+
+
+def _cut_of_commit(log: OpLog, begun: str) -> Cut:
+    with git_target(None, Path(log.folder.parents[2])) as target:
+        found = [each.cut for each in target.commits(log.session_id) if begun and each.commit_id.startswith(begun)]
+    if len(found) != 1:
+        raise WrongUsage(f"{len(found) or 'no'} commits of session {log.session_id!r} begin with {begun!r}")
+    return found[0]

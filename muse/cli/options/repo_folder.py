@@ -1,0 +1,38 @@
+"""Finds the repository folder, and says where its sessions are kept when they are first put there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from shlex import quote
+
+from muse.cli.output.printing import note
+
+_MARK = ".muse"
+# A folder, or a file in a worktree or a submodule.
+_MARK_OF_GIT = ".git"
+
+
+def find_repo(given: Path | None) -> Path:
+    """Return the given folder, else the nearest folder upwards that contains .muse/, else the top of the git
+    repository around the current folder, else the current folder.
+    """
+    if given is not None:
+        return given
+    here = Path.cwd()
+    upwards = (here, *here.parents)
+    found = next((folder for folder in upwards if (folder / _MARK).is_dir()), None)
+    return found or next((folder for folder in upwards if (folder / _MARK_OF_GIT).exists()), here)
+
+
+def has_sessions(repo: Path) -> bool:
+    """Whether sessions are or were kept in this repository folder."""
+    return (repo / _MARK).is_dir()
+
+
+def note_first_session(repo: Path) -> None:
+    """Say where sessions are kept from now on and, in a git repository, what git need not keep."""
+    folder = repo.absolute() / _MARK
+    note(f"sessions are kept in {folder}")
+    if any((above / _MARK_OF_GIT).exists() for above in folder.parents):
+        ignored = quote(str(folder / ".gitignore"))
+        note(f"to keep their indexes out of git: printf '%s\\n' 'index.db*' .summaries.json >> {ignored}")

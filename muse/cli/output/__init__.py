@@ -1,0 +1,1 @@
+"""What commands print and write, how a failure is told, and with which exit code it ends."""

@@ -1,0 +1,130 @@
+"""The commands `fork` and `merge`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests import making, plain_scan
+from tests.cli.running import filled, logged, muse
+
+
+def test_fork_makes_a_session_up_to_a_moment(repo: Path) -> None:
+    """It is said how much is shared and how much of it is pending; merged back, nothing is new."""
+    filled(repo, making.entries(6))
+    muse("checkpoint", "s", "c1", "--repo", repo)
+    filled(repo, making.entries(4, start=7))
+    found = json.loads(muse("fork", "s", "new", "--upto", making.op_id(8)[:8], "--repo", repo, "--json").stdout)
+    lines = making.log_bytes(repo).splitlines(keepends=True)
+    assert making.log_bytes(repo, "new") == b"".join(lines[:8])
+    assert (found["ops"], found["pending"], found["byte_offset"]) == (8, 2, len(b"".join(lines[:8])))
+    assert muse("fork", "s", "all", "--repo", repo).exit_code == 0
+    assert making.log_bytes(repo, "all") == making.log_bytes(repo)
+    assert json.loads(muse("merge", "s", repo, "new", "--repo", repo, "--json").stdout)["added"] == 0
+
+
+@pytest.mark.parametrize("words", [("s", "s"), ("s", "new", "--upto", "nothing"), ("none", "new")])
+def test_what_can_not_be_forked_is_wrong_usage(repo: Path, words: tuple[str, ...]) -> None:
+    """Exit code 2, and nothing is made."""
+    filled(repo, making.entries(2))
+    assert muse("fork", *words, "--repo", repo).exit_code == 2
+    assert not making.log_path(repo, "new").parent.exists()
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    """A second repository, whose session "s" shares entries 11 to 20 with the first."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    filled(folder, making.entries(20, start=11))
+    return folder
+
+
+def test_merge_appends_what_the_other_has_more(repo: Path, other: Path) -> None:
+    """What is there already is not added; what comes is unchanged and in the other's order."""
+    ours, theirs = filled(repo, making.entries(20)), logged(other)
+
+    result = muse("merge", "s", other, "--repo", repo, "--json")
+
+    assert result.exit_code == 0
+    told = json.loads(result.stdout)
+    assert (told["added"], told["ops"]) == (10, 30)
+    assert plain_scan.exact_list(logged(repo)) == plain_scan.exact_list(ours + theirs[10:])
+
+
+def test_merge_again_adds_nothing(repo: Path, other: Path) -> None:
+    """Merging is idempotent."""
+    muse("merge", "s", other, "--repo", repo)
+    before = making.log_bytes(repo)
+
+    result = muse("merge", "s", other, "--repo", repo)
+
+    assert result.stdout.splitlines()[1].split() == ["s", "0", "20"]
+    assert making.log_bytes(repo) == before
+
+
+def test_merge_makes_a_new_replica(repo: Path, other: Path) -> None:
+    """The session need not exist here: that is how a replica begins."""
+    assert muse("merge", "s", other, "--repo", repo).exit_code == 0
+    assert plain_scan.exact_list(logged(repo)) == plain_scan.exact_list(logged(other))
+
+
+def test_merge_can_name_another_session(repo: Path, other: Path) -> None:
+    """OTHER_SESSION is where the entries come from."""
+    filled(other, making.entries(3, start=50), "t")
+
+    assert json.loads(muse("merge", "s", other, "t", "--repo", repo, "--json").stdout)["added"] == 3
+
+
+def test_both_ways_end_with_the_same_delta(repo: Path, other: Path) -> None:
+    """After merging both ways the replicas collapse into the same."""
+    filled(repo, making.entries(20))
+    muse("merge", "s", other, "--repo", repo)
+    muse("merge", "s", repo, "--repo", other)
+
+    deltas = [muse("delta", "s", "code", "--repo", folder, "--json").stdout for folder in (repo, other)]
+
+    assert deltas[0] == deltas[1]
+    assert json.loads(deltas[0]) == plain_scan.delta([dict(entry) for entry in making.entries(30)], "code")
+
+
+@pytest.mark.parametrize("wrong", ["no folder", "no session"])
+def test_merge_with_nothing_is_wrong_usage(repo: Path, tmp_path: Path, wrong: str) -> None:
+    """A folder or a session that is not there ends with exit code 2, and nothing is made."""
+    folder = tmp_path / "empty"
+    if wrong == "no session":
+        folder.mkdir()
+
+    assert muse("merge", "s", folder, "--repo", repo).exit_code == 2
+    assert making.tree(repo) == {}
+
+
+def test_conflicting_content_is_refused(repo: Path, tmp_path: Path) -> None:
+    """The same op_id with other content is bad data: exit code 1, named, nothing added."""
+    ours = filled(repo, making.entries(2))
+    folder = tmp_path / "forged"
+    filled(folder, [making.entry(1, actor_id="mallory")])
+
+    result = muse("merge", "s", folder, "--repo", repo)
+
+    assert result.exit_code == 1
+    assert making.op_id(1) in result.stderr
+    assert plain_scan.exact_list(logged(repo)) == plain_scan.exact_list(ours)
+
+
+@pytest.mark.parametrize("way", ["same", "link"])
+def test_merge_of_a_session_with_itself_is_wrong_usage(repo: Path, tmp_path: Path, way: str) -> None:
+    """Not "0 added", which would look like a replica that has nothing new."""
+    filled(repo, making.entries(3))
+    other = repo
+    if way == "link":
+        other = tmp_path / "link"
+        other.symlink_to(repo)
+
+    result = muse("merge", "s", other, "--repo", repo)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "is session 's' itself" in result.stderr
+    assert muse("merge", "t", repo, "s", "--repo", repo).exit_code == 0
