@@ -2,6 +2,7 @@
 
 draft        what a line becomes: an operation that has no op_id and no timestamp yet
 line_keys    keys for lines that have none of their own
+transcript   what transcripts of agents have in common
 claude_code  transcripts of Claude Code
 codex        rollouts of OpenAI Codex
 otel         spans of OpenTelemetry in JSON

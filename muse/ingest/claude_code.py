@@ -16,12 +16,11 @@ summary and a SHA-256, of files the path below the folder in which the transcrip
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from muse.ingest.draft import Draft, Json, UnmappedError, content, deletion, insertion, replacement, summary, text_of
+from muse.ingest.transcript import Call, Part, Transcript, chain, result
 
 _CONVERSATION = ("user", "assistant", "system")
 _PASSED_OVER = frozenset(
@@ -37,27 +36,13 @@ _TELLING = ("description", "command", "prompt", "query")
 _EDITS = ("Write", "Edit", "MultiEdit", "NotebookEdit")
 
 
-@dataclass(slots=True)
-class _Call:
-    """A tool call that waits for its result."""
-
-    key: str
-    actor_id: str
-    tool: str
-    input: Json
-    address: str
-
-
-class ClaudeCode:
+class ClaudeCode(Transcript):
     """Maps one transcript."""
 
-    waits_for_parents = False
-
     def __init__(self) -> None:
-        self.passed_over: Counter[str] = Counter()
+        super().__init__()
         self._last: dict[str, list[str]] = {}
         """By a line's uuid, the keys that stand for it as a parent."""
-        self._calls: dict[str, _Call] = {}
         self._root = ""
 
     def drafts(self, value: Json, line: bytes) -> list[Draft]:  # noqa: ARG002 - a line has its own uuid
@@ -76,24 +61,17 @@ class ClaudeCode:
         key = f"claude-code/{text_of(value, 'uuid')}"
         time, session = text_of(value, "timestamp"), value.get("sessionId")
         self._root = self._root or str(value.get("cwd") or "")
-        made: list[Draft] = []
-        for actor_id, domain, operation, also in self._operations(kind, value, key):
-            own = f"{key}/{len(made)}" if made else key
-            after = [made[-1].key] if made else parents
-            after = [*after, *(each for each in also if each not in after)]
-            made.append(
-                Draft(own, actor_id, domain, operation, time, after, session if isinstance(session, str) else "")
-            )
+        intent_id = session if isinstance(session, str) else ""
+        made = chain(key, self._parts(kind, value, key), parents, time, intent_id)
         self._last[uuid] = [made[-1].key] if made else parents  # type: ignore[index] # text, as it became a key
         return made
 
-    def _operations(self, kind: str, value: Json, key: str) -> Iterator[tuple[str, str, Json, list[str]]]:
-        """(actor, domain, operation, further parents) of each part of a line."""
+    def _parts(self, kind: str, value: Json, key: str) -> Iterator[Part]:
         agent = f"claude/{value.get('agentId') or 'sidechain'}" if value.get("isSidechain") else "claude"
         if kind == "system":
             subtype = value.get("subtype")
             what = {"op": subtype if isinstance(subtype, str) else "system", **content(_plain(value.get("content")))}
-            yield "system", "chat", what, []
+            yield Part("system", "chat", what)
             return
         message = value.get("message")
         if not isinstance(message, dict):
@@ -102,32 +80,26 @@ class ClaudeCode:
         actor_id = agent if kind == "assistant" else asking
         for number, block in enumerate(_blocks(message.get("content"))):
             if block.get("type") == "tool_use":
-                yield agent, "tools", self._call(block, f"{key}/{number}" if number else key, agent), []
+                yield self._call(block, f"{key}/{number}" if number else key, agent)
             elif block.get("type") == "tool_result":
                 yield self._result(block, value.get("toolUseResult"))
             else:
                 op = "think" if block.get("type") in ("thinking", "redacted_thinking") else "say"
-                yield actor_id, "chat", {"op": op, **content(_plain([block]))}, []
+                yield Part(actor_id, "chat", {"op": op, **content(_plain([block]))})
 
-    def _call(self, block: Json, key: str, actor_id: str) -> Json:
+    def _call(self, block: Json, key: str, actor_id: str) -> Part:
         given = block.get("input")
         given = given if isinstance(given, dict) else {}
         tool = str(block.get("name"))
         address = self._below_root(next((given[name] for name in _ABOUT if isinstance(given.get(name), str)), tool))
-        self._calls[str(block.get("id"))] = _Call(key, actor_id, tool, given, address)
-        telling = next((f"{tool}: {given[name]}" for name in _TELLING if isinstance(given.get(name), str)), tool)
-        return {"op": "call", "address": address, "tool": tool, "content_summary": summary(telling)}
+        told = next((f"{tool}: {given[name]}" for name in _TELLING if isinstance(given.get(name), str)), tool)
+        return self._begin(block.get("id"), Call(key, actor_id, tool, address, given), told)
 
-    def _result(self, block: Json, told: Any) -> tuple[str, str, Json, list[str]]:
-        call = self._calls.pop(str(block.get("tool_use_id")), None)
-        text = _plain(block.get("content"))
-        failed = bool(block.get("is_error"))
-        if call is None:
-            return "tools", "tools", {"op": "result", "is_error": failed, **content(text)}, []
-        if call.tool in _EDITS and not failed:
-            return call.actor_id, "code", _edit(call, told if isinstance(told, dict) else {}), [call.key]
-        found = {"op": "result", "address": call.address, "tool": call.tool, "is_error": failed, **content(text)}
-        return "tools", "tools", found, [call.key]
+    def _result(self, block: Json, told: Any) -> Part:
+        call, failed = self._end(block.get("tool_use_id")), bool(block.get("is_error"))
+        if call is not None and call.tool in _EDITS and not failed:
+            return Part(call.actor_id, "code", _edit(call, told if isinstance(told, dict) else {}), [call.key])
+        return result(call, _plain(block.get("content")), failed=failed)
 
     def _below_root(self, about: str) -> str:
         """A path as seen from where the transcript began; anything else on one line."""
@@ -135,9 +107,9 @@ class ClaudeCode:
         return about.removeprefix(root) if root and about.startswith(root) else summary(about)
 
 
-def _edit(call: _Call, told: Json) -> Json:
+def _edit(call: Call, told: Json) -> Json:
     """What an edit that succeeded did; `told` is what the program noted about it."""
-    given, address = call.input, call.address
+    given, address = call.given, call.address
     if call.tool == "Write":
         new, old = str(given.get("content", "")), told.get("originalFile")
         if told.get("type") == "update":

@@ -15,48 +15,27 @@ output on its call. `intent_id` is the session. What event_msg says stands in re
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from muse.ingest.draft import Draft, Json, UnmappedError, content, deletion, insertion, replacement, summary, text_of
 from muse.ingest.line_keys import LineKeys
+from muse.ingest.transcript import Call, Part, Transcript, chain, result
 
 _PASSED_OVER = ("event_msg", "turn_context", "compacted")
 _ACTORS = {"user": "user", "assistant": "codex"}
 _FILE_IN_PATCH = re.compile(r"^\*\*\* (Add|Update|Delete) File: (.+)$", re.MULTILINE)
-_EXIT_CODE = re.compile(r'(?:[Ee]xit code: |"exit_code": ?|exited with code )(-?\d+)')
+_EXIT_CODE = re.compile(r"^(?:Exit code:|Process exited with code) (-?\d+)", re.MULTILINE)
 
 
-_Part = tuple[str, str, Json]
-"""(actor, domain, operation)."""
-
-_Found = tuple[list[_Part], list[str]]
-"""The operations of a line, and the keys that the first depends on beside the operation before it."""
-
-
-@dataclass(slots=True)
-class _Call:
-    """A tool call that waits for its output."""
-
-    key: str
-    tool: str
-    text: str
-    address: str
-
-
-class Codex:
+class Codex(Transcript):
     """Maps one rollout."""
 
-    waits_for_parents = False
-
     def __init__(self) -> None:
-        self.passed_over: Counter[str] = Counter()
+        super().__init__()
         self._keys = LineKeys("codex")
-        self._calls: dict[str, _Call] = {}
         self._last: list[str] = []
         """The key of the last operation."""
         self._session = ""
@@ -74,57 +53,44 @@ class Codex:
             return []
         if kind == "session_meta":
             version = content(str(payload.get("cli_version", "")))
-            found: list[_Part] = [("codex", "chat", {"op": "start", "address": str(payload.get("cwd", "")), **version})]
-            after: list[str] = []
+            parts = [Part("codex", "chat", {"op": "start", "address": str(payload.get("cwd", "")), **version})]
         elif kind == "response_item":
             inner = text_of(payload, "type")
             handle = _ITEMS.get(inner)
             if handle is None:
                 self.passed_over[f"response_item {inner}"] += 1
                 return []
-            found, after = handle(self, payload, key)
+            parts = handle(self, payload, key)
         else:
             raise UnmappedError(f"type: {kind[:40]!r} is not known")
-        made: list[Draft] = []
-        for actor_id, domain, operation in found:
-            own = f"{key}/{len(made)}" if made else key
-            parents = [*self._last, *(each for each in after if each not in self._last)]
-            made.append(Draft(own, actor_id, domain, operation, time, parents, self._session))
-            self._last = [own]
+        made = chain(key, parts, self._last, time, self._session)
+        self._last = [made[-1].key]
         return made
 
-    def _message(self, payload: Json, _key: str) -> _Found:
+    def _message(self, payload: Json, _key: str) -> list[Part]:
         actor_id = _ACTORS.get(str(payload.get("role")), "system")
-        return [(actor_id, "chat", {"op": "say", **content(_plain(payload.get("content")))})], []
+        return [Part(actor_id, "chat", {"op": "say", **content(_plain(payload.get("content")))})]
 
-    def _reasoning(self, payload: Json, _key: str) -> _Found:
-        return [("codex", "chat", {"op": "think", **content(_plain(payload.get("summary")))})], []
+    def _reasoning(self, payload: Json, _key: str) -> list[Part]:
+        return [Part("codex", "chat", {"op": "think", **content(_plain(payload.get("summary")))})]
 
-    def _call(self, payload: Json, key: str) -> _Found:
+    def _call(self, payload: Json, key: str) -> list[Part]:
         tool = str(payload.get("name") or payload.get("type"))
-        given = payload.get("arguments", payload.get("input", payload.get("action")))
-        text = _command(given)
+        text = _command(payload.get("arguments", payload.get("input", payload.get("action"))))
         patched = [path for _, path in _FILE_IN_PATCH.findall(text)]
-        address = summary(", ".join(patched) or text or tool)
-        self._calls[str(payload.get("call_id") or payload.get("id"))] = _Call(key, tool, text, address)
-        operation = {"op": "call", "address": address, "tool": tool, "content_summary": summary(f"{tool}: {text}")}
-        return [("codex", "tools", operation)], []
+        call = Call(key, "codex", tool, summary(", ".join(patched) or text or tool), text)
+        return [self._begin(payload.get("call_id") or payload.get("id"), call, f"{tool}: {text}")]
 
-    def _output(self, payload: Json, _key: str) -> _Found:
-        call = self._calls.pop(str(payload.get("call_id")), None)
-        text = _plain(payload.get("output"))
-        code = _EXIT_CODE.search(text[:2000])
-        failed = text.startswith("apply_patch verification failed") or (code is not None and code[1] != "0")
-        if call is None:
-            return [("tools", "tools", {"op": "result", "is_error": failed, **content(text)})], []
-        edits = [] if failed else _edits(call.text)
-        if edits:
-            return [("codex", "code", edit) for edit in edits], [call.key]
-        result = {"op": "result", "address": call.address, "tool": call.tool, "is_error": failed, **content(text)}
-        return [("tools", "tools", result)], [call.key]
+    def _output(self, payload: Json, _key: str) -> list[Part]:
+        call = self._end(payload.get("call_id"))
+        text, failed = _outcome(payload.get("output"))
+        edits = _edits(call.given) if call and not failed else []
+        if call and edits:
+            return [Part(call.actor_id, "code", edit, [call.key]) for edit in edits]
+        return [result(call, text, failed=failed)]
 
 
-_ITEMS: dict[str, Callable[[Codex, Json, str], _Found]] = {
+_ITEMS: dict[str, Callable[[Codex, Json, str], list[Part]]] = {
     "message": Codex._message,  # noqa: SLF001 - of this module
     "reasoning": Codex._reasoning,  # noqa: SLF001
     "function_call": Codex._call,  # noqa: SLF001
@@ -138,11 +104,7 @@ _ITEMS: dict[str, Callable[[Codex, Json, str], _Found]] = {
 
 def _command(given: Any) -> str:
     """What a call does, as text: the command of a shell, the input of another tool."""
-    if isinstance(given, str) and given.startswith("{"):
-        try:
-            given = orjson.loads(given)
-        except orjson.JSONDecodeError:
-            return str(given)
+    given = given if (found := _object(given)) is None else found
     if isinstance(given, dict):
         given = next((given[name] for name in ("command", "cmd", "input", "query", "path") if name in given), given)
     if isinstance(given, list):
@@ -164,20 +126,40 @@ def _edits(text: str) -> list[Json]:
         old = "\n".join(line[1:] for line in lines if line.startswith("-"))
         new = "\n".join(line[1:] for line in lines if line.startswith("+"))
         address = path.strip()
-        made.append(
-            insertion(address, new)
-            if how == "Add"
-            else deletion(address, old)
-            if how == "Delete"
-            else replacement(address, old, new)
-        )
+        if how == "Update":
+            made.append(replacement(address, old, new))
+        else:
+            made.append(insertion(address, new) if how == "Add" else deletion(address, old))
     return made
 
 
+def _outcome(output: Any) -> tuple[str, bool]:
+    """The text of an output, and whether the tool failed."""
+    found = _object(output)
+    text = _plain(output if found is None else found)
+    metadata = found.get("metadata") if found else None
+    if isinstance(metadata, dict) and "exit_code" in metadata:
+        return text, metadata["exit_code"] != 0
+    # What the tool itself has printed may speak of exit codes as well.
+    code = _EXIT_CODE.search(text[:2000].partition("Output:\n")[0])
+    return text, text.startswith("apply_patch verification failed") or (code is not None and code[1] != "0")
+
+
+def _object(text: Any) -> Json | None:
+    """The JSON object that a text is; None if it is none."""
+    if isinstance(text, str) and text.startswith("{"):
+        try:
+            found = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return None
+        return found if isinstance(found, dict) else None
+    return text if isinstance(text, dict) else None
+
+
 def _plain(found: Any) -> str:
-    """The text of a content, or of an output, which may be text, JSON in a text, or a list of parts."""
+    """The text of a content or an output, which may be a list of parts."""
     if isinstance(found, dict):
-        found = found.get("content", found.get("output"))
+        found = found.get("output", found.get("content"))
     if isinstance(found, list):
         return "\n".join(str(part.get("text", f"[{part.get('type')}]")) for part in found if isinstance(part, dict))
     return found if isinstance(found, str) else ""

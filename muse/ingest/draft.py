@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from muse.core.op_log import MuseError
 
 Json = dict[str, Any]
 _SUMMARY_LETTERS = 160
+_CUT_WORD = re.compile(r"(?<![\w.~/+=%:@-])[\w.~/+=%:@-]{1,100}$", re.ASCII)
 
 
 class UnmappedError(MuseError, ValueError):
@@ -54,9 +56,12 @@ def text_of(value: Json, name: str) -> str:
 
 
 def summary(text: str) -> str:
-    """The beginning of a text, on one line."""
-    one_line = " ".join(text[: 4 * _SUMMARY_LETTERS].split())
-    return one_line if len(one_line) <= _SUMMARY_LETTERS else one_line[: _SUMMARY_LETTERS - 1] + "…"
+    """The beginning of a text, on one line; a word that does not fit is left out, unless it is very long."""
+    one_line = " ".join(text.split(maxsplit=_SUMMARY_LETTERS // 2))
+    if len(one_line) <= _SUMMARY_LETTERS:
+        return one_line
+    # Half a secret would be one that no guard recognises.
+    return _CUT_WORD.sub("", one_line[: _SUMMARY_LETTERS - 1]) + "…"
 
 
 def content_id(text: str) -> str:

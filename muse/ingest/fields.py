@@ -102,8 +102,8 @@ def _time(text: str) -> str:
         return text
     try:
         seconds = float(text)
-        while abs(seconds) > 1e11:
-            seconds /= 1000
+        for _ in range(3):
+            seconds /= 1000 if abs(seconds) > 1e11 else 1
         return datetime.fromtimestamp(seconds, UTC).isoformat()
     except (ValueError, OverflowError, OSError):
         raise UnmappedError(f"time: {text[:40]!r} is neither ISO 8601 nor a number") from None

@@ -15,7 +15,7 @@ from muse.ingest.draft import Draft, Mapper, UnmappedError
 
 _BATCH = 1000
 _MOST_HELD = 100_000
-"""How many drafts of a file wait for their parents; then none waits any longer."""
+"""How many drafts of a file wait for their parents at most; then none waits any longer."""
 
 _op_id_of = lru_cache(1 << 16)(op_id_of)
 
@@ -33,6 +33,8 @@ class IngestedFile:
         """The last timestamp that was given."""
         self.waiting: dict[str, list[_Numbered]] = {}
         """By the op_id of a parent that has not come yet, what waits for it."""
+        self.held = 0
+        """How many that are."""
 
 
 class Ingestion:
@@ -74,13 +76,14 @@ class Ingestion:
             # Another tool's line may be anything; one that surprises its mapper must not keep out the others.
             self.refuse(file.name, number, f"the line is not as its kind of lines should be ({type(error).__name__})")
             return
+        file.held += len(drafts)
         for draft in drafts:
             awaited = self._awaited(draft) if file.mapper.waits_for_parents else None
             if awaited is None:
                 self._give(file, [(number, draft)], file.waiting)
             else:
                 file.waiting.setdefault(awaited, []).append((number, draft))
-        if len(file.waiting) > _MOST_HELD:
+        if file.held > _MOST_HELD:
             self.end_waiting(file)
 
     def refuse(self, name: str, number: int, reason: str) -> None:
@@ -104,6 +107,7 @@ class Ingestion:
         pending = drafts[::-1]
         while pending:
             number, draft = pending.pop()
+            file.held -= 1
             entry = self._entry(file, draft)
             self._batch.append((file.name, number, entry))
             for following in reversed(waiting.pop(entry["op_id"], [])):

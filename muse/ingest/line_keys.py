@@ -1,8 +1,8 @@
 """Keys for the lines of a file that have none of their own.
 
 A key is made of the file's first line, the line itself, and how often the same line stood before it. So it stays the
-same when the file grows or is renamed, equal lines of one file are different operations, and equal lines of two files
-are as well.
+same when the file grows or is renamed. Equal lines of one file are different operations, and equal lines of two files
+are as well, unless the files begin with the same line: then nothing tells them apart from one file that has grown.
 """
 
 from __future__ import annotations

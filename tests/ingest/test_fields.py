@@ -96,6 +96,8 @@ def test_line_without_the_field_can_not_be_mapped(missing: str) -> None:
         (1772719200500, "2026-03-05T14:00:00.500000+00:00"),
         ("1772719200500000000", "2026-03-05T14:00:00.500000+00:00"),
         ("yesterday", None),
+        ("Infinity", None),
+        (1e300, None),
     ],
 )
 def test_times(given: Any, kept: str | None) -> None:

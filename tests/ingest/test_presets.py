@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from muse.core.op_log import op_id_of
+from muse.core.op_log import OpLog, op_id_of
+from muse.ingest import ingestion
+from muse.ingest.otel import OpenTelemetry
 from tests.cli.running import json_lines, logged, muse
 from tests.ingest.transcripts import (
     CLAUDE_CODE,
@@ -20,6 +22,7 @@ from tests.ingest.transcripts import (
     TRACE,
     at,
     claude,
+    item,
     request,
     span,
     uid,
@@ -195,6 +198,31 @@ def test_rollout_of_codex(repo: Path, tmp_path: Path) -> None:
     assert_causal(repo)
 
 
+@pytest.mark.parametrize(
+    ("output", "failed", "told"),
+    [
+        ({"output": "Exit code: 1 means no", "metadata": {"exit_code": 0}}, False, "Exit code: 1 means no"),
+        ({"output": "x" * 3000, "metadata": {"exit_code": 2}}, True, "x" * 159 + "…"),
+        ("Exit code: 0\nOutput:\nExit code: 1", False, "Exit code: 0 Output: Exit code: 1"),
+        ("it exited with code 1 yesterday", False, "it exited with code 1 yesterday"),
+        (
+            "Wall time: 1 s\nProcess exited with code 3\nOutput:\n",
+            True,
+            "Wall time: 1 s Process exited with code 3 Output:",
+        ),
+        ({"content": [{"type": "input_text", "text": "done"}]}, False, "done"),
+    ],
+)
+def test_output_of_codex_that_failed(repo: Path, tmp_path: Path, output: Any, failed: bool, told: str) -> None:
+    """The tool says so, in the form of each version; what a command prints about exit codes does not count."""
+    texts = [json.dumps(output), output] if isinstance(output, dict) else [output]
+    lines = [item(number, "function_call_output", call_id="c", output=text) for number, text in enumerate(texts)]
+    ingest(repo, write(tmp_path / "r.jsonl", CODEX[0], *lines), "codex")
+
+    found = [each["domain_op"] for each in logged(repo)[1:]]
+    assert [(op["is_error"], op["content_summary"]) for op in found] == [(failed, told)] * len(texts)
+
+
 def test_spans_of_opentelemetry(repo: Path, tmp_path: Path) -> None:
     """One operation each, whose parents come first although they stand further down."""
     told = ingest(repo, write(tmp_path / "spans.jsonl", *OTEL), "otel")
@@ -232,6 +260,21 @@ def test_span_whose_parent_never_comes_is_there_all_the_same(repo: Path, tmp_pat
     assert [each[3] for each in shown(repo)][:2] == ["middle", "leaf"]
     assert sorted(each[3] for each in shown(repo))[2:] == ["one", "other"]
     assert logged(repo)[0]["parent_op_ids"] == [op_id_of(f"otel/{TRACE.lower()}/eee19b7ec3c1b107")]
+
+
+def test_no_more_spans_wait_for_a_parent_than_may(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if all of them wait for the same one; it comes after them then."""
+    monkeypatch.setattr(ingestion, "_MOST_HELD", 3)
+    spans = [*(span(number, 1, f"span {number}", number, 9) for number in range(2, 8)), span(1, None, "root", 0, 9)]
+    with OpLog(repo, "s") as log:
+        work = ingestion.Ingestion(log, lambda *told: pytest.fail(str(told)))
+        file = work.open("f", OpenTelemetry())
+        for number, each in enumerate(spans):
+            work.take(file, number, json.dumps(request(each)).encode())
+            assert sum(map(len, file.waiting.values())) <= 3
+        work.end_waiting(file)
+        work.flush()
+        assert [entry["domain_op"]["content_summary"][-1] for entry in log] == list("2345t67")
 
 
 def test_one_request_over_many_lines(repo: Path, tmp_path: Path) -> None:

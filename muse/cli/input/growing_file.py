@@ -33,11 +33,11 @@ class GrowingFile:
         self.began_anew = False
         if self._fd < 0 and not self._open():
             return []
-        data = os.read(self._fd, _READ_BYTES)
-        if not data and self._was_replaced():
-            return self._next_file()
-        self._at += len(data)
-        return self._lines(data)
+        while data := os.read(self._fd, _READ_BYTES):
+            self._at += len(data)
+            if lines := self._lines(data):
+                return lines
+        return self._next_file() if self._was_replaced() else []
 
     def _open(self) -> bool:
         try:

@@ -177,21 +177,31 @@ def _read(ingestion: Ingestion, path: Path, make: Callable[[], Mapper]) -> None:
     """Ingest a file or standard input to its end."""
     with click.open_file(str(path), "rb") as opened:
         file = ingestion.open(str(path), make())
-        odd: Line | None = None
+        begun: list[Line] = []
         for lines in _pretty_printed(read_lines(opened)):
-            for line in lines:
-                if odd is not None:
-                    _take(ingestion, file, odd)
-                # Whoever writes the file may be in the middle of its last line: that is found out by what follows.
-                text = line.text.rstrip(_BLANKS)
-                odd = line if text and not text.endswith(b"}") else None
-                if odd is None:
-                    _take(ingestion, file, line)
+            # Whoever writes the file may be in the middle of its last line: that is found out by what follows.
+            whole, begun = ([*begun, *lines[:-1]], lines[-1:]) if _is_begun(lines[-1]) else ([*begun, *lines], [])
+            for line in whole:
+                _take(ingestion, file, line)
             ingestion.flush()
-    if odd is not None:
-        note(f"{file.name}, line {odd.number}: the line is not whole yet: ingest the file again when it is")
+    for line in begun:
+        note(f"{file.name}, line {line.number}: the line is not whole yet: ingest the file again when it is")
     ingestion.end_waiting(file)
     ingestion.flush()
+
+
+def _is_begun(line: Line) -> bool:
+    """Whether it may be the beginning of a line: it is not JSON, so that more would have to come."""
+    import orjson
+
+    text = line.text.removeprefix(_BOM).strip(_BLANKS)
+    if not text or line.is_too_long:
+        return False
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return True
+    return False
 
 
 def _take(ingestion: Ingestion, file: IngestedFile, line: Line) -> None:

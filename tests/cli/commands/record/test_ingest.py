@@ -9,12 +9,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from muse.cli.input.growing_file import GrowingFile
+from muse.core.op_log import OpLog
 from tests import children, making
 from tests.cli.running import command_line, json_lines, logged, muse
 from tests.ingest.transcripts import CLAUDE_CODE, claude, write
@@ -58,7 +60,8 @@ def test_several_files_are_one_session(repo: Path, tmp_path: Path) -> None:
 def test_last_line_that_is_being_written_is_left_for_the_next_time(repo: Path, tmp_path: Path) -> None:
     """Cut anywhere, it is no mistake: the next time it is whole, and added."""
     path = tmp_path / "t.jsonl"
-    for cut in (1, 50, len(LINES[-1]) // 2, len(LINES[-1]) - 2):
+    # Also behind a brace, which ends an object inside the line.
+    for cut in (1, 50, len(LINES[-1]) // 2, LINES[-1].index(b"}") + 1, len(LINES[-1]) - 2):
         path.write_bytes(b"".join(LINES[:-1]) + LINES[-1][:cut])
         result = muse("ingest", "s", path, *PRESET, "--repo", repo)
         assert result.exit_code == 0
@@ -131,6 +134,37 @@ def until(is_so: Callable[[], bool]) -> None:
 def count(repo: Path) -> int:
     """How many entries the log has."""
     return len(logged(repo)) if making.log_path(repo).exists() else 0
+
+
+def test_long_line_of_a_growing_file_is_one_read(tmp_path: Path) -> None:
+    """Whoever follows it need not come again for each part; a line that has only begun is none."""
+    path = tmp_path / "t.jsonl"
+    path.write_bytes(b"x" * (5 << 20) + b"\nbegun")
+    with closing(GrowingFile(path)) as growing:
+        assert [len(line.text) for line in growing.read()] == [5 << 20]
+        assert growing.read() == []
+
+
+@pytest.mark.process
+def test_two_at_once_of_which_one_is_killed_double_and_lose_nothing(repo: Path, tmp_path: Path) -> None:
+    """One file under two names, while it grows and others record; then it is ingested once more."""
+    path, other = tmp_path / "t.jsonl", tmp_path / "link"
+    path.write_bytes(b"")
+    other.symlink_to(path)
+    data, ours = b"".join(LINES), []
+    with following(repo, path) as killed, following(repo, other), OpLog(repo, "s") as log, open(path, "ab", 0) as out:
+        for at in range(0, len(data), 200):
+            out.write(data[at : at + 200])
+            ours.append(log.record("ada", "code", {"op": "x"})["op_id"])
+            if at > len(data) // 2 and killed.poll() is None:
+                until(lambda: count(repo) > len(ours) + 1)
+                killed.kill()
+                killed.wait()
+        until(lambda: count(repo) == ALL + len(ours))
+    again = muse("ingest", "s", other, *PRESET, "--json", "--repo", repo)
+    assert json_lines(again.stdout)[-1]["already_there"] == ALL
+    assert {each["op_id"] for each in logged(repo) if each["actor_id"] == "ada"} == set(ours)
+    assert count(repo) == ALL + len(ours)
 
 
 @pytest.mark.process
