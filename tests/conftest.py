@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import children, making
+# A child that finds no bytecode compiles the engine, half of what it costs to start one, and thousands are started: the
+# tests keep it, even where the environment says not to. (This stands before the imports, so that it holds for them.)
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+from tests import children, making  # noqa: E402
 
 if TYPE_CHECKING:
     from muse.core.op_log import OpEntry, OpLog

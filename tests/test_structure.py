@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 else:
     from tools import structure
 
-MODULES = structure.read_modules(structure.ROOT)
 FULL = "pass\n" * 100
 
 
@@ -33,58 +32,64 @@ def tree(root: Path, files: dict[str, str]) -> structure.Modules:
 # The rules, held against the engine.
 
 
-def test_every_module_of_the_engine_is_looked_at() -> None:
+@pytest.fixture(scope="module")
+def modules() -> structure.Modules:
+    """Every module of the project: to read them takes a while."""
+    return structure.read_modules(structure.ROOT)
+
+
+def test_every_module_of_the_engine_is_looked_at(modules: structure.Modules) -> None:
     """The rules below are held against all there is: as many modules and lines as the files on disk."""
     paths = list((structure.ROOT / "muse/core").rglob("*.py"))
-    found = [module for module in MODULES.values() if module.in_core]
+    found = [module for module in modules.values() if module.in_core]
 
     assert {structure.ROOT / module.path for module in found} == set(paths)
-    assert structure.core_lines(MODULES) == sum(path.read_bytes().count(b"\n") for path in paths)
+    assert structure.core_lines(modules) == sum(path.read_bytes().count(b"\n") for path in paths)
 
 
-def test_engine_does_not_grow() -> None:
+def test_engine_does_not_grow(modules: structure.Modules) -> None:
     """All of it has fewer lines than the limit: whoever raises it says what for."""
-    assert structure.core_lines(MODULES) < structure.MOST_CORE_LINES
+    assert structure.core_lines(modules) < structure.MOST_CORE_LINES
 
 
-def test_no_folder_of_the_engine_or_the_command_line_has_more_than_ten_modules() -> None:
+def test_no_folder_of_the_engine_or_the_command_line_has_more_than_ten_modules(modules: structure.Modules) -> None:
     """A folder listing is a map as long as it is short."""
-    assert structure.crowded_folders(MODULES) == []
+    assert structure.crowded_folders(modules) == []
 
 
-def test_every_module_of_the_engine_has_between_40_and_400_lines() -> None:
+def test_every_module_of_the_engine_has_between_40_and_400_lines(modules: structure.Modules) -> None:
     """A module is one idea: not a few lines, not a book."""
-    assert structure.odd_sizes(MODULES) == []
+    assert structure.odd_sizes(modules) == []
 
 
-def test_packages_of_the_engine_hold_docstrings_only() -> None:
+def test_packages_of_the_engine_hold_docstrings_only(modules: structure.Modules) -> None:
     """What an `__init__.py` holds is not counted as a module, so no code hides there."""
-    assert structure.packages_with_code(MODULES) == []
+    assert structure.packages_with_code(modules) == []
 
 
-def test_imports_of_the_engine_and_the_command_line_only_go_down() -> None:
+def test_imports_of_the_engine_and_the_command_line_only_go_down(modules: structure.Modules) -> None:
     """From the public class down to errors and options; from the commands down to what they share."""
-    assert structure.upward_imports(MODULES) == []
+    assert structure.upward_imports(modules) == []
 
 
-def test_no_command_imports_another_one() -> None:
+def test_no_command_imports_another_one(modules: structure.Modules) -> None:
     """What two commands need lies below both."""
-    assert structure.commands_that_import_commands(MODULES) == []
+    assert structure.commands_that_import_commands(modules) == []
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
+def test_no_modules_import_each_other_in_a_circle(modules: structure.Modules) -> None:
     """Any module can be understood with those below it alone."""
-    assert structure.circles(MODULES) == []
+    assert structure.circles(modules) == []
 
 
-def test_engine_is_imported_through_op_log_only() -> None:
+def test_engine_is_imported_through_op_log_only(modules: structure.Modules) -> None:
     """All the rest of the engine can be changed without looking at its users."""
-    assert structure.side_doors(MODULES) == []
+    assert structure.side_doors(modules) == []
 
 
-def test_only_the_index_imports_sqlite() -> None:
+def test_only_the_index_imports_sqlite(modules: structure.Modules) -> None:
     """No other part of the engine knows what the index is kept in."""
-    assert structure.sqlite_outside_index(MODULES) == []
+    assert structure.sqlite_outside_index(modules) == []
 
 
 def test_one_append_passes_through_at_most_25_functions() -> None:

@@ -17,13 +17,15 @@ from muse.core.op_log import OpLog
 from tests import children, making
 from tests.making import entry
 
-pytest.importorskip("mcp.server.mcpserver", reason="needs the package mcp, version 2 or later")
-
-from mcp import Client, StdioServerParameters
-
 pytestmark = pytest.mark.process
 
 Call = Callable[..., Awaitable[Any]]
+
+
+@pytest.fixture(autouse=True)
+def _sdk() -> None:
+    """The SDK is there, or the test is skipped. Imported here, as it takes long, and not each worker needs it."""
+    pytest.importorskip("mcp.server.mcpserver", reason="needs the package mcp, version 2 or later")
 
 
 class ToolFailed(Exception):  # noqa: N818 - the tool's verdict, not a failure of the test
@@ -33,6 +35,8 @@ class ToolFailed(Exception):  # noqa: N818 - the tool's verdict, not a failure o
 @asynccontextmanager
 async def agent(repo: Path, *options: str) -> AsyncIterator[Call]:
     """A client with a server of its own; calls a tool by name, and gives the parsed answer."""
+    from mcp import Client, StdioServerParameters
+
     arguments = ["-m", "muse", "op-log", "mcp", "--repo", str(repo), *options]
     server = StdioServerParameters(command=sys.executable, args=arguments, env=dict(os.environ))
     async with Client(server, read_timeout_seconds=60) as client:
