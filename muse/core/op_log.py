@@ -678,17 +678,19 @@ class OpLog:
 
         Returns:
             (the lines byte for byte, the entries): damaged and repeated lines are among the former only.
+
+        Raises:
+            LockTimeoutError: another process makes a checkpoint or redacts, and does not end.
         """
         with Turn(self._lock):
             start = self._checkpoints.check_cut("since", since).byte_offset
             stop = self._checkpoints.check_cut("upto", upto).byte_offset
-            if start < stop and not self._file.is_synced(stop - 1):
-                self._writer.sync()
-            while True:
-                before = state_of(self.folder)
-                lines = self._file.read(start, stop)
-                if state_of(self.folder) == before:
-                    break
+            lines = b""
+            if start < stop:
+                if not self._file.is_synced(stop - 1):
+                    self._writer.sync()
+                with self._checkpoints.alone():
+                    lines = self._file.read(start, stop)
         # Afterwards: it raises if the log was cut meanwhile, so that the bytes are all there.
         return lines, list(self._select(Filter(start=start, stop=stop)))
 

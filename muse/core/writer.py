@@ -26,7 +26,7 @@ from muse.core.entry.codec import (
     strip_padding,
 )
 from muse.core.entry.columns import Columns, columns_of
-from muse.core.entry.marker import Redaction, may_hold_marker, rank, redacted_in, redactions_in, stands_for
+from muse.core.entry.marker import Redaction, may_hold_marker, rank, redacted_in, stands_for
 from muse.core.entry.model import OpEntry, op_id_bytes
 from muse.core.errors import (
     AppendError,
@@ -346,7 +346,10 @@ class Writer:
         if not may_hold_marker(batch.data):
             return batch
         each = list(zip(batch.columns.op_ids, batch.lines(), strict=True))
-        said = redactions_in(each)
+        said: dict[bytes, Redaction] = {}
+        for op_id, line in each:
+            if (marked := redacted_in(line)) is not None:
+                said[op_id] = min(marked, said.get(op_id, marked), key=rank)
         self._catch_up.catch_up()
         known = self._read_known(there) if (there := self._catch_up.find_all(said)) else {}
         for op_id, (_, line) in known.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from muse.core.entry.marker import Redaction
+from muse.core.handle_lock import Turn
+from muse.core.maintenance.redact import redact
 from muse.core.op_log import (
+    Cut,
     InvalidArgumentError,
+    LockTimeoutError,
+    LogReplacedError,
     OpEntry,
     OpIdConflictError,
     OpLog,
@@ -21,8 +28,13 @@ from muse.core.op_log import (
     RedactReport,
     UnknownOpError,
     export_session,
+    fork_session,
     import_session,
+    list_sessions,
+    read_redacted,
 )
+from muse.core.storage.locks import exclusive_lock
+from muse.core.storage.redactions import read_journal
 from tests import making, plain_scan, samples
 from tests.making import entries, entry, op_id
 
@@ -174,12 +186,13 @@ def foreign(number: int) -> Iterator[bytes]:
     yield json.dumps(dict(reversed(said.items())), indent=None, separators=(" ,", ": ")).encode() + b" \r\n"
     yield making.line(said).replace(b'"op_id"', b'"op\\u005fid"').replace(b'"domain_op"', b'"\\u0064omain_op"')
     yield making.line({**said, "domain_op": {"other": CANARY}})
-    # These are damaged: a key twice, torn, glued, cut in the middle with NULs.
+    # These are damaged: a key twice, torn, glued, behind half a list of parents, cut in the middle with NULs.
     yield making.line(said)[:-2] + b', "domain_op": {"again": "' + CANARY.encode() + b'"}}\n'
     whole = json.dumps(said, separators=(",", ":")).encode()
     kept = json.dumps(entry(number + 1), separators=(",", ":")).encode()
     yield whole[:-3] + b"\n"
     yield kept + whole[:-9] + kept + whole + b"\n"
+    yield b'{"op_id":"%s","parent_op_ids":["%s"' % (op_id(3).encode(), op_id(4).encode()) + whole + b"\n"
     yield whole[:-20] + bytes(10) + b"\n"
 
 
@@ -189,7 +202,8 @@ def test_every_copy_of_an_operation_is_redacted_however_it_is_spelled_or_damaged
     lines = list(foreign(10))
     making.add_bytes(path, b"".join([making.line(entry(1)), *lines, making.line(entry(20, parent_op_ids=[op_id(10)]))]))
     making.add_bytes(path, json.dumps(secret(10), separators=(",", ":")).encode()[:-4])
-    scan = plain_scan.scan_file(path)
+    # The torn tail is ended, as by the next append.
+    scan = plain_scan.scan(path.read_bytes() + b"\n")
     with OpLog(repo, "s") as log:
         done = log.redact(op_id(10), **WHY)
 
@@ -202,7 +216,7 @@ def test_every_copy_of_an_operation_is_redacted_however_it_is_spelled_or_damaged
         assert log.get(op_id(20)) == entry(20, parent_op_ids=[op_id(10)])
         log.append(entry(11))
         report = log.verify()
-        assert report.counts == {"redacted": 1, "damaged-line": 4 + 1, "duplicate": 4}
+        assert report.counts == {"redacted": 1, "damaged-line": 5 + 1, "duplicate": 4}
         assert report.ok, report.findings
         assert log.redact(op_id(10), **WHY).already == (op_id(10),)
 
@@ -213,6 +227,42 @@ def test_what_is_only_in_a_damaged_line_can_be_redacted(log: OpLog, repo: Path) 
     making.add_bytes(log.path, making.line(secret(7))[:-3] + b"\n")
     assert log.redact(op_id(7), **WHY).lines == 1
     assert holding(repo) == []
+
+
+def test_of_several_operations_in_one_damaged_line_each_counts_as_redacted(log: OpLog) -> None:
+    """In the report and in redacted.json; the line is overwritten once."""
+    log.append(entry(1))
+    making.add_bytes(log.path, b"".join(making.line(secret(number))[:-3] for number in (7, 8)) + b"\n")
+    done = log.redact(op_id(7), op_id(8), **WHY)
+    assert (done.redacted, done.already, done.lines) == ((op_id(7), op_id(8)), (), 1)
+    assert read_redacted(log.folder).keys() == {op_id(7), op_id(8)}
+
+
+def test_a_line_whose_writer_is_slow_is_not_taken_for_a_torn_tail(
+    log: OpLog, repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the operation, and its write ends only when another one waits for it: what is acknowledged stays."""
+    from muse.core.storage import durable
+
+    log.append_many([entry(1), secret(7)])
+    line = making.line(entry(8, domain_op={"op": "note", "about": op_id(7)}))
+    making.add_bytes(log.path, line[:-20])
+    rest = [line[-20:]]
+
+    def after_the_write(call: Any) -> Any:
+        def called(*arguments: Any) -> Any:
+            # As the file system has it: it ends before the next one begins.
+            making.add_bytes(log.path, rest.pop() if rest else b"")
+            return call(*arguments)
+
+        return called
+
+    for name in ("overwrite", "append_bytes"):
+        monkeypatch.setattr(durable, name, after_the_write(getattr(durable, name)))
+    log.redact(op_id(7), **WHY)
+    assert holding(repo) == []
+    assert log.get(op_id(8)) == entry(8, domain_op={"op": "note", "about": op_id(7)})
+    assert log.verify().counts == {"redacted": 1}
 
 
 def test_an_unknown_operation_is_refused_and_nothing_is_done(mixed: OpLog) -> None:
@@ -273,6 +323,15 @@ def test_the_checkpoint_is_right_after_a_redaction_below_it_and_so_are_later_one
     assert mixed.verify().counts == {"redacted": 2}
 
 
+def test_the_checkpoint_is_right_after_a_redaction_of_lines_longer_than_one_read(log: OpLog) -> None:
+    """The digest is computed before a byte is overwritten, piece by piece."""
+    for number in (1, 2):
+        log.append_many([secret(number, domain_op={"text": CANARY * (200_000 // number)}), entry(10 + number)])
+    log.checkpoint("one")
+    log.redact(op_id(1), op_id(2), **WHY)
+    assert log.verify().counts == {"redacted": 2}
+
+
 def test_a_digest_that_was_wrong_before_is_wrong_after(mixed: OpLog) -> None:
     """A redaction hides no damage."""
     mixed.close()
@@ -323,6 +382,68 @@ def test_a_replica_loses_the_secret_by_merge_and_never_brings_it_back(mixed: OpL
         assert ordered[0] == ordered[1]
         said = [json.loads(each.path.with_name("redacted.json").read_text()) for each in (mixed, other)]
         assert said[0] == said[1]
+
+
+def redact_as(log: OpLog, said: Redaction, number: int) -> None:
+    """Redact an operation in somebody's name, at a time."""
+    with Turn(log._lock):
+        log._catch_up.suspend()
+        redact(log._file, "s", {op_id(number): said})
+
+
+EARLY, LATE = (Redaction("zoe", f"2026-01-0{day}T00:00:00+00:00", "a token") for day in (1, 2))
+
+
+def test_the_earlier_redaction_goes_on_to_replicas_that_never_met_its_log(tmp_path: Path) -> None:
+    """It takes it over in the place of its own, in redacted.json too, and so does whoever merges from it."""
+    names = ("late", "early", "third")
+    late, early, third = (replica(tmp_path / name, secret(1, domain_op={"text": "x" * 200})) for name in names)
+    redact_as(late, LATE, 1)
+    redact_as(early, EARLY, 1)
+    late.merge(early)
+    third.merge(late)
+    told: list[str] = []
+    third.merge(late, on_redact=told.extend)
+    assert told == []
+    for log in (late, early, third):
+        assert plain_scan.scan_file(log.path).entries[0]["domain_op"] == {"op": "redacted", **EARLY._asdict()}
+        assert read_redacted(log.folder) == {op_id(1): EARLY}
+        log.close()
+
+
+def test_of_two_redactions_at_once_the_earlier_is_kept(
+    mixed: OpLog, repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one begins before it and ends after it."""
+    place = "muse.core.maintenance.redact.exclusive_lock"
+
+    def late_lock(path: Path, wait_seconds: float) -> Any:
+        monkeypatch.setattr(place, exclusive_lock)
+        with OpLog(repo, "s") as other:
+            redact_as(other, EARLY, 100)
+        return exclusive_lock(path, wait_seconds)
+
+    monkeypatch.setattr(place, late_lock)
+    redact_as(mixed, LATE, 100)
+    assert read_redacted(mixed.folder) == {op_id(100): EARLY}
+    found = mixed.get(op_id(100))
+    assert found is not None
+    assert found["domain_op"] == {"op": "redacted", "at": EARLY.at}
+
+
+def test_what_was_redacted_and_is_lost_comes_back_redacted_from_another_replica(mixed: OpLog, tmp_path: Path) -> None:
+    """redacted.json still says so, and the other one has what it said."""
+    repo = mixed.path.parents[3]
+    with replica(tmp_path / "other", *mixed) as other:
+        mixed.redact(op_id(100), **WHY)
+        place = mixed.locate(op_id(100))
+        assert place is not None
+        mixed.close()
+        overwrite_at(mixed.path, place[0] + 5, b"#")
+        with OpLog(repo, "s") as log:
+            assert log.repair(source=other).taken == [op_id(100)]
+            assert holding(repo, f"{CANARY} 100") == []
+            assert log.verify().ok
 
 
 @samples.examples(12)
@@ -378,17 +499,32 @@ def test_an_export_made_afterwards_is_clean_and_its_import_knows_the_redaction(m
 # -- what was cut off ------------------------------------------------------------------------------------------
 
 
-def cut_off(log: OpLog, monkeypatch: pytest.MonkeyPatch) -> bytes:
-    """Begin to redact operation 100, and have it end before its first byte is written; what the log is to be."""
+def cut_off(log: OpLog, monkeypatch: pytest.MonkeyPatch, *others: str) -> None:
+    """Begin to redact operation 100 and perhaps others, and have it end before the first byte is written."""
     from muse.core.storage import durable
 
     there = log.path.read_bytes()
     with monkeypatch.context() as patch:
         patch.setattr(durable, "overwrite", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            log.redact(op_id(100), **WHY)
+            log.redact(op_id(100), *others, **WHY)
     assert log.path.read_bytes() == there
-    return there
+
+
+def overwrite_at(path: Path, at: int, data: bytes) -> None:
+    """Write over some bytes of a file."""
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(data)
+
+
+def cut_off_half_written(log: OpLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same, and some bytes were written: the line is no JSON."""
+    place = log.locate(op_id(100))
+    assert place is not None
+    cut_off(log, monkeypatch)
+    overwrite_at(log.path, place[0] + place[1] // 2, b'"}{"')
+    assert plain_scan.scan_file(log.path).damaged
 
 
 @pytest.mark.parametrize("how", ["read", "append", "checkpoint", "verify", "summary", "other"])
@@ -425,16 +561,84 @@ def test_a_line_half_rewritten_is_read_when_it_is_whole(
     mixed: OpLog, repo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A kill can end a write where a page ends: the next who reads finishes it, and no answer has half of it."""
-    place = mixed.locate(op_id(100))
-    assert place is not None
-    cut_off(mixed, monkeypatch)
-    with mixed.path.open("r+b") as file:
-        file.seek(place[0] + place[1] // 2)
-        file.write(b"{{{{")
+    cut_off_half_written(mixed, monkeypatch)
     with OpLog(repo, "s") as log:
         assert log.append(secret(100)) is False
         assert (log.get(op_id(100)) or {"domain_op": {}})["domain_op"].get("op") == "redacted"
         assert log.verify().counts == {"redacted": 1}
+
+
+def test_redacted_again_a_line_half_rewritten_is_finished_and_not_taken_for_damage(
+    mixed: OpLog, repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no other call has come in between."""
+    cut_off_half_written(mixed, monkeypatch)
+    with OpLog(repo, "s") as log:
+        assert log.redact(op_id(100), **WHY).already == (op_id(100),)
+        assert len(log) == 50
+        assert log.verify().counts == {"redacted": 1}
+
+
+def test_while_lines_are_being_rewritten_no_copy_of_them_is_made(
+    mixed: OpLog, repo: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """No fork, no export, no commit: half a line would stay so there. When it is finished, each of them goes well."""
+    cut_off_half_written(mixed, monkeypatch)
+    begin, now = Cut("s", 0, 0), Cut("s", mixed.path.stat().st_size, 50)
+    with OpLog(repo, "s") as log, exclusive_lock(mixed.path, 1), monkeypatch.context() as patch:
+        patch.setattr("muse.core.storage.redactions._WAIT_SECONDS", 0.01)
+        patch.setattr("muse.core.checkpoint.cut._WAIT_SECONDS", 0.01)
+        with pytest.raises(LogReplacedError, match="fork it again"):
+            fork_session(repo, "s", "new")
+        with pytest.raises(LogReplacedError, match="export it again"), (tmp_path / "archive").open("wb") as file:
+            export_session(log, file)
+        with pytest.raises(LockTimeoutError):
+            log.read_slice(begin, now)
+    assert list_sessions(repo) == ["s"]
+    with OpLog(repo, "s") as log:
+        lines, found = log.read_slice(begin, now)
+        assert CANARY.encode() + b" 100" not in lines
+        assert len(found) == 50
+        fork_session(repo, "s", "new")
+        assert making.log_bytes(repo, "new") == lines
+
+
+def test_the_checkpoint_stays_right_if_a_line_above_it_was_lost_with_the_power(
+    mixed: OpLog, repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was acknowledged without a flush, and the journal of the redaction was on the disk before it."""
+    place = mixed.locate(op_id(101))
+    assert place is not None
+    cut_off(mixed, monkeypatch, op_id(101))
+    mixed.close()
+    making.drop_index(repo)
+    os.truncate(mixed.path, place[0])
+    with OpLog(repo, "s") as log:
+        assert log.verify().counts == {"redacted": 1}
+        assert holding(repo) == []
+
+
+def test_what_is_no_journal_stops_nobody(mixed: OpLog, repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """JSON of another form beside the log: it is left alone, and all goes on."""
+    there = mixed.path.read_bytes()
+    no_change = {"line": 0, "length": 1, "spans": [], "text": "", "rest": 0}
+    for other in (
+        {"changes": [{**no_change, "line": "x"}]},
+        {"changes": [{**no_change, "spans": [[1]]}]},
+        {"changes": [{**no_change, "rest": None}]},
+        {"checkpoint": [5]},
+        {"checkpoint": "abc"},
+        {"redacted": [{"op_id": "x", "by": 1, "at": 2, "why": []}]},
+    ):
+        journal = {"redacted": [], "changes": [no_change], "checkpoint": None, **other}
+        mixed.path.with_name("redacting.json").write_text(json.dumps(journal))
+        assert read_journal(mixed.folder) is None
+    monkeypatch.setattr("muse.core.storage.redactions._WAIT_SECONDS", 0.01)
+    with OpLog(repo, "s") as log:
+        assert len(log) == 50
+        log.checkpoint("two")
+        assert log.verify().ok
+    assert mixed.path.read_bytes() == there
 
 
 def test_a_journal_of_another_log_overwrites_nothing(

@@ -131,7 +131,7 @@ class Checkpoints:
         self._catch_up.catch_up()
         # Here and not under the lock, so that others wait less; it also makes the file that the lock is on.
         sync()
-        with self._alone():
+        with self.alone():
             cut = self.cut() if upto is None else upto
             if cut.byte_offset and not self._log.is_synced(cut.byte_offset - 1):
                 sync()
@@ -151,7 +151,7 @@ class Checkpoints:
             # It need not be the commit's digest: something below may have been redacted since, or accepted.
             return may_differ or self._is_as_it_was(cut, record["log_digest"], record, end)
         sync()
-        with self._alone():
+        with self.alone():
             record, end = self._furthest()
             if end > cut.byte_offset:
                 raise CheckpointBackwardsError(
@@ -199,10 +199,8 @@ class Checkpoints:
                 raise
         else:
             return None
-        record, end = (
-            cast(OpLogCheckpoint, seen[1]),
-            self._catch_up.with_index(partial(_end_as_it_was, self._log, *seen)),
-        )
+        record = cast(OpLogCheckpoint, seen[1])
+        end = self._catch_up.with_index(partial(_end_as_it_was, self._log, *seen))
         if end is None:
             raise damaged(self._path, "what the index has seen of it does not fit the log either")
         if end < seen[0] and not may_set_back:
@@ -211,7 +209,7 @@ class Checkpoints:
         is_there = self._path.is_file()
         if not dry_run:
             self._log.sync()  # as before any record; it also makes the file, if that was deleted
-            with self._alone():
+            with self.alone():
                 if is_there:
                     os.link(self._path, aside, follow_symlinks=False)
                 if end == seen[0]:
@@ -223,13 +221,13 @@ class Checkpoints:
 
     def take_over_digest(self, digest: str) -> None:
         """What the checkpoint covers is right as it is now: let its record say so."""
-        with self._alone():
+        with self.alone():
             record, _ = self.current()
             if record is not None and "log_digest" in record:
                 write_record(self._path, {**record, "log_digest": digest})
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def alone(self) -> Iterator[None]:
         """Keep other processes from making checkpoints and from redacting; what was begun of that is finished."""
         with exclusive_lock(self._log.path, _WAIT_SECONDS):
             self._catch_up.finish_redaction(is_locked=True)

@@ -98,9 +98,7 @@ def wanted_by(filters: EntryFilters) -> Filter:
         elif name == "where":
             asked[name] = Where.of(value)
         else:
-            role, part = name.removeprefix("not_").removesuffix("_id"), "wanted"
-            if name.startswith("not_"):
-                part = "unwanted"
+            role, part = name.removeprefix("not_").removesuffix("_id"), "unwanted" if name[:4] == "not_" else "wanted"
             names[role] = replace(names.get(role, Names()), **{part: _names(name, value)})
     return Filter(names, **asked)
 

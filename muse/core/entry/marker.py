@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -23,10 +24,9 @@ REDACTED = "redacted"
 MAX_TEXT = 4096
 """How many characters `by` and `why` have at most; what says more is no marker."""
 
-_TEXTS = ("by", "at", "why")
 _MORE = "…"
 _spaced = re.compile(rb'"domain_op"[ \t]*:[ \t]*\{[ \t]').search
-_spaces = re.compile(r"[ \t\r\n]*").match
+_separator = re.compile(r"[ \t\r\n]*[{:,][ \t\r\n]*").match
 _decoder = json.JSONDecoder(strict=False)
 
 
@@ -42,7 +42,7 @@ class Redaction(NamedTuple):
 def redaction_of(domain_op: Mapping[str, Any]) -> Redaction | None:
     """What a marker says; None if an operation is none."""
     texts = {key: value for key, value in domain_op.items() if key != "op"}
-    if domain_op.get("op") != REDACTED or not texts.keys() <= set(_TEXTS):
+    if domain_op.get("op") != REDACTED or not texts.keys() <= set(Redaction._fields):
         return None
     are_valid = all(isinstance(text, str) and len(text) <= MAX_TEXT for text in texts.values())
     return Redaction(**texts) if are_valid else None
@@ -69,15 +69,6 @@ def redacted_in(line: bytes) -> Redaction | None:
     return Redaction() if end - start > 2 else None
 
 
-def redactions_in(lines: Iterable[tuple[bytes, bytes]]) -> dict[bytes, Redaction]:
-    """What the markers in some valid lines say, each behind its op_id; of two for one op_id the one that is kept."""
-    found: dict[bytes, Redaction] = {}
-    for op_id, line in lines:
-        if (said := redacted_in(line)) is not None:
-            found[op_id] = min(said, found.get(op_id, said), key=rank)
-    return found
-
-
 def stands_for(there: bytes, line: bytes) -> bool:
     """Whether a line of the log stands for another with its op_id: it says the same, or was redacted."""
     return same_content(line, there) or redacted_in(there) is not None
@@ -94,25 +85,24 @@ def rank(redaction: Redaction) -> bytes:
 def span_of_operation(line: bytes) -> tuple[int, int]:
     """Where in a valid line the value of `domain_op` begins and ends, in bytes."""
     # Latin-1, so that characters are bytes: what JSON is made of is ASCII.
-    return next((start, end) for key, start, end in _members(line.decode("latin-1")) if key == "domain_op")
-
-
-def _members(text: str) -> Iterator[tuple[str, int, int]]:
-    """Key, and where the value begins and ends, of each member of the object in a text."""
-    at = _skip(text, text.index("{") + 1)
-    while text[at] != "}":
-        key, at = _decoder.raw_decode(text, at)
-        start = _skip(text, _skip(text, at) + 1)
+    text = line.decode("latin-1")
+    key, end = "", text.index("{")
+    while key != "domain_op":
+        key, end = _decoder.raw_decode(text, _after_separator(text, end))
+        start = _after_separator(text, end)
         end = _decoder.raw_decode(text, start)[1]
-        yield key, start, end
-        at = _skip(text, end)
-        if text[at] == ",":
-            at = _skip(text, at + 1)
+    return start, end
 
 
-def _skip(text: str, at: int) -> int:
-    spaces = _spaces(text, at)
-    return spaces.end() if spaces else at
+def _after_separator(text: str, at: int) -> int:
+    found = _separator(text, at)
+    return found.end() if found else at
+
+
+def redacted_line(line: bytes, said: Redaction) -> bytes:
+    """A valid line with a marker in the place of its operation."""
+    start, end = span_of_operation(line)
+    return line[:start] + marker(said, end - start) + line[end:]
 
 
 def marker(redaction: Redaction, length: int) -> bytes:
@@ -121,28 +111,23 @@ def marker(redaction: Redaction, length: int) -> bytes:
     for key in ("why", "by"):
         if (text := said.pop(key, "")) and (found := _fitting(said, key, text, length)):
             return found
-    for shorter in (said, {}):
-        if len(found := _encoded(shorter)) <= length:
-            return _filled(found, length)
-    return _filled(b"{}", length)
+    return next(_filled(found, length) for found in (_encoded(said), _encoded({}), b"{}") if len(found) <= length)
 
 
 def _fitting(said: Mapping[str, str], key: str, text: str, length: int) -> bytes | None:
     """The marker with as much of a text as there is room for; None if there is none."""
     if len(found := _encoded({**said, key: text})) <= length:
         return _filled(found, length)
-    low, high = 0, len(text) - 1
-    while low < high:
-        middle = (low + high + 1) // 2
-        if len(_encoded({**said, key: text[:middle] + _MORE})) <= length:
-            low = middle
-        else:
-            high = middle - 1
-    return _filled(_encoded({**said, key: text[:low] + _MORE}), length) if low else None
+
+    def cut_to(size: int) -> bytes:
+        return _encoded({**said, key: text[:size] + _MORE})
+
+    size = bisect_right(range(1, len(text)), length, key=lambda size: len(cut_to(size)))
+    return _filled(cut_to(size), length) if size else None
 
 
 def _encoded(said: Mapping[str, str]) -> bytes:
-    return orjson.dumps({"op": REDACTED} | {key: said[key] for key in _TEXTS if key in said})
+    return orjson.dumps({"op": REDACTED} | {key: said[key] for key in Redaction._fields if key in said})
 
 
 def _filled(found: bytes, length: int) -> bytes:

@@ -15,7 +15,7 @@ import orjson
 
 from muse.core.entry.codec import same_value_text, strip_padding
 from muse.core.entry.validation import check_exact, check_name, find_unencodable
-from muse.core.errors import InvalidArgumentError, InvalidEntryError
+from muse.core.errors import InvalidArgumentError
 from muse.picking import MISSING, is_list_index, pick
 
 _OTHER_SPELLING = re.compile(rb"\\[u/]")
@@ -39,12 +39,9 @@ class Where:
             raise InvalidArgumentError(f"where: must be a dict of values by path, not {fields!r}")
         for path, value in fields.items():
             check_name("where", path)
-            try:
-                check_exact(value, (path,))
-            except InvalidEntryError as error:
-                raise InvalidArgumentError(f"where: {error}") from None
-            if problem := find_unencodable(value, (path,)):
-                raise InvalidArgumentError(f"where: {problem}")
+            check_exact(value, ("where", path))
+            if problem := find_unencodable(value, ("where", path)):
+                raise InvalidArgumentError(problem)
         return cls(fields) if fields else None
 
     def candidates(self, lines: bytes) -> Iterator[int]:

@@ -41,7 +41,7 @@ from muse.core.index.rebuild import Progress, fill
 from muse.core.maintenance.members import Member, read_members
 from muse.core.storage import durable
 from muse.core.storage.log_file import CHUNK_BYTES, LogFile
-from muse.core.storage.redactions import MAX_REDACTED_BYTES, read_redacted, state_of
+from muse.core.storage.redactions import MAX_REDACTED_BYTES, read_redacted, redacted_since, state_of
 from muse.core.storage.session_dir import CHECKPOINT_NAME, LOG_NAME, REDACTED_NAME, new_session
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def export_session(log: ExportedLog, file: IO[bytes], *, progress: Progress | No
             _add(archive, LOG_NAME, cast("IO[bytes]", again), cut.byte_offset)
             for name, data in found.items():
                 _add(archive, name, BytesIO(data), len(data))
-        if state_of(log.path.parent) != before:
+        if redacted_since(log.path.parent, before):
             raise LogReplacedError(f"{log.path}: operations were redacted while it was exported: export it again")
         if again.sha256.digest() != first.sha256.digest():
             raise LogReplacedError(f"{log.path}: its bytes were altered while they were exported: run verify")

@@ -14,17 +14,15 @@ import orjson
 
 from muse.core.checkpoint.cut import Checkpoints, Cut
 from muse.core.checkpoint.record import write_record
-from muse.core.entry.codec import JSON_SPACES, parse_object
 from muse.core.entry.filter import END, Filter
-from muse.core.errors import InvalidEntryError, LogReplacedError
-from muse.core.paging import Pager, PageSize
+from muse.core.errors import LogReplacedError
+from muse.core.paging import Pager
 from muse.core.storage import durable
 from muse.core.storage.log_file import LogFile
-from muse.core.storage.redactions import add_redacted, read_redacted, state_of
+from muse.core.storage.redactions import add_redacted, read_redacted, redacted_since, state_of
 from muse.core.storage.session_dir import CHECKPOINT_NAME, FORK_NAME, LOG_NAME, new_session
 
 _MAX_BYTES = 1 << 20
-_PAGE = PageSize(1 << 17, END)
 
 
 def fork(repo_root: Path, log: LogFile, checkpoints: Checkpoints, cut: Cut, new: str) -> None:
@@ -33,10 +31,9 @@ def fork(repo_root: Path, log: LogFile, checkpoints: Checkpoints, cut: Cut, new:
     before = state_of(folder)
     # Before the bytes are copied: they then hold all that it covers.
     record = checkpoints.current_below(cut)
-    past = [{"session_id": cut.session_id, "byte_offset": cut.byte_offset}]
-    past += [
+    past = [
         {"session_id": session_id, "byte_offset": min(end, cut.byte_offset)}
-        for session_id, end in _past(folder).items()
+        for session_id, end in {**_past(folder), cut.session_id: END}.items()
     ]
     with new_session(repo_root, new) as aside:
         # What was made private stays private.
@@ -51,16 +48,16 @@ def fork(repo_root: Path, log: LogFile, checkpoints: Checkpoints, cut: Cut, new:
             write_record(aside / CHECKPOINT_NAME, {**record, "session_id": new})
         if redacted := read_redacted(folder):
             add_redacted(aside, redacted)
-        if state_of(folder) != before:
+        if redacted_since(folder, before):
             raise LogReplacedError(f"{log.path}: operations were redacted while it was forked: fork it again")
 
 
 def _past(folder: Path) -> dict[str, int]:
     """By session, the byte offset up to which the session in a folder is the same; nothing if it is not a fork."""
     try:
-        found = parse_object(durable.read_small_file(folder / FORK_NAME, _MAX_BYTES).strip(JSON_SPACES))["past"]
+        found = orjson.loads(durable.read_small_file(folder / FORK_NAME, _MAX_BYTES))["past"]
         return {str(each["session_id"]): int(each["byte_offset"]) for each in found}
-    except (OSError, InvalidEntryError, KeyError, TypeError, ValueError):
+    except (OSError, KeyError, TypeError, ValueError):
         return {}
 
 
@@ -80,9 +77,7 @@ def _digest(pager: Pager, end: int) -> bytes:
     """The digest of the checksums of all entries below a byte offset, as the index has them; the log is not read."""
     import hashlib  # noqa: PLC0415 - loads OpenSSL, which takes a tenth as long as all of the engine
 
-    digest, start = hashlib.sha256(), 0
-    while start < end:
-        checksums, resume_at = pager.page(Filter(start=start, stop=end), lambda _log, places: places.checksums, _PAGE)
+    digest = hashlib.sha256()
+    for checksums in pager.pages(Filter(stop=end), lambda _log, places: places.checksums):
         digest.update(array("I", checksums).tobytes())
-        start = end if resume_at is None else resume_at
     return digest.digest()

@@ -25,6 +25,7 @@ import re
 import time
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -32,7 +33,7 @@ from itertools import chain, islice
 from typing import Any
 
 from muse.core.checkpoint.cut import remember_record
-from muse.core.checkpoint.record import EMPTY_DIGEST, chain_digest, read_record, write_record
+from muse.core.checkpoint.record import EMPTY_DIGEST, OpLogCheckpoint, chain_digest, read_record, write_record
 from muse.core.entry.codec import checksum
 from muse.core.entry.marker import MAX_TEXT, Redaction, marker, rank, redacted_in, span_of_operation
 from muse.core.entry.model import op_id_bytes, parse_op_id
@@ -58,7 +59,8 @@ _AT_ONCE = 1000
 """How many lines are overwritten at once, so that the journal does not get too large."""
 _OP_ID_BYTES = 36
 
-_parents = re.compile(rb'"parent_op_ids"\s*:\s*\[[^\]]*\]?')
+# In a damaged line another entry may follow right after half a list.
+_parents = re.compile(rb'"parent_op_ids"\s*:\s*\[[\s",0-9a-f-]*')
 
 
 @dataclass(frozen=True)
@@ -92,13 +94,13 @@ def redact_by(log: LogFile, session_id: str, op_ids: Sequence[str], by: str, why
     if unknown := [op_id for op_id in op_ids if parse_op_id(op_id) is None or not log.size()]:
         raise UnknownOpError(f"{log.path}: has no operation {unknown[0]!r}: nothing was redacted")
     said = Redaction(by, datetime.now(UTC).isoformat(timespec="seconds"), why)
-    lines = redact(log, session_id, dict.fromkeys(op_ids, said)) if op_ids else {}
-    redacted = tuple(op_id for op_id, number in lines.items() if number)
-    already = tuple(op_id for op_id, number in lines.items() if not number)
-    return RedactReport(redacted, already, sum(lines.values()), *said)
+    wanted = dict.fromkeys(op_ids, said)
+    done, lines = redact(log, session_id, wanted) if wanted else (set(), 0)
+    redacted, already = (tuple(op_id for op_id in wanted if (op_id in done) is is_done) for is_done in (True, False))
+    return RedactReport(redacted, already, lines, *said)
 
 
-def redact(log: LogFile, session_id: str, wanted: Mapping[str, Redaction]) -> dict[str, int]:
+def redact(log: LogFile, session_id: str, wanted: Mapping[str, Redaction]) -> tuple[set[str], int]:
     """Redact operations; when this returns it survives power loss.
 
     Args:
@@ -107,20 +109,20 @@ def redact(log: LogFile, session_id: str, wanted: Mapping[str, Redaction]) -> di
         wanted: who redacts, when and why, by op_id. Of an operation that was redacted before the earlier stays.
 
     Returns:
-        How many lines were overwritten, by op_id.
+        (the op_ids of which something was overwritten, how many lines were).
 
     Raises:
         UnknownOpError: the log has none of one of them; nothing was done.
         LockTimeoutError: another process makes a checkpoint or redacts, and does not end.
         OSError, sqlite3.Error: it could not be finished; the next process to open the session goes on with it.
     """
-    # Without the lock, since it takes long; what arrives meanwhile is looked at under it.
     finder = _Finder(log, wanted)
-    finder.find()
-    done = dict.fromkeys(wanted, 0)
-    before: list[tuple[str, Change]] = []
+    done: set[str] = set()
+    lines = 0
+    before: list[tuple[set[str], Change]] = []
     with exclusive_lock(log.path, _WAIT_SECONDS):
         finish(log, session_id)
+        # Not before: a line that another process is just overwriting would be taken for a damaged one.
         finder.find()
         if unknown := sorted(wanted.keys() - finder.found):
             raise UnknownOpError(f"{log.path}: has no operation {unknown[0]}: nothing was redacted")
@@ -128,14 +130,15 @@ def redact(log: LogFile, session_id: str, wanted: Mapping[str, Redaction]) -> di
             if changes == before:
                 raise LogReplacedError(f"{log.path}: its lines change while they are redacted: run verify")
             before = changes
-            for op_id, _ in changes:
-                done[op_id] += 1
-            said = {op_id: finder.said[op_id] for op_id, _ in changes}
+            named = set[str]().union(*(op_ids for op_ids, _ in changes))
+            said = {op_id: finder.said[op_id] for op_id in wanted if op_id in named}
             each = tuple(change for _, change in changes)
             Journal(said, each, _checkpoint_after(log, session_id, each)).write(log.path.parent)
             finish(log, session_id)
+            done |= named
+            lines += len(changes)
             finder.find()
-    return done
+    return done, lines
 
 
 def finish(log: LogFile, session_id: str) -> None:
@@ -150,11 +153,12 @@ def finish(log: LogFile, session_id: str) -> None:
     log.size()
     changes = [change for change in journal.changes if change.fits(log)]
     durable.overwrite(log.path, chain.from_iterable(change.pieces() for change in changes))
-    if len(changes) < len(journal.changes):
+    if gone := set(journal.changes).difference(changes):
         _log.warning("%s: lines that were to be redacted are not there any more: redact again, and verify", log.path)
-    elif journal.checkpoint is not None:
+    # What lay above it may have been lost with the power.
+    if journal.checkpoint and not any(change.line < journal.checkpoint[0] for change in gone):
         _renew_digest(log, session_id, *journal.checkpoint)
-    forget_changed(folder, journal.redactions, {each.line: _member(log, each) for each in changes})
+    forget_changed(folder, journal.redactions, dict(_known_as(log, change) for change in changes))
     try:
         replace_index(log, partial(remember_record, log, session_id), _INDEX_WAIT_SECONDS)
     except (*INDEX_FAULTS, OSError) as error:
@@ -165,9 +169,10 @@ def finish(log: LogFile, session_id: str) -> None:
     durable.remove_file(folder / REDACTING_NAME)
 
 
-def _member(log: LogFile, change: Change) -> str:
-    line = log.read(change.line, change.line + change.length)
-    return f"{change.line}+{change.length}:{checksum(line):08x}"
+def _known_as(log: LogFile, change: Change) -> tuple[str, str]:
+    """By what accepted.json knows a line, without its checksum and with it."""
+    place = f"{change.line}+{change.length}:"
+    return place, f"{place}{checksum(log.read(change.line, change.line + change.length)):08x}"
 
 
 # -- the checkpoint -------------------------------------------------------------------------------------------
@@ -175,10 +180,7 @@ def _member(log: LogFile, change: Change) -> str:
 
 def _checkpoint_after(log: LogFile, session_id: str, changes: Sequence[Change]) -> tuple[int, str] | None:
     """Up to where checkpoint.json covers the log, and the digest it is to have; None if it is to stay as it is."""
-    try:
-        record = read_record(log.path.with_name(CHECKPOINT_NAME), session_id)
-    except CheckpointError:
-        return None
+    record = _record(log, session_id)
     first = min(change.line for change in changes)
     if record is None or "log_digest" not in record or record["byte_offset"] <= first:
         return None
@@ -194,28 +196,32 @@ class _Changed:
 
     def __init__(self, log: LogFile, changes: Sequence[Change]) -> None:
         self._log = log
-        self._pieces = sorted(chain.from_iterable(change.pieces() for change in changes))
-        self._ends = [at + len(data) for at, data in self._pieces]
+        self._changes = sorted(changes, key=lambda change: change.line)
+        self._ends = [change.line + change.length for change in self._changes]
 
     def read(self, start: int, stop: int) -> bytes:
         """The bytes [start, stop)."""
         found = bytearray(self._log.read(start, stop))
-        for at, data in self._pieces[bisect_right(self._ends, start) :]:
-            if at >= stop:
+        for change in self._changes[bisect_right(self._ends, start) :]:
+            if change.line >= stop:
                 break
-            low, high = max(at, start), min(at + len(data), stop)
-            found[low - start : high - start] = data[low - at : high - at]
+            for at, data in change.pieces():
+                if (low := max(at, start)) < (high := min(at + len(data), stop)):
+                    found[low - start : high - start] = data[low - at : high - at]
         return bytes(found)
 
 
 def _renew_digest(log: LogFile, session_id: str, end: int, digest: str) -> None:
-    path = log.path.with_name(CHECKPOINT_NAME)
-    try:
-        record = read_record(path, session_id)
-    except CheckpointError:
-        return
+    record = _record(log, session_id)
     if record is not None and record.get("byte_offset") == end and record.get("log_digest") != digest:
-        write_record(path, {**record, "log_digest": digest})
+        write_record(log.path.with_name(CHECKPOINT_NAME), {**record, "log_digest": digest})
+
+
+def _record(log: LogFile, session_id: str) -> OpLogCheckpoint | None:
+    """What checkpoint.json says; None if it can't be used."""
+    with suppress(CheckpointError):
+        return read_record(log.path.with_name(CHECKPOINT_NAME), session_id)
+    return None
 
 
 # -- where it is ----------------------------------------------------------------------------------------------
@@ -240,9 +246,16 @@ class _Finder:
         return set(self._entries.values()).union(*self._damaged.values())
 
     def find(self) -> None:
-        """Look at what has arrived since the last look."""
-        # What was a torn tail then may have become a line.
-        self._damaged = {place: named for place, named in self._damaged.items() if place[0] < self._at}
+        """Look at what has arrived since. A line that nobody has ended is ended, as the next append would."""
+        if self._look():
+            time.sleep(_TAIL_WAIT_SECONDS)
+            if self._look():
+                # If its writer is alive after all, this waits for him: bytes that he acknowledges are not overwritten.
+                self._log.append(b"\n")
+                self._look()
+
+    def _look(self) -> bool:
+        """Look at the lines that have arrived since; whether another one follows that is not ended yet."""
         size = self._log.size()
         for lines in scan(self._log, self._at, size):
             self._at = lines.end
@@ -252,11 +265,7 @@ class _Finder:
             for at, (kind, _) in lines.problems.items():
                 if kind == "damaged":
                     self._look_into(at, lines.length(lines.number_at(at)))
-        if self._at < size:
-            # Its writer may be at work: then it is a line like the others soon.
-            time.sleep(_TAIL_WAIT_SECONDS)
-            if self._log.size() == size:
-                self._look_into(self._at, size - self._at)
+        return self._at < size
 
     def _note_entry(self, at: int, length: int, op_id: str) -> None:
         self._entries[at, length] = op_id
@@ -272,23 +281,23 @@ class _Finder:
         if named:
             self._damaged[at, length] = named
 
-    def changes(self) -> Iterator[tuple[str, Change]]:
-        """What is still to be overwritten, line by line, each with the op_id that it is of."""
+    def changes(self) -> Iterator[tuple[set[str], Change]]:
+        """What is still to be overwritten, line by line, each with the op_ids that it is of."""
         for (at, length), op_id in self._entries.items():
             line = self._log.read(at, at + length)
             start, end = span_of_operation(line)
             data = marker(self.said[op_id], end - start)
             if data != line[start:end]:
-                yield op_id, Change.of(line, at, [(start, end)], data)
+                yield {op_id}, Change.of(line, at, [(start, end)], data)
         for (at, length), named in self._damaged.items():
             line = self._log.read(at, at + length)
             if spans := list(_to_blank(line, named)):
-                yield min(named), Change.of(line, at, spans)
+                yield named, Change.of(line, at, spans)
 
 
 def _to_blank(line: bytes, named: set[str]) -> Iterator[tuple[int, int]]:
     """Where a damaged line holds something else than whole entries of other operations."""
-    end = len(line) - line.endswith(b"\n")
+    end = len(line) - 1
     within = entries_within(line) if len(line) <= MOST_BYTES_WITHIN else ()
     stays = [(at, at + len(body) - 1) for at, entry, body in within if entry["op_id"] not in named]
     begin = 0

@@ -9,10 +9,12 @@ from typing import Any
 
 from muse.core.checkpoint.record import RestoredCheckpoint
 from muse.core.entry.codec import checksum, decode_line
+from muse.core.entry.marker import redacted_line
 from muse.core.entry.model import OpEntry
 from muse.core.maintenance.findings import Finding, LostOperation, VerifyReport
 from muse.core.options import MAX_LINE_BYTES
 from muse.core.storage.log_file import LogFile
+from muse.core.storage.redactions import read_redacted
 
 _FIRST_FIELD = '{"op_id"'
 MOST_BYTES_WITHIN = 2 * MAX_LINE_BYTES
@@ -67,6 +69,7 @@ def lines_to_append(
         find: the line of an operation in another log.
     """
     repair = RepairReport(report.session_id)
+    redacted = read_redacted(log.path.parent)
     lines: dict[str, tuple[int, bytes]] = {}
     lost = {each.op_id: each for finding in report.findings for each in finding.operations}
     accepted = {each.op_id for finding in report.findings if finding.severity == "note" for each in finding.operations}
@@ -80,7 +83,8 @@ def lines_to_append(
             continue
         there = find and find(operation.op_id)
         if there and _is_it(operation, there):
-            lines[operation.op_id] = operation.byte_offset, there
+            said = redacted.get(operation.op_id)
+            lines[operation.op_id] = operation.byte_offset, redacted_line(there, said) if said else there
             repair.taken.append(operation.op_id)
         elif operation.op_id not in accepted:
             repair.not_repaired.append(_why_not(operation, there, is_asked=find is not None))

@@ -20,6 +20,7 @@ from muse.core.checkpoint.record import EMPTY_DIGEST, OpLogCheckpoint, chain_dig
 from muse.core.entry.codec import checksum, decode_line, same_operation
 from muse.core.entry.filter import END, Filter
 from muse.core.entry.marker import Redaction, redaction_of, stands_for
+from muse.core.entry.marker import is_redacted as has_marker
 from muse.core.entry.model import OpEntry, op_id_bytes
 from muse.core.errors import CheckpointError, DamagedAcceptanceError
 from muse.core.index.evidence import (
@@ -45,7 +46,7 @@ from muse.core.storage.accepted import read_accepted
 from muse.core.storage.lines import Location
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import StaleLocationError, read_entries, read_lines, read_placed_entries
-from muse.core.storage.redactions import BLANK, read_redacted, state_of
+from muse.core.storage.redactions import BLANK, read_redacted, redacted_since, state_of
 from muse.core.storage.session_dir import CHECKPOINT_NAME, INDEX_NAME
 
 _ATTEMPTS = 4
@@ -62,7 +63,7 @@ def verify(
         # A line may be altered between two looks at it, an index be replaced by a new one, an operation be redacted.
         with suppress(StaleLocationError):
             report = check.run(progress)
-            if not check.is_index_replaced and state_of(log.path.parent) == before:
+            if not check.is_index_replaced and not redacted_since(log.path.parent, before):
                 return report
     return _Check(log, session_id, max_findings).run(progress)
 
@@ -218,10 +219,7 @@ class _Check:
 
     def _redaction_of(self, entry: OpEntry) -> Redaction | None:
         """Who has redacted an entry, when and why; of a short operation only redacted.json tells."""
-        said = redaction_of(entry["domain_op"])
-        if said is not None or not entry["domain_op"]:
-            return self.redacted.get(entry["op_id"], said)
-        return None
+        return self.redacted.get(entry["op_id"], redaction_of(entry["domain_op"])) if has_marker(entry) else None
 
     def _check_parent(self, fresh: Index, at: int, length: int, entry: OpEntry, parent_op_id: str) -> None:
         parent = fresh.location_of(op_id_bytes(parent_op_id))

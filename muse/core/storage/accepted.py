@@ -17,6 +17,7 @@ from muse.core.storage.session_dir import ACCEPTED_NAME, LOG_NAME
 
 _MAX_BYTES = 64 << 20
 _WAIT_SECONDS = 8.0
+_CHECKSUM_DIGITS = 8
 
 
 class Acceptance(NamedTuple):
@@ -54,24 +55,20 @@ def add_accepted(folder: Path, members: Mapping[str, Sequence[str]], by: str, wh
         _write(path, [*_read(path), *new])
 
 
-def forget_changed(folder: Path, op_ids: Collection[str], members: Mapping[int, str]) -> None:
+def forget_changed(folder: Path, op_ids: Collection[str], members: Mapping[str, str]) -> None:
     """Forget what was known of operations by their old bytes, and know damaged lines by their new ones.
 
     Args:
         folder: the session's.
         op_ids: of the operations.
-        members: by what each changed line is known now, by byte offset.
+        members: by what each changed line is known now; the keys are the same without the checksum.
     """
     path = folder / ACCEPTED_NAME
     with suppress(DamagedAcceptanceError), exclusive_lock(folder, _WAIT_SECONDS):
         items = _read(path)
         for item in items:
             known = [member for member in item["members"] if member.partition(":")[0] not in op_ids]
-            places = [member.partition("+")[0] for member in known]
-            item["members"] = [
-                members.get(int(at), each) if at.isdigit() and ":" in each else each
-                for at, each in zip(places, known, strict=True)
-            ]
+            item["members"] = [members.get(member[:-_CHECKSUM_DIGITS], member) for member in known]
         if items:
             _write(path, items)
 

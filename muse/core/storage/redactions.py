@@ -1,6 +1,6 @@
 """What is written down about redactions, beside the log: what was redacted, and what is just being overwritten.
 
-redacted.json    who has redacted which operation, when and why; for people: nothing else needs it
+redacted.json    who has redacted which operation, when and why; the log alone tells what was redacted and is there
 redacting.json   the bytes that are to stand in the log; there while a redaction is at work, or if it was cut off
 
 Neither holds what was there before, nor a checksum of it: a short secret is soon found by trying.
@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from muse.core.entry.codec import checksum
-from muse.core.entry.marker import Redaction, may_hold_marker, redacted_in
+from muse.core.entry.marker import Redaction, may_hold_marker, rank, redacted_in
 from muse.core.errors import MuseError
 from muse.core.storage import durable
 from muse.core.storage.locks import exclusive_lock
@@ -43,7 +43,7 @@ class Change:
     line: int
     """The byte offset at which the line begins."""
     length: int
-    """Bytes of the line, newline included if it has one."""
+    """Bytes of the line, newline included."""
     spans: tuple[tuple[int, int], ...]
     """Where in the line they begin and end."""
     text: str
@@ -57,6 +57,12 @@ class Change:
         spans = tuple(spans)
         text = (data[:-1].rstrip(b" ") + data[-1:]).decode()
         return cls(begin, len(line), spans, text, _checksum_of_rest(line, spans))
+
+    @classmethod
+    def parsed(cls, read: Mapping[str, Any]) -> Change:
+        """A change as a journal has it; a `ValueError`, `TypeError` or `LookupError` if it is none."""
+        spans = tuple((int(start), int(end)) for start, end in read["spans"])
+        return cls(int(read["line"]), int(read["length"]), spans, str(read["text"]), int(read["rest"]))
 
     def pieces(self) -> Iterator[tuple[int, bytes]]:
         """The byte offsets of the log, and what is written there."""
@@ -91,8 +97,8 @@ class Journal:
 
     def write(self, folder: Path) -> None:
         """Write it down; when this returns it survives power loss."""
-        said = {op_id: each._asdict() for op_id, each in self.redactions.items()}
-        found = {"redactions": said, "changes": list(map(asdict, self.changes)), "checkpoint": self.checkpoint}
+        changes = list(map(asdict, self.changes))
+        found = {"redacted": _listed(self.redactions), "changes": changes, "checkpoint": self.checkpoint}
         durable.replace_file(folder / REDACTING_NAME, orjson.dumps(found), folder / LOG_NAME)
 
 
@@ -105,10 +111,11 @@ def read_journal(folder: Path) -> Journal | None:
     """The redaction that has begun; None if there is none, or what is there is no journal of ours."""
     path = folder / REDACTING_NAME
     try:
-        read = orjson.loads(durable.read_small_file(path, MAX_REDACTED_BYTES))
-        changes = tuple(Change(**{**each, "spans": tuple(map(tuple, each["spans"]))}) for each in read["changes"])
-        redactions = {op_id: Redaction(**said) for op_id, said in read["redactions"].items()}
-        return Journal(redactions, changes, read["checkpoint"] and tuple(read["checkpoint"]))
+        data = durable.read_small_file(path, MAX_REDACTED_BYTES)
+        read = orjson.loads(data)
+        at = read["checkpoint"]
+        checkpoint = None if at is None else (int(at[0]), str(at[1]))
+        return Journal(parse_redacted(data), tuple(map(Change.parsed, read["changes"])), checkpoint)
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, LookupError, AttributeError) as error:
@@ -125,6 +132,11 @@ def state_of(folder: Path) -> tuple[bool, tuple[int, int] | None]:
     return is_redacting(folder), found
 
 
+def redacted_since(folder: Path, before: tuple[bool, object]) -> bool:
+    """Whether lines that were read since the state was this one may be half redacted, or not all of one moment."""
+    return before[0] or state_of(folder) != before
+
+
 def finish_if_free(log: LogFile, finish: Callable[[], None], faults: tuple[type[Exception], ...]) -> None:
     """Finish a redaction that was cut off, unless it fails; one that is at work is waited for, but not for long."""
     faults = (*faults, OSError, MuseError)
@@ -137,13 +149,12 @@ def finish_if_free(log: LogFile, finish: Callable[[], None], faults: tuple[type[
 
 def holds_redaction(log: LogFile, stop: int) -> bool:
     """Whether an entry was redacted that lies below a byte offset, by the bytes of the log."""
-    for lines in scan(log, 0, stop):
-        data = log.read(lines.start, lines.end)
-        if may_hold_marker(data):
-            begins = [at - lines.start for at, op_id in zip(lines.offsets, lines.op_ids, strict=True) if op_id]
-            if any(redacted_in(data[at : data.index(b"\n", at) + 1]) is not None for at in begins):
-                return True
-    return False
+    return any(
+        op_id and redacted_in(log.read(at, at + lines.length(number))) is not None
+        for lines in scan(log, 0, stop)
+        if may_hold_marker(log.read(lines.start, lines.end))
+        for number, (at, op_id) in enumerate(zip(lines.offsets, lines.op_ids, strict=True))
+    )
 
 
 # -- redacted.json --------------------------------------------------------------------------------------------
@@ -163,23 +174,22 @@ def read_redacted(folder: Path) -> dict[str, Redaction]:
 
 def parse_redacted(data: bytes) -> dict[str, Redaction]:
     """The content of such a file; a `ValueError`, `TypeError`, `LookupError` or `AttributeError` if it is none."""
-    return dict(_items(orjson.loads(data)["redacted"]))
+    items = [(item["op_id"], item["by"], item["at"], item["why"]) for item in orjson.loads(data)["redacted"]]
+    if not all(isinstance(text, str) for item in items for text in item):
+        raise TypeError("not all of it is text")
+    return {op_id: Redaction(*said) for op_id, *said in items}
 
 
-def _items(items: Sequence[Any]) -> Iterator[tuple[str, Redaction]]:
-    for item in items:
-        said = item["op_id"], item["by"], item["at"], item["why"]
-        if not all(isinstance(text, str) for text in said):
-            raise TypeError("not all of it is text")
-        yield item["op_id"], Redaction(*said[1:])
+def _listed(redactions: Mapping[str, Redaction]) -> list[dict[str, str]]:
+    return [{"op_id": op_id, **said._asdict()} for op_id, said in redactions.items()]
 
 
 def add_redacted(folder: Path, redactions: Mapping[str, Redaction]) -> None:
-    """Write down who has redacted what; of an operation that was redacted before, what it said stays."""
+    """Write down who has redacted what; of two redactions of one operation the one that its marker is of."""
     path = folder / REDACTED_NAME
     known = read_redacted(folder)
     if not known and os.path.lexists(path):
         os.rename(path, path.with_name(f"{REDACTED_NAME}.{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"))
-    items = [{"op_id": op_id, **said._asdict()} for op_id, said in ({**redactions, **known}).items()]
-    data = orjson.dumps({"redacted": items}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    known |= {op_id: min(said, known.get(op_id, said), key=rank) for op_id, said in redactions.items()}
+    data = orjson.dumps({"redacted": _listed(known)}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     durable.replace_file(path, data, folder / LOG_NAME)
