@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from functools import wraps
+from collections.abc import Iterable
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from muse.cli.options.completing import complete_actors, complete_domains
 from muse.cli.output.failures import WrongUsage
 from muse.cli.output.printing import note, shown
+from muse.cli.output.together import Decorator, together
 
 if TYPE_CHECKING:
     from muse.core.op_log import OpLog
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 _NAMES_COMPARED = 1000
 _LONGEST_COMPARED = 100
@@ -27,7 +25,7 @@ _NEAREST = 5
 _LAMPORT = click.IntRange(0, 2**53 - 1)
 
 
-def _names(option: str, name: str, what: str, metavar: str = "NAME", **settings: Any) -> Callable[[Command], Command]:
+def _names(option: str, name: str, what: str, metavar: str = "NAME", **settings: Any) -> Decorator:
     # An option that was not given is no filter, where an empty collection would match nothing.
     return click.option(
         option,
@@ -40,55 +38,48 @@ def _names(option: str, name: str, what: str, metavar: str = "NAME", **settings:
     )
 
 
-_OPTIONS: dict[str, Callable[[Command], Command]] = {
-    "actor_id": _names("--actor", "actor_id", "of this actor", shell_complete=complete_actors),
-    "not_actor_id": _names("--not-actor", "not_actor_id", "of other actors", shell_complete=complete_actors),
-    "domain": _names("--domain", "domain", "of this domain", shell_complete=complete_domains),
-    "not_domain": _names("--not-domain", "not_domain", "of other domains", shell_complete=complete_domains),
-    "intent_id": _names("--intent", "intent_id", "linked to this intent", "ID"),
-    "reservation_id": _names("--reservation", "reservation_id", "linked to this reservation", "ID"),
-    "where": click.option(
+_OPTIONS = (
+    _names("--actor", "actor_id", "of this actor", shell_complete=complete_actors),
+    _names("--not-actor", "not_actor_id", "of other actors", shell_complete=complete_actors),
+    _names("--domain", "domain", "of this domain", shell_complete=complete_domains),
+    _names("--not-domain", "not_domain", "of other domains", shell_complete=complete_domains),
+    _names("--intent", "intent_id", "linked to this intent", "ID"),
+    _names("--reservation", "reservation_id", "linked to this reservation", "ID"),
+    click.option(
         "--where",
         metavar="PATH=VALUE",
         multiple=True,
         help="Only entries whose operation has this value at this path, such as address=app.py or fields.pitch.new=60. "
         "A value that is JSON is taken as JSON, any other as text. Repeatable: all must match.",
     ),
-    "min_lamport_ts": click.option(
+    click.option(
         "--min-lamport",
         "min_lamport_ts",
         type=_LAMPORT,
         metavar="N",
         help="Only entries with a Lamport timestamp of N or more.",
     ),
-    "max_lamport_ts": click.option(
+    click.option(
         "--max-lamport",
         "max_lamport_ts",
         type=_LAMPORT,
         metavar="N",
         help="Only entries with a Lamport timestamp of N or less.",
     ),
-    "since_checkpoint": click.option(
-        "--since-checkpoint", is_flag=True, help="Only entries that arrived after the last checkpoint."
-    ),
-}
+    click.option("--since-checkpoint", is_flag=True, help="Only entries that arrived after the last checkpoint."),
+)
 
 
-def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the filters; the command receives them as `filters`, the keyword arguments of `OpLog.query`."""
+def _filters(**filters: Any) -> dict[str, Any]:
+    filters["where"] = _conditions(filters["where"])
+    lowest, highest = filters["min_lamport_ts"], filters["max_lamport_ts"]
+    if lowest is not None and highest is not None and lowest > highest:
+        raise WrongUsage(f"--min-lamport {lowest} is above --max-lamport {highest}: no entry can match both")
+    return filters
 
-    @wraps(command)
-    def gathered(*arguments: Any, **options: Any) -> Any:
-        filters = {name: options.pop(name) for name in _OPTIONS}
-        filters["where"] = _conditions(filters["where"])
-        lowest, highest = filters["min_lamport_ts"], filters["max_lamport_ts"]
-        if lowest is not None and highest is not None and lowest > highest:
-            raise WrongUsage(f"--min-lamport {lowest} is above --max-lamport {highest}: no entry can match both")
-        return command(*arguments, filters=filters, **options)
 
-    for option in reversed(_OPTIONS.values()):
-        gathered = option(gathered)
-    return gathered
+filter_options = together("filters", _filters, *_OPTIONS)
+"""The filters; the command receives them as `filters`, the keyword arguments of `OpLog.query`."""
 
 
 def _conditions(given: Iterable[str]) -> dict[str, Any] | None:

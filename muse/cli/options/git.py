@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from muse.cli.output.failures import SystemFailed
+from muse.cli.options.repo_folder import is_in_git
 
 if TYPE_CHECKING:
     from muse.commit import GitTarget
@@ -21,12 +20,13 @@ def git_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return click.option("--git", type=folder, metavar="REPO", help=text)
 
 
-@contextmanager
-def git_target(git: Path | None, repo: Path) -> Iterator[GitTarget]:
-    """The repository that was named, or the one that the sessions are in; what git refuses ends the command."""
-    from muse.commit import GitError, GitTarget
+def git_target(git: Path | None, repo: Path) -> GitTarget:
+    """The repository that was named, or the one that the sessions are in."""
+    from muse.commit import GitTarget
 
-    try:
-        yield GitTarget(git or repo)
-    except GitError as error:
-        raise SystemFailed(str(error)) from None
+    return GitTarget(git or repo)
+
+
+def may_have_commits(git: Path | None, repo: Path) -> bool:
+    """Whether a git repository was named, or the sessions are in one."""
+    return git is not None or is_in_git(repo.resolve())

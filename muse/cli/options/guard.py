@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,37 +9,33 @@ import click
 
 from muse.cli.output.failures import WrongUsage
 from muse.cli.output.printing import note, pluralize
+from muse.cli.output.together import Decorator, together
 
 if TYPE_CHECKING:
     from muse.core.op_log import Guard
 
 
-def guard_options(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def guard_options(what: str) -> Decorator:
     """Add `--guard` and `--schema`; `what` says in the help what becomes of an entry that they don't let pass.
 
     The command receives the guard as `guard`, None if neither is given.
     """
-
-    def add(command: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(command)
-        def gathered(*arguments: Any, guard: tuple[str, ...], schema: tuple[str, ...], **options: Any) -> Any:
-            return command(*arguments, guard=_guard(guard, schema), **options)
-
-        schemas = click.option(
-            "--schema",
-            metavar="DOMAIN=FILE",
-            multiple=True,
-            help="Hold the operations of DOMAIN to the JSON schema in FILE, as --guard does; may be repeated.",
-        )
-        guards = click.option(
+    return together(
+        "guard",
+        _guard,
+        click.option(
             "--guard",
             type=click.Choice(["secrets"]),
             multiple=True,
             help=f"secrets: {what} an entry with an API key, a private key or a password in a URL.",
-        )
-        return guards(schemas(gathered))
-
-    return add
+        ),
+        click.option(
+            "--schema",
+            metavar="DOMAIN=FILE",
+            multiple=True,
+            help="Hold the operations of DOMAIN to the JSON schema in FILE, as --guard does; may be repeated.",
+        ),
+    )
 
 
 def note_would_refuse(number: int) -> None:
@@ -50,14 +44,14 @@ def note_would_refuse(number: int) -> None:
         note(f"{pluralize(number, 'entry')} taken over unchanged would have been refused by the guard here")
 
 
-def _guard(names: tuple[str, ...], schemas: tuple[str, ...]) -> Guard | None:
-    if not names and not schemas:
+def _guard(guard: tuple[str, ...], schema: tuple[str, ...]) -> Guard | None:
+    if not guard and not schema:
         return None
     from muse.guards import GuardUnavailableError, all_of, json_schema, load_detectors, refuse_secrets
 
     try:
-        guards = [json_schema(dict(map(_read_schema, schemas)))] if schemas else []
-        if "secrets" in names:
+        guards = [json_schema(dict(map(_read_schema, schema)))] if schema else []
+        if "secrets" in guard:
             load_detectors()
             # First, so that what another guard says of an entry can't hold a secret.
             guards.insert(0, refuse_secrets)

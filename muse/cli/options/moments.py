@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import click
 from muse.cli.options.git import git_target
 from muse.cli.options.op_ids import find_op
 from muse.cli.output.failures import WrongUsage
+from muse.cli.output.together import together
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -38,13 +38,12 @@ def explain_moments(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def moment_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--since` and `--upto`; the command receives them as `moments`, to be given to `bounds`."""
-
-    @wraps(command)
-    def gathered(*arguments: Any, **options: Any) -> Any:
-        return command(*arguments, moments={name: options.pop(name) for name in ("since", "upto")}, **options)
-
-    upto = click.option("--upto", metavar="MOMENT", help="Only what had arrived by this moment.")(gathered)
-    return click.option("--since", metavar="MOMENT", help="Only what arrived after this moment.")(explain_moments(upto))
+    return together(
+        "moments",
+        dict,
+        click.option("--since", metavar="MOMENT", help="Only what arrived after this moment."),
+        click.option("--upto", metavar="MOMENT", help="Only what had arrived by this moment."),
+    )(explain_moments(command))
 
 
 def bounds(log: OpLog, moments: dict[str, str | None]) -> dict[str, Any]:
@@ -57,8 +56,9 @@ def find_cut(log: OpLog, text: str) -> Cut:
 
     Raises:
         WrongUsage: it stands for none, or for several.
+        InvalidArgumentError: it is a time or a timestamp that stands for none.
     """
-    from muse.core.op_log import Cut, InvalidArgumentError, parse_time
+    from muse.core.op_log import Cut, parse_time
 
     if text.startswith("commit:"):
         return _cut_of_commit(log, text.removeprefix("commit:"))
@@ -72,10 +72,7 @@ def find_cut(log: OpLog, text: str) -> Cut:
         at = (
             int(text.removeprefix("lamport:")[:20]) if _is_timestamp(log, text) else find_op(log, text.lower())["op_id"]
         )
-    try:
-        return log.cut(at=at)
-    except InvalidArgumentError as error:
-        raise WrongUsage(str(error)) from None
+    return log.cut(at=at)
 
 
 def _is_timestamp(log: OpLog, text: str) -> bool:
@@ -96,8 +93,8 @@ def _cut_of_checkpoint(log: OpLog, mark: OpLogCheckpoint | None) -> Cut:
 
 
 def _cut_of_commit(log: OpLog, begun: str) -> Cut:
-    with git_target(None, Path(log.folder.parents[2])) as target:
-        found = [each.cut for each in target.commits(log.session_id) if begun and each.commit_id.startswith(begun)]
+    commits = git_target(None, Path(log.folder.parents[2])).commits(log.session_id)
+    found = [each.cut for each in commits if begun and each.commit_id.startswith(begun)]
     if len(found) != 1:
         raise WrongUsage(f"{len(found) or 'no'} commits of session {log.session_id!r} begin with {begun!r}")
     return found[0]

@@ -24,6 +24,11 @@ def find_repo(given: Path | None) -> Path:
     return found or next((folder for folder in upwards if (folder / _MARK_OF_GIT).exists()), here)
 
 
+def is_in_git(folder: Path) -> bool:
+    """Whether an absolute path is, or lies in, a git repository."""
+    return any((above / _MARK_OF_GIT).exists() for above in (folder, *folder.parents))
+
+
 def has_sessions(repo: Path) -> bool:
     """Whether sessions are or were kept in this repository folder."""
     return (repo / _MARK).is_dir()
@@ -33,6 +38,6 @@ def note_first_session(repo: Path) -> None:
     """Say where sessions are kept from now on and, in a git repository, what git need not keep."""
     folder = repo.absolute() / _MARK
     note(f"sessions are kept in {folder}")
-    if any((above / _MARK_OF_GIT).exists() for above in folder.parents):
+    if is_in_git(folder):
         ignored = quote(str(folder / ".gitignore"))
         note(f"to keep their indexes out of git: printf '%s\\n' 'index.db*' .summaries.json >> {ignored}")

@@ -9,7 +9,7 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
@@ -94,7 +94,7 @@ class ReportingGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the chosen command; report an expected failure with its message and exit code."""
         try:
-            with _engine_log_shown():
+            with engine_log_to(_show_warning):
                 return super().invoke(ctx)
         except KeyboardInterrupt as end:
             click.echo("stopped", err=True)
@@ -121,7 +121,6 @@ def _as_click_exception(failure: Exception) -> click.ClickException | None:
     if isinstance(failure, click.ClickException):
         return failure
     from muse.core.op_log import (
-        AppendError,
         DamagedAcceptanceError,
         DamagedCheckpointError,
         InvalidArgumentError,
@@ -133,9 +132,8 @@ def _as_click_exception(failure: Exception) -> click.ClickException | None:
     # What is wrong with an entry is wrong with the data, not with the command line.
     if isinstance(failure, InvalidArgumentError) and not isinstance(failure, InvalidEntryError):
         return WrongUsage(str(failure))
-    # These are both a MuseError and an OSError; as an OSError they get exit code 3. The last two are of replication.
-    refusals = (AppendError, ConnectionError, PermissionError)
-    if isinstance(failure, MuseError) and not isinstance(failure, refusals):
+    # What is both a MuseError and an OSError is what the system, git or a server refused; but not a wait that was long.
+    if isinstance(failure, MuseError) and (isinstance(failure, TimeoutError) or not isinstance(failure, OSError)):
         is_damage = isinstance(failure, DamagedCheckpointError | DamagedAcceptanceError | LogReplacedError)
         return BadDataFound(_with_way_out(str(failure)) if is_damage else str(failure))
     if isinstance(failure, OSError):
@@ -178,24 +176,29 @@ def index_named(path: Path) -> Iterator[None]:
         raise SystemFailed(f"{path}: {told.message}") from error
 
 
-class _OnStandardError(logging.Handler):
-    """Prints the engine's warnings, escaped, because they may name sessions and paths.
-
-    Not that damaged lines are passed over: the commands say so themselves, with the command that tells more.
-    """
+class _Receiver(logging.Handler):
+    def __init__(self, receive: Callable[[logging.LogRecord], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._receive = receive
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.name != "muse.core.paging":
-            text = escape_for_terminal(record.getMessage(), keep=chr(10))
-            click.echo(f"{record.levelname.lower()}: {text}", err=True)
+        self._receive(record)
 
 
 @contextmanager
-def _engine_log_shown() -> Iterator[None]:
+def engine_log_to(receive: Callable[[logging.LogRecord], None]) -> Iterator[None]:
+    """Give the engine's warnings (an index is rebuilt, or kept in memory) to `receive`, and to nobody else."""
     logger = logging.getLogger("muse")
-    handler = _OnStandardError(logging.WARNING)
-    logger.addHandler(handler)
+    before = logger.handlers[:]
+    logger.handlers[:] = [_Receiver(receive)]
     try:
         yield
     finally:
-        logger.removeHandler(handler)
+        logger.handlers[:] = before
+
+
+def _show_warning(record: logging.LogRecord) -> None:
+    # Not that damaged lines are passed over: the commands say so themselves, with the command that tells more.
+    if record.name != "muse.core.paging":
+        text = escape_for_terminal(record.getMessage(), keep="\n")
+        click.echo(f"{record.levelname.lower()}: {text}", err=True)

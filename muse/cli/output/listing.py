@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import wraps
 from io import StringIO
 from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from muse.cli.output.failures import WrongUsage
 from muse.cli.output.fields import FIELDS, field_names
 from muse.cli.output.printing import Columns, note, time_width
 from muse.cli.output.streams import end_if_output_is_lost
+from muse.cli.output.together import together
 from muse.describing import ENTRY_COLUMNS, WHOLE_COLUMNS, entry_cells
 from muse.escaping import escape_for_terminal, escape_json_for_terminal
 from muse.picking import MISSING, pick
@@ -146,23 +146,15 @@ def _write(lines: Sequence[str], *, in_utf8: bool) -> None:
     end_if_output_is_lost()
 
 
-def listing_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--format`, `--json` and `--fields`; the command receives them as `listing`."""
-
-    @wraps(command)
-    def gathered(*arguments: Any, **options: Any) -> Any:
-        chosen, as_json, fields = options.pop("format"), options.pop("as_json"), options.pop("fields")
-        if as_json and chosen not in (None, "json"):
-            raise WrongUsage(f"--json and --format {chosen} contradict each other: choose one")
-        listing = Listing("json" if as_json else chosen or "table", fields)
-        return command(*arguments, listing=listing, **options)
-
-    for option in reversed(_OPTIONS):
-        gathered = option(gathered)
-    return gathered
+def _listing(format: str | None, fields: tuple[str, ...] | None, *, as_json: bool) -> Listing:  # noqa: A002 - the option's name
+    if as_json and format not in (None, "json"):
+        raise WrongUsage(f"--json and --format {format} contradict each other: choose one")
+    return Listing("json" if as_json else format or "table", fields)
 
 
-_OPTIONS = (
+listing_options = together(
+    "listing",
+    _listing,
     click.option("--format", type=click.Choice(["table", "json", "csv"]), help="The output format; default: table."),
     click.option("--json", "as_json", is_flag=True, help="Short for --format json: one entry per line."),
     click.option(
@@ -172,3 +164,4 @@ _OPTIONS = (
         help="Show only these fields, in this order; a dot names an inner field, as in domain_op.address.",
     ),
 )
+"""`--format`, `--json` and `--fields`; the command receives them as `listing`."""

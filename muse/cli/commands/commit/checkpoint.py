@@ -93,13 +93,8 @@ def checkpoint(session: str, snapshot_id: str, repo: Path, *, as_json: bool) -> 
 
     Entries that arrive later stay pending, even if their timestamps are lower.
     """
-    from muse.core.op_log import InvalidArgumentError
-
     with open_session(repo, session) as log:
-        try:
-            mark = log.checkpoint(snapshot_id)
-        except InvalidArgumentError as error:
-            raise WrongUsage(str(error)) from None
+        mark = log.checkpoint(snapshot_id)
         if as_json:
             print_json(mark)
             return

@@ -51,7 +51,8 @@ def commit(
     from muse.commit import commit as commit_log
     from muse.commit.protocol import prepare
 
-    with open_session(repo, session) as log, git_target(git, repo) as target:
+    target = git_target(git, repo)
+    with open_session(repo, session) as log:
         with ProgressBar(f"committing {session}"):
             if dry_run:
                 batch = prepare(log, target, message=message, adopt=adopt)
@@ -81,8 +82,7 @@ def commits(session: str, git: Path | None, repo: Path, *, as_json: bool) -> Non
 
     The session itself need not be there.
     """
-    with git_target(git, repo) as target:
-        found = target.commits(session)
+    found = git_target(git, repo).commits(session)
     _print_commits(found[::-1], as_json=as_json)
     ops = found[-1].cut.op_count if found else 0
     note(f"{pluralize(len(found), 'commit')} of {pluralize(ops, 'entry')}")

@@ -144,15 +144,13 @@ def import_command(file: IO[bytes], session: str | None, repo: Path, *, guard: G
     A session that exists is never overwritten. Every byte is held against the digests in FILE first: the
     session appears whole, or not at all.
     """
-    from muse.core.op_log import ArchiveError, MuseError, OpLog, SessionExistsError, count_refused, import_session
+    from muse.core.op_log import ArchiveError, MuseError, OpLog, count_refused, import_session
 
     source = file if isinstance(file, io.BufferedReader) else io.BufferedReader(cast("Any", file))
     beginning, is_first = source.peek(), not has_sessions(repo)
     try:
         with ProgressBar("importing", "bytes") as bar:
             manifest = import_session(repo, source, session_id=session, progress=bar)
-    except SessionExistsError as error:
-        raise WrongUsage(str(error)) from None
     except ArchiveError as error:
         raise BadDataFound(_what_it_is(beginning) or str(error)) from None
     except MuseError:

@@ -40,14 +40,11 @@ def fork(session: str, new: str, repo: Path, *, upto: str, as_json: bool) -> Non
     NEW appears whole, or not at all. SESSION is not changed. What SESSION has committed is not pending in NEW; what is
     pending in SESSION is pending in both. To merge one into the other takes over only what is new there.
     """
-    from muse.core.op_log import OpLog, SessionExistsError, fork_session
+    from muse.core.op_log import OpLog, fork_session
 
     with open_session(repo, session) as log:
         cut = find_cut(log, upto)
-    try:
-        fork_session(repo, session, new, upto=cut)
-    except SessionExistsError as error:
-        raise WrongUsage(str(error)) from None
+    fork_session(repo, session, new, upto=cut)
     with OpLog(repo, new) as made:
         pending = made.count(since_checkpoint=True)
         note_damaged_lines(made, repo)

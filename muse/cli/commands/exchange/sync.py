@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
-from functools import wraps
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from muse.cli.options.session import json_option, repo_option
 from muse.cli.output.failures import WrongUsage, sigterm_like_ctrl_c
 from muse.cli.output.printing import note, pluralize, print_json, print_table, shown
 from muse.cli.output.streams import end_if_output_is_lost
+from muse.cli.output.together import together
 
 if TYPE_CHECKING:
     from muse.core.op_log import Guard
@@ -30,33 +30,24 @@ _LOOK_SECONDS = 0.5
 _NEW_SESSIONS_SECONDS = 2.0
 
 
-def _server_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say where and as whom; the command receives them as `where`."""
-    file = click.Path(exists=True, dir_okay=False)
-    options = (
-        click.option("--space", metavar="NAME", help="Sessions of one space are in one stream; default: muse."),
-        click.option("--creds", type=file, metavar="FILE", help="A NATS credentials file."),
-        click.option("--tls-ca", type=file, metavar="FILE", help="The certificate of who signed the server's."),
-        click.option("--tls-cert", type=file, metavar="FILE", help="This host's certificate."),
-        click.option("--tls-key", type=file, metavar="FILE", help="The key of that certificate."),
-        click.option(
-            "--replicas",
-            type=click.IntRange(1, 5),
-            metavar="N",
-            help="On how many nodes to keep the stream, if it has to be made; default: 3 if there are 3, else 1.",
-        ),
-    )
+_FILE = click.Path(exists=True, dir_okay=False)
 
-    @wraps(command)
-    def gathered(**arguments: Any) -> Any:
-        names = ("space", "creds", "tls_ca", "tls_cert", "tls_key", "replicas")
-        where = {name: arguments.pop(name) for name in names}
-        return command(where=where, **arguments)
-
-    decorated: Callable[..., Any] = gathered
-    for option in reversed(options):
-        decorated = option(decorated)
-    return decorated
+_server_options = together(
+    "where",
+    dict,
+    click.option("--space", metavar="NAME", help="Sessions of one space are in one stream; default: muse."),
+    click.option("--creds", type=_FILE, metavar="FILE", help="A NATS credentials file."),
+    click.option("--tls-ca", type=_FILE, metavar="FILE", help="The certificate of who signed the server's."),
+    click.option("--tls-cert", type=_FILE, metavar="FILE", help="This host's certificate."),
+    click.option("--tls-key", type=_FILE, metavar="FILE", help="The key of that certificate."),
+    click.option(
+        "--replicas",
+        type=click.IntRange(1, 5),
+        metavar="N",
+        help="On how many nodes to keep the stream, if it has to be made; default: 3 if there are 3, else 1.",
+    ),
+)
+"""Where and as whom; the command receives them as `where`."""
 
 
 @click.command(
@@ -126,7 +117,7 @@ def sync(
         if become and session is not None:
             _become_committer(repo, session, settings, git, timeout)
             return
-        running = _Running(stack, repo, settings, session, guard, as_json=as_json)
+        running = _Running(stack, repo, settings, session, guard, as_json)
         running.start_new()
         if once:
             running.wait(timeout)
@@ -161,53 +152,44 @@ def _server(settings: Settings, repo: Path, *, serve: bool) -> Iterator[None]:
 def _become_committer(repo: Path, session: str, settings: Settings, git: Path | None, timeout: float) -> None:
     from muse.replicate import become_committer
 
-    with git_target(git, repo) as target:
-        was_made_anew = become_committer(repo, session, settings, target, timeout=timeout)
+    was_made_anew = become_committer(repo, session, settings, git_target(git, repo), timeout=timeout)
     note(f"commits of {session!r} are made here from now on" + (": its log was made anew" if was_made_anew else ""))
 
 
+@dataclass
 class _Running:
     """The replicas that a command runs."""
 
-    def __init__(
-        self,
-        stack: ExitStack,
-        repo: Path,
-        settings: Settings,
-        session: str | None,
-        guard: Guard | None,
-        *,
-        as_json: bool,
-    ) -> None:
-        self._stack = stack
-        self._guard = guard
-        self._repo = repo
-        self._settings = settings
-        self._session = session
-        self._as_json = as_json
-        self._replicas: dict[str, Worker] = {}
-        self._told = ""
-        self._looked_at = 0.0
+    stack: ExitStack
+    repo: Path
+    settings: Settings
+    session: str | None
+    """None for every session of the repository."""
+    guard: Guard | None
+    as_json: bool
+    _replicas: dict[str, Worker] = field(default_factory=dict, init=False)
+    _told: str = field(default="", init=False)
+    _looked_at: float = field(default=0.0, init=False)
 
     def start_new(self) -> None:
         """Start those that are not there yet: with --all, sessions may have been made since."""
         from muse.core.op_log import list_sessions
         from muse.replicate.worker import Worker
 
-        if self._replicas and (self._session is not None or time.monotonic() < self._looked_at):
+        if self._replicas and (self.session is not None or time.monotonic() < self._looked_at):
             return
         self._looked_at = time.monotonic() + _NEW_SESSIONS_SECONDS
-        for session in list_sessions(self._repo) if self._session is None else [self._session]:
+        for session in list_sessions(self.repo) if self.session is None else [self.session]:
             if session not in self._replicas:
-                made = Worker(self._repo, session, self._settings, guard=self._guard)
-                self._replicas[session] = self._stack.enter_context(made)
+                made = Worker(self.repo, session, self.settings, guard=self.guard)
+                self._replicas[session] = self.stack.enter_context(made)
 
     def what(self) -> str:
         """Which sessions, and where."""
-        sessions = pluralize(len(self._replicas), "session") if self._session is None else repr(self._session)
+        sessions = pluralize(len(self._replicas), "session") if self.session is None else repr(self.session)
         from muse.replicate.settings import shown as without_password
 
-        return shown(f"syncing {sessions} by {', '.join(map(without_password, self._settings.urls))}")
+        return shown(f"syncing {sessions} by {', '.join(map(without_password, self.settings.urls))}")
 
     def wait(self, timeout: float) -> None:
         """Exchange what there is, and say so."""
@@ -216,7 +198,7 @@ class _Running:
             replica.wait_synced(max(deadline - time.monotonic(), 0.1))
         refused = sum(replica.status().refused for replica in self._replicas.values())
         note_would_refuse(sum(replica.status().would_refuse for replica in self._replicas.values()))
-        if self._as_json:
+        if self.as_json:
             self._print()
         note(f"{pluralize(len(self._replicas), 'session')} synced" + (f", {refused} refused" if refused else ""))
 
@@ -231,12 +213,12 @@ class _Running:
                 # It raises why.
                 replica.wait_synced(0.1)
         line = shown(_one_line(states))
-        if self._as_json and line != self._told:
+        if self.as_json and line != self._told:
             self._print()
             end_if_output_is_lost()
         if sys.stderr.isatty():
             click.echo(f"\r\x1b[K{line}", err=True, nl=False)
-        elif line != self._told and not self._as_json:
+        elif line != self._told and not self.as_json:
             note(line)
         self._told = line
 

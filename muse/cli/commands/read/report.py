@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muse.cli.options.git import git_option, git_target
+from muse.cli.options.git import git_option, git_target, may_have_commits
 from muse.cli.options.session import json_option, note_damaged_lines, open_session, repo_option, session_argument
 from muse.cli.output.failures import WrongUsage
 from muse.cli.output.file import written_whole
@@ -89,11 +89,9 @@ def _commits(log: OpLog, git: Path | None, repo: Path) -> Commits:
     from muse.report.commits import Commits
 
     found: Sequence[Committed] = ()
-    above = repo.resolve()
     try:
-        if git or any((folder / ".git").exists() for folder in (above, *above.parents)):
-            with git_target(git, repo) as target:
-                found = target.commits(log.session_id)
+        if may_have_commits(git, repo):
+            found = git_target(git, repo).commits(log.session_id)
         if git and not found:
             raise WrongUsage(f"no commit of session {log.session_id!r} in {git}")
         return Commits(log, found)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from muse.cli.options.consent import is_agreed, name_of_user, yes_option
-from muse.cli.options.git import git_option, git_target
+from muse.cli.options.git import git_option, git_target, may_have_commits
 from muse.cli.options.op_ids import find_op
 from muse.cli.options.session import json_option, open_session, repo_option, session_argument
-from muse.cli.output.failures import FOUND_DAMAGE, SystemFailed, exit_with
+from muse.cli.output.failures import FOUND_DAMAGE, exit_with
 from muse.cli.output.printing import note, pluralize, print_json, print_table
 from muse.cli.output.progress import ProgressBar
 
@@ -111,11 +111,10 @@ def _elsewhere(log: OpLog, op_ids: Sequence[str], git: Path | None, repo: Path) 
     from muse.core.op_log import MuseError, encode_session_id
 
     found = _Elsewhere()
-    if git or any((folder / ".git").exists() for folder in (repo, *repo.resolve().parents)):
+    if may_have_commits(git, repo):
         try:
-            with git_target(git, repo) as target:
-                found.commits = commits_with(target, log.session_id, op_ids)
-        except (SystemFailed, MuseError, OSError) as error:
+            found.commits = commits_with(git_target(git, repo), log.session_id, op_ids)
+        except (MuseError, OSError) as error:
             found.commits_unknown = str(error)
     record = log.read_checkpoint()
     covered = record.get("byte_offset", 0) if record else 0

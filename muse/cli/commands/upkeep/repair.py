@@ -121,14 +121,14 @@ def _restore_what_is_gone(session: str, repo: Path, git: Path, *, yes: bool) -> 
 
     if session in list_sessions(repo):
         return
-    with git_target(git, git) as target:
-        commits = target.commits(session)
-        if not commits:
-            raise WrongUsage(f"no session {session!r} in {repo}, and no commit of it in {git}")
-        what = f"{pluralize(len(commits), 'commit')} of {pluralize(commits[-1].cut.op_count, 'entry')}"
-        if not is_agreed(f"Make {session} again from {what}?", yes=yes):
-            exit_with(FOUND_DAMAGE)
-        restore_session(repo, session, target)
+    target = git_target(git, git)
+    commits = target.commits(session)
+    if not commits:
+        raise WrongUsage(f"no session {session!r} in {repo}, and no commit of it in {git}")
+    what = f"{pluralize(len(commits), 'commit')} of {pluralize(commits[-1].cut.op_count, 'entry')}"
+    if not is_agreed(f"Make {session} again from {what}?", yes=yes):
+        exit_with(FOUND_DAMAGE)
+    restore_session(repo, session, target)
     note(f"{session} was made again from {what}")
 
 
@@ -137,9 +137,9 @@ def _commits(git: Path, session: str) -> Iterator[OpLog]:
     """A log with the lines of all commits, in a temporary repository."""
     from muse.commit.history import write_lines
 
-    with TemporaryDirectory(prefix="muse-repair-") as folder, git_target(git, git) as target:
+    with TemporaryDirectory(prefix="muse-repair-") as folder:
         lines = Path(folder, "lines")
-        write_lines(target, session, lines)
+        write_lines(git_target(git, git), session, lines)
         with _log_of_file(lines, Path(folder), session) as log:
             yield log
 

@@ -96,8 +96,8 @@ def _verify_with_commits(log: OpLog, git: Path) -> CommitReport:
     """Hold a log against its commits, and say what is wrong and how many there are."""
     from muse.commit import verify_commits
 
-    with git_target(git, git) as target, ProgressBar("comparing with the commits"):
-        report = verify_commits(log, target)
+    with ProgressBar("comparing with the commits"):
+        report = verify_commits(log, git_target(git, git))
     for problem in report.problems:
         note(problem)
     if report.redacted:

@@ -6,6 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from itertools import islice
+from logging import LogRecord
 from pathlib import Path
 
 from muse.cli.commands.watch.check import Check
@@ -133,9 +134,9 @@ class Watched:
             self._checkpoint = self._pending = None
             self.findings.set_state("checkpoint", f"checkpoint damaged: {self._short(str(error))}")
 
-    def add_engine_message(self, message: str) -> None:
+    def add_engine_message(self, record: LogRecord) -> None:
         """Turn a log message of the engine into a finding."""
-        self.findings.add_event(self._short(message))
+        self.findings.add_event(self._short(record.getMessage()))
 
     def _short(self, message: str) -> str:
         """The message without the session's folder, which would only repeat in every finding."""

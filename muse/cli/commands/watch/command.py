@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from muse.cli.options.session import open_session, repo_option
-from muse.cli.output.failures import WrongUsage, exit_with
+from muse.cli.output.failures import WrongUsage, engine_log_to, exit_with
 
 if TYPE_CHECKING:
     from muse.cli.commands.watch.arrivals import Watched
@@ -51,12 +51,11 @@ def watch(session: str, interval_s: float, repo: Path) -> None:
 def _watch(repo: Path, session: str, interval_s: float) -> int:
     """Watch until the user ends it; return the exit code."""
     from muse.cli.commands.watch.arrivals import Watched
-    from muse.cli.commands.watch.findings import engine_messages_to
     from muse.cli.commands.watch.screen import Screen
 
     watched = Watched(repo, session, time.monotonic())
     try:
-        with engine_messages_to(watched.add_engine_message), Screen() as screen:
+        with engine_log_to(watched.add_engine_message), Screen() as screen:
             return _run_loop(watched, screen, interval_s)
     finally:
         watched.close()

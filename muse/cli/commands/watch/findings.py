@@ -6,10 +6,8 @@ arrived, the index was rebuilt). An event that happens again is shown once, with
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 _MOST_KEPT = 100
 
@@ -43,24 +41,3 @@ class Findings:
             f"{at} {what}{f' ({times} times)' if times > 1 else ''}" for what, (times, at) in self._events.items()
         ]
         return events + [f"now {what}" for what in self._states.values()]
-
-
-class _Listener(logging.Handler):
-    def __init__(self, receive: Callable[[str], None]) -> None:
-        super().__init__(logging.WARNING)
-        self._receive = receive
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._receive(record.getMessage())
-
-
-@contextmanager
-def engine_messages_to(receive: Callable[[str], None]) -> Iterator[None]:
-    """Pass the engine's log messages (an index is rebuilt, or kept in memory) to `receive` instead of printing them."""
-    logger = logging.getLogger("muse")
-    before = logger.handlers[:]
-    logger.handlers[:] = [_Listener(receive)]
-    try:
-        yield
-    finally:
-        logger.handlers[:] = before
