@@ -45,6 +45,11 @@ class Line:
     ends: bool = True
     """Whether this is the end of the line."""
 
+    @property
+    def content(self) -> bytes:
+        """Its text without blanks around it, and without a byte order mark; b"" if it is blank."""
+        return self.text.removeprefix(b"\xef\xbb\xbf").strip(b" \t\r\n")
+
 
 def read_lines(file: IO[bytes]) -> Iterator[list[Line]]:
     """The lines of a file or a pipe in batches, as they come.

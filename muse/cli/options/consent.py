@@ -11,6 +11,7 @@ import click
 
 from muse.cli.output.failures import WrongUsage
 from muse.cli.output.printing import note
+from muse.cli.output.together import Decorator
 
 
 def yes_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -31,8 +32,14 @@ def is_agreed(question: str, *, yes: bool) -> bool:
     return agreed
 
 
-def name_of_user() -> str:
-    """The name of whoever runs the command; `WrongUsage` if the system knows none."""
+def by_option(help_text: str) -> Decorator:
+    """Add `--by NAME`; the command receives the name that was given, or else that of whoever runs it."""
+    return click.option(
+        "--by", metavar="NAME", callback=lambda _ctx, _param, given: given or _name_of_user(), help=help_text
+    )
+
+
+def _name_of_user() -> str:
     # Without an entry for the user it is KeyError, from Python 3.13 on OSError.
     try:
         return getpass.getuser()

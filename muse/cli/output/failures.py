@@ -135,17 +135,12 @@ def _as_click_exception(failure: Exception) -> click.ClickException | None:
     # What is both a MuseError and an OSError is what the system, git or a server refused; but not a wait that was long.
     if isinstance(failure, MuseError) and (isinstance(failure, TimeoutError) or not isinstance(failure, OSError)):
         is_damage = isinstance(failure, DamagedCheckpointError | DamagedAcceptanceError | LogReplacedError)
-        return BadDataFound(_with_way_out(str(failure)) if is_damage else str(failure))
+        return BadDataFound(f"{failure} ({WAY_OUT})" if is_damage and WAY_OUT not in str(failure) else str(failure))
     if isinstance(failure, OSError):
         return SystemFailed(str(failure))
     if isinstance(failure, MemoryError):
         return SystemFailed("not enough memory")
     return _refusal_to_sqlite(failure)
-
-
-def _with_way_out(message: str) -> str:
-    """What is said of a damaged session, with the command that says what to do."""
-    return message if WAY_OUT in message else f"{message} ({WAY_OUT})"
 
 
 def _refusal_to_sqlite(failure: Exception) -> click.ClickException | None:

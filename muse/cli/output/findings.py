@@ -38,13 +38,8 @@ def _row(finding: Finding) -> tuple[object, ...]:
 
 def note_verdict(report: VerifyReport) -> None:
     """Say what was read, and whether it is damaged."""
+    verdict = f"damage found ({WAY_OUT})" if not report.ok else "no damage" if report.counts else "nothing found"
     note(
         f"{report.session_id}: {pluralize(report.size_bytes, 'byte')}, {pluralize(report.lines, 'line')}, "
-        f"{pluralize(report.entries, 'entry')}: {_verdict(report)}"
+        f"{pluralize(report.entries, 'entry')}: {verdict}"
     )
-
-
-def _verdict(report: VerifyReport) -> str:
-    if not report.ok:
-        return f"damage found ({WAY_OUT})"
-    return "no damage" if report.counts else "nothing found"

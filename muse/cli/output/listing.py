@@ -11,12 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
 from itertools import chain, islice, repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from muse.cli.output.failures import WrongUsage
-from muse.cli.output.fields import FIELDS, field_names
 from muse.cli.output.printing import Columns, note, time_width
 from muse.cli.output.streams import end_if_output_is_lost
 from muse.cli.output.together import together
@@ -26,6 +25,19 @@ from muse.picking import MISSING, pick
 
 if TYPE_CHECKING:
     from muse.core.op_log import OpEntry
+
+FIELDS: Final = (
+    "op_id",
+    "actor_id",
+    "lamport_ts",
+    "parent_op_ids",
+    "domain",
+    "domain_op",
+    "created_at",
+    "intent_id",
+    "reservation_id",
+)
+"""The nine fields of an entry, in the order of the format."""
 
 _CHUNK_CHARACTERS = 1 << 16
 _WIDTHS_FROM_ROWS = 200
@@ -146,6 +158,24 @@ def _write(lines: Sequence[str], *, in_utf8: bool) -> None:
     end_if_output_is_lost()
 
 
+def _field_names(_context: click.Context, _parameter: click.Parameter, given: str | None) -> tuple[str, ...] | None:
+    """Split an option's value at its commas into field names; None if the option was not given.
+
+    Raises:
+        BadParameter: there is no name, or one is empty or repeated.
+    """
+    if given is None:
+        return None
+    if not given.strip():
+        raise click.BadParameter("no field is named: write them like actor_id,domain_op.address")
+    names = tuple(name.strip() for name in given.split(","))
+    if not all(names):
+        raise click.BadParameter("a field name is empty: write them like actor_id,domain_op.address")
+    if len(set(names)) < len(names):
+        raise click.BadParameter("a field is given twice")
+    return names
+
+
 def _listing(format: str | None, fields: tuple[str, ...] | None, *, as_json: bool) -> Listing:  # noqa: A002 - the option's name
     if as_json and format not in (None, "json"):
         raise WrongUsage(f"--json and --format {format} contradict each other: choose one")
@@ -159,7 +189,7 @@ listing_options = together(
     click.option("--json", "as_json", is_flag=True, help="Short for --format json: one entry per line."),
     click.option(
         "--fields",
-        callback=field_names,
+        callback=_field_names,
         metavar="NAME,NAME…",
         help="Show only these fields, in this order; a dot names an inner field, as in domain_op.address.",
     ),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
-from types import TracebackType
 from typing import TYPE_CHECKING
 
+from muse.cli.output.printing import console
 from muse.escaping import escape_for_terminal
 
 if TYPE_CHECKING:
@@ -44,9 +44,7 @@ class ProgressBar:
             self._timer.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_failure: object) -> None:
         if self._timer is not None:
             self._timer.cancel()
         with self._lock:
@@ -55,26 +53,12 @@ class ProgressBar:
                 self._bar.stop()
 
     def _show(self) -> None:
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-        )
+        from rich import progress
 
-        from muse.cli.output.printing import console
-
-        amount = DownloadColumn() if self._unit == "bytes" else MofNCompleteColumn()
-        bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            amount,
-            TimeElapsedColumn(),
-            console=console(sys.stderr),
-            transient=True,
-        )
+        what = progress.TextColumn("{task.description}", markup=False)
+        amount = progress.DownloadColumn() if self._unit == "bytes" else progress.MofNCompleteColumn()
+        columns = (what, progress.BarColumn(), amount, progress.TimeElapsedColumn())
+        bar = progress.Progress(*columns, console=console(sys.stderr), transient=True)
         bar.add_task(self._what, total=None)
         # The work may have ended while rich was being imported.
         with self._lock:

@@ -93,8 +93,14 @@ def checkpoint(session: str, snapshot_id: str, repo: Path, *, as_json: bool) -> 
 
     Entries that arrive later stay pending, even if their timestamps are lower.
     """
+    from muse.core.op_log import InvalidArgumentError
+
     with open_session(repo, session) as log:
-        mark = log.checkpoint(snapshot_id)
+        try:
+            mark = log.checkpoint(snapshot_id)
+        except InvalidArgumentError as error:
+            # Also what would be bad data in an entry.
+            raise WrongUsage(str(error)) from None
         if as_json:
             print_json(mark)
             return

@@ -98,11 +98,11 @@ def demo(
     with sigterm_like_ctrl_c(), _own_folder() if repo is None else _folder(repo, session) as folder:
         pace = 0.0 if speed else seconds or _SECONDS
         if hosts is None:
-            happened = Story(edits, folder, session, pace, repo is None, tell).run()
+            happened = Story(edits, folder, session, pace, tell, repo is None).run()
         else:
             from muse.cli.commands.demo.hosts import Hosts
 
-            happened = Hosts(edits, folder, session, pace, hosts, tell).run()
+            happened = Hosts(edits, folder, session, pace, tell, hosts).run()
     if as_json:
         print_json(happened)
     exit_with(0 if happened["ok"] else FOUND_DAMAGE)

@@ -12,16 +12,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from operator import itemgetter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from muse.cli.commands.demo.actors import Actors
+from muse.cli.commands.demo.story import Scene, plain, total_order
 from muse.cli.commands.demo.trace import Edit
 from muse.cli.output.failures import SystemFailed
 from muse.cli.output.printing import pluralize
@@ -34,22 +32,24 @@ _MOST_SECONDS = 60.0
 """How long recording, and then exchanging, may take on a busy machine."""
 
 
+@dataclass
 class _Host:
     """One host at work. A context manager: nothing of it is left when it ends."""
 
-    def __init__(self, repo: Path, session_id: str, url: str, edits: Sequence[Edit], seconds: float) -> None:
-        self.repo = repo
-        self._session_id = session_id
-        self._url = url
-        self._edits = edits
-        self._seconds = seconds
-        self._replication: subprocess.Popen[bytes] | None = None
-        self._actors: Actors | None = None
-        repo.mkdir(parents=True)
+    repo: Path
+    session_id: str
+    url: str
+    edits: Sequence[Edit]
+    seconds: float
+    _replication: subprocess.Popen[bytes] | None = None
+    _actors: Actors | None = None
+
+    def __post_init__(self) -> None:
+        self.repo.mkdir(parents=True)
 
     def connect(self) -> None:
         """Replicate from now on."""
-        sync = ("op-log", "sync", self._session_id, self._url, "--space", _SPACE, "--repo", str(self.repo))
+        sync = ("op-log", "sync", self.session_id, self.url, "--space", _SPACE, "--repo", str(self.repo))
         with (self.repo / "sync.log").open("ab") as log:
             self._replication = subprocess.Popen(  # noqa: S603 - this package's own command
                 [sys.executable, "-P", "-m", "muse", *sync],
@@ -67,7 +67,7 @@ class _Host:
 
     def record(self) -> None:
         """Let the actors record. What is there already is not recorded twice."""
-        self._actors = Actors(self._edits, (), self.repo, self._session_id, self._seconds)
+        self._actors = Actors(self.edits, (), self.repo, self.session_id, self.seconds)
         self._actors.may_go_on.set()
 
     def is_recording(self) -> bool:
@@ -89,30 +89,23 @@ class _Host:
 
 
 @dataclass
-class Hosts:
-    """Tells what it does with `tell`; `checks` has what it claims, and whether that holds."""
+class Hosts(Scene):
+    """The demo on several hosts, each with a folder in the repository's."""
 
-    edits: Sequence[Edit]
-    folder: Path
-    session_id: str
-    seconds: float
-    """How long the recording takes; 0 for as fast as possible."""
     count: int
-    tell: Callable[[str], None]
-    checks: dict[str, bool] = field(default_factory=dict)
 
     def run(self) -> dict[str, Any]:
         """Do all of it; the results for --json."""
-        repos = [self.folder / f"host-{number}" for number in range(1, self.count + 1)]
+        repos = [self.repo / f"host-{number}" for number in range(1, self.count + 1)]
         self.tell(f"{self.count} hosts record {pluralize(len(self.edits), 'edit')}, each into a log of its own.")
         with socket.create_server(("127.0.0.1", 0)) as free:
             url = f"nats://127.0.0.1:{free.getsockname()[1]}"
         with ExitStack() as server:
-            server.enter_context(trial_server(url, self.folder / "server"))
+            server.enter_context(trial_server(url, self.repo / "server"))
             self._play(repos, url, server)
             self._exchange(repos, url)
         self._compare(repos)
-        self.tell(f"\nAll of it is in {self.folder}")
+        self.tell(f"\nAll of it is in {self.repo}")
         return {
             "session_id": self.session_id,
             "repos": list(map(str, repos)),
@@ -147,8 +140,8 @@ class Hosts:
             time.sleep(0.5)
             self.tell("   the server loses its disk")
             server.close()
-            shutil.rmtree(self.folder / "server")
-            server.enter_context(trial_server(url, self.folder / "server"))
+            shutil.rmtree(self.repo / "server")
+            server.enter_context(trial_server(url, self.repo / "server"))
             deadline = time.monotonic() + self.seconds + _MOST_SECONDS
             while any(host.is_recording() for host in hosts):
                 if time.monotonic() > deadline:
@@ -167,20 +160,11 @@ class Hosts:
         orders, deltas = [], []
         for repo in repos:
             with OpLog(repo, self.session_id) as log:
-                entries = [orjson.loads(line) for line in log.path.read_bytes().splitlines()]
+                entries = plain(log)
                 deltas.append({domain: log.to_structured_delta(domain) for domain in log.domains()})
-            recorded = sorted(({name: entry[name] for name in self.edits[0]} for entry in entries), key=_op_id)
-            self._check(f"{repo.name} has every edit, once and unchanged", recorded == sorted(self.edits, key=_op_id))
-            orders.append(sorted(entries, key=_total_order))
-        self._check("all have them in the same total order", all(order == orders[0] for order in orders))
-        self._check("the deltas of all are equal", all(delta == deltas[0] for delta in deltas))
+            self.check(f"{repo.name} has every edit, once and unchanged", self.holds_each_edit(entries))
+            orders.append(sorted(entries, key=total_order))
+        self.check("all have them in the same total order", all(order == orders[0] for order in orders))
+        self.check("the deltas of all are equal", all(delta == deltas[0] for delta in deltas))
         for domain, delta in deltas[0].items():
             self.tell(f"   {domain}: {delta['summary']}")
-
-    def _check(self, what: str, holds: bool) -> None:  # noqa: FBT001 - a claim, and whether it holds
-        self.checks[what] = holds
-        self.tell(f"   {'ok' if holds else 'FAILED'}: {what}")
-
-
-_op_id = itemgetter("op_id")
-_total_order = itemgetter("lamport_ts", "actor_id", "op_id")

@@ -27,7 +27,7 @@ REPLICA = "demo-replica"
 
 
 @dataclass
-class Story:
+class Scene:
     """Tells what it does with `tell`; `checks` has what it claims, and whether that holds."""
 
     edits: Sequence[Edit]
@@ -35,10 +35,26 @@ class Story:
     session_id: str
     seconds: float
     """How long the recording takes; 0 for as fast as possible."""
+    tell: Callable[[str], None]
+    checks: dict[str, bool] = field(default_factory=dict, init=False)
+
+    def check(self, what: str, holds: bool) -> None:  # noqa: FBT001 - a claim, and whether it holds
+        """Claim something."""
+        self.checks[what] = holds
+        self.tell(f"   {'ok' if holds else 'FAILED'}: {what}")
+
+    def holds_each_edit(self, entries: Sequence[Any]) -> bool:
+        """Whether these entries are the edits, each once and unchanged."""
+        recorded = [{name: entry[name] for name in self.edits[0]} for entry in entries]
+        return sorted(recorded, key=_op_id) == sorted(self.edits, key=_op_id)
+
+
+@dataclass
+class Story(Scene):
+    """The demo on one host."""
+
     is_own: bool
     """Whether the folder is the demo's, so that it may make a git repository there."""
-    tell: Callable[[str], None]
-    checks: dict[str, bool] = field(default_factory=dict)
 
     def run(self) -> dict[str, Any]:
         """Do all of it; the results for --json."""
@@ -49,11 +65,11 @@ class Story:
             self.tell(
                 f"3. Pending for the next commit: {pluralize(len(pending), 'edit')}, which arrived after the cut."
             )
-            self._check("pending is what arrived after the cut, and all of it", pending == _plain(log)[cut.op_count :])
+            self.check("pending is what arrived after the cut, and all of it", pending == plain(log)[cut.op_count :])
             came, went = log.merge(replica), replica.merge(log)
             self.tell(f"4. The replica is merged: {pluralize(came, 'edit')} came, {went:,} went.")
-            ours, theirs = (sorted(_plain(each), key=_total_order) for each in (log, replica))
-            self._check(f"both hold the same {pluralize(len(ours), 'edit')}, in the same order", ours == theirs)
+            ours, theirs = (sorted(plain(each), key=total_order) for each in (log, replica))
+            self.check(f"both hold the same {pluralize(len(ours), 'edit')}, in the same order", ours == theirs)
             before = log.actors(), log.domains(), log.count(since_checkpoint=True)
         for path in log.folder.glob("index.db*"):
             path.unlink()
@@ -61,9 +77,9 @@ class Story:
         with OpLog(self.repo, self.session_id) as log:
             log.rebuild_index()
             after = log.actors(), log.domains(), log.count(since_checkpoint=True)
-            self._check("the new index gives the same answers", before == after)
+            self.check("the new index gives the same answers", before == after)
             report = log.verify()
-            self._check(f"verify reads {pluralize(report.entries, 'edit')}, and finds nothing", not report.findings)
+            self.check(f"verify reads {pluralize(report.entries, 'edit')}, and finds nothing", not report.findings)
             for finding in report.findings[:3]:
                 self.tell(f"   {finding.kind}: {finding.reason}")
         is_ok = all(self.checks.values())
@@ -102,9 +118,9 @@ class Story:
                     actors.may_go_on.set()
                 time.sleep(0.05)
         assert committed is not None  # noqa: S101 - the actors wait for what comes after it
-        recorded = [{name: entry[name] for name in self.edits[0]} for entry in _plain(log)]
-        holds = sorted(recorded, key=_op_id) == sorted(self.edits, key=_op_id)
-        self._check(f"the log holds each of the {pluralize(len(recorded), 'edit')} once and unchanged", holds)
+        entries = plain(log)
+        holds = self.holds_each_edit(entries)
+        self.check(f"the log holds each of the {pluralize(len(entries), 'edit')} once and unchanged", holds)
         return committed
 
     def _commit(self, log: OpLog) -> tuple[Cut, str | None]:
@@ -124,7 +140,7 @@ class Story:
             return cut, None
         self.tell(f"   commit {made.commit_id[:12]} in git: {pluralize(made.ops, 'edit')}, {tally(made.domains)}")
         holds = b"".join(target.lines([made])) == log.path.read_bytes()[: made.cut.byte_offset]
-        self._check(f"the commit holds the {pluralize(made.ops, 'line')} before its cut, byte for byte", holds)
+        self.check(f"the commit holds the {pluralize(made.ops, 'line')} before its cut, byte for byte", holds)
         return made.cut, made.commit_id
 
     def _review(self, log: OpLog, replica: OpLog) -> None:
@@ -135,10 +151,6 @@ class Story:
             op = {"op": "insert", "address": "review", "position": number, "content_id": seen, "content_summary": seen}
             replica.record("offline reviewer", entry["domain"], op, parent_op_ids=[entry["op_id"]])
         self.tell(f"   A replica, copied with {pluralize(copied, 'edit')}, goes on offline in another folder.")
-
-    def _check(self, what: str, holds: bool) -> None:  # noqa: FBT001 - a claim, and whether it holds
-        self.checks[what] = holds
-        self.tell(f"   {'ok' if holds else 'FAILED'}: {what}")
 
     def _what_next(self, op_id: str, commit_id: str | None) -> None:
         beside_python = Path(sys.executable).with_name("muse")
@@ -153,10 +165,10 @@ class Story:
             self.tell(f"  {program} op-log {command} {quote(self.session_id)}{more} --repo {quote(str(self.repo))}")
 
 
-def _plain(log: OpLog) -> list[Any]:
+def plain(log: OpLog) -> list[Any]:
     """The entries of a log, as any program with a JSON parser would read them."""
     return [orjson.loads(line) for line in log.path.read_bytes().split(b"\n") if line.strip()]
 
 
 _op_id = itemgetter("op_id")
-_total_order = itemgetter("lamport_ts", "actor_id", "op_id")
+total_order = itemgetter("lamport_ts", "actor_id", "op_id")

@@ -60,14 +60,9 @@ def export_command(
     target = file or output
     if target is None or (file and output):
         raise WrongUsage("name one FILE, behind SESSION or with -o")
-    if (wanted or _format_by_name(target)) == "sqlite":
-        _export_database(session, target, repo, force=force, as_json=as_json)
-    else:
-        _export_archive(session, target, repo, force=force, as_json=as_json)
-
-
-def _format_by_name(file: Path) -> str:
-    return "sqlite" if file.suffix.lower() in (".db", ".sqlite", ".sqlite3") else "archive"
+    is_database = target.suffix.lower() in (".db", ".sqlite", ".sqlite3") if wanted is None else wanted == "sqlite"
+    write = _export_database if is_database else _export_archive
+    write(session, target, repo, force=force, as_json=as_json)
 
 
 def _export_archive(session: str, file: Path, repo: Path, *, force: bool, as_json: bool) -> None:
@@ -79,15 +74,13 @@ def _export_archive(session: str, file: Path, repo: Path, *, force: bool, as_jso
     if to_pipe and sys.stdout.isatty():
         raise WrongUsage("an archive is not for a terminal: name a FILE, or send standard output elsewhere")
     with open_session(repo, session) as log:
-        with (
-            _destination(file, repo, force=force) as out,
-            ProgressBar(f"exporting {session}", "bytes") as bar,
-        ):
+        with _destination(file, repo, force=force) as out, ProgressBar(f"exporting {session}", "bytes") as bar:
             manifest = export_session(log, out, progress=bar)
         damaged = note_damaged_lines(log, repo)
+    named = "standard output" if to_pipe else file
     if as_json:
         print_json({**manifest.to_dict(), "damaged_lines": damaged})
-    note(f"{pluralize(manifest.op_count, 'entry')} of session {session!r} written to {_named(file)}")
+    note(f"{pluralize(manifest.op_count, 'entry')} of session {session!r} written to {named}")
 
 
 def _export_database(session: str, file: Path, repo: Path, *, force: bool, as_json: bool) -> None:
@@ -96,10 +89,7 @@ def _export_database(session: str, file: Path, repo: Path, *, force: bool, as_js
     if str(file) == "-":
         raise WrongUsage("a SQLite database can't be written to standard output: name a FILE")
     with open_session(repo, session) as log:
-        with (
-            named_file(file, repo, replace=force),
-            ProgressBar(f"exporting {session}", "bytes") as bar,
-        ):
+        with named_file(file, repo, replace=force), ProgressBar(f"exporting {session}", "bytes") as bar:
             made = write_database(log, file, replace=force, progress=bar)
         note_damaged_lines(log, repo)
     if as_json:
@@ -116,13 +106,9 @@ def _destination(file: Path, repo: Path, *, force: bool) -> Iterator[IO[bytes]]:
     if str(file) == "-":
         with output_that_must_arrive() as out:
             yield out
-        return
-    with written_whole(file, repo, replace=force) as aside, open(aside, "wb") as out:
-        yield out
-
-
-def _named(file: Path) -> str:
-    return "standard output" if str(file) == "-" else str(file)
+    else:
+        with written_whole(file, repo, replace=force) as aside, open(aside, "wb") as out:
+            yield out
 
 
 @click.command(

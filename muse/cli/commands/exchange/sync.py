@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,7 +112,7 @@ def sync(
     if become and session is None:
         raise WrongUsage("--become-committer is about one SESSION")
     settings = _settings(repo, url, where)
-    with sigterm_like_ctrl_c(), _server(settings, repo, serve=serve), ExitStack() as stack:
+    with sigterm_like_ctrl_c(), _server(settings, repo) if serve else nullcontext(), ExitStack() as stack:
         if become and session is not None:
             _become_committer(repo, session, settings, git, timeout)
             return
@@ -138,15 +137,10 @@ def _settings(repo: Path, url: str | None, where: dict[str, Any]) -> Settings:
     return read_settings(repo, {**where, "url": url})
 
 
-@contextmanager
-def _server(settings: Settings, repo: Path, *, serve: bool) -> Iterator[None]:
-    if not serve:
-        yield
-        return
+def _server(settings: Settings, repo: Path) -> AbstractContextManager[None]:
     from muse.replicate.trial import trial_server
 
-    with trial_server(settings.urls[0], repo / ".muse" / "replicas" / "server"):
-        yield
+    return trial_server(settings.urls[0], repo / ".muse" / "replicas" / "server")
 
 
 def _become_committer(repo: Path, session: str, settings: Settings, git: Path | None, timeout: float) -> None:

@@ -66,7 +66,7 @@ def report(session: str, output: Path, file_format: str, git: Path | None, repo:
 
             gathered = gather(log, step=step, commits=commits, check=file_format == "html")
         note_damaged_lines(log, repo)
-        text = _WRITERS[file_format](gathered)
+        text = _written(gathered, file_format)
         aside.write_text(text, encoding="utf-8")
     if as_json:
         print_json(
@@ -102,27 +102,16 @@ def _commits(log: OpLog, git: Path | None, repo: Path) -> Commits:
         return Commits(log, ())
 
 
-def _picture(gathered: Gathered) -> str:
-    from muse.report.svg import diagram_svg
-
-    return diagram_svg(gathered)
-
-
-def _page(gathered: Gathered) -> str:
+def _written(gathered: Gathered, file_format: str) -> str:
     from datetime import UTC, datetime
     from importlib.metadata import version
 
     from muse.report.data import page_data
     from muse.report.page import report_page
-
-    made_at = datetime.now(UTC).isoformat(timespec="seconds")
-    return report_page(page_data(gathered, made_at=made_at, version=version("muse-op-log")))
-
-
-def _trace(gathered: Gathered) -> str:
+    from muse.report.svg import diagram_svg
     from muse.report.trace_events import trace_events
 
-    return trace_events(gathered)
-
-
-_WRITERS = {"html": _page, "svg": _picture, "trace-events": _trace}
+    if file_format != "html":
+        return diagram_svg(gathered) if file_format == "svg" else trace_events(gathered)
+    made_at = datetime.now(UTC).isoformat(timespec="seconds")
+    return report_page(page_data(gathered, made_at=made_at, version=version("muse-op-log")))

@@ -11,7 +11,7 @@ import click
 from muse.cli.options.op_ids import find_op
 from muse.cli.options.session import json_option, note_damaged_lines, open_session, repo_option, session_argument
 from muse.cli.output.failures import WrongUsage
-from muse.cli.output.fields import FIELDS
+from muse.cli.output.listing import FIELDS
 from muse.cli.output.printing import is_narrow, note, print_fields, print_json, print_table, time_width
 from muse.describing import ENTRY_COLUMNS, WHOLE_COLUMNS, description, entry_cells
 from muse.escaping import escape_for_terminal

@@ -9,7 +9,7 @@ A line is *named* if it says by itself which operation it is, by an op_id or a k
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, count
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -26,9 +26,6 @@ from muse.cli.output.progress import ProgressBar
 
 if TYPE_CHECKING:
     from muse.core.op_log import Guard, OpEntry, OpLog
-
-_BLANKS = b" \t\r\n"
-_BOM = b"\xef\xbb\xbf"
 
 _REQUIRED = ("actor_id", "domain", "domain_op")
 _OPTIONAL = ("parent_op_ids", "intent_id", "reservation_id", "created_at", "op_id", "key")
@@ -73,7 +70,7 @@ def append(session: str, file: IO[bytes], repo: Path, *, keep_going: bool, guard
     from muse.core.op_log import OpLog
 
     with sigterm_like_ctrl_c(), OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES, guard=guard) as log:
-        appending = _Appending(log, repo, keep_going=keep_going, as_json=as_json)
+        appending = _Appending(log, repo, keep_going, as_json)
         try:
             with ProgressBar(f"appending to {session}", "bytes") as bar:
                 appending.take_all(file, bar)
@@ -100,27 +97,29 @@ class _Stopped(Exception):  # noqa: N818 - always caught here; it ends the readi
     """A line was refused, and the command does not keep going."""
 
 
+@dataclass
 class _Appending:
     """Appends input to one log, and knows how far it came. What it has counted as acknowledged is in the log."""
 
-    def __init__(self, log: OpLog, repo: Path, *, keep_going: bool, as_json: bool) -> None:
-        self._log = log
-        self._repo = repo
-        self._is_first_session = not has_sessions(repo)
-        self._keep_going = keep_going
-        self._as_json = as_json
-        self._pending: list[_Made] = []
-        self._acknowledged = 0
-        self.added = 0
-        self._refused = 0
-        self.following = 1
-        """The number of the first line that is neither acknowledged nor refused."""
-        self._all_named = True
-        """Whether each line acknowledged so far was named."""
-        self.exit_code = 0
-        """`FOUND_DAMAGE` after a line was refused, `IO_FAILED` after one could not be put aside."""
-        self._aside: Path | None = None
-        """The file with the refused lines; None if there is none yet."""
+    log: OpLog
+    repo: Path
+    keep_going: bool
+    as_json: bool
+    added: int = 0
+    following: int = 1
+    """The number of the first line that is neither acknowledged nor refused."""
+    exit_code: int = 0
+    """`FOUND_DAMAGE` after a line was refused, `IO_FAILED` after one could not be put aside."""
+    _pending: list[_Made] = field(default_factory=list)
+    _acknowledged: int = 0
+    _refused: int = 0
+    _all_named: bool = True
+    """Whether each line acknowledged so far was named."""
+    _aside: Path | None = None
+    """The file with the refused lines; None if there is none yet."""
+
+    def __post_init__(self) -> None:
+        self._is_first_session = not has_sessions(self.repo)
 
     def take_all(self, file: IO[bytes], bar: ProgressBar) -> None:
         """Append all lines, or those before the first that is refused."""
@@ -136,16 +135,16 @@ class _Appending:
     def report(self) -> None:
         """Print what was done, and how to go on if a line was refused."""
         already_there = self._acknowledged - self.added
-        if self._as_json:
+        if self.as_json:
             counts = f"{self.added:,} added, {already_there:,} already there"
             note(f"{pluralize(self._acknowledged, 'line')} acknowledged: {counts}")
         else:
             numbers = ("LINES", "ADDED", "ALREADY THERE")
-            row = (self._log.session_id, self._acknowledged, self.added, already_there)
+            row = (self.log.session_id, self._acknowledged, self.added, already_there)
             print_table(("SESSION", *numbers), [row], right=numbers)
         if self._aside:
             note(f"{pluralize(self._refused, 'refused line')} put aside: mend and append {self._aside}")
-        elif self._refused and not self._keep_going:
+        elif self._refused and not self.keep_going:
             before = pluralize(self._acknowledged, "good line")
             again = f"go on with line {self.following}: some before it have neither op_id nor key and would be doubled"
             note(
@@ -157,15 +156,15 @@ class _Appending:
         for line in lines:
             if line.is_too_long:
                 self._refuse(line, f"longer than {LONGEST_LINE_BYTES:,} bytes")
-            elif text := line.text.removeprefix(_BOM).strip(_BLANKS):
-                self._take_object(line, text)
+            elif line.content:
+                self._take_object(line)
         self._flush()
 
-    def _take_object(self, line: Line, text: bytes) -> None:
+    def _take_object(self, line: Line) -> None:
         from muse.core.op_log import InvalidArgumentError, parse_object
 
         try:
-            fields = parse_object(text)
+            fields = parse_object(line.content)
             made = _Made(
                 line,
                 cast("OpEntry", fields),
@@ -177,7 +176,7 @@ class _Appending:
                 # timestamps, are written before one is chosen.
                 if self._pending and self._pending[-1].is_whole:
                     self._flush()
-                made.entry = _filled_in(self._log, fields)
+                made.entry = _filled_in(self.log, fields)
         except InvalidArgumentError as refusal:
             self._refuse(line, str(refusal))
         else:
@@ -191,7 +190,7 @@ class _Appending:
         if not pending:
             return
         try:
-            self._acknowledge(pending, self._log.append_many([made.entry for made in pending]))
+            self._acknowledge(pending, self.log.append_many([made.entry for made in pending]))
         except InvalidEntryError:
             # Nothing of the batch was written. One by one it shows which line is refused, or is there already.
             for made in pending:
@@ -207,7 +206,7 @@ class _Appending:
         if self._is_there(made):
             return 0
         try:
-            return int(self._log.append(made.entry))
+            return int(self.log.append(made.entry))
         except OpIdConflictError:
             # Another process may have added it just now.
             if self._is_there(made):
@@ -218,7 +217,7 @@ class _Appending:
         """Whether a line that was filled in repeats an operation of the log, whose entry then takes its place."""
         from muse.core.op_log import same_operation
 
-        there = self._log.get(made.entry["op_id"]) if made.is_named and not made.is_whole else None
+        there = self.log.get(made.entry["op_id"]) if made.is_named and not made.is_whole else None
         if there is None or not same_operation(there, made.entry):
             return False
         made.entry = there
@@ -227,12 +226,12 @@ class _Appending:
     def _acknowledge(self, batch: list[_Made], added: int) -> None:
         if self._is_first_session:
             self._is_first_session = False
-            note_first_session(self._repo)
+            note_first_session(self.repo)
         self._acknowledged += len(batch)
         self.added += added
         self.following = batch[-1].line.number + 1
         self._all_named = self._all_named and all(made.is_named for made in batch)
-        if self._as_json:
+        if self.as_json:
             print_json(
                 *(
                     {"line": made.line.number, "op_id": made.entry["op_id"], "lamport_ts": made.entry["lamport_ts"]}
@@ -247,18 +246,18 @@ class _Appending:
         if line.number >= self.following:
             self._refused += 1
             self.exit_code = self.exit_code or FOUND_DAMAGE
-            self.following = line.number + bool(self._keep_going)
+            self.following = line.number + bool(self.keep_going)
             note(f"line {line.number}: {reason}")
-            if self._as_json:
+            if self.as_json:
                 print_json({"line": line.number, "error": reason})
-        if not self._keep_going:
+        if not self.keep_going:
             raise _Stopped
         self._put_aside(line)
 
     def _put_aside(self, line: Line) -> None:
         try:
             if self._aside is None:
-                self._aside = _new_file(self._log.folder.name[:100])
+                self._aside = _new_file(self.log.folder.name[:100])
             with open(self._aside, "ab") as file:
                 file.write(line.text + b"\n" * line.ends)
         except OSError as error:

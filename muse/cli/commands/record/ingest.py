@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +17,7 @@ from muse.cli.options.session import json_option, repo_option, session_argument
 from muse.cli.output.failures import FOUND_DAMAGE, WrongUsage, exit_with, sigterm_like_ctrl_c
 from muse.cli.output.printing import note, pluralize, print_json, print_table, tally
 from muse.cli.output.streams import end_if_output_is_lost
+from muse.cli.output.together import together
 
 if TYPE_CHECKING:
     from muse.core.op_log import Guard
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.2
 _MOST_NOTED = 100
-_BLANKS = b" \t\r\n"
-_BOM = b"\xef\xbb\xbf"
 
 _FIELDS = {
     "actor": "Who did it.",
@@ -39,10 +38,7 @@ _FIELDS = {
 }
 
 
-def _field_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for name, what in reversed(_FIELDS.items()):
-        command = click.option(f"--{name}", f"field_{name}", metavar="FIELD", help=what)(command)
-    return command
+_OPTIONS = [click.option(f"--{name}", metavar="FIELD", help=what) for name, what in _FIELDS.items()]
 
 
 @click.command(
@@ -60,7 +56,7 @@ def _field_options(command: Callable[..., Any]) -> Callable[..., Any]:
     type=click.Choice(["claude-code", "codex", "otel"]),
     help="Transcripts of Claude Code, rollouts of OpenAI Codex, or OpenTelemetry spans in JSON.",
 )
-@_field_options
+@together("fields", dict, *_OPTIONS)
 @click.option("--follow", is_flag=True, help="Then go on with what is added to the files, until Ctrl-C.")
 @guard_options("refuse, as a line that can't be mapped,")
 @json_option(
@@ -77,7 +73,7 @@ def ingest(
     follow: bool,
     guard: Guard | None,
     as_json: bool,
-    **fields: str | None,
+    fields: dict[str, str | None],
 ) -> None:
     """Append to SESSION what the FILEs, JSON lines of another tool, say was done; - is standard input.
 
@@ -93,8 +89,7 @@ def ingest(
     from muse.core.op_log import OpLog
     from muse.ingest.ingestion import Ingestion
 
-    named = {name.removeprefix("field_"): given for name, given in fields.items() if given is not None}
-    make = _mapper_maker(preset, named)
+    make = _mapper_maker(preset, {name: given for name, given in fields.items() if given is not None})
     if follow and Path("-") in file:
         raise WrongUsage("--follow is for files: standard input is read to its end anyway")
     with sigterm_like_ctrl_c(), OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES, guard=guard) as log:
@@ -194,11 +189,10 @@ def _is_begun(line: Line) -> bool:
     """Whether it may be the beginning of a line: it is not JSON, so that more would have to come."""
     import orjson
 
-    text = line.text.removeprefix(_BOM).strip(_BLANKS)
-    if not text or line.is_too_long:
+    if not line.content or line.is_too_long:
         return False
     try:
-        orjson.loads(text)
+        orjson.loads(line.content)
     except orjson.JSONDecodeError:
         return True
     return False
@@ -208,14 +202,14 @@ def _take(ingestion: Ingestion, file: IngestedFile, line: Line) -> None:
     if line.is_too_long:
         if line.ends:
             ingestion.refuse(file.name, line.number, f"longer than {LONGEST_LINE_BYTES:,} bytes")
-    elif text := line.text.removeprefix(_BOM).strip(_BLANKS):
-        ingestion.take(file, line.number, text)
+    elif line.content:
+        ingestion.take(file, line.number, line.content)
 
 
 def _pretty_printed(batches: Iterator[list[Line]]) -> Iterator[list[Line]]:
     """A JSON object over many lines becomes one line: if the input begins with a brace alone on its line."""
     first = next(batches)
-    if not first or first[0].text.removeprefix(_BOM).strip(_BLANKS) != b"{":
+    if not first or first[0].content != b"{":
         yield first
         yield from batches
         return

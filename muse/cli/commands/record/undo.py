@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from muse.cli.options.consent import is_agreed, name_of_user, yes_option
+from muse.cli.options.consent import by_option, is_agreed, yes_option
 from muse.cli.options.filters import filter_options, note_unmatched
 from muse.cli.options.moments import bounds, moment_options
 from muse.cli.options.op_ids import find_op
@@ -31,7 +31,7 @@ _SHORT_ID = 8
 @click.argument("op_id", nargs=-1)
 @filter_options
 @moment_options
-@click.option("--by", metavar="NAME", help="The actor that undoes; default: the name of the user.")
+@by_option("The actor that undoes; default: the name of the user.")
 @click.option("--force", is_flag=True, help="Also if others worked on the same address later.")
 @yes_option
 @json_option("one object: session_id, by, applied, undone (op_ids, the newest first), ops")
@@ -43,7 +43,7 @@ def undo(
     *,
     filters: dict[str, Any],
     moments: dict[str, str | None],
-    by: str | None,
+    by: str,
     force: bool,
     yes: bool,
     as_json: bool,
@@ -60,7 +60,6 @@ def undo(
     is_chosen = any(value is not None and value is not False for value in (*filters.values(), *moments.values()))
     if bool(op_id) == is_chosen:
         raise WrongUsage("say what to undo: either OP_IDs, or options such as --actor, --intent or --since")
-    by = by or name_of_user()
     with open_session(repo, session) as log:
         entries = [find_op(log, each.lower()) for each in op_id]
         if not op_id:

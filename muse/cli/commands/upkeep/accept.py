@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muse.cli.options.consent import is_agreed, name_of_user, yes_option
+from muse.cli.options.consent import by_option, is_agreed, yes_option
 from muse.cli.options.session import json_option, open_session, repo_option, session_argument
 from muse.cli.output.failures import FOUND_DAMAGE, WrongUsage, exit_with
 from muse.cli.output.findings import print_findings
@@ -29,20 +29,17 @@ if TYPE_CHECKING:
 @session_argument
 @click.argument("finding", metavar="FINDING...", nargs=-1, required=True)
 @click.option("--why", required=True, metavar="TEXT", help="Why it can be lived with; whoever verifies reads it.")
-@click.option("--by", metavar="NAME", help="Who accepts it; default: the name of the user.")
+@by_option("Who accepts it; default: the name of the user.")
 @yes_option
 @json_option("one object: what was accepted or would be, and whether other damage is left")
 @repo_option
-def accept(
-    session: str, finding: tuple[str, ...], why: str, by: str | None, repo: Path, *, yes: bool, as_json: bool
-) -> None:
+def accept(session: str, finding: tuple[str, ...], why: str, by: str, repo: Path, *, yes: bool, as_json: bool) -> None:
     """Write down in accepted.json that these findings of SESSION are understood and accepted: no damage from then on.
 
     Each FINDING is an id as verify prints it, or the beginning of one, or a kind, such as operation-lost, for all of
     that kind. From then on verify lists them as notes, with who accepted them, when and why. What is found later is
     damage again.
     """
-    by = by or name_of_user()
     with open_session(repo, session) as log:
         with ProgressBar(f"verifying {session}", "bytes") as bar:
             report = log.verify(progress=bar, max_findings=None)

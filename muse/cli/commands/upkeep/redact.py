@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muse.cli.options.consent import is_agreed, name_of_user, yes_option
+from muse.cli.options.consent import by_option, is_agreed, yes_option
 from muse.cli.options.git import git_option, git_target, may_have_commits
 from muse.cli.options.op_ids import find_op
 from muse.cli.options.session import json_option, open_session, repo_option, session_argument
@@ -33,7 +33,7 @@ _SHORT_ID = 12
 @session_argument
 @click.argument("op_id", metavar="OP_ID...", nargs=-1, required=True)
 @click.option("--why", required=True, metavar="TEXT", help="The reason, without the secret; it stands in the log.")
-@click.option("--by", metavar="NAME", help="Who redacts; default: the name of the user.")
+@by_option("Who redacts; default: the name of the user.")
 @git_option("The git repository in which commits may hold them; default: the one that .muse/ lies in.")
 @yes_option
 @json_option("one object: what was redacted or would be, and where else the text is")
@@ -42,7 +42,7 @@ def redact(
     session: str,
     op_id: tuple[str, ...],
     why: str,
-    by: str | None,
+    by: str,
     git: Path | None,
     repo: Path,
     *,
@@ -58,7 +58,6 @@ def redact(
     It is said first which ops these are; it is done with --yes, or when you agree to it at a terminal. A secret that
     was in a log is known: revoke it first.
     """
-    by = by or name_of_user()
     with open_session(repo, session) as log:
         entries = list({each["op_id"]: each for each in (find_op(log, text.lower()) for text in op_id)}.values())
         if not as_json:

@@ -19,7 +19,7 @@ from muse.cli.output.progress import ProgressBar
 
 if TYPE_CHECKING:
     from muse.commit import CommitReport
-    from muse.core.op_log import LostOperation, OpLog, VerifyReport
+    from muse.core.op_log import OpLog, VerifyReport
 
 MOST_LISTED = 1000
 """Findings of each kind in a table, and lost operations."""
@@ -66,18 +66,14 @@ def _print_lost(report: VerifyReport) -> None:
     if not lost:
         return
     click.echo()
-    print_table(
-        ("OP_ID", "ACTOR", "LAMPORT", "DOMAIN", "AT BYTE", "ASK"),
+    rows = (
         (
-            (each.op_id, each.actor_id, str(each.lamport_ts), each.domain, f"{each.byte_offset:,}", _whom_to_ask(each))
-            for each in lost
-        ),
-        whole=("OP_ID",),
+            *(each.op_id, each.actor_id, str(each.lamport_ts), each.domain, f"{each.byte_offset:,}"),
+            each.snapshot_id or "replicas, exports",
+        )
+        for each in lost
     )
-
-
-def _whom_to_ask(operation: LostOperation) -> str:
-    return operation.snapshot_id or "replicas, exports"
+    print_table(("OP_ID", "ACTOR", "LAMPORT", "DOMAIN", "AT BYTE", "ASK"), rows, whole=("OP_ID",))
 
 
 def _note_what_was_read(report: VerifyReport) -> None:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from muse.core.op_log import MuseError, OpLog, VerifyReport
+from muse.core.op_log import Finding, MuseError, OpLog
 
 _MOST_FINDINGS = 20
 _END_WITHIN_S = 2.0
@@ -55,8 +55,9 @@ class Check:
         except (MuseError, OSError) as error:
             self.status = f"verify {self._clock()}: {error}"
         else:
-            self.findings = [_said(finding.kind, finding.byte_offset, finding.reason) for finding in report.findings]
-            self.status = f"verify {self._clock()}: {_verdict(report)}"
+            self.findings = [_said(finding) for finding in report.findings]
+            counts = ", ".join(f"{number:,} {kind}" for kind, number in sorted(report.counts.items()))
+            self.status = f"verify {self._clock()}: {counts or 'nothing found'} in {report.entries:,} entries"
 
     def _progress(self, done: int, total: int) -> None:
         if self._stopped:
@@ -64,10 +65,6 @@ class Check:
         self.status = f"verify: {100 * done // max(total, 1)} %"
 
 
-def _verdict(report: VerifyReport) -> str:
-    counts = ", ".join(f"{number:,} {kind}" for kind, number in sorted(report.counts.items()))
-    return f"{counts or 'nothing found'} in {report.entries:,} entries"
-
-
-def _said(kind: str, byte_offset: int | None, reason: str) -> str:
-    return f"{kind}{'' if byte_offset is None else f' at byte {byte_offset:,}'}: {reason}"
+def _said(finding: Finding) -> str:
+    place = "" if finding.byte_offset is None else f" at byte {finding.byte_offset:,}"
+    return f"{finding.kind}{place}: {finding.reason}"

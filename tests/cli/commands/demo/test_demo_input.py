@@ -115,8 +115,8 @@ def test_edit_that_the_log_refuses_ends_the_demo(tmp_path: Path) -> None:
 @pytest.mark.process
 def test_check_that_does_not_hold_ends_with_exit_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is named, and nobody is told that all is well."""
-    plain = story._plain
-    monkeypatch.setattr(story, "_plain", lambda log: plain(log)[1:])
+    plain = story.plain
+    monkeypatch.setattr(story, "plain", lambda log: plain(log)[1:])
     path = trace(tmp_path / "trace", *[EDIT] * 10)
     done = muse("demo", "--trace", path, "--speed", "max", "--repo", tmp_path)
 
