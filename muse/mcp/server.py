@@ -23,9 +23,21 @@ and name in parent_op_ids what you had seen of it. Before you change something, 
 `wait` tells what others do meanwhile; `conflicts` shows what was changed by two that did not know of each other."""
 
 
+class _Server(MCPServer[Any]):
+    """Refuses arguments that no tool has: the SDK drops them, and a filter with a slip would let everything pass."""
+
+    async def call_tool(self, name: str, arguments: dict[str, Any], *more: Any, **named: Any) -> Any:
+        """Call a tool, or raise the `ToolError` that the client is told."""
+        for tool in await self.list_tools():
+            known = tool.input_schema["properties"]
+            if tool.name == name and (unknown := arguments.keys() - known.keys()):
+                raise ToolError(f"{', '.join(sorted(unknown))}: {name} has no such argument, only {', '.join(known)}")
+        return await super().call_tool(name, arguments, *more, **named)
+
+
 def make_server(tools: Tools, *, may_record: bool, may_commit: bool) -> MCPServer[Any]:
     """The server, with the tools for reading and those that the owner allows."""
-    server: MCPServer[Any] = MCPServer("muse-op-log", instructions=_INSTRUCTIONS, log_level="WARNING")
+    server = _Server("muse-op-log", instructions=_INSTRUCTIONS, log_level="WARNING")
     reading: tuple[Callable[..., Any], ...] = (
         tools.list_sessions,
         tools.query,

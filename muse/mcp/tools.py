@@ -6,7 +6,6 @@ is; it says what was left out and how to get it.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -32,6 +31,7 @@ MOST_BYTES = 48 << 10
 MOST_ROW_BYTES = 16 << 10
 MOST_ROWS = 200
 LONGEST_WAIT_S = 60.0
+_SMALL_BYTES = 1 << 10
 _MOST_NAMES = 20
 
 Session = Annotated[str, Field(description="Which session.")]
@@ -47,7 +47,7 @@ Limit = Annotated[int, Field(ge=1, le=MOST_ROWS, description="At most so many.")
 
 
 class Tools:
-    """The tools for the sessions of one repository. Any thread may call them; close it at the end."""
+    """The tools for the sessions of one repository. Any thread may call them; each call opens the session anew."""
 
     def __init__(
         self,
@@ -68,24 +68,12 @@ class Tools:
             git: the repository for commits; None: `repo`.
         """
         self._repo, self._sessions, self._actor, self._guard, self._git = repo, set(sessions), actor, guard, git or repo
-        self._lock = threading.Lock()
-        self._logs: dict[str, OpLog] = {}
 
-    def close(self) -> None:
-        """Close all sessions."""
-        with self._lock:
-            while self._logs:
-                self._logs.popitem()[1].close()
-
-    def _log(self, session: str) -> OpLog:
-        with self._lock:
-            if session not in self._logs:
-                if session not in (self._sessions or list_sessions(self._repo)):
-                    raise InvalidArgumentError(
-                        f"session: there is no {session!r} here: list_sessions names those there are"
-                    )
-                self._logs[session] = OpLog(self._repo, session, guard=self._guard)
-            return self._logs[session]
+    def _open(self, session: str) -> OpLog:
+        """Not kept open: a handle is of no more use after its log was replaced, and the server goes on for days."""
+        if session not in (self._sessions or list_sessions(self._repo)):
+            raise InvalidArgumentError(f"session: there is no {session!r} here: list_sessions names those there are")
+        return OpLog(self._repo, session, guard=self._guard)
 
     # -- asking -----------------------------------------------------------------------------------------
 
@@ -124,47 +112,56 @@ class Tools:
         limit: Limit = 20,
     ) -> str:
         """Find the operations that match all that is asked, in the order of their arrival."""
-        log = self._log(session)
         filters = _filters(where, actor_id, not_actor_id, domain, not_domain)
-        found = log.query(reverse=order == "newest first", since=since, limit=limit + 1, **filters)
-        return _answer("entries", found, limit, "go on with `since` and the oldest first, or ask for fewer")
+        with self._open(session) as log:
+            found = log.query(reverse=order == "newest first", since=since, limit=limit + 1, **filters)
+            return _answer("entries", found, limit, "go on with `since` and the oldest first, or ask for fewer")
 
     def history(self, session: Session, op_id: OpId, limit: Limit = 20) -> str:
         """Tell what an operation was based on: itself, then its parents, theirs, and so on, the nearest first."""
-        log = self._log(session)
-        return _answer("entries", _with_past(log, op_id), limit, "ask for the history of the last one")
+        with self._open(session) as log:
+            return _answer("entries", _with_past(log, op_id), limit, "ask for the history of the last one")
 
     def children(self, session: Session, op_id: OpId, limit: Limit = 20) -> str:
         """Tell what was directly based on an operation, in the order of arrival."""
-        return _answer("entries", iter(self._log(session).history.children(op_id)), limit)
+        with self._open(session) as log:
+            return _answer("entries", log.history.children(op_id), limit)
 
-    def blame(self, session: Session, address: Any, field: Path_ = "address", limit: Limit = 20) -> str:
+    def blame(
+        self,
+        session: Session,
+        address: Annotated[str, Field(description="Compared exactly; for what is no text, `query` with `where`.")],
+        field: Path_ = "address",
+        limit: Limit = 20,
+    ) -> str:
         """Tell who touched an address: whoever did last first, how often, when, and the op_id of the last operation."""
-        rows = (
-            {
-                "actor_id": touched.actor_id,
-                "ops": touched.ops,
-                "kinds": touched.kinds,
-                "first_created_at": touched.first["created_at"],
-                "last_created_at": touched.last["created_at"],
-                "last_op_id": touched.last["op_id"],
-            }
-            for touched in blame(self._log(session), address, field=field)
-        )
-        return _answer("actors", rows, limit)
+        with self._open(session) as log:
+            rows = (
+                {
+                    "actor_id": touched.actor_id,
+                    "ops": touched.ops,
+                    "kinds": touched.kinds,
+                    "first_created_at": touched.first["created_at"],
+                    "last_created_at": touched.last["created_at"],
+                    "last_op_id": touched.last["op_id"],
+                }
+                for touched in blame(log, address, field=field)
+            )
+            return _answer("actors", rows, limit)
 
     def conflicts(self, session: Session, field: Path_ = "address", limit: Limit = 20) -> str:
         """Tell which addresses operations touched of which neither knew the other: one may have undone the other."""
-        rows = (
-            {
-                "value": each.value,
-                "ops": len(each.entries),
-                "actors": list(dict.fromkeys(entry["actor_id"] for entry in each.entries))[:_MOST_NAMES],
-                "last_op_ids": [entry["op_id"] for entry in each.entries[-_MOST_NAMES:]],
-            }
-            for each in self._log(session).history.contested(field)
-        )
-        return _answer("conflicts", rows, limit)
+        with self._open(session) as log:
+            rows = (
+                {
+                    "value": each.value,
+                    "ops": len(each.entries),
+                    "actors": list(dict.fromkeys(entry["actor_id"] for entry in each.entries))[:_MOST_NAMES],
+                    "last_op_ids": [entry["op_id"] for entry in each.entries[-_MOST_NAMES:]],
+                }
+                for each in log.history.contested(field)
+            )
+            return _answer("conflicts", rows, limit)
 
     async def wait(
         self,
@@ -185,19 +182,19 @@ class Tools:
 
         Call it again with `since` set to the `resume_since` of the answer, and none is missed or comes twice.
         """
-        log = self._log(session)
         filters = _filters(where, actor_id, not_actor_id, domain, not_domain)
-        if since is None:
-            since = next((entry["op_id"] for entry in log.query(reverse=True, limit=1)), "")
-        found: list[OpEntry] = []
-        async with log.follow_async(
-            from_start=not since, since=since or None, timeout=timeout_s, **filters
-        ) as follower:
-            async for entry in follower:
-                found.append(entry)
-                break
-        if found:
-            found += log.query(since=found[0]["op_id"], limit=limit, **filters)
+        async with self._open(session) as log:
+            if since is None:
+                since = next((entry["op_id"] for entry in log.query(reverse=True, limit=1)), "")
+            found: list[OpEntry] = []
+            async with log.follow_async(
+                from_start=not since, since=since or None, timeout=timeout_s, **filters
+            ) as follower:
+                async for entry in follower:
+                    found.append(entry)
+                    break
+            if found:
+                found += log.query(since=found[0]["op_id"], limit=limit, **filters)
         rows, left_out = _fitting(found, limit, "call wait again")
         resume_since = found[len(rows) - 1]["op_id"] if rows else since
         return _as_json({"entries": rows, "resume_since": resume_since, **left_out})
@@ -228,14 +225,9 @@ class Tools:
         name = self._actor or actor_id
         if name is None:
             raise InvalidArgumentError("actor_id: say who did it")
-        entry = self._log(session).record(
-            name,
-            domain,
-            op,
-            op_id=None if key is None else op_id_of(key),
-            parent_op_ids=parent_op_ids,
-            intent_id=intent_id,
-        )
+        op_id = None if key is None else op_id_of(key)
+        with self._open(session) as log:
+            entry = log.record(name, domain, op, op_id=op_id, parent_op_ids=parent_op_ids, intent_id=intent_id)
         return _as_json({name: entry[name] for name in ("op_id", "actor_id", "lamport_ts", "created_at")})
 
     def commit(
@@ -247,7 +239,8 @@ class Tools:
         # Git is of no use to whoever may not commit.
         from muse.commit import GitTarget  # noqa: PLC0415
 
-        made = self._log(session).commit(GitTarget(self._git), message=message)
+        with self._open(session) as log:
+            made = log.commit(GitTarget(self._git), message=message)
         return _as_json({"commit": made and made.commit_id, "ops": made.ops if made else 0})
 
 
@@ -298,12 +291,16 @@ def _fitting(rows: Iterable[Any], limit: int, way_on: str) -> tuple[list[Any], d
     return shown, {}
 
 
-def _row(row: Any) -> tuple[Any, int]:
-    size = len(orjson.dumps(row))
+def _row(row: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """A row and its size; of one that is too large its small fields, and a note."""
+    sizes = {name: len(orjson.dumps(value)) for name, value in row.items()}
+    size = sum(sizes.values()) + sum(len(name) + 4 for name in row)
     if size <= MOST_ROW_BYTES:
         return row, size
-    kept = {name: row[name] for name in ("op_id", "lamport_ts") if name in row}
-    return {**kept, "left_out": f"{size} bytes are too many here: `muse op-log show --json` has an entry whole"}, 200
+    kept = {name: value for name, value in row.items() if sizes[name] <= _SMALL_BYTES}
+    told = ", ".join(name for name in row if name not in kept)
+    note = f"{told}: {size} bytes are too many here; `muse op-log show --json` has an entry whole"
+    return _row({**kept, "left_out": note})
 
 
 def _as_json(value: Any) -> str:

@@ -139,11 +139,93 @@ def test_the_owner_says_what_may_be_done(repo: Path) -> None:
     asyncio.run(work())
 
 
+ODD: tuple[tuple[str, dict[str, Any], str], ...] = (
+    *(("record", {"session": name, "domain": "d", "op": {}}, "list_sessions") for name in ("../s", "/tmp", "", "s\0")),
+    ("query", {"limit": 10**30}, "less than or equal"),
+    ("query", {"limit": "all"}, "valid integer"),
+    ("query", {"actor": ["bob"]}, "actor: query has no such argument, only session, where"),
+    ("query", {"actor_id": "bob"}, "valid list"),
+    ("query", {"where": {"n": 10**30}}, "64 bits"),
+    ("wait", {"timeout_s": "nan"}, "less than or equal"),
+    ("wait", {"since": "?"}, "has no entry"),
+    ("blame", {"address": ["app.py"]}, "valid string"),
+    ("blame", {}, "address"),
+    ("record", {"domain": "d", "op": {"n": 10**30}}, "64 bits"),
+    ("record", {"domain": "d", "op": "x"}, "valid dictionary"),
+    ("record", {"domain": "d", "op": {}, "key": ""}, "not empty"),
+    ("record", {"domain": "d", "op": {"text": "x" * (16 << 20)}}, "the limit is"),
+    ("erase", {}, "Unknown tool"),
+)
+
+
+def test_odd_arguments_are_told_and_the_server_goes_on(repo: Path) -> None:
+    """Too large, of another type, misspelt, out of the repository: an error that names it, and nothing is recorded."""
+    with OpLog(repo, "s") as log:
+        log.append(entry(1, domain_op={"op": "x", "address": "null"}))
+    before = making.tree(repo).keys()
+
+    async def work() -> None:
+        async with agent(repo, "--actor", "ada") as call:
+            for tool, arguments, told in ODD:
+                with pytest.raises(ToolFailed, match=told):
+                    await call(tool, **{"session": "s", **arguments})
+            (blamed,) = (await call("blame", session="s", address="null"))["actors"]
+            assert blamed["ops"] == 1
+
+    asyncio.run(work())
+    assert making.tree(repo).keys() == before
+    with OpLog(repo, "s") as log:
+        assert len(log) == 1
+
+
+def test_two_clients_and_a_local_writer_lose_nothing(repo: Path) -> None:
+    """Each with a server of its own, at the same time; what both record under one key is there once."""
+    op = {"op": "x", "address": "app.py"}
+
+    async def work() -> set[str]:
+        with OpLog(repo, "s") as log:
+            async with agent(repo, "--session", "s") as one, agent(repo, "--session", "s") as other:
+                made = await asyncio.gather(
+                    *(one("record", session="s", domain="d", op=op, actor_id="one") for _ in range(10)),
+                    *(other("record", session="s", domain="d", op=op, actor_id="other") for _ in range(10)),
+                    *(each("record", session="s", domain="d", op=op, actor_id="x", key="k") for each in (one, other)),
+                    *(asyncio.to_thread(log.record, "local", "d", op) for _ in range(10)),
+                )
+        return {each["op_id"] for each in made}
+
+    acknowledged = asyncio.run(work())
+    assert len(acknowledged) == 31
+    with OpLog(repo, "s") as log:
+        assert {each["op_id"] for each in log} == acknowledged
+        assert len(log) == 31
+
+
+def test_a_log_that_was_replaced_is_served_as_it_is_now(repo: Path) -> None:
+    """A server runs for days; meanwhile a session may be moved away, restored or made anew."""
+    with OpLog(repo, "s") as log:
+        log.append_many(making.entries(3))
+
+    async def work() -> None:
+        async with agent(repo) as call:
+            assert len((await call("query", session="s"))["entries"]) == 3
+            log.folder.rename(repo / "away")
+            with pytest.raises(ToolFailed, match="list_sessions"):
+                await call("query", session="s")
+            with OpLog(repo, "s") as new:
+                new.append(entry(9))
+            (found,) = (await call("query", session="s"))["entries"]
+            assert found["op_id"] == making.op_id(9)
+
+    asyncio.run(work())
+
+
 def test_answers_are_bounded_and_say_what_is_left_out(repo: Path) -> None:
     """Of many operations, and of long ones, some 48 KiB come, and how to get the rest; a wait ends with its time."""
     with OpLog(repo, "s") as log:
         log.append_many(making.entries(300, domain_op={"op": "x", "address": "a", "text": "x" * 1000}))
         log.append(entry(500, domain_op={"op": "x", "address": "b", "text": "x" * 100_000}))
+    with OpLog(repo, "wide") as log:
+        log.append_many([entry(600 + n, actor_id=f"{n}" * 1000) for n in range(20)])
 
     async def work() -> None:
         async with agent(repo) as call:
@@ -151,7 +233,10 @@ def test_answers_are_bounded_and_say_what_is_left_out(repo: Path) -> None:
             assert 30 < len(many["entries"]) < 45
             assert "there are more" in many["left_out"]
             (long,) = (await call("query", session="s", where={"address": "b"}))["entries"]
-            assert (long["op_id"], len(json.dumps(long)) < 500) == (making.op_id(500), True)
+            assert (long["op_id"], len(json.dumps(long)) < 1000) == (making.op_id(500), True)
+            assert (long["domain"], "domain_op: 100" in long["left_out"]) == ("music", True)
+            actors = (await call("list_sessions"))["sessions"]
+            assert [(each["session"], "actors" in each) for each in actors] == [("s", True), ("wide", False)]
             few = await call("query", session="s", order="oldest first", limit=2)
             assert [each["lamport_ts"] for each in few["entries"]] == [1, 2]
             rest = await call("query", session="s", order="oldest first", limit=2, since=few["entries"][-1]["op_id"])

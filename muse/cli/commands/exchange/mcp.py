@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,15 +64,15 @@ def mcp(
         from muse.mcp.server import make_server
     except ImportError:
         raise WrongUsage("mcp is missing, or older than version 2: pip install 'muse-op-log[mcp]'") from None
-    with closing(Tools(repo, sessions=sessions, actor=actor, guard=guard, git=git)) as tools:
-        server = make_server(tools, may_record=not read_only, may_commit=allow_commit)
-        try:
-            server.run("stdio")
-        except ExceptionGroup as errors:
-            lost = errors.subgroup(OSError)
-            if lost is None:
-                raise
-            raise SystemFailed(f"standard input or output is lost: {_first(lost)}") from None
+    tools = Tools(repo, sessions=sessions, actor=actor, guard=guard, git=git)
+    server = make_server(tools, may_record=not read_only, may_commit=allow_commit)
+    try:
+        server.run("stdio")
+    except ExceptionGroup as errors:
+        lost = errors.subgroup(OSError)
+        if lost is None:
+            raise
+        raise SystemFailed(f"standard input or output is lost: {_first(lost)}") from None
 
 
 def _first(errors: BaseException) -> BaseException:
