@@ -150,11 +150,15 @@ def json_schema(schemas: Mapping[str, Mapping[str, Any] | bool]) -> Guard:
         raise GuardUnavailableError("jsonschema is missing: pip install 'muse-op-log[schema]'") from error
     validators: dict[object, Any] = {}
     for domain, schema in schemas.items():
-        kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
         try:
+            kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
             kind.check_schema(schema)
         except jsonschema.SchemaError as error:
             raise InvalidArgumentError(f"schema of {domain!r}: {error.json_path}: {error.message}") from None
+        except (AttributeError, TypeError):
+            raise InvalidArgumentError(
+                f"schema of {domain!r}: must be an object whose $schema is text, or a bool"
+            ) from None
         validators[domain] = kind(schema, registry=referencing.Registry())
 
     def guard(entry: OpEntry) -> OpEntry:

@@ -10,14 +10,13 @@ same moment, or on two replicas that have not met, have both undone it: that is 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from muse import domain
-from muse.core.op_log import MuseError, OpEntry, UnknownOpError, make_op_entry
+from muse.core.op_log import InvalidArgumentError, MuseError, OpEntry, UnknownOpError, make_op_entry
 
 if TYPE_CHECKING:
     from muse.core.op_log import OpLog
@@ -27,6 +26,8 @@ __all__ = ["NoInverseError", "PlannedUndo", "UndoConflictError", "plan_undo", "u
 Inverse = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 _total_order = itemgetter("lamport_ts", "actor_id", "op_id")
+_ANYWHERE = object()
+"""Stands for every address."""
 
 
 class UndoConflictError(MuseError, ValueError):
@@ -92,8 +93,10 @@ def plan_undo(
 
 
 def _found(log: OpLog, entries: Iterable[OpEntry | str]) -> Iterator[OpEntry]:
+    if isinstance(entries, str | Mapping):
+        raise InvalidArgumentError("entries: must be several: put a single one into a list")
     for each in entries:
-        op_id = each if isinstance(each, str) else each["op_id"]
+        op_id: Any = each.get("op_id") if isinstance(each, Mapping) else each
         entry = log.get(op_id)
         if entry is None:
             raise UnknownOpError(f"{log.path}: holds no operation with the op_id {op_id!r}, so it can't be undone")
@@ -156,20 +159,19 @@ class _Course:
 
     def check_conflicts(self, todo: list[OpEntry]) -> None:
         """Raise `UndoConflictError` if something that counts came after one of these, on the same address."""
-        settled = {entry["op_id"] for entry in todo} | self.undone_by.keys()
-        others: defaultdict[object, list[OpEntry]] = defaultdict(list)
-        for entry in sorted(self.entries.values(), key=_total_order):
-            if entry["op_id"] not in settled:
-                for place in _addresses(entry):
-                    others[place].append(entry)
-        for entry in sorted(todo, key=_total_order, reverse=True):
+        wanted = {entry["op_id"] for entry in todo}
+        # By address, of what came later the one that stands in the way of the most: of all that came after `begin`.
+        nearest: dict[object, tuple[tuple[Any, ...], OpEntry]] = {}
+        for entry in sorted(self.entries.values(), key=_total_order, reverse=True):
             here = _addresses(entry)
-            for place in others if None in here else here | {None}:
-                for later in others.get(place, ()):
-                    if _total_order(later) > _total_order(entry) and not self._undoes_after(later, entry):
-                        raise UndoConflictError(entry, later)
-
-    def _undoes_after(self, later: OpEntry, entry: OpEntry) -> bool:
-        """Whether `later` only takes back what came after `entry` too: together these two change nothing."""
-        undone = self.entries.get(self.undoes.get(later["op_id"], ""))
-        return undone is not None and _total_order(undone) > _total_order(entry)
+            if entry["op_id"] in wanted:
+                for place in (_ANYWHERE,) if None in here else here | {None}:
+                    if place in nearest and nearest[place][0] < _total_order(entry):
+                        raise UndoConflictError(entry, nearest[place][1])
+            elif entry["op_id"] not in self.undone_by:
+                # An undo does not concern what came before the operation that it takes back: both together are nothing.
+                undone = self.entries.get(self.undoes.get(entry["op_id"], ""))
+                begin = _total_order(undone) if undone else ()
+                for place in here | {_ANYWHERE}:
+                    if place not in nearest or begin <= nearest[place][0]:
+                        nearest[place] = begin, entry

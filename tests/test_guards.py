@@ -246,6 +246,10 @@ def test_schema_that_is_none_is_refused_at_once() -> None:
     """Where it is given, not at the first entry."""
     with pytest.raises(InvalidArgumentError, match=r"schema of 'music': \$\.type"):
         json_schema({"music": {"type": "objct"}})
+    wrong: Any
+    for wrong in (None, 5, [], {"$schema": 5}):
+        with pytest.raises(InvalidArgumentError, match="schema of 'music'"):
+            json_schema({"music": wrong})
 
 
 def test_schema_elsewhere_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,13 +265,14 @@ def test_schema_on_the_command_line(repo: Path, tmp_path: Path) -> None:
     """`--schema DOMAIN=FILE`: a line that does not fit is refused; a file that is no schema is wrong usage."""
     (tmp_path / "music.json").write_text(json.dumps(SCHEMA, indent=2))
     (tmp_path / "bad.json").write_text('{"type": 7}')
+    (tmp_path / "odd.json").write_text('{"$schema": 7}')
     data = making.line(entry(1)) + making.line(entry(2, domain_op={"op": "x"}))
 
     done = muse("append", "s", "--repo", repo, "--schema", f"music={tmp_path / 'music.json'}", stdin=data)
 
     assert (done.exit_code, len(logged(repo))) == (1, 1)
     assert "line 2: domain_op: 'address' is a required property" in done.stderr
-    for wrong in ("music", "=x", f"music={tmp_path / 'none.json'}", f"music={tmp_path / 'bad.json'}"):
+    for wrong in ("music", "=x", *(f"music={tmp_path / name}.json" for name in ("none", "bad", "odd"))):
         result = muse("append", "s", "--repo", repo, "--schema", wrong, stdin=data)
         assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
 

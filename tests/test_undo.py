@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muse import domain
-from muse.core.op_log import AppendError, OpEntry, OpLog, UnknownOpError
+from muse.core.op_log import AppendError, MuseError, OpEntry, OpLog, UnknownOpError
 from muse.undo import NoInverseError, UndoConflictError, plan_undo
 from tests import making
 from tests.plain_scan import exact, exact_list, total_order
@@ -235,6 +235,16 @@ def test_an_operation_that_is_not_there_is_named(log: OpLog) -> None:
     entry = insert(log, "ada")
     with pytest.raises(UnknownOpError, match=making.op_id(9)):
         log.undo([entry, making.op_id(9)], by="eve")
+    assert exact_list(log) == exact_list([entry])
+
+
+@pytest.mark.parametrize("wrong", ["one", "op_id", "number", "empty"])
+def test_what_is_no_list_of_operations_is_refused(log: OpLog, wrong: str) -> None:
+    """As an error of the log that says so; a single operation is what people try first."""
+    entry = insert(log, "ada")
+    given: Any = {"one": entry, "op_id": entry["op_id"], "number": [5], "empty": [{}]}[wrong]
+    with pytest.raises(MuseError, match="put a single one into a list" if wrong in ("one", "op_id") else "op_id"):
+        log.undo(given, by="eve")
     assert exact_list(log) == exact_list([entry])
 
 

@@ -74,17 +74,18 @@ def undo(
                 for entry, op in planned
             )
             print_table(("UNDOES", "OF", "DOMAIN", "OP", "ADDRESS", "WHAT"), rows)
-        count = pluralize(len(planned), "operation")
-        is_done = bool(planned) and is_agreed(f"Undo {count} as {by}?", yes=yes)
+        is_done = bool(planned) and is_agreed(f"Undo {pluralize(len(planned), 'operation')} as {by}?", yes=yes)
         if is_done:
-            log.undo([entry for entry, _ in planned], by=by, force=force)
+            # While the question stood there, others may have undone some of them.
+            made = log.undo([entry for entry, _ in planned], by=by, force=force)
+            undone, ops = [entry["parent_op_ids"][0] for entry in made], [entry["domain_op"] for entry in made]
+        else:
+            undone, ops = [entry["op_id"] for entry, _ in planned], [op for _, op in planned]
         if as_json:
-            undone = [entry["op_id"] for entry, _ in planned]
-            ops = [op for _, op in planned]
             print_json({"session_id": session, "by": by, "applied": is_done, "undone": undone, "ops": ops})
-        passed_over = len(entries) - len(planned)
+        passed_over = len(entries) - len(undone)
         settled = f"; {passed_over:,} passed over, which are undone already or undo these" if passed_over else ""
-        note(f"{count} {'undone' if is_done else 'would be undone'}{settled}")
+        note(f"{pluralize(len(undone), 'operation')} {'undone' if is_done else 'would be undone'}{settled}")
         if not entries:
             note_unmatched(log, filters)
         note_damaged_lines(log, repo)

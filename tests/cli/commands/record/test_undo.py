@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from muse.core.op_log import OpLog
 from tests import making
 from tests.cli.running import filled, logged, muse
 
@@ -58,6 +59,23 @@ def test_undo_shows_what_it_would_do_and_does_it_with_yes(
         again = muse("undo", "s", *options, "--repo", repo, "--by", "eve", "--yes")
         assert "0 operations would be undone" in again.stderr
         assert len(logged(repo)) == 4 + len(numbers)
+
+
+def test_undo_tells_what_it_did_and_not_what_it_had_planned(
+    repo: Path, entries: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else undoes one of two while the question stands there: the other one is undone, and told of."""
+
+    def agreed(_question: str, *, yes: bool) -> bool:
+        with OpLog(repo, "s") as log:
+            log.undo([making.op_id(1)], by="bob")
+        return yes
+
+    monkeypatch.setattr("muse.cli.commands.record.undo.is_agreed", agreed)
+    result = muse("undo", "s", "--actor", "ada", "--repo", repo, "--yes", "--json")
+    assert json.loads(result.stdout)["undone"] == [making.op_id(3)]
+    assert "1 operation undone; 1 passed over" in result.stderr
+    assert undone(repo) == [making.op_id(1), making.op_id(3)]
 
 
 def test_undo_names_what_stands_in_its_way(repo: Path, entries: list[Any]) -> None:
