@@ -8,7 +8,8 @@ from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 
 from muse.core.op_log import Cut, InvalidCutError, OpLog
-from muse.report.limits import MAX_COMMITS
+from muse.report.limits import COMMIT_ID_LETTERS, MAX_COMMITS
+from muse.report.text import brief
 
 if TYPE_CHECKING:
     from muse.commit import Committed
@@ -61,6 +62,10 @@ class Commits:
         """The number of the commit that an op is in; 0 if it is in none."""
         number = bisect_left(self.ends, arrival)
         return number if number <= len(self.all) else 0
+
+    def id_of(self, number: int) -> str:
+        """As much of the id of a commit as is shown."""
+        return brief(self.all[number - 1].commit_id[:COMMIT_ID_LETTERS])
 
     def shown(self) -> Sequence[int]:
         """The numbers of the commits shown one by one: all, or the newest, and older ones at even distance."""

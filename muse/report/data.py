@@ -26,8 +26,9 @@ from muse.report.limits import (
     NAME_LETTERS,
     REASON_LETTERS,
 )
+from muse.report.palette import SHAPES, colour_name
 from muse.report.shown_op import ShownOp, microseconds
-from muse.report.text import brief, short_id
+from muse.report.text import brief
 
 
 def page_data(gathered: Gathered, *, made_at: str, version: str) -> dict[str, Any]:
@@ -60,16 +61,14 @@ def page_data(gathered: Gathered, *, made_at: str, version: str) -> dict[str, An
     }
 
 
-def name_of(ranks: Ranks, place: int, things: str) -> str:
-    """The label of a place: its name, or for the shared place, how many names share it."""
-    return brief(ranks.own[place], NAME_LETTERS) if place < len(ranks.own) else f"{ranks.shared:,} other {things}"
-
-
 def _domains(gathered: Gathered) -> dict[str, Any]:
     domains = gathered.domains
     counts = _summed(domains, ((name, share.ops) for name, share in gathered.stats.domains.items()))
+    colours = [colour_name(place, len(domains.own)) for place in range(len(domains))]
     return {
-        "names": [name_of(domains, place, "domains") for place in range(len(domains))],
+        "names": domains.labels("domains"),
+        "colours": colours,
+        "shapes": [SHAPES.get(colour) for colour in colours],
         "ops": counts,
         "shared": domains.shared,
     }
@@ -87,7 +86,7 @@ def _lanes(gathered: Gathered) -> dict[str, Any]:
         for domain, ops in share.domains.items():
             by_domain[lane][domains.of(domain)] += ops
     return {
-        "names": [name_of(lanes, place, "actors") for place in range(len(lanes))],
+        "names": lanes.labels("actors"),
         "byDomain": by_domain,
         "spans": spans,
         "shared": lanes.shared,
@@ -104,8 +103,7 @@ def _summed(ranks: Ranks, counts: Iterable[tuple[str, int]]) -> list[int]:
 
 def _kinds(kinds: Mapping[str, int]) -> dict[str, Any]:
     ranks = Ranks(kinds, MAX_KINDS)
-    names = [name_of(ranks, place, "kinds") for place in range(len(ranks))]
-    return {"names": names, "ops": _summed(ranks, kinds.items()), "shared": ranks.shared}
+    return {"names": ranks.labels("kinds"), "ops": _summed(ranks, kinds.items())}
 
 
 def _checkpoint(gathered: Gathered) -> dict[str, Any]:
@@ -150,7 +148,7 @@ def _commits(gathered: Gathered) -> dict[str, Any] | None:
         "all": len(commits.all),
         "ops": commits.ends[-1] - commits.ends[0],
         "rows": [_commit(gathered, number) for number in shown],
-        "others": [[number, short_id(commits.all[number - 1].commit_id)] for number in sorted(others)],
+        "others": [[number, commits.id_of(number)] for number in sorted(others)],
     }
 
 
@@ -162,7 +160,7 @@ def _commit(gathered: Gathered, number: int) -> list[Any]:
     named = [(lanes.of(name), ops) for name, ops in most if lanes.of(name) < len(lanes.own)]
     return [
         number,
-        short_id(made.commit_id),
+        commits.id_of(number),
         brief(made.created_at[:19].replace("T", " ")),
         made.ops,
         commits.ends[number],
@@ -281,17 +279,16 @@ def _shown(gathered: Gathered) -> dict[str, Any]:
 
 def _row(op: ShownOp, gathered: Gathered, numbers: Mapping[str, int]) -> list[Any]:
     """The position of the op, its parents (row numbers, or op_ids of those not shown), its commit, and its time."""
-    commit = gathered.commits.number_of(op.arrival)
     return [
         op.op_id,
         gathered.lanes.of(op.actor_id),
         gathered.domains.of(op.domain),
         op.lamport_ts,
         op.arrival,
-        int(op.pending and not commit),
+        int(gathered.is_pending(op)),
         op.all_parents,
         [numbers.get(parent, parent) for parent in op.parents],
-        commit,
+        gathered.commits.number_of(op.arrival),
         _since_start(gathered, op.time_us),
     ]
 

@@ -6,7 +6,7 @@ Then comes the full check. Others may append meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -21,12 +21,14 @@ from muse.report.limits import (
     MAX_LANES,
     MAX_TIME_BINS,
     MAX_TIME_CELLS,
+    NAME_LETTERS,
     SAMPLED_LINKS,
     SAMPLED_OPS,
     WHOLE_UP_TO_OPS,
 )
 from muse.report.sample import Sample, draw_of
 from muse.report.shown_op import ShownOp, microseconds, shown_op
+from muse.report.text import brief
 from muse.stats import SessionStats, session_stats
 
 Step = Callable[[str], Callable[[int, int], None]]
@@ -54,6 +56,14 @@ class Ranks:
         """The place of a name."""
         return self._place.get(name, len(self.own))
 
+    def label(self, place: int, things: str, letters: int = NAME_LETTERS) -> str:
+        """What stands at a place: its name, or at the shared one, how many `things` share it."""
+        return brief(self.own[place], letters) if place < len(self.own) else f"{self.shared:,} other {things}"
+
+    def labels(self, things: str) -> list[str]:
+        """What stands at each place."""
+        return [self.label(place, things) for place in range(len(self))]
+
 
 @dataclass(frozen=True)
 class Gathered:
@@ -77,6 +87,15 @@ class Gathered:
     """The commits of the session, and what is in each."""
     verified: VerifyReport | None
     """The result of the full check; None if it was not made."""
+
+    def is_pending(self, op: ShownOp) -> bool:
+        """Whether an op is neither covered by the checkpoint nor in a commit."""
+        return op.pending and not self.commits.number_of(op.arrival)
+
+    def links(self) -> Iterator[tuple[ShownOp, ShownOp]]:
+        """Each pair of ops shown of which the second depends on the first."""
+        shown = {op.op_id: op for op in self.ops}
+        return ((shown[parent], op) for op in self.ops for parent in op.parents if parent in shown)
 
 
 def gather(log: OpLog, *, step: Step, commits: Commits | None = None, check: bool = True) -> Gathered:

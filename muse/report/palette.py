@@ -2,12 +2,12 @@
 
 The domain colours were found by a search. Any two can be told apart with each kind of colour blindness (no red, green
 or blue cones), and each has a contrast of at least 3:1 to the background. tests/report/test_palette.py checks both.
-Domains also differ by shape.
+Domains also differ by shape (`SHAPES`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 LIGHT: Mapping[str, str] = {
     "page": "#f5f6f8",
@@ -47,6 +47,14 @@ DARK: Mapping[str, str] = {
     "d5": "#a378ef",
     "shared": "#787d84",
 }
+SHAPES: Mapping[str, Sequence[tuple[float, float]]] = {
+    "d1": ((-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)),
+    "d2": ((0, -1.2), (1.15, 0.85), (-1.15, 0.85)),
+    "d3": ((0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)),
+    "d4": ((0, 1.2), (-1.15, -0.85), (1.15, -0.85)),
+    "d5": ((-0.5, -1.2), (0.5, -1.2), (1.2, 0), (0.5, 1.2), (-0.5, 1.2), (-1.2, 0)),
+}
+"""The corners of each domain's mark as (right, down), if it would be a circle of radius 1; d0 and "shared" are one."""
 
 
 def colour_name(place: int, own: int) -> str:

@@ -8,14 +8,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice, starmap
 from xml.sax.saxutils import escape
 
 from muse.report.density import Cell
 from muse.report.gather import Gathered, Ranks
-from muse.report.limits import MAX_PICTURE_LANES, MAX_PICTURE_LINKS, MAX_PICTURE_OPS, NAME_LETTERS
-from muse.report.palette import DARK, LIGHT, colour_name
+from muse.report.limits import MAX_PICTURE_LANES, MAX_PICTURE_LINKS, MAX_PICTURE_OPS
+from muse.report.palette import DARK, LIGHT, SHAPES, colour_name
 from muse.report.shown_op import ShownOp
-from muse.report.text import brief, short_id
+from muse.report.text import brief
 
 _WIDTH, _LEFT, _RIGHT = 1000, 220, 16
 _PLOT = _WIDTH - _LEFT - _RIGHT
@@ -83,19 +84,15 @@ class _Picture:
             if lane % 2 == 0:
                 top = _TOP + lane * self._lane_height
                 yield f'<rect class="stripe" x="0" y="{top}" width="{_WIDTH}" height="{self._lane_height}"/>'
-            middle = self._y(lane) + 4
-            yield f'<text class="ink" x="16" y="{middle:g}" font-size="12">{_text(self._lane_name(lane))}</text>'
-            yield (
-                f'<text class="soft" x="{_LEFT - 10}" y="{middle:g}" font-size="11" text-anchor="end">'
-                f"{counts[lane]:,}</text>"
-            )
+            middle, count = self._y(lane) + 4, f"{counts[lane]:,}"
+            name = _text(self._lane_name(lane, len(count)))
+            yield f'<text class="ink" x="16" y="{middle:g}" font-size="12">{name}</text>'
+            right = f'x="{_LEFT - 10}" y="{middle:g}" font-size="11" text-anchor="end"'
+            yield f'<text class="soft" {right}>{count}</text>'
 
-    def _lane_name(self, lane: int) -> str:
-        if lane == len(self._lanes.own):
-            return f"{self._lanes.shared:,} other actors"
-        name = brief(self._lanes.own[lane], NAME_LETTERS)
-        count = f"{self._stats.actors[self._lanes.own[lane]].ops:,}"
-        room = int((_LEFT - 40 - 7 * len(count)) / _LETTER)
+    def _lane_name(self, lane: int, digits: int) -> str:
+        name = self._lanes.label(lane, "actors")
+        room = int((_LEFT - 40 - 7 * digits) / _LETTER)
         # Cut the name in the middle, because similar names often differ at their ends.
         return name if len(name) <= room else f"{name[: (room - 1) // 2]}…{name[-(room // 2) :]}"
 
@@ -108,10 +105,8 @@ class _Picture:
             yield f'<text class="soft" x="{x:.1f}" y="{_TOP - 8}" font-size="11" text-anchor="middle">{at:,}</text>'
 
     def _links(self) -> Iterator[str]:
-        by_id = {op.op_id: op for op in self._gathered.ops}
-        ends = ((by_id[parent], op) for op in by_id.values() for parent in op.parents if parent in by_id)
-        across = [(start, end) for start, end in ends if self._has_own_lane(start, end)][:MAX_PICTURE_LINKS]
-        yield f'<path class="link" d="{"".join(self._curve(start, end) for start, end in across)}"/>'
+        across = (ends for ends in self._gathered.links() if self._has_own_lane(*ends))
+        yield f'<path class="link" d="{"".join(starmap(self._curve, islice(across, MAX_PICTURE_LINKS)))}"/>'
 
     def _has_own_lane(self, start: ShownOp, end: ShownOp) -> bool:
         """Whether a link joins two different actors' own lanes. In the shared lane, the actor would be unclear."""
@@ -125,16 +120,14 @@ class _Picture:
         return f"M{x1:.1f} {y1:g}C{x1 + bend:.1f} {y1:g} {x2 - bend:.1f} {y2:g} {x2:.1f} {y2:g}"
 
     def _dots(self) -> Iterator[str]:
-        # Without a checkpoint all ops are pending, so marking them would tell nothing.
-        marked = self._stats.checkpoint is not None
+        # Without a checkpoint or commit all ops are pending, so marking them would tell nothing.
+        marked = self._stats.checkpoint is not None or self._gathered.commits.all
         for op in self._gathered.ops:
             colour = self._colour(self._gathered.domains.of(op.domain))
             place = self._x(op.lamport_ts), self._y(self._lanes.of(op.actor_id))
             about = brief(f"{op.actor_id} · {op.domain} · {op.kind} {op.address} · Lamport {op.lamport_ts:,}")
-            yield (
-                f'<path class="{"hollow" if op.pending and marked else "dot"} {colour}" d="{_shape(colour, *place)}">'
-                f"<title>{_text(about)}</title></path>"
-            )
+            kind = "hollow" if marked and self._gathered.is_pending(op) else "dot"
+            yield f'<path class="{kind} {colour}" d="{_shape(colour, *place)}"><title>{_text(about)}</title></path>'
 
     def _bars(self) -> Iterator[str]:
         columns = self._columns()
@@ -178,7 +171,7 @@ class _Picture:
         commits = self._gathered.commits
         for number in commits.shown() if self._stats.ops else ():
             made, x = commits.all[number - 1], self._x(commits.highest[number]) + 2
-            about = _text(f"commit {short_id(made.commit_id)}, {made.ops:,} ops")
+            about = _text(f"commit {commits.id_of(number)}, {made.ops:,} ops")
             yield f'<path class="commit" d="M{x:.1f} {_TOP}V{self._height - _BOTTOM}"><title>{about}</title></path>'
 
     def _checkpoint(self) -> Iterator[str]:
@@ -199,8 +192,7 @@ class _Picture:
     def _legend(self) -> Iterator[str]:
         x, y = 20.0, self._height - 12
         for domain in range(len(self._gathered.domains)):
-            own = self._gathered.domains.own
-            name = brief(own[domain], 20) if domain < len(own) else f"{self._gathered.domains.shared:,} others"
+            name = self._gathered.domains.label(domain, "domains", 20)
             colour = self._colour(domain)
             yield f'<path class="dot {colour}" d="{_shape(colour, x, y - 4)}"/>'
             yield f'<text class="ink" x="{x + 10:g}" y="{y}" font-size="12">{_text(name)}</text>'
@@ -224,14 +216,10 @@ def _ticks(lowest: int, highest: int) -> Iterator[int]:
 
 def _shape(colour: str, x: float, y: float) -> str:
     """The path of a domain's shape, so that domains differ not only by colour."""
-    corners = {
-        "d1": "m-3.4-3.4h6.8v6.8h-6.8z",
-        "d2": "m0-4.4l4.2 7.6h-8.4z",
-        "d3": "m0-4.8l4.8 4.8-4.8 4.8-4.8-4.8z",
-        "d4": "m0 4.4l4.2-7.6h-8.4z",
-        "d5": "m-2-4.2h4l2.4 4.2-2.4 4.2h-4l-2.4-4.2z",
-    }
-    return f"M{x:.1f} {y:g}" + corners.get(colour, "m-3.6 0a3.6 3.6 0 1 0 7.2 0a3.6 3.6 0 1 0-7.2 0z")
+    corners = SHAPES.get(colour)
+    if corners is None:
+        return f"M{x:.1f} {y:g}m-3.6 0a3.6 3.6 0 1 0 7.2 0a3.6 3.6 0 1 0-7.2 0z"
+    return "M" + "L".join(f"{x + 3.7 * right:.1f} {y + 3.7 * down:.1f}" for right, down in corners) + "z"
 
 
 def _style() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from muse.escaping import escape_for_terminal
-from muse.report.limits import COMMIT_ID_LETTERS, TEXT_LETTERS
+from muse.report.limits import TEXT_LETTERS
 
 
 def brief(text: str, letters: int = TEXT_LETTERS) -> str:
@@ -14,8 +14,3 @@ def brief(text: str, letters: int = TEXT_LETTERS) -> str:
     """
     visible = escape_for_terminal(text[: letters + 1])
     return visible if len(visible) <= letters else visible[: letters - 1] + "…"
-
-
-def short_id(commit_id: str) -> str:
-    """As much of the id of a commit as is shown."""
-    return brief(commit_id[:COMMIT_ID_LETTERS])

@@ -13,11 +13,10 @@ from typing import Any
 
 import orjson
 
-from muse.report.data import name_of
 from muse.report.gather import Gathered
 from muse.report.limits import NAME_LETTERS
 from muse.report.shown_op import ShownOp, microseconds
-from muse.report.text import brief, short_id
+from muse.report.text import brief
 
 _PID = 0
 """No thread has this number: Perfetto's viewer calls the one that has the number of its process its main thread."""
@@ -66,9 +65,7 @@ class _Trace:
 
     def _names(self) -> Iterator[Event]:
         yield self._event("M", "process_name", 0, args={"name": brief(self._gathered.stats.session_id)})
-        lanes = self._gathered.lanes
-        actors = [name_of(lanes, lane, "actors") for lane in range(len(lanes))]
-        for lane, name in enumerate(["commits and checkpoint", *actors], start=_MARKS):
+        for lane, name in enumerate(["commits and checkpoint", *self._gathered.lanes.labels("actors")], start=_MARKS):
             yield self._event("M", "thread_name", lane, args={"name": name})
             yield self._event("M", "thread_sort_index", lane, args={"sort_index": lane})
 
@@ -100,16 +97,14 @@ class _Trace:
             "created_at": op.created_at,
             "intent_id": op.intent_id,
             "reservation_id": op.reservation_id,
-            "commit": short_id(self._gathered.commits.all[commit - 1].commit_id) if commit else "",
+            "commit": self._gathered.commits.id_of(commit) if commit else "",
         }
         return {name: value for name, value in about.items() if value != ""}
 
     def _arrows(self) -> Iterator[Event]:
         """Two events for each link between lanes. A clock that goes wrong can't be drawn: arrows lead only onwards."""
-        shown = {op.op_id: op for op in self._gathered.ops}
         lanes, number = self._gathered.lanes, 0
-        links = ((shown[parent], op) for op in shown.values() for parent in op.parents if parent in shown)
-        for parent, op in links:
+        for parent, op in self._gathered.links():
             ends = lanes.of(parent.actor_id), lanes.of(op.actor_id)
             if ends[0] == ends[1]:
                 continue
@@ -124,7 +119,7 @@ class _Trace:
     def _instants(self) -> Iterator[Event]:
         commits, mark = self._gathered.commits, self._gathered.stats.checkpoint
         marks = [
-            ("commit", short_id(made.commit_id), made.created_at, commits.highest[number], made.ops)
+            ("commit", commits.id_of(number), made.created_at, commits.highest[number], made.ops)
             for number in commits.shown()
             for made in [commits.all[number - 1]]
         ]

@@ -308,7 +308,7 @@ def test_damage_is_shown_with_place_reason_and_remedy(opened: Callable[..., Page
     ((span, _),) = scanned.damaged
 
     assert tile(page, "Check of the log") == "damaged"
-    row = page.texts(".findings tbody td")
+    row = page.texts("#findings tbody td")
     assert [number(text) for text in row[:2]] == [span.byte_offset, len(damaged)]
     assert row[2:4] == ["damaged-line", "damage"]
     assert "appends again" in row[5]

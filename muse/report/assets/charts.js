@@ -3,12 +3,12 @@
 const CHART_HEIGHT = 190;
 const FIRST_ROWS = 10;
 
+const colourOf = (domain) => `var(--${data.domains.colours[domain]})`;
+
 function swatch(domain) {
-  const colour = `var(--${colourVariable(domain)})`;
-  const shapes = [
-    "M6 2a4 4 0 1 0 .01 0z", "M2.5 2.5h7v7h-7z", "M6 1.5l4.6 8H1.4z", "M6 1l5 5-5 5-5-5z", "M6 10.5l4.6-8H1.4z", "M4 1.5h4L10.8 6 8 10.5H4L1.2 6z",
-  ];
-  return svgEl("svg", { width: 12, height: 12, viewBox: "0 0 12 12", "aria-hidden": "true" }, svgEl("path", { d: shapes[domain % 6], fill: colour }));
+  const corners = data.domains.shapes[domain];
+  const shape = corners ? svgEl("polygon", { points: corners.join(" ") }) : svgEl("circle", { r: 1 });
+  return svgEl("svg", { width: 12, height: 12, viewBox: "-1.5 -1.5 3 3", fill: colourOf(domain), "aria-hidden": "true" }, shape);
 }
 
 function legend() {
@@ -16,44 +16,38 @@ function legend() {
 }
 
 // A bar with a part for each domain; the amount `whole` fills the width.
-function bar(parts, whole) {
+function bar(parts, whole, colour) {
   const made = el("div", { class: "bar", "aria-hidden": "true" });
   parts.forEach((count, domain) => {
     if (!count) return;
     const part = el("i");
     part.style.width = `${(100 * count) / whole}%`;
-    part.style.background = domain === null ? "var(--soft)" : `var(--${colourVariable(domain)})`;
+    part.style.background = colour(domain);
     made.append(part);
   });
   return made;
 }
 
 // Rows of {name, parts, total}, most first. A button shows the remaining rows.
-function shareTable(caption, rows, plain = false) {
+function shareTable(caption, rows, colour = colourOf) {
   const whole = rows.reduce((most, { total }) => Math.max(most, total), 1);
-  const body = el("tbody");
-  const row = ({ name, parts, total, mark = null }) => {
-    const drawn = bar(parts, whole);
-    if (plain) for (const part of drawn.children) part.style.background = "var(--soft)";
-    return el(
-      "tr",
-      {},
-      el("th", { scope: "row", class: "name", title: name }, mark, mark ? " " : null, named(name)),
-      el("td", {}, drawn),
-      el("td", { class: "number count" }, grouped(total)),
-      el("td", { class: "number share" }, percent(total, data.ops)),
-    );
-  };
-  body.append(...rows.slice(0, FIRST_ROWS).map(row));
+  const row = ({ name, parts, total, mark = null }) => el(
+    "tr",
+    {},
+    el("th", { scope: "row", class: "name", title: name }, mark, mark ? " " : null, named(name)),
+    el("td", {}, bar(parts, whole, colour)),
+    el("td", { class: "number count" }, grouped(total)),
+    el("td", { class: "number share" }, percent(total, data.ops)),
+  );
+  const body = el("tbody", {}, rows.slice(0, FIRST_ROWS).map(row));
   const head = el("tr", {}, el("th", { scope: "col", class: "name" }, caption), el("th", { scope: "col" }, el("span", { class: "unseen" }, "Bar")), el("th", { scope: "col", class: "number count" }, "Ops"), el("th", { scope: "col", class: "number share" }, "Share"));
   const made = el("div", {}, el("div", { class: rows.length > FIRST_ROWS ? "scroll" : "" }, el("table", { class: "shares" }, el("thead", {}, head), body)));
   if (rows.length > FIRST_ROWS) {
-    const button = el("button", { type: "button" }, `Show all ${grouped(rows.length)}`);
-    button.addEventListener("click", () => {
+    const more = el("div", { class: "more" }, button(`Show all ${grouped(rows.length)}`, () => {
       body.append(...rows.slice(FIRST_ROWS).map(row));
-      button.parentNode.remove();
-    });
-    made.append(el("div", { class: "more" }, button));
+      more.remove();
+    }));
+    made.append(more);
   }
   return made;
 }
@@ -110,14 +104,14 @@ class Activity {
   }
 
   column(parts, total, bin, x, each, y) {
-    const made = svgEl("g", { class: "zooms" }, svgEl("title", {}, `${this.time(bin)}: ${pluralize(total, "op")}; click to see them`));
-    made.addEventListener("click", () => this.showBin(bin));
-    made.append(svgEl("rect", { x, y: y(0) - 160, width: each, height: 160, fill: "transparent" }));
+    const about = svgEl("title", {}, `${this.time(bin)}: ${pluralize(total, "op")}; click to see them`);
+    const wholeHeight = svgEl("rect", { x, y: y(0) - 160, width: each, height: 160, fill: "transparent" });
+    const made = svgEl("g", { class: "zooms", click: () => this.showBin(bin) }, about, wholeHeight);
     let below = 0;
     parts.forEach((count, domain) => {
       if (!count) return;
       const [low, high] = [y(below), y(below + count)];
-      made.append(svgEl("rect", { x: x + 0.5, y: high, width: Math.max(each - 1, 1), height: Math.max(low - high, 0.5), fill: `var(--${colourVariable(domain)})` }));
+      made.append(svgEl("rect", { x: x + 0.5, y: high, width: Math.max(each - 1, 1), height: Math.max(low - high, 0.5), fill: colourOf(domain) }));
       below += count;
     });
     return made;
@@ -125,9 +119,10 @@ class Activity {
 
   asTable() {
     const { bins } = data.activity;
-    if (!bins.length) return el("p", { class: "small soft" }, "No op has a time in created_at.");
-    const head = el("tr", {}, el("th", { scope: "col" }, "From"), data.domains.names.map((name) => el("th", { scope: "col", class: "number" }, named(name))));
-    const rows = bins.map((parts, bin) => el("tr", {}, el("th", { scope: "row" }, plainButton(this.time(bin), () => this.showBin(bin))), parts.map((count) => el("td", { class: "number" }, grouped(count)))));
-    return el("details", {}, el("summary", {}, "As a table"), el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Ops over wall time" }, el("table", {}, el("thead", {}, head), el("tbody", {}, rows))));
+    if (!bins.length) return note("No op has a time in created_at.");
+    const from = (bin) => el("th", { scope: "row" }, plainButton(this.time(bin), () => this.showBin(bin)));
+    const rows = bins.map((parts, bin) => el("tr", {}, from(bin), parts.map(numberCell)));
+    const columns = ["From", ...data.domains.names.map((name) => numberHead(named(name)))];
+    return el("details", {}, el("summary", {}, "As a table"), table("Ops over wall time", columns, rows));
   }
 }

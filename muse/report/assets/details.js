@@ -14,8 +14,7 @@ class Details {
 
   show(op, select) {
     if (!op) {
-      const hint = ops.length ? "No op is selected. Click one, or press N in the diagram." : "This session holds no ops.";
-      this.element.replaceChildren(el("p", { class: "small soft" }, hint));
+      this.element.replaceChildren(note(ops.length ? "No op is selected. Click one, or press N in the diagram." : "This session holds no ops."));
       return;
     }
     const wide = pair("Content", op.hasText ? named(op.what || "–") : "Its text was left out to keep this file small.");
@@ -35,18 +34,15 @@ class Details {
         op.intent ? pair("Intent", named(op.intent)) : null,
         op.reservation ? pair("Reservation", named(op.reservation)) : null,
         pair(`Depends on (${grouped(op.allParents)})`, ...this.ops(op.parents, op.allParents, select)),
-        pair(`Shown ops that depend on it (${grouped(op.children.length)})`, ...this.ops(op.children.slice(0, 4).map(({ number }) => number), op.children.length, select)),
+        pair(`Shown ops that depend on it (${grouped(op.children.length)})`, ...this.ops(op.children.slice(0, 4), op.children.length, select)),
       ),
     );
   }
 
   ops(wanted, all, select) {
     if (!all) return ["nothing"];
-    const shown = wanted.map((one) => {
-      if (typeof one !== "number") return el("div", {}, one);
-      const other = ops[one];
-      return el("div", {}, plainButton(el("span", {}, named(other.actor), ` at ${grouped(other.lamport)}`), () => select(other)));
-    });
+    const link = (other) => plainButton(el("span", {}, named(other.actor), ` at ${grouped(other.lamport)}`), () => select(other));
+    const shown = wanted.map((one) => el("div", {}, typeof one === "string" ? one : link(one)));
     return all > wanted.length ? [...shown, el("div", {}, `and ${grouped(all - wanted.length)} more`)] : shown;
   }
 }
@@ -70,31 +66,18 @@ class OpTable {
     const pages = Math.max(Math.ceil(list.length / TABLE_ROWS), 1);
     this.page = Math.min(Math.max(page, 0), pages - 1);
     const rows = list.slice(this.page * TABLE_ROWS, (this.page + 1) * TABLE_ROWS);
-    const turn = (label, by) => {
-      const button = el("button", { type: "button", disabled: this.page + by < 0 || this.page + by >= pages }, label);
-      button.addEventListener("click", () => this.show(this.page + by));
-      return button;
-    };
+    const turn = (label, by) => button(label, () => this.show(this.page + by), { disabled: this.page + by < 0 || this.page + by >= pages });
+    const columns = [numberHead("Lamport"), "Actor", "Domain", "Op", "Address", "What", "Made at", ...(data.commits ? ["Commit"] : [])];
+    const caption = `${pluralize(list.length, "op")} in view${this.view.isPicking ? " that are picked out" : ""}, in the order of ${this.view.axis.name}`;
     this.body.replaceChildren(
-      el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "The ops in view" }, this.table(rows, list.length)),
+      table("The ops in view", columns, rows.map((op) => this.row(op)), { caption }),
       el("div", { class: "more" }, turn("Earlier", -1), turn("Later", 1), el("span", { class: "small soft" }, `page ${this.page + 1} of ${pages}`)),
     );
   }
 
-  table(rows, all) {
-    const columns = ["Lamport", "Actor", "Domain", "Op", "Address", "What", "Made at", ...(data.commits ? ["Commit"] : [])];
-    return el(
-      "table",
-      {},
-      el("caption", {}, `${pluralize(all, "op")} in view${this.view.isPicking ? " that are picked out" : ""}, in the order of ${this.view.axis.name}`),
-      el("thead", {}, el("tr", {}, columns.map((name, at) => el("th", { scope: "col", class: at ? null : "number" }, name)))),
-      el("tbody", {}, rows.map((op) => this.row(op))),
-    );
-  }
-
   row(op) {
-    const button = plainButton(grouped(op.lamport), () => this.select(op), { class: "plain number" });
+    const select = plainButton(grouped(op.lamport), () => this.select(op), { class: "plain number" });
     const texts = [op.actor, op.domainName, op.kind, op.address, op.what, op.createdAt, ...(data.commits ? [commitIds.get(op.commit) || op.state] : [])];
-    return el("tr", {}, el("td", { class: "number" }, button), texts.map((text) => el("td", { class: "text" }, text)));
+    return el("tr", {}, el("td", { class: "number" }, select), texts.map((text) => textCell(text)));
   }
 }

@@ -48,9 +48,8 @@ class Diagram {
     this.lanes.addEventListener("keydown", (event) => this.key(event));
     this.lanes.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     this.lanes.addEventListener("pointerdown", (event) => this.grab(event));
-    this.lanes.addEventListener("pointermove", (event) => this.point(event));
-    addEventListener("pointermove", (event) => this.dragged(event));
-    for (const name of ["pointerup", "pointercancel"]) addEventListener(name, (event) => this.release(event));
+    this.lanes.addEventListener("pointermove", (event) => { this.dragged(event); this.point(event); });
+    for (const name of ["pointerup", "lostpointercapture"]) this.lanes.addEventListener(name, (event) => this.release(event));
     // The browser scrolls the lanes with one finger, but two are for zooming.
     this.lanes.addEventListener("touchmove", (event) => { if (event.touches.length > 1 && event.cancelable) event.preventDefault(); }, { passive: false });
     this.lanes.addEventListener("pointerleave", () => this.hover(null));
@@ -106,14 +105,8 @@ class Diagram {
     for (const counts of level.all) {
       const start = Math.round(x(counts.column * level.width));
       const end = Math.max(Math.round(x((counts.column + 1) * level.width)), start + 1);
-      let y = height;
       const tall = (height * 0.9 * Math.log1p(counts.total)) / Math.log1p(level.mostOfAll);
-      counts.domains.forEach((count, domain) => {
-        const part = (tall * count) / counts.total;
-        pen.fillStyle = this.colours.domains[domain];
-        pen.fillRect(start, y - part, end - start, part);
-        y -= part;
-      });
+      stack(pen, this.colours, counts, start, end - start, height, tall);
     }
     pen.fillStyle = this.colours.card;
     pen.globalAlpha = 0.7;
@@ -122,10 +115,8 @@ class Diagram {
     pen.globalAlpha = 1;
     pen.strokeStyle = this.colours.soft;
     pen.strokeRect(x(this.view.from) + 0.5, 0.5, Math.max(x(this.view.to) - x(this.view.from) - 1, 2), height - 1);
-    pen.fillStyle = this.colours.soft;
-    pen.font = "12px system-ui, sans-serif";
-    pen.textBaseline = "middle";
-    pen.fillText("All of it", 12, height / 2);
+    setFont(pen, 12);
+    write(pen, "All of it", 12, height / 2, this.colours.soft);
   }
 
   // Describe in words what is in view.
@@ -133,7 +124,7 @@ class Diagram {
     const view = this.view;
     const parts = [`${view.axis.name} ${view.axis.range(view.from, view.to).join(" to ")}`];
     if (view.wanted) parts.push(`${grouped(view.lanes.length)} of ${pluralize(data.lanes.names.length, "lane")}`);
-    const { width } = this.level();
+    const { width } = this.layout.level();
     const column = view.axis === axes.lamport ? pluralize(width, "timestamp") : duration(width / 1000);
     if (!all) parts.push(`density: each bar counts the ops of ${column}; click one to zoom into it`);
     else if (data.shown.whole) parts.push(`${pluralize(all.length, "op")}, every one shown`);
@@ -147,11 +138,6 @@ class Diagram {
     if (this.status.textContent !== text) this.status.textContent = text;
   }
 
-  // The columns of counts that are wide enough to be drawn.
-  level() {
-    return this.view.axis.density.level((LEAST_COLUMN_PX * this.view.span) / this.layout.plotWidth);
-  }
-
   at(event) {
     const box = this.canvas.getBoundingClientRect();
     return [event.clientX - box.left, event.clientY - box.top];
@@ -163,7 +149,8 @@ class Diagram {
 
   // One pointer moves the view, two zoom it; one that has not moved selects.
   grab(event) {
-    if (event.button !== 0) return;
+    if (event.button !== 0 || event.target !== this.canvas) return;
+    this.canvas.setPointerCapture(event.pointerId);
     this.held.set(event.pointerId, event);
     this.hold(this.held.size > 1);
   }
@@ -182,8 +169,6 @@ class Diagram {
 
   dragged(event) {
     if (!this.held.has(event.pointerId)) return;
-    // It was lifted where the page was not told.
-    if (!event.buttons) { this.release(event); return; }
     this.held.set(event.pointerId, event);
     const { drag } = this;
     const { x, y, apart } = this.grip();
@@ -209,7 +194,7 @@ class Diagram {
     const counts = this.hovered ? null : this.columnAt(...this.at(event));
     if (!counts) { this.select(this.hovered); return; }
     if (event.timeStamp - this.zoomedIntoBar < 500) return;
-    const { width } = this.level();
+    const { width } = this.layout.level();
     this.zoomedIntoBar = event.timeStamp;
     this.change(() => this.view.showRange(counts.column * width - 0.5, (counts.column + 1) * width - 0.5));
   }
@@ -361,7 +346,7 @@ class Diagram {
     if (x <= this.layout.left) return [name, el("div", {}, `${pluralize(laneOps[lane], "op")}, Lamport ${data.lanes.spans[lane].map(grouped).join(" to ")}`)];
     const counts = this.columnAt(x, this.layout.top(this.view.rowOf.get(lane)) + 1);
     if (!counts) return null;
-    const { width } = this.level();
+    const { width } = this.layout.level();
     return [
       name,
       el("div", {}, `${pluralize(counts.total, "op")} ${this.view.axis.column(counts.column * width, width)}`),
@@ -373,7 +358,7 @@ class Diagram {
   columnAt(x, y) {
     const lane = this.view.lanes[this.layout.row(y)];
     if (x <= this.layout.left || y < AXIS_HEIGHT || lane === undefined || (this.seen.all && data.shown.whole)) return null;
-    const { lanes, width } = this.level();
+    const { lanes, width } = this.layout.level();
     const wanted = Math.floor(this.layout.placeAt(x) / width);
     const found = lanes[lane][positionAt(lanes[lane], wanted, ({ column }) => column)];
     return found && found.column === wanted ? found : null;

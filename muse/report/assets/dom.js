@@ -1,10 +1,11 @@
-// Creates elements. Text always becomes a text node, so that text from a log is never parsed as markup.
+// Creates elements; an attribute that is a function listens for the event of its name. Text always becomes a text node, so that text from a log is never parsed as markup.
 
 const SVG_NAMESPACE = "http://www.w3.org/2000/svg";
 
 function filled(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
-    if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : value);
+    if (typeof value === "function") element.addEventListener(name, value);
+    else if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : value);
   }
   element.append(...children.flat().filter((child) => child !== null));
   return element;
@@ -21,10 +22,22 @@ function svgEl(tag, attributes = {}, ...children) {
 // Text from a log, isolated so that its writing direction does not affect the text around it.
 const named = (text) => el("bdi", {}, text);
 
-function plainButton(label, act, more = {}) {
-  const button = el("button", { class: "plain", type: "button", ...more }, label);
-  button.addEventListener("click", act);
-  return button;
+const button = (label, click, more = {}) => el("button", { type: "button", click, ...more }, label);
+const plainButton = (label, click, more = {}) => button(label, click, { class: "plain", ...more });
+const note = (...content) => el("p", { class: "small soft" }, ...content);
+
+const numberHead = (name) => el("th", { scope: "col", class: "number" }, name);
+const numberCell = (number) => el("td", { class: "number" }, number === null ? "–" : grouped(number));
+const textCell = (...content) => el("td", { class: "text" }, ...content);
+
+// Something that scrolls by itself, by keys too.
+const scrolling = (name, content) => el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name }, content);
+
+// A table that scrolls. The heads of its columns are texts or elements.
+function table(name, columns, rows, { id = null, caption = null } = {}) {
+  const head = columns.map((column) => (typeof column === "string" ? el("th", { scope: "col" }, column) : column));
+  const above = caption === null ? null : el("caption", {}, caption);
+  return scrolling(name, el("table", { id }, above, el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows)));
 }
 
 const grouped = (number) => Math.round(number).toLocaleString("en-US");
@@ -64,15 +77,11 @@ function roundStep(span, wanted, least = 1) {
   return power * [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999);
 }
 
-function colourVariable(domain) {
-  return domain < data.domains.names.length - (data.domains.shared ? 1 : 0) ? `d${domain}` : "shared";
-}
-
 // The current colours by the name of their CSS variable, because a canvas can't use CSS variables.
 function themeColours() {
   const style = getComputedStyle(document.documentElement);
   const value = (name) => style.getPropertyValue(`--${name}`).trim();
-  const colours = { domains: data.domains.names.map((_, domain) => value(colourVariable(domain))) };
+  const colours = { domains: data.domains.colours.map(value) };
   for (const name of ["card", "ink", "soft", "line", "stripe", "link", "mark", "focus"]) colours[name] = value(name);
   return colours;
 }

@@ -30,13 +30,14 @@ const ops = data.shown.rows.map((row, number) => {
   };
 });
 
-// Links between lanes, each from a parent to the op that depends on it.
+// Links between lanes, each from a parent to the op that depends on it. The parents of an op are ops, or the op_ids of
+// those that are not shown.
 const links = [];
 for (const op of ops) {
-  for (const parent of op.parents) {
-    if (typeof parent !== "number") continue;
-    ops[parent].children.push(op);
-    if (ops[parent].lane !== op.lane) links.push({ from: ops[parent], to: op });
+  op.parents = op.parents.map((parent) => ops[parent] || parent);
+  for (const parent of op.parents.filter((one) => one.children)) {
+    parent.children.push(op);
+    if (parent.lane !== op.lane) links.push({ from: parent, to: op });
   }
 }
 

@@ -30,6 +30,8 @@ class Layout {
     const row = this.view.rowOf.get(op.lane);
     return row === undefined || this.view.at(op) === null ? null : [this.x(this.view.at(op)), this.top(row) + this.laneHeight / 2];
   }
+  // The columns of counts that are wide enough to be drawn.
+  level() { return this.view.axis.density.level((LEAST_COLUMN_PX * this.view.span) / this.plotWidth); }
   rows() {
     const first = Math.max(this.row(AXIS_HEIGHT), 0);
     const last = Math.min(this.row(this.height), this.view.lanes.length - 1);
@@ -39,18 +41,33 @@ class Layout {
 
 // One shape for each domain, so that domains differ not only by colour.
 function traceShape(pen, domain, x, y, r) {
-  const corners = [
-    null,
-    [[-0.9, -0.9], [0.9, -0.9], [0.9, 0.9], [-0.9, 0.9]],
-    [[0, -1.2], [1.15, 0.85], [-1.15, 0.85]],
-    [[0, -1.3], [1.3, 0], [0, 1.3], [-1.3, 0]],
-    [[0, 1.2], [-1.15, -0.85], [1.15, -0.85]],
-    [[-0.5, -1.2], [0.5, -1.2], [1.2, 0], [0.5, 1.2], [-0.5, 1.2], [-1.2, 0]],
-  ][domain % 6];
+  const corners = data.domains.shapes[domain];
   pen.beginPath();
   if (!corners) pen.arc(x, y, r, 0, 2 * Math.PI);
   else corners.forEach(([dx, dy], at) => pen[at ? "lineTo" : "moveTo"](x + dx * r, y + dy * r));
   pen.closePath();
+}
+
+// A bar with a part for each domain, from `bottom` up.
+function stack(pen, colours, counts, x, width, bottom, height) {
+  let y = bottom;
+  counts.domains.forEach((count, domain) => {
+    const part = (height * count) / counts.total;
+    pen.fillStyle = colours.domains[domain];
+    pen.fillRect(x, y - part, width, part);
+    y -= part;
+  });
+}
+
+function setFont(pen, size, weight = "") {
+  pen.font = `${weight} ${size}px system-ui, sans-serif`;
+  pen.textBaseline = "middle";
+}
+
+function write(pen, text, x, y, colour, align = "left") {
+  pen.fillStyle = colour;
+  pen.textAlign = align;
+  pen.fillText(text, x, y);
 }
 
 class Painter {
@@ -119,11 +136,8 @@ class Painter {
     if (numbers) {
       pen.fillStyle = colours.card;
       pen.fillRect(0, 0, layout.width, AXIS_HEIGHT);
-      pen.fillStyle = colours.soft;
-      pen.font = "12px system-ui, sans-serif";
-      pen.textBaseline = "middle";
-      pen.textAlign = "left";
-      pen.fillText(layout.left > 130 ? view.axis.name : view.axis.unit, 12, NUMBERS_HEIGHT / 2);
+      setFont(pen, 12);
+      write(pen, layout.left > 130 ? view.axis.name : view.axis.unit, 12, NUMBERS_HEIGHT / 2, colours.soft);
     }
     const taken = numbers ? this.checkpointName() : null;
     for (const [at, label] of view.axis.ticks(view.from, view.span, Math.max(layout.plotWidth / 110, 2))) {
@@ -140,9 +154,7 @@ class Painter {
     const half = pen.measureText(label).width / 2;
     if (x - half < layout.left || x + half > layout.width - 2) return;
     if (taken && x + half > taken[0] - 6 && x - half < taken[1] + 6) return;
-    pen.fillStyle = colours.soft;
-    pen.textAlign = "center";
-    pen.fillText(label, x, NUMBERS_HEIGHT / 2);
+    write(pen, label, x, NUMBERS_HEIGHT / 2, colours.soft, "center");
   }
 
   line(colour, width, from, to) {
@@ -156,8 +168,8 @@ class Painter {
   }
 
   columns(alpha) {
-    const { pen, layout, view } = this;
-    const level = view.axis.density.level((LEAST_COLUMN_PX * view.span) / layout.plotWidth);
+    const { pen, layout, view, colours } = this;
+    const level = layout.level();
     const high = Math.log1p(level.most);
     const room = layout.laneHeight - (layout.laneHeight > 12 ? 4 : 1);
     pen.globalAlpha = alpha;
@@ -168,21 +180,10 @@ class Painter {
         const from = Math.round(layout.x(counts.column * level.width));
         const to = Math.round(layout.x((counts.column + 1) * level.width));
         const width = Math.max(to - from - (to - from > 8 ? 1 : 0), 1);
-        this.stacked(counts, from, width, bottom, room * Math.min(Math.max(Math.log1p(counts.total) / high, 0.15), 1));
+        stack(pen, colours, counts, from, width, bottom, room * Math.min(Math.max(Math.log1p(counts.total) / high, 0.15), 1));
       }
     }
     pen.globalAlpha = 1;
-  }
-
-  stacked(counts, x, width, bottom, height) {
-    let y = bottom;
-    counts.domains.forEach((count, domain) => {
-      if (!count) return;
-      const part = (height * count) / counts.total;
-      this.pen.fillStyle = this.colours.domains[domain];
-      this.pen.fillRect(x, y - part, width, part);
-      y -= part;
-    });
   }
 
   links() {
@@ -229,9 +230,8 @@ class Painter {
   // Beside each mark, as far as the next one in its lane leaves room: the address, then what was done there.
   labels(single) {
     const { pen, layout, colours, view } = this;
-    pen.font = "11px system-ui, sans-serif";
+    setFont(pen, 11);
     pen.textAlign = "left";
-    pen.textBaseline = "middle";
     pen.lineWidth = 3;
     single.forEach((op, at) => {
       const [x, y] = layout.place(op);
@@ -244,8 +244,7 @@ class Painter {
       pen.globalAlpha = view.picks(op) ? 1 : 0.3;
       pen.strokeStyle = colours.card;
       pen.strokeText(text, from, y);
-      pen.fillStyle = colours.ink;
-      pen.fillText(text, from, y);
+      write(pen, text, from, y, colours.ink);
     });
     pen.globalAlpha = 1;
   }
@@ -269,11 +268,8 @@ class Painter {
     pen.lineWidth = op.hollow ? 1.8 : 0.8;
     pen.stroke();
     if (radius >= GLYPH_RADIUS && op.kind) {
-      pen.font = "bold 11px system-ui, sans-serif";
-      pen.textAlign = "center";
-      pen.textBaseline = "middle";
-      pen.fillStyle = op.hollow ? colours.domains[op.domain] : colours.card;
-      pen.fillText(glyphOf(op.kind), place[0], place[1] + 0.5);
+      setFont(pen, 11, "bold");
+      write(pen, glyphOf(op.kind), place[0], place[1] + 0.5, op.hollow ? colours.domains[op.domain] : colours.card, "center");
     }
     pen.globalAlpha = 1;
   }
@@ -282,9 +278,10 @@ class Painter {
   chosen(op, selected) {
     const place = this.layout.place(op);
     if (!place) return;
-    for (const parent of op.parents) if (typeof parent === "number") this.curve(ops[parent], op, this.colours.focus, 2);
+    const parents = op.parents.filter((parent) => parent.children);
+    for (const parent of parents) this.curve(parent, op, this.colours.focus, 2);
     for (const child of op.children) this.curve(op, child, this.colours.focus, 1.2);
-    for (const near of [...op.parents.filter((parent) => typeof parent === "number").map((at) => ops[at]), ...op.children]) this.dot(near);
+    for (const near of [...parents, ...op.children]) this.dot(near);
     this.dot(op, Math.max(this.radius, 6));
     this.pen.strokeStyle = this.colours.ink;
     this.pen.lineWidth = selected ? 2.5 : 1.5;
@@ -322,15 +319,12 @@ class Painter {
   commitNames() {
     const { pen, layout, colours, view } = this;
     if (!commits.length) return;
-    pen.font = "11px system-ui, sans-serif";
-    pen.textAlign = "left";
-    pen.fillStyle = colours.soft;
-    pen.fillText("Commits", 12, NUMBERS_HEIGHT + 6);
-    pen.textAlign = "center";
+    setFont(pen, 11);
+    write(pen, "Commits", 12, NUMBERS_HEIGHT + 6, colours.soft);
     const half = 28;
     for (const [commit, x] of this.commitsInView(3 * half)) {
-      pen.fillStyle = commit === view.mark ? colours.ink : colours.mark;
-      pen.fillText(commit.id.slice(0, 7), Math.min(Math.max(x, layout.left + half), layout.width - half), NUMBERS_HEIGHT + 6);
+      const middle = Math.min(Math.max(x, layout.left + half), layout.width - half);
+      write(pen, commit.id.slice(0, 7), middle, NUMBERS_HEIGHT + 6, commit === view.mark ? colours.ink : colours.mark, "center");
     }
   }
 
@@ -351,29 +345,22 @@ class Painter {
     const label = "checkpoint";
     const half = pen.measureText(label).width / 2;
     const middle = Math.min(Math.max(x, layout.left + half + 4), layout.width - half - 6);
-    pen.fillStyle = colours.mark;
-    pen.textAlign = "center";
-    pen.fillText(label, middle, NUMBERS_HEIGHT / 2);
+    write(pen, label, middle, NUMBERS_HEIGHT / 2, colours.mark, "center");
     return [middle - half, middle + half];
   }
 
   names() {
     const { pen, layout, colours, view } = this;
-    pen.textBaseline = "middle";
-    pen.font = `${layout.laneHeight >= 18 ? 13 : 11}px system-ui, sans-serif`;
+    setFont(pen, layout.laneHeight >= 18 ? 13 : 11);
     const every = Math.max(Math.ceil(12 / layout.laneHeight), 1);
     for (const row of this.rows) {
       if (row % every) continue;
       const lane = view.lanes[row];
-      const middle = layout.top(row) + (layout.laneHeight * (every > 1 ? every : 1)) / 2;
+      const middle = layout.top(row) + (layout.laneHeight * every) / 2;
       const count = layout.left > 130 ? grouped(laneOps[lane]) : "";
-      pen.textAlign = "right";
-      pen.fillStyle = colours.soft;
-      pen.fillText(count, layout.left - 10, middle);
-      pen.textAlign = "left";
-      pen.fillStyle = colours.ink;
+      write(pen, count, layout.left - 10, middle, colours.soft, "right");
       const room = layout.left - 24 - (count ? pen.measureText(count).width + 8 : 0);
-      pen.fillText(this.shortened(data.lanes.names[lane], room), 12, middle);
+      write(pen, this.shortened(data.lanes.names[lane], room), 12, middle, colours.ink);
     }
     this.line(colours.line, 1, [layout.left - 0.5, AXIS_HEIGHT], [layout.left - 0.5, layout.height]);
   }

@@ -49,10 +49,8 @@ function aboutCheckpoint() {
   const { problem, late } = data.checkpoint;
   const others = commits.length ? " Each thin line is a commit: by Lamport time at the highest timestamp that it and those before it cover, by wall time when it was made. Where lines would touch, one stands for several." : "";
   if (problem) return el("p", { class: "small bad" }, "The checkpoint can't be used: ", named(problem), others);
-  if (!checkpoint) return el("p", { class: "small soft" }, others ? `There is no checkpoint.${others}` : "No checkpoint was made: everything is pending.");
-  return el(
-    "p",
-    { class: "small soft" },
+  if (!checkpoint) return note(others ? `There is no checkpoint.${others}` : "No checkpoint was made: everything is pending.");
+  return note(
     "Dashed line: the last checkpoint, ", named(checkpoint.snapshot), `. It covers what had arrived, up to Lamport ${grouped(checkpoint.lamport)}; `,
     late ? `${pluralize(late, "op")} of no higher timestamp arrived later.` : "no op of a lower timestamp arrived later.",
     ` Ops that are not committed are drawn hollow.${others || " Earlier checkpoints are not recorded."}`,
@@ -71,16 +69,12 @@ function keysHelp() {
   return el("details", {}, el("summary", {}, "Keys, mouse and touch"), list);
 }
 
-function pressed(label, title, act) {
-  const button = el("button", { type: "button", title, "aria-label": title }, label);
-  button.addEventListener("click", act);
-  return button;
-}
+const pressed = (label, title, act) => button(label, act, { title, "aria-label": title });
 
 // A field of the controls; what `act` does with its value changes the view.
 function field(diagram, tag, attributes, act, ...children) {
-  const made = el(tag, attributes, ...children);
-  made.addEventListener(tag === "input" && attributes.type !== "text" ? "input" : "change", () => diagram.change(() => act(made)));
+  const changed = tag === "input" && attributes.type !== "text" ? "input" : "change";
+  const made = el(tag, { ...attributes, [changed]: () => diagram.change(() => act(made)) }, ...children);
   return made;
 }
 
@@ -150,20 +144,20 @@ function diagramSection() {
   const details = new Details();
   const select = (op) => diagram.select(op);
   const diagram = new Diagram((op) => details.show(op, select), () => painted());
-  const table = new OpTable(diagram.view, select);
+  const opTable = new OpTable(diagram.view, select);
   const made = controls(diagram);
-  const painted = () => { made.show(); noteState(diagram.view, table); };
+  const painted = () => { made.show(); noteState(diagram.view, opTable); };
   const section = el(
     "section",
     { class: "card", "aria-labelledby": "diagram-title" },
     el("div", { class: "head" }, el("h2", { id: "diagram-title" }, "Who did what, and what it depends on"), el("div", {}, legend(), glyphs())),
-    el("p", { class: "small soft" }, whatIsShown()),
+    note(whatIsShown()),
     aboutCheckpoint(),
     made.element,
     diagram.element,
     details.element,
     el("div", { class: "more" }, keysHelp()),
-    table.element,
+    opTable.element,
   );
   return { section, diagram };
 }
@@ -177,23 +171,22 @@ function commitsSection(diagram) {
     ...commits.map((commit) => ({ mark: commit, when: commit.when, size: commit.size, by: byWhom(commit) })),
     ...(checkpoint && !commits.length ? [{ mark: checkpoint, when: checkpoint.at, size: checkpoint.ops, by: "" }] : []),
   ];
-  const columns = [data.commits ? "Commit" : "Checkpoint", "When (UTC)", "Ops", "By whom"];
-  const head = el("tr", {}, columns.map((name) => el("th", { scope: "col", class: name === "Ops" ? "number" : null }, name)));
-  const rows = listed.map(({ mark, when, size, by }) => {
-    const button = el("button", { class: "plain", type: "button", "aria-pressed": "false" }, named(mark.id));
-    const row = el("tr", {}, el("td", {}, button), el("td", {}, named(when)), el("td", { class: "number" }, grouped(size)), el("td", { class: "text" }, by));
-    row.addEventListener("click", () => diagram.markOut(diagram.view.mark === mark ? null : mark));
-    return { mark, row, button };
+  const columns = [data.commits ? "Commit" : "Checkpoint", "When (UTC)", numberHead("Ops"), "By whom"];
+  // A click on the button is one on its row.
+  const buttons = listed.map(({ mark }) => plainButton(named(mark.id), null, { "aria-pressed": "false" }));
+  const rows = listed.map(({ mark, when, size, by }, at) => {
+    const click = () => diagram.markOut(diagram.view.mark === mark ? null : mark);
+    return el("tr", { click }, el("td", {}, buttons[at]), el("td", {}, named(when)), numberCell(size), textCell(by));
   });
-  diagram.marks = rows.map(({ mark }) => mark);
-  diagram.onMark = () => { for (const { mark, button } of rows) button.setAttribute("aria-pressed", String(diagram.view.mark === mark)); };
+  diagram.marks = listed.map(({ mark }) => mark);
+  diagram.onMark = () => diagram.marks.forEach((mark, at) => buttons[at].setAttribute("aria-pressed", String(diagram.view.mark === mark)));
   const count = all > commits.length ? `${grouped(commits.length)} of ${grouped(all)} commits are listed: the newest, and older ones at even distance.` : all ? `${pluralize(all, "commit")}, the newest first.` : "";
   const rest = data.ops - committed;
   const held = all ? ` The commits hold ${pluralize(committed, "op")}; ${rest ? `${grouped(rest)} ${rest === 1 ? "is" : "are"} in none` : "every op is in one"}.` : "";
   return card(
     "What is committed",
-    el("p", { class: "small soft" }, `${count}${held} Click a row to pick out its ops; all others turn pale, and the table of ops leaves them out.`.trim()),
-    el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Commits" }, el("table", { id: "commits" }, el("thead", {}, head), el("tbody", {}, rows.map(({ row }) => row)))),
+    note(`${count}${held} Click a row to pick out its ops; all others turn pale, and the table of ops leaves them out.`.trim()),
+    table("Commits", columns, rows, { id: "commits" }),
   );
 }
 
@@ -211,25 +204,20 @@ function addressSection(diagram) {
   const find = (text) => () => { diagram.change(() => diagram.view.search(`"${text}"`)); diagram.element.scrollIntoView({ block: "nearest" }); };
   const last = (actor, lamport, time) => [named(actor), el("span", { class: "soft" }, ` at Lamport ${grouped(lamport)}${time === null ? "" : `, ${utc(data.startMs + time).slice(0, 19)}`}`)];
   const names = (more, some) => [...some.flatMap((name, at) => [at ? ", " : "", named(name)]), more > some.length ? `, ${grouped(more - some.length)} more` : ""];
-  const table = (id, columns, rows) => el(
-    "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": columns[0] },
-    el("table", { id }, el("thead", {}, el("tr", {}, columns.map((name) => el("th", { scope: "col", class: /^Ops|^Actors/.test(name) ? "number" : null }, name)))), el("tbody", {}, rows)),
-  );
   const row = (text, ...cells) => el("tr", {}, el("th", { scope: "row", class: "text" }, plainButton(named(text), find(text))), cells);
-  const number = (count) => el("td", { class: "number" }, grouped(count));
-  const words = (...content) => el("td", { class: "text" }, content.flat());
   const listed = `${grouped(busiest.length)} of ${forgot ? "more than " : ""}${pluralize(all, "address", "addresses")}. Click one to find its ops.${forgot ? " There are so many that those with the fewest ops were forgotten on the way; a count may be too low." : ""}`;
   const unknown = notCompared ? ` ${pluralize(notCompared, "op")} could not be compared: what they depend on is not in the log, or arrived later.` : "";
   const verdict = allAtOnce ? (allAtOnce > atOnce.length ? `${grouped(atOnce.length)} of ${pluralize(allAtOnce, "address", "addresses")}. ` : "") : "None. ";
+  const most = busiest.map(([text, count, actors, ...by]) => row(text, numberCell(count), numberCell(actors), textCell(last(...by))));
+  const several = atOnce.map(([text, , , actor, lamport, time, count, all, some]) => row(text, numberCell(count), textCell(names(all, some)), textCell(last(actor, lamport, time))));
   return el(
     "div",
     { class: "columns" },
-    card("Busiest addresses", el("p", { class: "small soft" }, listed), table("busiest", ["Address", "Ops", "Actors", "Last changed by"], busiest.map(([text, count, actors, ...by]) => row(text, number(count), number(actors), words(last(...by)))))),
+    card("Busiest addresses", note(listed), table("Busiest addresses", ["Address", numberHead("Ops"), numberHead("Actors"), "Last changed by"], most, { id: "busiest" })),
     card(
       "Changed by several at once",
-      el("p", { class: "small soft" }, `${verdict}Two actors changed an address at once if each made an op there and neither op depends on the other, directly or through others: neither had seen the other's.${unknown}`),
-      ...(allAtOnce ? [table("at-once", ["Address", "Ops at once", "By", "Last changed by"], atOnce.map(([text, , , actor, lamport, time, count, several, some]) => row(text, number(count), words(names(several, some)), words(last(actor, lamport, time)))))] : []),
+      note(`${verdict}Two actors changed an address at once if each made an op there and neither op depends on the other, directly or through others: neither had seen the other's.${unknown}`),
+      ...(allAtOnce ? [table("Addresses changed at once", ["Address", numberHead("Ops at once"), "By", "Last changed by"], several, { id: "at-once" })] : []),
     ),
   );
 }
@@ -237,7 +225,7 @@ function addressSection(diagram) {
 function activitySection(diagram) {
   const { undated } = data.activity;
   const remark = undated ? ` ${pluralize(undated, "op")} ${undated === 1 ? "has" : "have"} no valid time.` : "";
-  return card("Activity over wall time", el("p", { class: "small soft" }, `By created_at, in UTC. Nothing is ordered by this time. Click a column to see its ops in the diagram.${remark}`), new Activity((from, to) => diagram.showTime(from, to)).element);
+  return card("Activity over wall time", note(`By created_at, in UTC. Nothing is ordered by this time. Click a column to see its ops in the diagram.${remark}`), new Activity((from, to) => diagram.showTime(from, to)).element);
 }
 
 function shareSections() {
@@ -248,7 +236,7 @@ function shareSections() {
     "div",
     { class: "columns" },
     card("Share of each actor", shareTable("Actor", actors)),
-    el("div", {}, card("Share of each domain", shareTable("Domain", domains)), card("Kinds of op", shareTable("Kind", kinds, true))),
+    el("div", {}, card("Share of each domain", shareTable("Domain", domains)), card("Kinds of op", shareTable("Kind", kinds, () => "var(--soft)"))),
   );
 }
 
@@ -269,29 +257,21 @@ function pendingSection() {
 
 function verifySection() {
   const found = data.verify;
-  if (!found) return card("What the check found", el("p", { class: "small soft" }, "The session was not checked for this report."));
+  if (!found) return card("What the check found", note("The session was not checked for this report."));
   const looked = `${bytes(found.sizeBytes)}, ${pluralize(found.lines, "line")}, ${pluralize(found.entries, "entry", "entries")} checked: each line, the index against the log, the checkpoint against what it covers.`;
   const verdict = found.ok ? (found.counts.length ? "No damage." : "No findings.") : "Damage was found.";
   const tail = found.tailBytes ? ` The last ${pluralize(found.tailBytes, "byte")} are an unfinished line.` : "";
-  const content = [el("p", { class: "small soft" }, el("b", { class: found.ok ? "fine" : "bad" }, verdict), " ", looked, tail)];
+  const content = [note(el("b", { class: found.ok ? "fine" : "bad" }, verdict), " ", looked, tail)];
   if (found.findings.length) content.push(findingsTable(found));
   return card("What the check found", ...content);
 }
 
 function findingsTable(found) {
-  const columns = ["At byte", "Length", "Finding", "Severity", "Reason", "What to do"];
+  const columns = [numberHead("At byte"), numberHead("Length"), "Finding", "Severity", "Reason", "What to do"];
   const all = found.counts.reduce((sum, [, count]) => sum + count, 0);
-  const head = el("tr", {}, columns.map((name, at) => el("th", { scope: "col", class: at < 2 ? "number" : null }, name)));
-  const rows = found.findings.map(([kind, severity, offset, length, reason, remedy]) =>
-    el(
-      "tr",
-      {},
-      [offset, length].map((number) => el("td", { class: "number" }, number === null ? "–" : grouped(number))),
-      [kind, severity, reason, remedy].map((text) => el("td", { class: "text" }, text)),
-    ),
-  );
+  const rows = found.findings.map(([kind, severity, offset, length, ...texts]) => el("tr", {}, [offset, length].map(numberCell), [kind, severity, ...texts].map((text) => textCell(text))));
   const caption = all > rows.length ? `The first ${grouped(rows.length)} of ${pluralize(all, "finding")}; muse op-log verify lists more` : pluralize(all, "finding");
-  return el("div", { class: "scroll findings", tabindex: "0", role: "region", "aria-label": "Findings" }, el("table", {}, el("caption", {}, caption), el("thead", {}, head), el("tbody", {}, rows)));
+  return table("Findings", columns, rows, { id: "findings", caption });
 }
 
 function footer() {

@@ -7,14 +7,11 @@ function isDark() {
 
 function themeButton(repaint) {
   const label = () => (isDark() ? "Light" : "Dark");
-  const button = el("button", { type: "button", id: "theme", "aria-label": "Change between light and dark" }, label());
-  const shown = () => { button.textContent = label(); repaint(); };
-  button.addEventListener("click", () => {
-    document.documentElement.dataset.theme = isDark() ? "light" : "dark";
-    shown();
-  });
+  const shown = () => { made.textContent = label(); repaint(); };
+  const change = () => { document.documentElement.dataset.theme = isDark() ? "light" : "dark"; shown(); };
+  const made = button(label(), change, { id: "theme", "aria-label": "Change between light and dark" });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", shown);
-  return button;
+  return made;
 }
 
 // Print in light colours, because paper is white.
