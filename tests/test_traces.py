@@ -157,7 +157,7 @@ def test_causal_order_of_the_traces_is_their_total_order(recorded: Recorded) -> 
 def test_report_of_the_traces_works_in_a_browser(recorded: Recorded, tmp_path: Path) -> None:
     """Of all edits by 44 actors: below 3 MB, bars that tell their numbers, single ops by zoom."""
     pytest.importorskip("selenium", reason="selenium (the dev group) is not here")
-    from tests.report.browser import Page, chromium
+    from tests.report.page.browser import Page, chromium
 
     path = tmp_path / "all.html"
     with chromium(tmp_path / "profile") as driver:

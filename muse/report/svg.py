@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice, starmap
 from xml.sax.saxutils import escape
 
-from muse.report.density import Cell
-from muse.report.gather import Gathered, Ranks
+from muse.report.gathering.density import Cell
+from muse.report.gathering.gather import Gathered, Ranks
+from muse.report.gathering.shown_op import ShownOp
 from muse.report.limits import MAX_PICTURE_LANES, MAX_PICTURE_LINKS, MAX_PICTURE_OPS
 from muse.report.palette import DARK, LIGHT, SHAPES, colour_name
-from muse.report.shown_op import ShownOp
 from muse.report.text import brief
 
 _WIDTH, _LEFT, _RIGHT = 1000, 220, 16

@@ -13,9 +13,9 @@ from typing import Any
 
 import orjson
 
-from muse.report.gather import Gathered
+from muse.report.gathering.gather import Gathered
+from muse.report.gathering.shown_op import ShownOp, microseconds
 from muse.report.limits import NAME_LETTERS
-from muse.report.shown_op import ShownOp, microseconds
 from muse.report.text import brief
 
 _PID = 0

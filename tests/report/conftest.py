@@ -14,13 +14,13 @@ from tests.report import sessions
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
-    from tests.report.browser import Page
+    from tests.report.page.browser import Page
 
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     """One browser for all tests of this file."""
-    from tests.report.browser import chromium
+    from tests.report.page.browser import chromium
 
     with chromium(tmp_path_factory.mktemp("profile")) as running:
         yield running
@@ -29,7 +29,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 @pytest.fixture
 def opened(driver: Chrome, repo: Path, tmp_path: Path) -> Callable[..., Page]:
     """Record entries, make their report and open it."""
-    from tests.report.browser import Page
+    from tests.report.page.browser import Page
 
     def open_report(entries: list[OpEntry], *, theme: str = "light", checkpoint_after: int = 0) -> Page:
         sessions.recorded(repo, entries, checkpoint_after=checkpoint_after)

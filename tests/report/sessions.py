@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any
 from click.testing import CliRunner
 
 from muse.cli import main
-from muse.commit import GitTarget, commit
-from muse.core.op_log import OpEntry, OpLog
-from tests import making
+from muse.commit import Committed, GitTarget, commit
+from muse.core.op_log import Cut, OpEntry, OpLog
+from tests import making, plain_scan
 from tests.commit.targets import git
 
 HOSTILE = (
@@ -123,3 +124,39 @@ def committed(repo: Path, *batches: Iterable[OpEntry], session: str = "s") -> li
             log.append_many(batch)
             made.append(commit(log, GitTarget(repo)))
     return [each.commit_id for each in made if each is not None]
+
+
+def made_by_hand(path: Path, ids: list[str]) -> list[Committed]:
+    """A commit of each id, of one line of the log after the other, by what a plain scan says of them."""
+    scanned = plain_scan.scan_file(path)
+    made: list[Committed] = []
+    for at, (commit_id, entry, span) in enumerate(zip(ids, scanned.entries, scanned.spans, strict=False)):
+        cut = Cut("s", span.byte_offset + span.length + 1, at + 1)
+        counts = {entry["actor_id"]: 1}, {entry["domain"]: 1}
+        made.append(Committed(commit_id, "s", ids[at - 1] if at else None, span.byte_offset, cut, "", *counts, ids[at]))
+    return made
+
+
+def ancestors(entries: list[OpEntry]) -> dict[str, set[str]]:
+    """What each op depends on, followed step by step."""
+    parents = {entry["op_id"]: entry["parent_op_ids"] for entry in entries}
+    found: dict[str, set[str]] = {op_id: set() for op_id in parents}
+    for op_id, before in found.items():
+        todo = list(parents[op_id])
+        while todo:
+            if (one := todo.pop()) not in before:
+                before.add(one)
+                todo += parents.get(one, [])
+    return found
+
+
+def embedded(page: Path) -> dict[str, Any]:
+    """The data in a page, found and read as a plain reader would."""
+    text = page.read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text.split('id="data">')[1].split("</script>")[0])
+    return found
+
+
+def no_step(_what: str) -> Any:
+    """Progress that nobody looks at."""
+    return lambda _done, _total: None

@@ -15,30 +15,18 @@ import pytest
 
 from muse.core.op_log import OpLog
 from muse.report import limits
-from muse.report.density import Density
-from muse.report.gather import Gathered, gather
-from muse.report.page import report_page
-from muse.report.sample import Sample, draw_of
+from muse.report.gathering.density import Density
+from muse.report.gathering.gather import Gathered, gather
+from muse.report.gathering.sample import Sample, draw_of
+from muse.report.page.html import report_page
 from tests import making, plain_scan
 from tests.report import sessions
-
-
-def no_step(_what: str) -> Any:
-    """Progress that nobody looks at."""
-    return lambda _done, _total: None
 
 
 def gathered(repo: Path, session: str = "s") -> Gathered:
     """What is gathered of a session."""
     with OpLog(repo, session) as log:
-        return gather(log, step=no_step, check=False)
-
-
-def embedded(page: Path) -> dict[str, Any]:
-    """The data in a page, found and read as a plain reader would."""
-    text = page.read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text.split('id="data">')[1].split("</script>")[0])
-    return found
+        return gather(log, step=sessions.no_step, check=False)
 
 
 def crowd_of(entries: int) -> list[Any]:
@@ -49,7 +37,7 @@ def crowd_of(entries: int) -> list[Any]:
 def test_density_counts_what_a_plain_scan_finds_in_each_bin(repo: Path, tmp_path: Path) -> None:
     """Lane by lane, domain by domain and bin by bin, the counts in the page are those of the log."""
     path = sessions.recorded(repo, crowd_of(5_500))
-    data = embedded(sessions.report(repo, tmp_path / "report.html"))
+    data = sessions.embedded(sessions.report(repo, tmp_path / "report.html"))
 
     width = data["density"]["width"]
     found: Counter[tuple[str, str, int]] = Counter()
@@ -100,7 +88,7 @@ def test_sample_is_the_same_in_any_order() -> None:
 def test_two_reports_of_the_same_ops_show_the_same_ones(repo: Path, tmp_path: Path) -> None:
     """But for when it was made, a page made twice is one page."""
     sessions.recorded(repo, crowd_of(5_500))
-    first, second = (embedded(sessions.report(repo, tmp_path / f"{name}.html")) for name in "ab")
+    first, second = (sessions.embedded(sessions.report(repo, tmp_path / f"{name}.html")) for name in "ab")
 
     assert {**first, "madeAt": ""} == {**second, "madeAt": ""}
 
@@ -196,7 +184,7 @@ def test_page_stays_below_its_limit_whatever_it_is_made_of(repo: Path, tmp_path:
 
 def test_most_cells_of_the_density_still_fit(repo: Path) -> None:
     """As many counts as are kept, each as long as can be, take less than a third of the page."""
-    from muse.report.data import _density
+    from muse.report.page.data import _density
 
     density = Density(0, 2**53 - 1)
     numbers = random.Random(1)
@@ -235,18 +223,21 @@ def test_no_text_of_the_log_can_end_the_data(repo: Path, tmp_path: Path) -> None
 def test_policy_names_the_digests_of_style_and_script(repo: Path, tmp_path: Path) -> None:
     """Nothing may run or load but what stands in the file."""
     sessions.recorded(repo, sessions.evenly(1))
-    text = sessions.report(repo, tmp_path / "report.html").read_text(encoding="utf-8")
+    page = sessions.report(repo, tmp_path / "report.html")
+    text = page.read_text(encoding="utf-8")
 
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', text)
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     assert "unsafe" not in policy
-    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", report_page(embedded(tmp_path / "report.html")))
+    assert not re.search(
+        r"https?://(?!www\.w3\.org/2000/svg)", report_page(sessions.embedded(tmp_path / "report.html"))
+    )
 
 
 @pytest.mark.parametrize("names", [0, 1, 6, 7, 50])
 def test_ranks_give_every_name_a_place(names: int) -> None:
     """The first names have their own; where there are more, the last place is for all of the rest."""
-    from muse.report.gather import Ranks
+    from muse.report.gathering.gather import Ranks
 
     ranks = Ranks([str(number) for number in range(names)], 6)
 

@@ -19,8 +19,8 @@ from muse.cli.output.progress import ProgressBar
 if TYPE_CHECKING:
     from muse.commit import Committed
     from muse.core.op_log import OpLog
-    from muse.report.commits import Commits
-    from muse.report.gather import Gathered
+    from muse.report.gathering.commits import Commits
+    from muse.report.gathering.gather import Gathered
 
 
 @click.command(
@@ -54,7 +54,7 @@ def report(session: str, output: Path, file_format: str, git: Path | None, repo:
     The page is one file that needs no network. It is never larger than 3 MB: for a large session it shows counts and
     a sample of the ops, and says so. If there are commits, it shows which ops are in which. The session is not changed.
     """
-    from muse.report.gather import gather
+    from muse.report.gathering.gather import gather
 
     with open_session(repo, session) as log, written_whole(output, repo, replace=True) as aside:
         commits = _commits(log, git, repo)
@@ -86,7 +86,7 @@ def report(session: str, output: Path, file_format: str, git: Path | None, repo:
 def _commits(log: OpLog, git: Path | None, repo: Path) -> Commits:
     """The commits that were asked for; else those of the repository that the session lies in, if there are any."""
     from muse.core.op_log import MuseError
-    from muse.report.commits import Commits
+    from muse.report.gathering.commits import Commits
 
     found: Sequence[Committed] = ()
     try:
@@ -106,8 +106,8 @@ def _written(gathered: Gathered, file_format: str) -> str:
     from datetime import UTC, datetime
     from importlib.metadata import version
 
-    from muse.report.data import page_data
-    from muse.report.page import report_page
+    from muse.report.page.data import page_data
+    from muse.report.page.html import report_page
     from muse.report.svg import diagram_svg
     from muse.report.trace_events import trace_events
 

@@ -1,4 +1,4 @@
-// The data of the page, in the form that the rest of the script uses. muse/report/data.py writes it.
+// The data of the page, in the form that the rest of the script uses. muse/report/page/data.py writes it.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 

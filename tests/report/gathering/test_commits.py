@@ -10,18 +10,17 @@ from typing import Any
 import pytest
 
 from muse.commit import Committed
-from muse.core.op_log import Cut, OpEntry, OpLog
+from muse.core.op_log import OpEntry, OpLog
 from muse.report import limits
-from muse.report.commits import Commits
-from muse.report.data import page_data
-from muse.report.gather import gather
-from muse.report.page import report_page
+from muse.report.gathering.commits import Commits
+from muse.report.gathering.gather import gather
+from muse.report.page.data import page_data
+from muse.report.page.html import report_page
 from tests import making, plain_scan
 from tests.cli.running import muse
 from tests.commit.targets import git
 from tests.report import sessions
 from tests.report.test_picture import NAMESPACE, drawn, picture
-from tests.report.test_report_data import embedded, no_step
 
 pytestmark = pytest.mark.process
 
@@ -31,21 +30,10 @@ def in_batches(entries: list[OpEntry], *ends: int) -> list[list[OpEntry]]:
     return [entries[start:end] for start, end in zip((0, *ends), ends, strict=False)]
 
 
-def made_by_hand(path: Path, ids: list[str]) -> list[Committed]:
-    """A commit of each id, of one line of the log after the other, by what a plain scan says of them."""
-    scanned = plain_scan.scan_file(path)
-    made: list[Committed] = []
-    for at, (commit_id, entry, span) in enumerate(zip(ids, scanned.entries, scanned.spans, strict=False)):
-        cut = Cut("s", span.byte_offset + span.length + 1, at + 1)
-        counts = {entry["actor_id"]: 1}, {entry["domain"]: 1}
-        made.append(Committed(commit_id, "s", ids[at - 1] if at else None, span.byte_offset, cut, "", *counts, ids[at]))
-    return made
-
-
 def data_with(repo: Path, commits: list[Committed]) -> dict[str, Any]:
     """The data of the page of a session with these commits."""
     with OpLog(repo, "s") as log:
-        gathered = gather(log, step=no_step, commits=Commits(log, commits), check=False)
+        gathered = gather(log, step=sessions.no_step, commits=Commits(log, commits), check=False)
         return page_data(gathered, made_at="", version="")
 
 
@@ -60,7 +48,7 @@ def test_commits_are_those_of_git_and_hold_what_git_says(repo: Path, tmp_path: P
     entries = sessions.crowd(9, 300)
     sessions.committed(repo, *in_batches(entries, 50, 51, 170, 250))
     sessions.recorded(repo, entries[250:])
-    data = embedded(sessions.report(repo, tmp_path / "report.html"))
+    data = sessions.embedded(sessions.report(repo, tmp_path / "report.html"))
 
     ids = git(repo, "log", "--first-parent", "--reverse", "--format=%H", "refs/muse/s").split()
     inside = [[json.loads(line) for line in git(repo, "show", f"{each}:ops.jsonl").splitlines()] for each in ids]
@@ -90,7 +78,7 @@ def test_two_thousand_commits_are_thinned_and_each_op_knows_its_own(repo: Path) 
     path = sessions.recorded(repo, sessions.evenly(2_100))
     ids = [f"{number:040x}" for number in range(1, 2_001)]
     without = len(report_page(data_with(repo, [])))
-    data = data_with(repo, made_by_hand(path, [each[::-1] for each in ids]))
+    data = data_with(repo, sessions.made_by_hand(path, [each[::-1] for each in ids]))
 
     numbers = [row[0] for row in data["commits"]["rows"]]
     assert data["commits"]["all"] == 2_000
@@ -108,7 +96,7 @@ def test_not_committed_is_what_neither_a_commit_nor_the_checkpoint_holds(repo: P
     """Whichever of the two goes further; without either, it is everything."""
     path = sessions.recorded(repo, sessions.evenly(10), checkpoint_after=covered)
 
-    commits = made_by_hand(path, list("abcde"))
+    commits = sessions.made_by_hand(path, list("abcde"))
     assert data_with(repo, [])["checkpoint"]["pending"] == 10 - covered
     data = data_with(repo, commits)
     assert data["checkpoint"]["pending"] == 10 - max(covered, 5)
@@ -119,7 +107,7 @@ def test_the_worst_commits_take_little_of_the_page(repo: Path) -> None:
     """Ids and times of letters that take the most room, and more actors than lanes, add a tenth of the limit."""
     entries = [making.entry(number, actor_id=f"{number}{'<' * 300}") for number in range(1, 2_001)]
     path = sessions.recorded(repo, entries)
-    commits = made_by_hand(path, [f"{'<' * 60}{number}" for number in range(2_000)])
+    commits = sessions.made_by_hand(path, [f"{'<' * 60}{number}" for number in range(2_000)])
 
     grown = len(report_page(data_with(repo, commits))) - len(report_page(data_with(repo, [])))
     assert grown < limits.MAX_PAGE_BYTES / 10
@@ -129,7 +117,7 @@ def test_hostile_ids_and_times_are_text(repo: Path) -> None:
     """No text of a commit ends the data, and none holds a character that changes what is read."""
     hostile = sorted(sessions.HOSTILE)
     path = sessions.recorded(repo, sessions.evenly(len(hostile)))
-    data = data_with(repo, made_by_hand(path, hostile))
+    data = data_with(repo, sessions.made_by_hand(path, hostile))
 
     assert "<" not in report_page(data).split('id="data">')[1].split("</script>\n<script>")[0]
     texts = [text for row in data["commits"]["rows"] for text in row[1:3]]
@@ -147,7 +135,7 @@ def test_ops_stay_in_their_commit_when_others_are_damaged(repo: Path, tmp_path: 
     lines = path.read_bytes().splitlines(keepends=True)
     lines[damaged] = b"?" * (len(lines[damaged]) - 1) + b"\n"
     path.write_bytes(b"".join(lines))
-    data = embedded(sessions.report(repo, tmp_path / "report.html"))
+    data = sessions.embedded(sessions.report(repo, tmp_path / "report.html"))
 
     ids = [row[1] for row in data["commits"]["rows"]]
     expected = {entry["op_id"]: ids[at] for at, batch in enumerate(batches) for entry in batch}
@@ -161,7 +149,7 @@ def test_ops_before_an_adopted_commit_are_in_none(repo: Path, tmp_path: Path) ->
     git(repo, "init", "-q")
     sessions.recorded(repo, sessions.evenly(7), checkpoint_after=4)
     assert muse("commit", "s", "--adopt", "--repo", repo).exit_code == 0
-    data = embedded(sessions.report(repo, tmp_path / "report.html"))
+    data = sessions.embedded(sessions.report(repo, tmp_path / "report.html"))
 
     (row,) = data["commits"]["rows"]
     assert (row[3], row[4], data["commits"]["ops"]) == (3, 7, 3)
@@ -176,8 +164,8 @@ def test_commits_elsewhere_are_named_with_git(repo: Path, tmp_path: Path) -> Non
     sessions.recorded(repo, sessions.evenly(5))
     assert muse("commit", "s", "--git", elsewhere, "--repo", repo).exit_code == 0
 
-    assert embedded(sessions.report(repo, tmp_path / "report.html"))["commits"] is None
-    data = embedded(sessions.report(repo, tmp_path / "report.html", "--git", str(elsewhere)))
+    assert sessions.embedded(sessions.report(repo, tmp_path / "report.html"))["commits"] is None
+    data = sessions.embedded(sessions.report(repo, tmp_path / "report.html", "--git", str(elsewhere)))
     assert data["commits"]["all"] == 1
 
 
@@ -215,13 +203,13 @@ def test_commits_that_were_not_asked_for_stop_no_report(repo: Path, tmp_path: Pa
     result = muse("report", "s", "-o", page, "--repo", repo)
     assert result.exit_code == 0
     assert "commits are not shown" in result.stderr
-    assert embedded(page)["commits"] is None
+    assert sessions.embedded(page)["commits"] is None
 
 
 def test_history_with_a_gap_is_refused(repo: Path) -> None:
     """Commits between which one is missing would give its ops to the next one."""
     path = sessions.recorded(repo, sessions.evenly(5))
-    commits = made_by_hand(path, list("abcde"))
+    commits = sessions.made_by_hand(path, list("abcde"))
     with OpLog(repo, "s") as log, pytest.raises(ValueError, match="commit d does not begin where its parent ended"):
         Commits(log, [*commits[:2], *commits[3:]])
 

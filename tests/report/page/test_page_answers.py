@@ -13,15 +13,13 @@ import pytest
 from muse.core.op_log import OpEntry
 from tests import making, plain_scan
 from tests.report import sessions
-from tests.report.test_addresses import ancestors
 
 pytest.importorskip("selenium", reason="selenium (the dev group) is not here")
 
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.report.browser import Page
-from tests.report.test_page_in_browser import marks, number, range_in_view, tile
+from tests.report.page.browser import Page, marks, number, range_in_view, tile
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
 
@@ -92,7 +90,7 @@ def test_a_colleague_finds_the_answers_in_the_page_alone(driver: Chrome, repo: P
     assert page.text("#found") == f"{len(at_bar)} of {len(at_bar)} ops"
     page.enter("#search", Keys.BACKSPACE)
 
-    before = ancestors(made)
+    before = sessions.ancestors(made)
     expected: dict[str, set[str]] = {}
     for one, other in combinations(entries, 2):
         apart = one["op_id"] not in before[other["op_id"]] and one["actor_id"] != other["actor_id"]

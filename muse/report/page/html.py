@@ -54,7 +54,7 @@ def report_page(data: dict[str, Any]) -> str:
 
 
 def _asset(name: str) -> str:
-    return (files("muse.report") / "assets" / name).read_text(encoding="utf-8")
+    return (files("muse.report.page") / "assets" / name).read_text(encoding="utf-8")
 
 
 def _digest(text: str) -> str:

@@ -11,60 +11,24 @@ from typing import TYPE_CHECKING
 import pytest
 
 from muse.core.op_log import OpLog
-from muse.report.commits import Commits
-from muse.report.data import page_data
-from muse.report.gather import gather
-from muse.report.page import report_page
+from muse.report.gathering.commits import Commits
+from muse.report.gathering.gather import gather
+from muse.report.page.data import page_data
+from muse.report.page.html import report_page
 from tests import making, plain_scan
 from tests.report import sessions
-from tests.report.test_commits import made_by_hand
-from tests.report.test_report_data import no_step
 
 pytest.importorskip("selenium", reason="selenium (the dev group) is not here")
 
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 
-from tests.report.browser import Page
+from tests.report.page.browser import Page, marks, number, range_in_view, tile
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
-
-
-def number(text: str) -> int:
-    """The first number of a text."""
-    return int(re.findall(r"[\d,]+", text)[0].replace(",", ""))
-
-
-def marks(page: Page, lane: int, lane_height: int = 40, top: int = 30) -> list[tuple[float, float]]:
-    """The middles of the marks in a lane, found by their colour along the middle of it."""
-    y = top + lane * lane_height + lane_height // 2
-    colours = {page.colour(f"d{domain}") for domain in range(6)}
-    (row,) = page.pixels(y, 1)
-    found = [x for x, colour in enumerate(row) if colour in colours]
-    groups: list[list[int]] = []
-    for x in found:
-        # A mark may be hollow, and there may be a glyph in it.
-        if groups and x - groups[-1][-1] <= 20:
-            groups[-1].append(x)
-        else:
-            groups.append([x])
-    return [((group[0] + group[-1]) / 2, y) for group in groups]
-
-
-def range_in_view(page: Page) -> tuple[int, int]:
-    """The timestamps that the page says are in view."""
-    found = re.search(r"Lamport time ([\d,]+) to ([\d,]+)", page.status)
-    assert found
-    low, high = (int(text.replace(",", "")) for text in found.groups())
-    return low, high
-
-
-def tile(page: Page, name: str) -> str:
-    """The value of a tile."""
-    return dict(zip(page.texts(".tile dt"), page.texts(".tile dd:nth-child(2)"), strict=True))[name]
 
 
 def shares(page: Page) -> dict[str, int]:
@@ -411,8 +375,8 @@ def test_two_thousand_commits_can_be_looked_at(driver: Chrome, repo: Path, tmp_p
     """The page says how many of them are listed; each row marks its own line, which zooming keeps in view."""
     path = sessions.recorded(repo, sessions.evenly(2_000))
     with OpLog(repo, "s") as log:
-        commits = Commits(log, made_by_hand(path, [f"{number:040d}"[::-1] for number in range(1, 2_001)]))
-        data = page_data(gather(log, step=no_step, commits=commits), made_at="", version="")
+        commits = Commits(log, sessions.made_by_hand(path, [f"{number:040d}"[::-1] for number in range(1, 2_001)]))
+        data = page_data(gather(log, step=sessions.no_step, commits=commits), made_at="", version="")
     file = tmp_path / "report.html"
     file.write_text(report_page(data), encoding="utf-8")
     page = Page(driver, file)

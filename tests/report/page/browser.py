@@ -7,6 +7,7 @@ the browser itself reports.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -194,3 +195,37 @@ class Page:
     def script(self, text: str, *arguments: Any) -> Any:
         """Run a script beside the page's own."""
         return self.driver.execute_script(text, *arguments)
+
+
+def number(text: str) -> int:
+    """The first number of a text."""
+    return int(re.findall(r"[\d,]+", text)[0].replace(",", ""))
+
+
+def marks(page: Page, lane: int, lane_height: int = 40, top: int = 30) -> list[tuple[float, float]]:
+    """The middles of the marks in a lane, found by their colour along the middle of it."""
+    y = top + lane * lane_height + lane_height // 2
+    colours = {page.colour(f"d{domain}") for domain in range(6)}
+    (row,) = page.pixels(y, 1)
+    found = [x for x, colour in enumerate(row) if colour in colours]
+    groups: list[list[int]] = []
+    for x in found:
+        # A mark may be hollow, and there may be a glyph in it.
+        if groups and x - groups[-1][-1] <= 20:
+            groups[-1].append(x)
+        else:
+            groups.append([x])
+    return [((group[0] + group[-1]) / 2, y) for group in groups]
+
+
+def range_in_view(page: Page) -> tuple[int, int]:
+    """The timestamps that the page says are in view."""
+    found = re.search(r"Lamport time ([\d,]+) to ([\d,]+)", page.status)
+    assert found
+    low, high = (int(text.replace(",", "")) for text in found.groups())
+    return low, high
+
+
+def tile(page: Page, name: str) -> str:
+    """The value of a tile."""
+    return dict(zip(page.texts(".tile dt"), page.texts(".tile dd:nth-child(2)"), strict=True))[name]

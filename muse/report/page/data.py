@@ -14,9 +14,10 @@ from typing import Any
 import orjson
 
 from muse.core.op_log import Finding, VerifyReport
-from muse.report.addresses import Address
-from muse.report.density import Density
-from muse.report.gather import Gathered, Ranks
+from muse.report.gathering.addresses import Address
+from muse.report.gathering.density import Density
+from muse.report.gathering.gather import Gathered, Ranks
+from muse.report.gathering.shown_op import ShownOp, microseconds
 from muse.report.limits import (
     MAX_ADDRESS_ROWS,
     MAX_FINDINGS,
@@ -27,7 +28,6 @@ from muse.report.limits import (
     REASON_LETTERS,
 )
 from muse.report.palette import SHAPES, colour_name
-from muse.report.shown_op import ShownOp, microseconds
 from muse.report.text import brief
 
 

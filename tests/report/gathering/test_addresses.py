@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from muse.core.op_log import OpEntry
 from muse.report import limits
-from muse.report.addresses import Addresses
+from muse.report.gathering.addresses import Addresses
 from tests import making, plain_scan
 from tests.report import sessions
-from tests.report.test_report_data import embedded
 
 
 def at(number: int, address: str, actor: str, *parents: int) -> OpEntry:
@@ -44,19 +43,6 @@ def actors_at_once(addresses: Addresses) -> dict[str, set[str]]:
     }
 
 
-def ancestors(entries: list[OpEntry]) -> dict[str, set[str]]:
-    """What each op depends on, followed step by step."""
-    parents = {entry["op_id"]: entry["parent_op_ids"] for entry in entries}
-    found: dict[str, set[str]] = {op_id: set() for op_id in parents}
-    for op_id, before in found.items():
-        todo = list(parents[op_id])
-        while todo:
-            if (one := todo.pop()) not in before:
-                before.add(one)
-                todo += parents.get(one, [])
-    return found
-
-
 @st.composite
 def histories(draw: st.DrawFn) -> list[OpEntry]:
     """Ops of three actors at two addresses; each depends on its actor's previous one and on any others."""
@@ -74,7 +60,7 @@ def histories(draw: st.DrawFn) -> list[OpEntry]:
 @given(entries=histories())
 def test_at_once_is_what_no_history_orders(entries: list[OpEntry]) -> None:
     """The actors that are named for an address are those of any two ops there of which neither depends on the other."""
-    before = ancestors(entries)
+    before = sessions.ancestors(entries)
     expected: dict[str, set[str]] = {}
     for one, other in combinations(entries, 2):
         place = one["domain_op"]["address"]
@@ -88,7 +74,7 @@ def test_at_once_is_what_no_history_orders(entries: list[OpEntry]) -> None:
 @given(entries=histories(), order=st.randoms(use_true_random=False), lost=st.integers(0, 13))
 def test_nothing_is_said_to_be_at_once_that_is_not(entries: list[OpEntry], order: object, lost: int) -> None:
     """Arrived in any order and with one op lost, what can't be known is counted as such, not told as a finding."""
-    before = ancestors(entries)
+    before = sessions.ancestors(entries)
     arrived = [entry for number, entry in enumerate(entries) if number != lost]
     order.shuffle(arrived)  # type: ignore[attr-defined] # a Random, by hypothesis
     found = taken_in(arrived)
@@ -108,7 +94,7 @@ def test_counts_and_last_actor_are_those_of_a_plain_scan(repo: Path, tmp_path: P
     for number, entry in enumerate(entries):
         entry["domain_op"]["address"] = f"bar:{number * number % 40}"
     path = sessions.recorded(repo, entries)
-    data = embedded(sessions.report(repo, tmp_path / "report.html"))
+    data = sessions.embedded(sessions.report(repo, tmp_path / "report.html"))
     addresses = data["addresses"]
 
     by_address: dict[str, list[dict[str, Any]]] = {}

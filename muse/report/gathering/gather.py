@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from itertools import islice
 
 from muse.core.op_log import Cut, DamagedCheckpointError, OpEntry, OpLog, OpLogCheckpoint, VerifyReport
-from muse.report.addresses import Addresses
-from muse.report.commits import Commits
-from muse.report.density import Density
+from muse.report.gathering.addresses import Addresses
+from muse.report.gathering.commits import Commits
+from muse.report.gathering.density import Density
+from muse.report.gathering.sample import Sample, draw_of
+from muse.report.gathering.shown_op import ShownOp, microseconds, shown_op
 from muse.report.limits import (
     MAX_DOMAINS,
     MAX_FETCHED_PARENTS,
@@ -26,8 +28,6 @@ from muse.report.limits import (
     SAMPLED_OPS,
     WHOLE_UP_TO_OPS,
 )
-from muse.report.sample import Sample, draw_of
-from muse.report.shown_op import ShownOp, microseconds, shown_op
 from muse.report.text import brief
 from muse.stats import SessionStats, session_stats
 
