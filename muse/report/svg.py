@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice, starmap
+from itertools import islice, pairwise, starmap
 from xml.sax.saxutils import escape
 
 from muse.report.gathering.density import Cell
@@ -219,7 +219,8 @@ def _shape(colour: str, x: float, y: float) -> str:
     corners = SHAPES.get(colour)
     if corners is None:
         return f"M{x:.1f} {y:g}m-3.6 0a3.6 3.6 0 1 0 7.2 0a3.6 3.6 0 1 0-7.2 0z"
-    return "M" + "L".join(f"{x + 3.7 * right:.1f} {y + 3.7 * down:.1f}" for right, down in corners) + "z"
+    steps = (f"{3.7 * (to[0] - at[0]):.3g} {3.7 * (to[1] - at[1]):.3g}" for at, to in pairwise([(0, 0), *corners]))
+    return f"M{x:.1f} {y:g}m{'l'.join(steps)}z"
 
 
 def _style() -> str:

@@ -17,7 +17,10 @@ import orjson
 
 from muse.report.palette import style_variables
 
-_SCRIPTS = ("dom", "model", "axes", "view", "paint", "diagram", "details", "charts", "fragment", "sections", "start")
+_SCRIPTS = (
+    *("dom", "model", "axes", "view", "paint", "strip", "diagram"),
+    *("details", "charts", "fragment", "sections", "start"),
+)
 """The parts of the script. Each uses only the parts before it."""
 
 _PAGE = """<!doctype html>

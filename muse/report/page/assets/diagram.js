@@ -1,4 +1,4 @@
-// The interaction with the diagram: pointer, keys, the tooltip, and the overview strip below.
+// The interaction with the diagram: pointer, keys, and the tooltip.
 
 const TALLEST = 560;
 const NEAR_PX = 9;
@@ -16,56 +16,42 @@ class Diagram {
     // What can be picked out, and who wants to know; set by the section that lists it.
     this.marks = [];
     this.onMark = () => {};
-    this.strip = null;
     this.zoomedIntoBar = -Infinity;
     this.laneHeight = this.fittingLaneHeight();
-    this.canvas = el("canvas", { "aria-hidden": "true" });
+    this.canvas = el("canvas", {
+      "aria-hidden": "true",
+      pointerdown: (event) => this.grab(event),
+      pointerup: (event) => this.release(event),
+      lostpointercapture: (event) => this.release(event),
+    });
     this.spacer = el("div");
     this.lanes = el(
       "div",
       {
         class: "lanes", tabindex: "0", role: "application", id: "diagram", "aria-describedby": "keys status",
         "aria-label": "Space-time diagram: a lane for each actor, ops by time",
+        scroll: () => this.change(() => {}),
+        keydown: (event) => this.key(event),
+        wheel: (event) => this.wheel(event),
+        pointermove: (event) => { this.dragged(event); this.point(event); },
+        pointerleave: () => this.hover(null),
+        // The browser scrolls the lanes with one finger, but two are for zooming.
+        touchmove: (event) => { if (event.touches.length > 1 && event.cancelable) event.preventDefault(); },
+        dblclick: (event) => { if (event.timeStamp - this.zoomedIntoBar > 500) this.change(() => this.view.zoom(2, this.shareAt(event))); },
       },
       this.canvas,
       this.spacer,
     );
-    this.overview = el("canvas", { class: "overview", "aria-hidden": "true" });
+    this.strip = new Strip(this.view, (how) => this.change(how));
     this.tip = el("div", { class: "tip", role: "status", hidden: true });
     this.status = el("p", { class: "status small soft", id: "status", role: "status" });
-    this.element = el("div", { class: "diagram" }, this.lanes, this.overview, this.tip, this.status);
+    this.element = el("div", { class: "diagram" }, this.lanes, this.strip.element, this.tip, this.status);
     this.painter = new Painter(this.canvas.getContext("2d"));
-    this.listen();
+    new ResizeObserver(() => this.paint()).observe(this.element);
   }
 
   fittingLaneHeight() {
     return Math.min(Math.max(Math.floor((TALLEST - AXIS_HEIGHT) / Math.max(data.lanes.names.length, 1)), 14), 40);
-  }
-
-  listen() {
-    new ResizeObserver(() => this.paint()).observe(this.element);
-    this.lanes.addEventListener("scroll", () => this.change(() => {}));
-    this.lanes.addEventListener("keydown", (event) => this.key(event));
-    this.lanes.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
-    this.lanes.addEventListener("pointerdown", (event) => this.grab(event));
-    this.lanes.addEventListener("pointermove", (event) => { this.dragged(event); this.point(event); });
-    for (const name of ["pointerup", "lostpointercapture"]) this.lanes.addEventListener(name, (event) => this.release(event));
-    // The browser scrolls the lanes with one finger, but two are for zooming.
-    this.lanes.addEventListener("touchmove", (event) => { if (event.touches.length > 1 && event.cancelable) event.preventDefault(); }, { passive: false });
-    this.lanes.addEventListener("pointerleave", () => this.hover(null));
-    this.lanes.addEventListener("dblclick", (event) => {
-      if (event.timeStamp - this.zoomedIntoBar > 500) this.change(() => this.view.zoom(2, this.shareAt(event)));
-    });
-    this.overview.addEventListener("pointerdown", (event) => {
-      this.overview.setPointerCapture(event.pointerId);
-      this.strip = { start: this.stripPlace(event), x: event.clientX, span: this.view.span, moved: false };
-    });
-    this.overview.addEventListener("pointermove", (event) => this.selectOnStrip(event));
-    this.overview.addEventListener("pointerup", (event) => {
-      const { moved = true, start, span } = this.strip || {};
-      this.strip = null;
-      if (!moved) this.change(() => this.view.show(start - span / 2, span));
-    });
   }
 
   // Change the view and redraw. What the pointer was at is elsewhere then, so that nothing more is said of it.
@@ -88,35 +74,9 @@ class Diagram {
     this.colours = themeColours();
     fitted(this.canvas, this.layout.width, height);
     this.seen = this.painter.paint(this.layout, this.colours, this.hovered);
-    this.paintOverview();
+    this.strip.paint(this.layout, this.colours);
     this.tell(this.seen);
     this.onPaint();
-  }
-
-  paintOverview() {
-    const { width, left, plotWidth } = this.layout;
-    const height = 44;
-    const pen = fitted(this.overview, width, height);
-    const [from, to] = [this.view.axis.lowest, this.view.axis.highest];
-    const x = (place) => left + ((place - from) / (to - from)) * plotWidth;
-    const level = this.view.axis.density.level((2 * (to - from)) / plotWidth);
-    pen.fillStyle = this.colours.stripe;
-    pen.fillRect(left, 0, plotWidth, height);
-    for (const counts of level.all) {
-      const start = Math.round(x(counts.column * level.width));
-      const end = Math.max(Math.round(x((counts.column + 1) * level.width)), start + 1);
-      const tall = (height * 0.9 * Math.log1p(counts.total)) / Math.log1p(level.mostOfAll);
-      stack(pen, this.colours, counts, start, end - start, height, tall);
-    }
-    pen.fillStyle = this.colours.card;
-    pen.globalAlpha = 0.7;
-    pen.fillRect(left, 0, x(this.view.from) - left, height);
-    pen.fillRect(x(this.view.to), 0, left + plotWidth - x(this.view.to), height);
-    pen.globalAlpha = 1;
-    pen.strokeStyle = this.colours.soft;
-    pen.strokeRect(x(this.view.from) + 0.5, 0.5, Math.max(x(this.view.to) - x(this.view.from) - 1, 2), height - 1);
-    setFont(pen, 12);
-    write(pen, "All of it", 12, height / 2, this.colours.soft);
   }
 
   // Describe in words what is in view.
@@ -197,19 +157,6 @@ class Diagram {
     const { width } = this.layout.level();
     this.zoomedIntoBar = event.timeStamp;
     this.change(() => this.view.showRange(counts.column * width - 0.5, (counts.column + 1) * width - 0.5));
-  }
-
-  stripPlace(event) {
-    const { axis } = this.view;
-    const share = (event.clientX - this.overview.getBoundingClientRect().left - this.layout.left) / this.layout.plotWidth;
-    return axis.lowest + share * (axis.highest - axis.lowest);
-  }
-
-  // A range dragged on the strip comes into view; a click moves what is in view there.
-  selectOnStrip(event) {
-    if (!this.strip || event.buttons !== 1) return;
-    this.strip.moved ||= Math.abs(event.clientX - this.strip.x) > 3;
-    if (this.strip.moved) this.change(() => this.view.showRange(this.strip.start, this.stripPlace(event)));
   }
 
   wheel(event) {
@@ -363,16 +310,4 @@ class Diagram {
     const found = lanes[lane][positionAt(lanes[lane], wanted, ({ column }) => column)];
     return found && found.column === wanted ? found : null;
   }
-}
-
-// Set a canvas to its size in device pixels; return its drawing context, which uses CSS pixels.
-function fitted(canvas, width, height) {
-  const ratio = devicePixelRatio || 1;
-  canvas.width = Math.round(width * ratio);
-  canvas.height = Math.round(height * ratio);
-  canvas.style.width = `${width}px`;
-  canvas.style.height = `${height}px`;
-  const pen = canvas.getContext("2d");
-  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  return pen;
 }

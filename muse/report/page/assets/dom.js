@@ -30,14 +30,12 @@ const numberHead = (name) => el("th", { scope: "col", class: "number" }, name);
 const numberCell = (number) => el("td", { class: "number" }, number === null ? "–" : grouped(number));
 const textCell = (...content) => el("td", { class: "text" }, ...content);
 
-// Something that scrolls by itself, by keys too.
-const scrolling = (name, content) => el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name }, content);
-
-// A table that scrolls. The heads of its columns are texts or elements.
+// A table that scrolls by itself, by keys too. The heads of its columns are texts or elements.
 function table(name, columns, rows, { id = null, caption = null } = {}) {
   const head = columns.map((column) => (typeof column === "string" ? el("th", { scope: "col" }, column) : column));
   const above = caption === null ? null : el("caption", {}, caption);
-  return scrolling(name, el("table", { id }, above, el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows)));
+  const made = el("table", { id }, above, el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows));
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name }, made);
 }
 
 const grouped = (number) => Math.round(number).toLocaleString("en-US");

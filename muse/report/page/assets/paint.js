@@ -70,6 +70,18 @@ function write(pen, text, x, y, colour, align = "left") {
   pen.fillText(text, x, y);
 }
 
+// Set a canvas to its size in device pixels; return its drawing context, which uses CSS pixels.
+function fitted(canvas, width, height) {
+  const ratio = devicePixelRatio || 1;
+  canvas.width = Math.round(width * ratio);
+  canvas.height = Math.round(height * ratio);
+  canvas.style.width = `${width}px`;
+  canvas.style.height = `${height}px`;
+  const pen = canvas.getContext("2d");
+  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  return pen;
+}
+
 class Painter {
   constructor(pen) { this.pen = pen; }
 

@@ -231,7 +231,7 @@ function activitySection(diagram) {
 function shareSections() {
   const actors = data.lanes.names.map((name, lane) => ({ name, parts: data.lanes.byDomain[lane], total: laneOps[lane] }));
   const domains = data.domains.names.map((name, domain) => ({ name, total: data.domains.ops[domain], mark: swatch(domain), parts: data.domains.ops.map((count, at) => (at === domain ? count : 0)) }));
-  const kinds = data.kinds.names.map((name, kind) => ({ name, mark: el("b", { "aria-hidden": "true", class: "glyph" }, glyphOf(name)), parts: [data.kinds.ops[kind]], total: data.kinds.ops[kind] }));
+  const kinds = data.kinds.names.map((name, kind) => ({ name, mark: el("b", { "aria-hidden": "true" }, glyphOf(name)), parts: [data.kinds.ops[kind]], total: data.kinds.ops[kind] }));
   return el(
     "div",
     { class: "columns" },
