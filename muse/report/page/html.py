@@ -19,7 +19,7 @@ from muse.report.palette import style_variables
 
 _SCRIPTS = (
     *("dom", "model", "axes", "view", "paint", "strip", "diagram"),
-    *("details", "charts", "fragment", "sections", "start"),
+    *("controls", "details", "charts", "fragment", "sections", "start"),
 )
 """The parts of the script. Each uses only the parts before it."""
 

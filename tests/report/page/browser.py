@@ -75,6 +75,15 @@ class Page:
         found: list[str] = self.driver.execute_script(script, selector)
         return found
 
+    def rows(self, table: str) -> list[list[str]]:
+        """The texts in the body of a table, row by row."""
+        script = """
+            const rows = document.querySelectorAll(arguments[0] + " tbody tr");
+            return [...rows].map((row) => [...row.cells].map((cell) => cell.textContent));
+        """
+        found: list[list[str]] = self.driver.execute_script(script, table)
+        return found
+
     def text(self, selector: str) -> str:
         """The whole text of the first element that fits."""
         return self.texts(selector)[0]

@@ -59,9 +59,7 @@ def table(page: Page) -> list[list[str]]:
     if not page.find("#op-table").get_attribute("open"):
         page.open_table()
     caption = WebDriverWait(page.driver, 10).until(lambda _: settled(page) and page.text("#op-table caption"))
-    cells = page.texts("#op-table tbody td")
-    columns = len(page.texts("#op-table thead th"))
-    rows = [cells[at : at + columns] for at in range(0, len(cells), columns)]
+    rows = page.rows("#op-table")
     assert number(caption) == len(rows)
     return rows
 
@@ -96,8 +94,7 @@ def test_a_colleague_finds_the_answers_in_the_page_alone(driver: Chrome, repo: P
         apart = one["op_id"] not in before[other["op_id"]] and one["actor_id"] != other["actor_id"]
         if apart and one["domain_op"]["address"] == other["domain_op"]["address"]:
             expected.setdefault(one["domain_op"]["address"], set()).update((one["actor_id"], other["actor_id"]))
-    rows = zip(page.texts("#at-once tbody th"), page.texts("#at-once td:nth-child(3)"), strict=True)
-    assert {address: set(names.split(", ")) for address, names in rows} == expected
+    assert {address: set(names.split(", ")) for address, _, names, _ in page.rows("#at-once")} == expected
     assert 0 < len(expected) < 6
 
     assert tile(page, "Not committed") == "19"

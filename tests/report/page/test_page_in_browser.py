@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 
 def shares(page: Page) -> dict[str, int]:
     """The rows of the tables of shares, by name."""
-    rows = zip(page.texts(".shares tbody th"), page.texts(".shares tbody .count"), strict=True)
-    return {name.strip("+\u2212→⇄~≡• "): number(count) for name, count in rows}
+    return {name.strip("+\u2212→⇄~≡• "): number(count) for name, _, count, _ in page.rows(".shares")}
 
 
 def test_page_asks_for_nothing_and_complains_of_nothing(opened: Callable[..., Page]) -> None:
@@ -178,12 +177,10 @@ def test_table_of_ops_says_what_the_diagram_shows(opened: Callable[..., Page], r
     page = opened(sessions.evenly(120))
     page.open_table()
     entries = plain_scan.scan_file(making.log_path(repo)).entries
-    rows = page.texts("#op-table tbody tr td:first-child")
-    assert rows == [str(entry["lamport_ts"]) for entry in entries[:50]]
+    assert [row[0] for row in page.rows("#op-table")] == [str(entry["lamport_ts"]) for entry in entries[:50]]
 
     page.find("#op-table .more button:nth-child(2)").click()
-    rows = page.texts("#op-table tbody tr td:first-child")
-    assert rows == [str(entry["lamport_ts"]) for entry in entries[50:100]]
+    assert [row[0] for row in page.rows("#op-table")] == [str(entry["lamport_ts"]) for entry in entries[50:100]]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -272,7 +269,7 @@ def test_damage_is_shown_with_place_reason_and_remedy(opened: Callable[..., Page
     ((span, _),) = scanned.damaged
 
     assert tile(page, "Check of the log") == "damaged"
-    row = page.texts("#findings tbody td")
+    (row,) = page.rows("#findings")
     assert [number(text) for text in row[:2]] == [span.byte_offset, len(damaged)]
     assert row[2:4] == ["damaged-line", "damage"]
     assert "appends again" in row[5]
@@ -292,10 +289,10 @@ def test_hostile_texts_are_shown_and_do_nothing(opened: Callable[..., Page]) -> 
     assert page.requests() == [page.url]
     assert page.script("return window.hacked === undefined && ({}).x === undefined")
     assert page.script("return document.querySelectorAll('main img, main script, main iframe, [onerror]').length") == 0
-    columns = {at: page.texts(f"#op-table tbody td:nth-child({at})") for at in range(2, 8)}
+    rows = page.rows("#op-table")
     for at, text in enumerate(sessions.HOSTILE):
         if text.isprintable() and len(text) < 60:
-            assert [columns[column][at] for column in (2, 4, 5, 6, 7)] == [text] * 5
+            assert [rows[at][column] for column in (1, 3, 4, 5, 6)] == [text] * 5
     shown = "".join(page.texts("main"))
     assert not set(shown) & set("\u202e\u2066\u2028\u2029\x00\x1b\x7f\u200b")
     assert "\\u202egnp.exe" in shown
@@ -314,18 +311,11 @@ def test_hostile_session_name_is_shown_as_text(driver: Chrome, repo: Path, tmp_p
     assert page.script("return window.hacked === undefined")
 
 
-def commit_rows(page: Page) -> list[list[str]]:
-    """The table of commits, row by row."""
-    cells = page.texts("#commits tbody td")
-    return [cells[at : at + 4] for at in range(0, len(cells), 4)]
-
-
 def ops_by_commit(page: Page) -> dict[str, set[str]]:
     """The timestamps that the table of ops gives for each text in its column of commits."""
     page.open_table()
-    rows = zip(page.texts("#op-table td:first-child"), page.texts("#op-table td:last-child"), strict=True)
     found: dict[str, set[str]] = {}
-    for lamport_ts, commit in rows:
+    for lamport_ts, *_, commit in page.rows("#op-table"):
         found.setdefault(commit, set()).add(lamport_ts)
     return found
 
@@ -339,7 +329,7 @@ def test_one_can_tell_which_ops_are_in_which_commit_and_which_in_none(
     sessions.recorded(repo, entries[30:])
     page = Page(driver, sessions.report(repo, tmp_path / "report.html"))
 
-    assert [[row[0], row[2]] for row in commit_rows(page)] == [
+    assert [[row[0], row[2]] for row in page.rows("#commits")] == [
         ["not committed", "10"],
         [made[2], "14"],
         [made[1], "6"],
@@ -381,7 +371,7 @@ def test_two_thousand_commits_can_be_looked_at(driver: Chrome, repo: Path, tmp_p
     file.write_text(report_page(data), encoding="utf-8")
     page = Page(driver, file)
 
-    assert len(commit_rows(page)) == 500
+    assert len(page.rows("#commits")) == 500
     assert "500 of 2,000 commits are listed" in page.text("main")
     page.script("document.querySelectorAll('#commits button')[499].click()")
     assert page.text("#commits tr:has([aria-pressed=true]) td") == "1" + "0" * 11
@@ -400,7 +390,7 @@ def test_without_commits_the_page_says_that_only_one_checkpoint_is_known(opened:
 
     assert "Earlier checkpoints are not recorded." in page.text("main")
     assert "Commit" not in page.texts("th")
-    assert [row[0::2] for row in commit_rows(page)] == [["not committed", "5"], ["snapshot <b>1</b>", "5"]]
+    assert [row[0::2] for row in page.rows("#commits")] == [["not committed", "5"], ["snapshot <b>1</b>", "5"]]
 
 
 def test_keys_are_explained_in_words_and_the_page_stays_as_wide_as_the_window(opened: Callable[..., Page]) -> None:

@@ -109,7 +109,7 @@ class Diagram {
 
   // One pointer moves the view, two zoom it; one that has not moved selects.
   grab(event) {
-    if (event.button !== 0 || event.target !== this.canvas) return;
+    if (event.button !== 0) return;
     this.canvas.setPointerCapture(event.pointerId);
     this.held.set(event.pointerId, event);
     this.hold(this.held.size > 1);
@@ -134,7 +134,6 @@ class Diagram {
     const { x, y, apart } = this.grip();
     if (Math.hypot(x - drag.x, y - drag.y) > 3) drag.moved = true;
     if (!drag.moved) return;
-    this.lanes.classList.add("dragging");
     if (event.pointerType !== "touch") this.lanes.scrollTop = drag.top - (y - drag.y);
     this.change(() => {
       this.view.show(drag.from, drag.span);
@@ -148,7 +147,6 @@ class Diagram {
     const { moved } = this.drag;
     this.hold(moved);
     if (this.drag) return;
-    this.lanes.classList.remove("dragging");
     if (moved || event.type !== "pointerup") return;
     this.point(event);
     const counts = this.hovered ? null : this.columnAt(...this.at(event));

@@ -98,14 +98,15 @@ class Painter {
     // If there are too many, at least those that are picked out are drawn.
     const single = all || (this.view.isPicking ? this.view.singleOps(lanes, (op) => this.view.picks(op)) : null);
     this.size(single);
-    this.clipped(() => {
+    const plot = [[layout.left, AXIS_HEIGHT, layout.plotWidth + 12, layout.height - AXIS_HEIGHT]];
+    this.clipped(plot, () => {
       this.ticks(false);
       if (!all || !data.shown.whole) this.columns(single ? 0.3 : 1);
       this.commits();
       this.checkpoint();
     });
-    const drawn = this.view.linked ? this.clipped(() => this.links()) : { drawn: 0, inView: 0 };
-    this.clipped(() => {
+    const drawn = this.view.linked ? this.clipped(plot, () => this.links()) : { drawn: 0, inView: 0 };
+    this.clipped(plot, () => {
       if (this.roomy) this.labels(single);
       for (const op of single || []) this.dot(op);
       for (const op of [hovered, this.view.selected]) if (op) this.chosen(op, op === this.view.selected);
@@ -125,11 +126,12 @@ class Painter {
     this.radius = this.roomy ? GLYPH_RADIUS : Math.min(DOT_RADIUS, Math.max(layout.laneHeight / 2 - 1, 2));
   }
 
-  clipped(draw) {
-    const { pen, layout } = this;
+  // Draw within rectangles alone.
+  clipped(rectangles, draw) {
+    const { pen } = this;
     pen.save();
     pen.beginPath();
-    pen.rect(layout.left, AXIS_HEIGHT, layout.plotWidth + 12, layout.height - AXIS_HEIGHT);
+    for (const rectangle of rectangles) pen.rect(...rectangle);
     pen.clip();
     const result = draw();
     pen.restore();
@@ -208,22 +210,15 @@ class Painter {
     });
     const drawn = inView.slice(0, MOST_LINKS);
     pen.globalAlpha = drawn.length > 500 ? 0.16 : drawn.length > 120 ? 0.3 : 0.55;
-    for (const { from, to } of drawn) this.withinLanes(from, to, () => this.curve(from, to, colours.link, 1));
+    for (const { from, to } of drawn) {
+      const curve = () => this.curve(from, to, colours.link, 1);
+      const rows = [view.rowOf.get(from.lane), view.rowOf.get(to.lane)];
+      // Of a link between lanes that are no neighbours, only the ends: lanes that have no part in it are not drawn over.
+      if (Math.abs(rows[0] - rows[1]) < 2) curve();
+      else this.clipped(rows.map((row) => [layout.left, layout.top(row), layout.width, layout.laneHeight]), curve);
+    }
     pen.globalAlpha = 1;
     return { drawn: drawn.length, inView: inView.length };
-  }
-
-  // Of a link between lanes that are no neighbours, only the ends: lanes that have no part in it are not drawn over.
-  withinLanes(from, to, draw) {
-    const { pen, layout, view } = this;
-    const rows = [view.rowOf.get(from.lane), view.rowOf.get(to.lane)];
-    if (Math.abs(rows[0] - rows[1]) < 2) { draw(); return; }
-    pen.save();
-    pen.beginPath();
-    for (const row of rows) pen.rect(layout.left, layout.top(row), layout.width, layout.laneHeight);
-    pen.clip();
-    draw();
-    pen.restore();
   }
 
   curve(from, to, colour, width) {
