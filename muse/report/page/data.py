@@ -63,13 +63,11 @@ def page_data(gathered: Gathered, *, made_at: str, version: str) -> dict[str, An
 
 def _domains(gathered: Gathered) -> dict[str, Any]:
     domains = gathered.domains
-    counts = _summed(domains, ((name, share.ops) for name, share in gathered.stats.domains.items()))
     colours = [colour_name(place, len(domains.own)) for place in range(len(domains))]
     return {
         "names": domains.labels("domains"),
         "colours": colours,
         "shapes": [SHAPES.get(colour) for colour in colours],
-        "ops": counts,
         "shared": domains.shared,
     }
 
@@ -94,35 +92,29 @@ def _lanes(gathered: Gathered) -> dict[str, Any]:
     }
 
 
-def _summed(ranks: Ranks, counts: Iterable[tuple[str, int]]) -> list[int]:
-    sums = [0] * len(ranks)
-    for name, ops in counts:
-        sums[ranks.of(name)] += ops
-    return sums
-
-
 def _kinds(kinds: Mapping[str, int]) -> dict[str, Any]:
     ranks = Ranks(kinds, MAX_KINDS)
-    return {"names": ranks.labels("kinds"), "ops": _summed(ranks, kinds.items())}
+    counts = [0] * len(ranks)
+    for name, ops in kinds.items():
+        counts[ranks.of(name)] += ops
+    return {"names": ranks.labels("kinds"), "ops": counts}
 
 
 def _checkpoint(gathered: Gathered) -> dict[str, Any]:
-    stats, mark = gathered.stats, gathered.stats.checkpoint
-    made: dict[str, Any] = {
+    mark = gathered.stats.checkpoint
+    return {
         "pending": _uncommitted(gathered),
-        "problem": brief(stats.problem, REASON_LETTERS) if stats.problem else "",
+        "problem": brief(gathered.stats.problem or "", REASON_LETTERS),
         "late": gathered.late_pending,
-        "mark": None,
-    }
-    if mark is not None:
-        made["mark"] = {
+        "mark": mark
+        and {
             "snapshot": brief(mark["snapshot_id"], NAME_LETTERS),
             "lamport": mark["lamport_ts"],
             "ops": mark["op_count"],
             "at": brief(mark["created_at"], NAME_LETTERS),
             "time": _since_start(gathered, microseconds(mark["created_at"])),
-        }
-    return made
+        },
+    }
 
 
 def _uncommitted(gathered: Gathered) -> int:

@@ -15,23 +15,23 @@ function legend() {
   return el("ul", { class: "legend", "aria-label": "Domains" }, data.domains.names.map((name, domain) => el("li", {}, swatch(domain), named(name))));
 }
 
-// A bar with a part for each domain; the amount `whole` fills the width.
+// A bar with a part for each domain, or of one colour; the amount `whole` fills the width.
 function bar(parts, whole, colour) {
   const made = el("div", { class: "bar", "aria-hidden": "true" });
   parts.forEach((count, domain) => {
     if (!count) return;
     const part = el("i");
     part.style.width = `${(100 * count) / whole}%`;
-    part.style.background = colour(domain);
+    part.style.background = colour || colourOf(domain);
     made.append(part);
   });
   return made;
 }
 
-// Rows of {name, parts, total}, most first. A button shows the remaining rows.
-function shareTable(caption, rows, colour = colourOf) {
+// Rows of {name, parts, total}, and of what colour if it is one, most first. A button shows the remaining rows.
+function shareTable(caption, rows) {
   const whole = rows.reduce((most, { total }) => Math.max(most, total), 1);
-  const row = ({ name, parts, total, mark = null }) => el(
+  const row = ({ name, parts, total, colour, mark = null }) => el(
     "tr",
     {},
     el("th", { scope: "row", class: "name", title: name }, mark, mark ? " " : null, named(name)),

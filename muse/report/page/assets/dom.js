@@ -68,9 +68,9 @@ function bytes(number) {
   return `${at ? number.toFixed(1) : number} ${units[at]}`;
 }
 
-// A round step for about `wanted` ticks over `span`: 1, 2 or 5 times a power of ten, and at least `least`.
-function roundStep(span, wanted, least = 1) {
-  const rough = Math.max(span / wanted, least);
+// A round step for about `wanted` ticks over `span`: 1, 2 or 5 times a power of ten, and at least 1.
+function roundStep(span, wanted) {
+  const rough = Math.max(span / wanted, 1);
   const power = 10 ** Math.floor(Math.log10(rough));
   return power * [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999);
 }

@@ -154,13 +154,16 @@ function activitySection(diagram) {
 
 function shareSections() {
   const actors = data.lanes.names.map((name, lane) => ({ name, parts: data.lanes.byDomain[lane], total: laneOps[lane] }));
-  const domains = data.domains.names.map((name, domain) => ({ name, total: data.domains.ops[domain], mark: swatch(domain), parts: data.domains.ops.map((count, at) => (at === domain ? count : 0)) }));
-  const kinds = data.kinds.names.map((name, kind) => ({ name, mark: el("b", { "aria-hidden": "true" }, glyphOf(name)), parts: [data.kinds.ops[kind]], total: data.kinds.ops[kind] }));
+  const domains = data.domains.names.map((name, domain) => {
+    const total = data.lanes.byDomain.reduce((sum, counts) => sum + counts[domain], 0);
+    return { name, mark: swatch(domain), parts: [total], total, colour: colourOf(domain) };
+  });
+  const kinds = data.kinds.names.map((name, kind) => ({ name, mark: el("b", { "aria-hidden": "true" }, glyphOf(name)), parts: [data.kinds.ops[kind]], total: data.kinds.ops[kind], colour: "var(--soft)" }));
   return el(
     "div",
     { class: "columns" },
     card("Share of each actor", shareTable("Actor", actors)),
-    el("div", {}, card("Share of each domain", shareTable("Domain", domains)), card("Kinds of op", shareTable("Kind", kinds, () => "var(--soft)"))),
+    el("div", {}, card("Share of each domain", shareTable("Domain", domains)), card("Kinds of op", shareTable("Kind", kinds))),
   );
 }
 

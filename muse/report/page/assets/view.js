@@ -39,7 +39,7 @@ class View {
   isInView(item) { return this.at(item) !== null && this.at(item) >= this.from && this.at(item) <= this.to; }
 
   // Zoom by a factor. The place at `share` of the width stays where it is.
-  zoom(factor, share = 0.5) {
+  zoom(factor, share) {
     const fixed = this.from + share * this.span;
     const span = Math.min(Math.max(this.span / factor, this.axis.least), this.axis.highest - this.axis.lowest);
     this.show(fixed - share * span, span);
