@@ -16,7 +16,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from muse import domain
-from muse.core.op_log import InvalidArgumentError, MuseError, OpEntry, UnknownOpError, make_op_entry
+from muse.core.op_log import InvalidArgumentError, MuseError, OpEntry, UnknownOpError, is_redacted, make_op_entry
 
 if TYPE_CHECKING:
     from muse.core.op_log import OpLog
@@ -107,7 +107,8 @@ def _taken_back(entry: OpEntry, inverse: Inverse) -> dict[str, Any]:
     try:
         return dict(inverse(entry["domain_op"]))
     except ValueError as error:
-        raise NoInverseError(f"{entry['op_id']}: {error}: give undo an inverse that knows it") from error
+        told = "it was redacted: leave it out" if is_redacted(entry) else f"{error}: give undo an inverse that knows it"
+        raise NoInverseError(f"{entry['op_id']}: {told}") from error
 
 
 def _addresses(entry: OpEntry) -> set[object]:

@@ -238,6 +238,15 @@ def test_an_operation_that_is_not_there_is_named(log: OpLog) -> None:
     assert exact_list(log) == exact_list([entry])
 
 
+def test_what_was_redacted_is_named_as_that(log: OpLog) -> None:
+    """Nobody knows what it was; what an undo of it took back before is undone all the same."""
+    entry, other = insert(log, "ada"), insert(log, "ada")
+    log.undo([other], by="ada")
+    log.redact(entry["op_id"], by="eve", why="a secret")
+    with pytest.raises(NoInverseError, match=f"{entry['op_id']}: it was redacted: leave it out"):
+        log.undo([entry, other], by="ada", force=True)
+
+
 @pytest.mark.parametrize("wrong", ["one", "op_id", "number", "empty"])
 def test_what_is_no_list_of_operations_is_refused(log: OpLog, wrong: str) -> None:
     """As an error of the log that says so; a single operation is what people try first."""

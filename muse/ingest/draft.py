@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +18,16 @@ _CUT_WORD = re.compile(r"(?<![\w.~/+=%:@-])[\w.~/+=%:@-]{1,100}$", re.ASCII)
 
 class UnmappedError(MuseError, ValueError):
     """A line can't be mapped; the message says why."""
+
+
+SURPRISES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What a mapper may raise: another tool's line may be anything, and must not keep out the others."""
+
+
+def unmapped(error: Exception) -> UnmappedError:
+    """One of `SURPRISES` in words for people."""
+    told = f"the line is not as its kind of lines should be ({type(error).__name__})"
+    return UnmappedError(str(error) if isinstance(error, MuseError) else told)
 
 
 @dataclass(slots=True)
@@ -43,8 +54,11 @@ class Mapper(Protocol):
     waits_for_parents: bool
     """Whether a line may name a parent that stands further down in the file."""
 
-    def drafts(self, value: Json, line: bytes) -> list[Draft]:
-        """What one line becomes; nothing if it is passed over. An `UnmappedError` says why it can't be mapped."""
+    def drafts(self, value: Json, line: bytes) -> Sequence[Draft | UnmappedError]:
+        """What one line becomes; nothing if it is passed over.
+
+        Raises one of `SURPRISES` if it can't be mapped; what of a line of several can't be mapped stands in its place.
+        """
 
 
 def text_of(value: Json, name: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from muse.core.op_log import InvalidEntryError, OpEntry, OpIdConflictError, OpLog, op_id_of, parse_object, parse_time
-from muse.ingest.draft import Draft, Mapper, UnmappedError
+from muse.ingest.draft import SURPRISES, Draft, Mapper, UnmappedError, unmapped
 
 _BATCH = 1000
 _MOST_HELD = 100_000
@@ -68,16 +68,14 @@ class Ingestion:
         """Map one line; what it becomes is appended with its batch."""
         self.lines += 1
         try:
-            drafts = file.mapper.drafts(parse_object(line), line)
-        except (UnmappedError, InvalidEntryError) as error:
-            self.refuse(file.name, number, str(error))
-            return
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            # Another tool's line may be anything; one that surprises its mapper must not keep out the others.
-            self.refuse(file.name, number, f"the line is not as its kind of lines should be ({type(error).__name__})")
-            return
-        file.held += len(drafts)
-        for draft in drafts:
+            found = file.mapper.drafts(parse_object(line), line)
+        except SURPRISES as error:
+            found = [unmapped(error)]
+        for draft in found:
+            if isinstance(draft, UnmappedError):
+                self.refuse(file.name, number, str(draft))
+                continue
+            file.held += 1
             awaited = self._awaited(draft) if file.mapper.waits_for_parents else None
             if awaited is None:
                 self._give(file, [(number, draft)], file.waiting)

@@ -20,7 +20,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
-from muse.ingest.draft import Draft, Json, UnmappedError
+from muse.ingest.draft import SURPRISES, Draft, Json, UnmappedError, unmapped
 
 _KINDS = ("internal", "internal", "server", "client", "producer", "consumer")
 _STATUS = ("unset", "ok", "error")
@@ -39,7 +39,7 @@ class OpenTelemetry:
     def __init__(self) -> None:
         self.passed_over: Counter[str] = Counter()
 
-    def drafts(self, value: Json, line: bytes) -> list[Draft]:  # noqa: ARG002 - spans have their own ids
+    def drafts(self, value: Json, line: bytes) -> list[Draft | UnmappedError]:  # noqa: ARG002 - spans have their own ids
         """What one request becomes: an operation for each span."""
         requests = value.get("resourceSpans")
         if not isinstance(requests, list):
@@ -49,11 +49,19 @@ class OpenTelemetry:
             self.passed_over[other] += 1
             return []
         return [
-            _draft(span, _attributes(_dict(request.get("resource")).get("attributes")), _dict(part.get("scope")))
+            _mapped(span, _attributes(_dict(request.get("resource")).get("attributes")), _dict(part.get("scope")))
             for request in _dicts(requests)
             for part in _dicts(request.get("scopeSpans") or request.get("instrumentationLibrarySpans"))
             for span in _dicts(part.get("spans"))
         ]
+
+
+def _mapped(span: Json, resource: Json, scope: Json) -> Draft | UnmappedError:
+    """The draft of a span, or why it has none: the other spans of its line are there all the same."""
+    try:
+        return _draft(span, resource, scope)
+    except SURPRISES as error:
+        return unmapped(error)
 
 
 def _draft(span: Json, resource: Json, scope: Json) -> Draft:

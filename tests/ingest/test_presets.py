@@ -262,6 +262,20 @@ def test_span_whose_parent_never_comes_is_there_all_the_same(repo: Path, tmp_pat
     assert logged(repo)[0]["parent_op_ids"] == [op_id_of(f"otel/{TRACE.lower()}/eee19b7ec3c1b107")]
 
 
+def test_span_that_can_not_be_mapped_costs_itself_alone(repo: Path, tmp_path: Path) -> None:
+    """A line may hold hundreds of them; each that can't be mapped is listed with the line."""
+    odd = span(2, None, "odd", 1, 2, attributes={"n": {"intValue": "many"}})
+    path = write(
+        tmp_path / "t.jsonl", request(span(1, None, "one", 0, 1), odd, {"spanId": "x"}, span(3, None, "two", 2, 3))
+    )
+    result = muse("ingest", "s", path, "--preset", "otel", "--json", "--repo", repo)
+
+    *listed, told = json_lines(result.stdout)
+    assert [(each["line"], each["error"][:15]) for each in listed] == [(1, "the line is not"), (1, "startTimeUnixNa")]
+    assert (told["lines"], told["added"], told["unmapped"]) == (1, 2, 2)
+    assert [each[3] for each in shown(repo)] == ["one", "two"]
+
+
 def test_no_more_spans_wait_for_a_parent_than_may(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also if all of them wait for the same one; it comes after them then."""
     monkeypatch.setattr(ingestion, "_MOST_HELD", 3)

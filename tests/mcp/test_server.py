@@ -69,22 +69,14 @@ def test_an_agent_works_in_its_loop(repo: Path) -> None:
                 assert [(each["actor_id"], each["ops"]) for each in blamed["actors"]] == [("bob", 1), ("ada", 1)]
                 (contested,) = (await call("conflicts", session="s"))["conflicts"]
                 assert contested["last_op_ids"] == [mine["op_id"], other["op_id"]]
-                answer = await call(
-                    "record",
-                    session="s",
-                    domain="code",
-                    op={"op": "replace", "address": "app.py", "content_summary": "both"},
-                    parent_op_ids=contested["last_op_ids"],
-                    key="answer",
-                )
-                again = await call(
-                    "record",
-                    session="s",
-                    domain="code",
-                    op={"op": "replace", "address": "app.py", "content_summary": "both"},
-                    parent_op_ids=contested["last_op_ids"],
-                    key="answer",
-                )
+                same = {
+                    "session": "s",
+                    "domain": "code",
+                    "op": {"op": "replace", "address": "app.py", "content_summary": "both"},
+                    "parent_op_ids": contested["last_op_ids"],
+                    "key": "answer",
+                }
+                answer, again = await call("record", **same), await call("record", **same)
                 assert again == answer
                 past = await call("history", session="s", op_id=answer["op_id"])
                 assert [each["op_id"] for each in past["entries"]] == [answer["op_id"], mine["op_id"], other["op_id"]]
