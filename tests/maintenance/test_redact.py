@@ -186,7 +186,7 @@ def foreign(number: int) -> Iterator[bytes]:
     yield json.dumps(dict(reversed(said.items())), indent=None, separators=(" ,", ": ")).encode() + b" \r\n"
     yield making.line(said).replace(b'"op_id"', b'"op\\u005fid"').replace(b'"domain_op"', b'"\\u0064omain_op"')
     yield making.line({**said, "domain_op": {"other": CANARY}})
-    # These are damaged: a key twice, torn, glued, behind half a list of parents, cut in the middle with NULs.
+    # These are damaged: a key twice, torn, glued, behind half a list of parents, with NULs, behind half an op_id.
     yield making.line(said)[:-2] + b', "domain_op": {"again": "' + CANARY.encode() + b'"}}\n'
     whole = json.dumps(said, separators=(",", ":")).encode()
     kept = json.dumps(entry(number + 1), separators=(",", ":")).encode()
@@ -194,6 +194,7 @@ def foreign(number: int) -> Iterator[bytes]:
     yield kept + whole[:-9] + kept + whole + b"\n"
     yield b'{"op_id":"%s","parent_op_ids":["%s"' % (op_id(3).encode(), op_id(4).encode()) + whole + b"\n"
     yield whole[:-20] + bytes(10) + b"\n"
+    yield b'{"op_id":"' + op_id(3)[:-8].encode() + whole[len('{"op_id":"') :] + b"\n"
 
 
 def test_every_copy_of_an_operation_is_redacted_however_it_is_spelled_or_damaged(repo: Path) -> None:
@@ -216,7 +217,7 @@ def test_every_copy_of_an_operation_is_redacted_however_it_is_spelled_or_damaged
         assert log.get(op_id(20)) == entry(20, parent_op_ids=[op_id(10)])
         log.append(entry(11))
         report = log.verify()
-        assert report.counts == {"redacted": 1, "damaged-line": 5 + 1, "duplicate": 4}
+        assert report.counts == {"redacted": 1, "damaged-line": 6 + 1, "duplicate": 4}
         assert report.ok, report.findings
         assert log.redact(op_id(10), **WHY).already == (op_id(10),)
 

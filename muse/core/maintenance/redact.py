@@ -59,7 +59,9 @@ _AT_ONCE = 1000
 """How many lines are overwritten at once, so that the journal does not get too large."""
 _OP_ID_BYTES = 36
 
-# In a damaged line another entry may follow right after half a list.
+# They may overlap: in a damaged line half an op_id can stand in front of one.
+_op_ids = re.compile(rb"(?=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))")
+# And another entry may follow right after half a list.
 _parents = re.compile(rb'"parent_op_ids"\s*:\s*\[[\s",0-9a-f-]*')
 
 
@@ -233,7 +235,6 @@ class _Finder:
     def __init__(self, log: LogFile, wanted: Mapping[str, Redaction]) -> None:
         self._log = log
         self._by_bytes = {op_id_bytes(op_id): op_id for op_id in wanted}
-        self._text = re.compile(b"|".join(op_id.encode() for op_id in wanted))
         self._at = 0
         self._entries: dict[tuple[int, int], str] = {}
         self._damaged: dict[tuple[int, int], set[str]] = {}
@@ -277,8 +278,8 @@ class _Finder:
         named: set[str] = set()
         for start in range(at, at + length, MOST_BYTES_WITHIN):
             data = self._log.read(start, min(start + MOST_BYTES_WITHIN + _OP_ID_BYTES, at + length))
-            named.update(name.decode() for name in self._text.findall(_parents.sub(b"", data)))
-        if named:
+            named.update(found.decode() for found in _op_ids.findall(_parents.sub(b"", data)))
+        if named := named & self.said.keys():
             self._damaged[at, length] = named
 
     def changes(self) -> Iterator[tuple[set[str], Change]]:
