@@ -117,6 +117,19 @@ def test_what_is_private_stays_private(repo: Path, log: OpLog) -> None:
     )
 
 
+def test_a_fork_of_what_is_read_only_can_be_written_by_its_maker(repo: Path, log: OpLog) -> None:
+    """A session that was put away goes on in a fork; nobody else may do more than before."""
+    log.append_many(entries(3))
+    log.checkpoint("c")
+    for path, mode in ((log.path, 0o444), (log.folder, 0o555)):
+        path.chmod(mode)
+    fork_session(repo, "s", "new")
+    log.folder.chmod(0o755)
+    folder = making.log_path(repo, "new").parent
+    assert folder.stat().st_mode & 0o777 == 0o755
+    assert {each.stat().st_mode & 0o777 for each in folder.iterdir()} == {0o644}
+
+
 def merged(log: OpLog, other: OpLog, reads: Counter[Path]) -> tuple[int, int]:
     """How many entries a merge took over, and how many bytes of both logs it read."""
     for each in (log, other):

@@ -36,8 +36,8 @@ def fork(repo_root: Path, log: LogFile, checkpoints: Checkpoints, cut: Cut, new:
         for session_id, end in {**_past(folder), cut.session_id: END}.items()
     ]
     with new_session(repo_root, new) as aside:
-        # What was made private stays private.
-        aside.chmod(folder.stat().st_mode & 0o777)
+        # What was made private stays private, and what was made read-only can be written by who forks it.
+        aside.chmod(folder.stat().st_mode & 0o777 | 0o700)
         with durable.new_file(aside / LOG_NAME) as file:
             durable.take_rights(file.fileno(), log.path)
             log.copy_to(file, cut.byte_offset)

@@ -115,10 +115,10 @@ def _rename_at_end(aside: Path, path: Path, remove: Callable[[Path], None] = os.
 
 
 def take_rights(fd: int, log_path: Path) -> None:
-    """Give a file of ours the mode and the group of the log beside it: what was made private stays private."""
+    """Give a file of ours the mode and the group of the log, so that private stays private; its owner may write it."""
     with suppress(FileNotFoundError):
         log = os.stat(log_path)
-        mode = stat.S_IMODE(log.st_mode) & 0o666
+        mode = stat.S_IMODE(log.st_mode) & 0o666 | 0o600
         if os.fstat(fd).st_gid != log.st_gid:
             try:
                 os.fchown(fd, -1, log.st_gid)
