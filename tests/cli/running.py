@@ -20,43 +20,6 @@ from click.testing import CliRunner, Result
 from muse.cli import main
 from tests import children, making
 
-COMMANDS = (
-    "demo",
-    "append",
-    "ingest",
-    "replay",
-    "show",
-    "blame",
-    "conflicts",
-    "query",
-    "count",
-    "tail",
-    "mcp",
-    "stats",
-    "delta",
-    "diff",
-    "undo",
-    "fork",
-    "checkpoint",
-    "commit",
-    "commits",
-    "sessions",
-    "watch",
-    "verify",
-    "repair",
-    "accept",
-    "redact",
-    "help",
-    "rebuild-index",
-    "merge",
-    "sync",
-    "sync-status",
-    "export",
-    "import",
-    "completion",
-    "report",
-)
-
 ESCAPE = "\x1b[31mred\x1b]0;title\x07\x9b1m\u202e\x7f"
 """What a malicious name would send to a terminal."""
 

@@ -12,7 +12,7 @@ from muse.cli.app import op_log
 from tests import making
 from tests.cli.running import filled, muse
 
-# The arguments that a command needs after its session; a command that is in neither table fails.
+# The arguments that a command needs after its session.
 AFTER_THE_SESSION: dict[str, tuple[str, ...]] = {
     "replay": (),
     "show": (making.op_id(1),),
@@ -53,16 +53,25 @@ WITHOUT_A_SESSION_THAT_EXISTS = {
 }
 
 
-@pytest.mark.parametrize("command", sorted(op_log.commands))
+def arguments(command: str, folder: Path) -> list[str]:
+    """What it needs after its session; a file in this folder."""
+    return [str(folder / word) if word == "FILE" else word for word in AFTER_THE_SESSION[command]]
+
+
+def test_there_are_exactly_the_commands_of_the_tables() -> None:
+    """None is missing, none is there that nobody asked for, and `--help` lists them."""
+    listed = muse("--help").stdout.split("Commands:")[1].split("\n\n")[0]
+
+    assert {line.split()[0] for line in listed.strip().splitlines()} == set(op_log.commands)
+    assert set(op_log.commands) == AFTER_THE_SESSION.keys() | WITHOUT_A_SESSION_THAT_EXISTS.keys()
+
+
+@pytest.mark.parametrize("command", sorted(AFTER_THE_SESSION))
 def test_missing_session_is_wrong_usage(repo: Path, tmp_path: Path, command: str) -> None:
     """Exit code 2, the session and those that exist are named, and nothing is made."""
-    if command in WITHOUT_A_SESSION_THAT_EXISTS:
-        assert command not in AFTER_THE_SESSION
-        return
     filled(repo, [making.entry(1)], "there")
     before = making.tree(tmp_path)
-    arguments = [str(tmp_path / word) if word == "FILE" else word for word in AFTER_THE_SESSION[command]]
-    result = muse(command, "gone", *arguments, "--repo", repo)
+    result = muse(command, "gone", *arguments(command, tmp_path), "--repo", repo)
 
     assert (result.exit_code, result.stdout) == (2, "")
     assert "'gone'" in result.stderr
@@ -74,8 +83,7 @@ def test_missing_session_is_wrong_usage(repo: Path, tmp_path: Path, command: str
 def test_json_is_json_and_nothing_else(repo: Path, tmp_path: Path, command: str) -> None:
     """Every line of standard output is an object; commentary goes elsewhere."""
     filled(repo, making.entries(5))
-    arguments = [str(tmp_path / word) if word == "FILE" else word for word in AFTER_THE_SESSION[command]]
-    result = muse(command, "s", *arguments, "--repo", repo, "--json")
+    result = muse(command, "s", *arguments(command, tmp_path), "--repo", repo, "--json")
 
     assert result.exit_code == 0
     assert result.stdout
@@ -108,15 +116,14 @@ PASSES_OVER = sorted(
 @pytest.mark.parametrize("command", PASSES_OVER)
 def test_reading_command_says_how_many_damaged_lines_it_passed_over(repo: Path, tmp_path: Path, command: str) -> None:
     """One line on standard error, with the command that says more; none where nothing is damaged."""
-    file = str(tmp_path / "file")
-    arguments = [file if word == "FILE" else word for word in AFTER_THE_SESSION[command]]
+    words = arguments(command, tmp_path)
     filled(repo, making.entries(3), "of%20friday")
-    sound = muse(command, "of friday", *arguments, "--repo", repo)
+    sound = muse(command, "of friday", *words, "--repo", repo)
     making.add_bytes(making.log_path(repo, "of%20friday"), b"bad\n\n" + making.line(making.entry(9)) + b"{}\n[]\n")
     # The torn tail may still become a line.
     making.add_bytes(making.log_path(repo, "of%20friday"), b"torn")
-    Path(file).unlink(missing_ok=True)
-    damaged = muse(command, "of friday", *arguments, "--repo", repo)
+    (tmp_path / "FILE").unlink(missing_ok=True)
+    damaged = muse(command, "of friday", *words, "--repo", repo)
 
     assert sound.exit_code == damaged.exit_code == 0
     assert "damaged" not in sound.stderr

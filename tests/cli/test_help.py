@@ -1,4 +1,4 @@
-"""The help texts: there is one for each command, with an example, and it comes at once."""
+"""The help texts come at once. What each command's has to hold is in test_every_command.py."""
 
 from __future__ import annotations
 
@@ -9,23 +9,7 @@ from click.testing import CliRunner
 
 from muse.cli import main
 from tests import children
-from tests.cli.running import COMMANDS, muse, muse_process
-
-
-def test_group_lists_exactly_the_commands_of_the_op_log() -> None:
-    """No command is missing, none is there that nobody asked for."""
-    listed = muse("--help").stdout.split("Commands:")[1].split("\n\n")[0]
-
-    assert sorted(line.split()[0] for line in listed.strip().splitlines()) == sorted(COMMANDS)
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_explains_itself_with_an_example(command: str) -> None:
-    """The help text ends with a command line that can be copied."""
-    result = muse(command, "--help")
-
-    assert result.exit_code == 0
-    assert f"muse op-log {command}" in result.stdout.split("Example")[1]
+from tests.cli.running import muse, muse_process
 
 
 def test_group_names_the_exit_codes() -> None:

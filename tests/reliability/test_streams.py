@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from muse.cli.app import op_log
 from tests import children, making, plain_scan
-from tests.cli.running import COMMANDS, command_line, filled, logged, muse, muse_process
+from tests.cli.running import command_line, filled, logged, muse, muse_process
 
 ARGUMENTS: dict[str, tuple[str, ...]] = {
     "demo": ("--speed", "max", "--trace", "TRACE", "--repo", "NEW"),
@@ -93,12 +94,12 @@ def without_reader(*arguments: object) -> subprocess.CompletedProcess[bytes]:
 
 def test_every_command_is_looked_at() -> None:
     """A new command can't be forgotten here."""
-    assert set(ARGUMENTS) == set(COMMANDS)
+    assert set(ARGUMENTS) == set(op_log.commands)
 
 
 @pytest.mark.process
 @pytest.mark.parametrize("redirection", [CLOSED, FULL, FULL_ERRORS])
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ARGUMENTS)
 def test_exit_code_says_what_happened(
     repo: Path, tmp_path: Path, places: dict[str, Path], command: str, redirection: str
 ) -> None:

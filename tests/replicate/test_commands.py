@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from muse.cli.app import op_log
 from muse.core.op_log import OpLog
 from tests import children
-from tests.cli.running import COMMANDS, command_line, muse
+from tests.cli.running import command_line, muse
 from tests.making import entries, tree
 from tests.replicate import servers
 from tests.replicate.servers import Server
@@ -183,7 +184,7 @@ print("LOADED", sorted(name for name in sys.modules if name.split(".")[0] == "na
 @pytest.mark.process
 def test_nobody_else_loads_anything_of_it(tmp_path: Path) -> None:
     """Not the import of the engine, nor the help of any command, nor commands at work."""
-    done = children.run([sys.executable, "-c", LOADED, *COMMANDS], cwd=tmp_path, stdout=subprocess.PIPE)
+    done = children.run([sys.executable, "-c", LOADED, *op_log.commands], cwd=tmp_path, stdout=subprocess.PIPE)
     loaded = done.stdout.decode().splitlines()[-1]
     assert loaded.startswith("LOADED")
     assert "muse.replicate" not in loaded

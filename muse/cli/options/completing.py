@@ -12,14 +12,10 @@ import shlex
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from muse.cli.options.repo_folder import find_repo
-
-if TYPE_CHECKING:
-    from muse.core.op_log import OpLog
 
 _MOST_OFFERED = 500
 _LONGEST_OFFERED = 200
@@ -51,29 +47,19 @@ def _repo(context: click.Context) -> Path:
 
 
 def _names(context: click.Context, begun: str, kind: str) -> list[str]:
-    from muse.core.op_log import MuseError
-
     # While the last option has no value yet, click leaves the arguments unparsed.
     session = context.params.get("session") or next(iter(context.args), None)
     if not session:
         return []
+    from muse.core.op_log import MuseError, OpLog
+
     logging.getLogger("muse").addHandler(logging.NullHandler())
     try:
-        from muse.core.op_log import OpLog
-
         with OpLog(_repo(context), session) as log:
-            return _offered(_known(log, kind), begun) if _answers_at_once(log) else []
+            # Without an index, TAB would wait until it is built.
+            return _offered(getattr(log, kind)(), begun) if (log.folder / "index.db").is_file() else []
     except (MuseError, OSError):
         return []
-
-
-def _known(log: OpLog, kind: str) -> Iterable[str]:
-    return log.actors() if kind == "actors" else log.domains()
-
-
-def _answers_at_once(log: OpLog) -> bool:
-    """Whether there is an index: without one, TAB would wait until it is built."""
-    return (log.folder / "index.db").is_file()
 
 
 def _offered(names: Iterable[str], begun: str) -> list[str]:

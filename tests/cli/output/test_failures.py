@@ -11,29 +11,6 @@ import pytest
 from tests import making
 from tests.cli.running import ESCAPE, filled, json_lines, muse, muse_process
 
-ON_A_SESSION = [
-    ("replay",),
-    ("query",),
-    ("delta", "code"),
-    ("checkpoint", "c1"),
-    ("verify",),
-    ("rebuild-index",),
-]
-
-
-@pytest.mark.parametrize("command", ON_A_SESSION, ids=" ".join)
-def test_missing_session_is_wrong_usage(repo: Path, command: tuple[str, ...]) -> None:
-    """Exit code 2, the session and those that exist are named, and nothing is made."""
-    filled(repo, [making.entry(1)], "there")
-    before = making.tree(repo)
-
-    result = muse(command[0], "gone", *command[1:], "--repo", repo)
-
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert "'gone'" in result.stderr
-    assert "there" in result.stderr
-    assert making.tree(repo) == before
-
 
 @pytest.mark.parametrize("session", ["", "x" * 300])
 def test_impossible_session_id_is_wrong_usage(repo: Path, session: str) -> None:
@@ -69,6 +46,9 @@ def test_unsafe_session_ids_work_and_stay_inside(repo: Path, session: str) -> No
         ("demo", "--seconds", "0"),
         ("demo", "--speed", "max", "--seconds", "3"),
         ("demo", "--trace", "/nowhere/at/all"),
+        ("append", "s", "/nowhere/at/all"),
+        ("sessions", "--sort", "beauty"),
+        ("report", "s"),
     ],
 )
 def test_wrong_arguments_end_with_exit_code_2(arguments: tuple[str, ...]) -> None:
@@ -208,11 +188,6 @@ def test_first_session_of_a_repository_says_where_it_is(repo: Path, tmp_path: Pa
     assert f".summaries.json >> {repo}/.muse/.gitignore\n" in first.stderr
     assert "kept in" not in second.stderr
     assert not list(tmp_path.rglob(".gitignore"))
-
-
-def test_input_without_a_good_line_makes_no_repository(repo: Path) -> None:
-    """So it does not say that there is one."""
-    assert "kept in" not in muse("append", "s", "--repo", repo, stdin=b"bad\n").stderr
 
 
 @pytest.mark.process

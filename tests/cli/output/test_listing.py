@@ -79,14 +79,21 @@ def test_field_that_no_entry_has_is_told(repo: Path, nasty: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "options",
-    [("--json", "--format", "csv"), ("--format", "xml"), ("--fields", "a,,b"), ("--fields", ""), ("--fields", "a,a")],
+    ("options", "said"),
+    [
+        (("--json", "--format", "csv"), "contradict each other"),
+        (("--format", "xml"), "xml"),
+        (("--fields", "a,,b"), "a field name is empty"),
+        (("--fields", " "), "no field is named"),
+        (("--fields", "a,a"), "given twice"),
+    ],
 )
-def test_options_that_make_no_sense_are_wrong_usage(repo: Path, nasty: list[Any], options: tuple[str, ...]) -> None:
-    """Exit code 2, and nothing is printed."""
+def test_options_that_make_no_sense_are_wrong_usage(repo: Path, options: tuple[str, ...], said: str) -> None:
+    """Exit code 2, nothing is printed, and what is wrong is said."""
     result = muse("query", "s", "--repo", repo, *options)
 
     assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
 
 
 def test_json_is_shorthand_for_format_json(repo: Path, nasty: list[Any]) -> None:

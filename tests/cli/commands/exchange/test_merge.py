@@ -54,21 +54,16 @@ def test_merge_appends_what_the_other_has_more(repo: Path, other: Path) -> None:
     assert plain_scan.exact_list(logged(repo)) == plain_scan.exact_list(ours + theirs[10:])
 
 
-def test_merge_again_adds_nothing(repo: Path, other: Path) -> None:
-    """Merging is idempotent."""
-    muse("merge", "s", other, "--repo", repo)
+def test_merge_makes_a_new_replica_and_adds_nothing_when_done_again(repo: Path, other: Path) -> None:
+    """The session need not exist here: that is how a replica begins."""
+    assert muse("merge", "s", other, "--repo", repo).exit_code == 0
     before = making.log_bytes(repo)
+    assert before == making.log_bytes(other)
 
     result = muse("merge", "s", other, "--repo", repo)
 
     assert result.stdout.splitlines()[1].split() == ["s", "0", "20"]
     assert making.log_bytes(repo) == before
-
-
-def test_merge_makes_a_new_replica(repo: Path, other: Path) -> None:
-    """The session need not exist here: that is how a replica begins."""
-    assert muse("merge", "s", other, "--repo", repo).exit_code == 0
-    assert plain_scan.exact_list(logged(repo)) == plain_scan.exact_list(logged(other))
 
 
 def test_merge_can_name_another_session(repo: Path, other: Path) -> None:

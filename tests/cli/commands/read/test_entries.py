@@ -1,8 +1,7 @@
-"""The commands `replay`, `query` and `sessions`."""
+"""The commands `replay`, `query` and `count`."""
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests import making, plain_scan
-from tests.cli.running import filled, json_lines, logged, muse
+from tests.cli.running import filled, json_lines, muse
 
 
 @pytest.fixture
@@ -188,51 +187,6 @@ def test_empty_operation_has_a_row(repo: Path) -> None:
     assert len(muse("query", "s", "--repo", repo).stdout.splitlines()) == 2
 
 
-def test_sessions_are_listed_with_their_counts(repo: Path, entries: list[Any]) -> None:
-    """Every session is there under its own id, with what a plain scan counts."""
-    filled(repo, making.entries(3), "other%2Fone")
-    muse("checkpoint", "other/one", "c1", "--repo", repo)
-
-    result = muse("sessions", "--repo", repo, "--json")
-
-    assert result.exit_code == 0
-    first, second = json.loads(result.stdout)["sessions"]
-    assert (first["session_id"], first["ops"], first["pending"]) == ("other/one", 3, 0)
-    assert first["checkpoint"]["snapshot_id"] == "c1"
-    assert (second["session_id"], second["ops"], second["pending"], second["checkpoint"]) == ("s", 60, 60, None)
-    assert second["actors"] == plain_scan.tally(logged(repo), "actor_id")
-    assert second["max_lamport_ts"] == 60
-
-
-def test_sessions_are_a_table_for_people(repo: Path, entries: list[Any]) -> None:
-    """The table names the sessions and says where they are."""
-    result = muse("sessions", "--repo", repo)
-
-    heading, row = result.stdout.splitlines()
-    assert heading.split()[0] == "SESSION"
-    assert row.split()[:3] == ["s", "60", "60"]
-    assert "1 session in" in result.stderr
-
-
-def test_no_sessions_is_an_empty_list(repo: Path) -> None:
-    """A repository without sessions is no mistake."""
-    result = muse("sessions", "--repo", repo, "--json")
-
-    assert (result.exit_code, json.loads(result.stdout)) == (0, {"sessions": []})
-    assert muse("sessions", "--repo", repo).stdout == ""
-
-
-def test_sessions_names_a_damaged_checkpoint(repo: Path, entries: list[Any]) -> None:
-    """Damage found means exit code 1, and the session is listed all the same."""
-    making.log_path(repo).with_name("checkpoint.json").write_bytes(b"{")
-
-    result = muse("sessions", "--repo", repo)
-
-    assert result.exit_code == 1
-    assert "checkpoint" in result.stderr
-    assert result.stdout.splitlines()[1].split()[:2] == ["s", "60"]
-
-
 def test_query_reverse_gives_the_newest_arrival_first(repo: Path, entries: list[Any]) -> None:
     """The other filters hold, and the limit counts from the end."""
     found = muse("query", "s", "--repo", repo, "--json", "--reverse", "--limit", "7", "--actor", "bob").stdout
@@ -279,11 +233,3 @@ def test_bounds_that_exclude_each_other_are_wrong_usage(repo: Path, command: str
     assert (crossed.exit_code, crossed.stdout) == (2, "")
     assert "--min-lamport 4 is above --max-lamport 3" in crossed.stderr
     assert muse(command, "s", "--min-lamport", 3, "--max-lamport", 3, "--repo", repo).exit_code == 0
-
-
-def test_no_field_is_not_an_empty_name(repo: Path) -> None:
-    """--fields with nothing, and --fields with a comma too many, are told apart."""
-    filled(repo, making.entries(1))
-
-    assert "no field is named" in muse("query", "s", "--fields", " ", "--repo", repo).stderr
-    assert "a field name is empty" in muse("query", "s", "--fields", "actor_id,", "--repo", repo).stderr

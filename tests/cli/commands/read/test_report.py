@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
-
 from tests import making
-from tests.cli.running import filled, muse, muse_process
+from tests.cli.running import filled, muse
 
 
 def test_page_is_written_and_said(repo: Path, tmp_path: Path) -> None:
@@ -55,36 +53,6 @@ def test_session_is_not_changed(repo: Path, tmp_path: Path) -> None:
     after = making.tree(repo)
 
     assert {name: after[name] for name in before} == before
-
-
-@pytest.mark.parametrize("options", [[], ["--format", "svg"]])
-def test_missing_session_is_wrong_usage(repo: Path, tmp_path: Path, options: list[str]) -> None:
-    """A session that does not exist ends with 2 and leaves no file."""
-    result = muse("report", "no such", "-o", tmp_path / "report.html", "--repo", repo, *options)
-
-    assert result.exit_code == 2
-    assert "no session 'no such'" in result.stderr
-    assert not (tmp_path / "report.html").exists()
-
-
-def test_output_has_to_be_named(repo: Path) -> None:
-    """Without -o nothing is guessed."""
-    filled(repo, making.entries(1))
-    result = muse("report", "s", "--repo", repo)
-
-    assert result.exit_code == 2
-    assert "--output" in result.stderr
-
-
-@pytest.mark.process
-def test_output_that_can_not_be_written_is_said(repo: Path, tmp_path: Path) -> None:
-    """A folder that is not there ends with 3 and one line that names it, no traceback."""
-    filled(repo, making.entries(1))
-    done = muse_process("report", "s", "-o", tmp_path / "gone" / "report.html", "--repo", repo)
-
-    assert done.returncode == 3
-    assert b"gone" in done.stderr
-    assert b"Traceback" not in done.stderr
 
 
 def test_report_of_a_damaged_session_is_made(repo: Path, tmp_path: Path) -> None:

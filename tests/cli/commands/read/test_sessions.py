@@ -1,13 +1,14 @@
-"""`sessions`: sorted by any column."""
+"""`sessions`: what it lists, sorted by any column."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
-from tests import making
+from tests import making, plain_scan
 from tests.cli.running import filled, json_lines, muse
 
 
@@ -97,9 +98,38 @@ def test_table_shows_the_last_entry_the_commit_and_a_pace_that_makes_sense(three
     assert cells["c"][3] == "-"
 
 
-def test_unknown_column_is_wrong_usage(three: Path) -> None:
-    """The columns there are are named."""
-    result = muse("sessions", "--repo", three, "--sort", "beauty")
+def test_sessions_are_listed_with_their_counts(repo: Path) -> None:
+    """Every session is there under its own id, with what a plain scan counts."""
+    entries = filled(repo, making.entries(60))
+    filled(repo, making.entries(3), "other%2Fone")
+    muse("checkpoint", "other/one", "c1", "--repo", repo)
 
-    assert result.exit_code == 2
-    assert "pending" in result.stderr
+    result = muse("sessions", "--repo", repo, "--json")
+
+    assert result.exit_code == 0
+    first, second = json.loads(result.stdout)["sessions"]
+    assert (first["session_id"], first["ops"], first["pending"]) == ("other/one", 3, 0)
+    assert first["checkpoint"]["snapshot_id"] == "c1"
+    assert (second["session_id"], second["ops"], second["pending"], second["checkpoint"]) == ("s", 60, 60, None)
+    assert second["actors"] == plain_scan.tally(entries, "actor_id")
+    assert second["max_lamport_ts"] == 60
+
+
+def test_no_sessions_is_an_empty_list(repo: Path) -> None:
+    """A repository without sessions is no mistake."""
+    result = muse("sessions", "--repo", repo, "--json")
+
+    assert (result.exit_code, json.loads(result.stdout)) == (0, {"sessions": []})
+    assert muse("sessions", "--repo", repo).stdout == ""
+
+
+def test_sessions_names_a_damaged_checkpoint(repo: Path) -> None:
+    """Damage found means exit code 1, and the session is listed all the same."""
+    filled(repo, making.entries(60))
+    making.log_path(repo).with_name("checkpoint.json").write_bytes(b"{")
+
+    result = muse("sessions", "--repo", repo)
+
+    assert result.exit_code == 1
+    assert "checkpoint" in result.stderr
+    assert result.stdout.splitlines()[1].split()[:2] == ["s", "60"]

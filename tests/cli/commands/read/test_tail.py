@@ -84,15 +84,16 @@ def test_filters_and_fields_hold_for_what_arrives(repo: Path) -> None:
 
 
 @pytest.mark.process
-def test_interrupt_ends_it_with_130(repo: Path) -> None:
-    """What was printed is there, and nothing but a word about it is said."""
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_ends_it_with_128_and_its_number(repo: Path, number: signal.Signals, code: int) -> None:
+    """Ctrl-C, or a service manager: what was printed is there, and nothing but a word about it is said."""
     filled(repo, making.entries(3))
     with following(repo, "--json") as process:
         lines(process, 3)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         rest, said = process.communicate(timeout=60)
 
-    assert (process.returncode, rest, said) == (130, b"", b"stopped\n")
+    assert (process.returncode, rest, said) == (code, b"", b"stopped\n")
 
 
 @pytest.mark.process
@@ -105,18 +106,6 @@ def test_reader_that_goes_away_ends_it_though_nothing_arrives(repo: Path) -> Non
         assert process.wait(timeout=60) == 0
         assert process.stderr is not None
         assert process.stderr.read() == b""
-
-
-@pytest.mark.process
-def test_sigterm_ends_it_as_cleanly_with_143(repo: Path) -> None:
-    """As a service manager does: what was printed is there, and nothing but a word about it is said."""
-    filled(repo, making.entries(3))
-    with following(repo, "--json") as process:
-        lines(process, 3)
-        process.send_signal(signal.SIGTERM)
-        rest, said = process.communicate(timeout=60)
-
-    assert (process.returncode, rest, said) == (143, b"", b"stopped\n")
 
 
 @pytest.mark.process

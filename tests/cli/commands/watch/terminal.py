@@ -123,14 +123,10 @@ class Watching:
         self.terminal.read(0)
         return self.process.returncode
 
-    def hang_up(self) -> None:
-        """Close the terminal, as a person who closes its window."""
-        self.terminal.close()
-
 
 @contextmanager
 def watching(*arguments: object, columns: int = 80, lines: int = 24, **settings: str) -> Iterator[Watching]:
-    """Run `watch` with a look every tenth of a second, and kill it if the test does not end it."""
+    """Run `watch` with a look every tenth of a second; if it is at work in the end, the key q has to end it well."""
     ours, theirs = pty.openpty()
     terminal = Terminal(ours, columns, lines)
     before = termios.tcgetattr(theirs)
@@ -144,7 +140,10 @@ def watching(*arguments: object, columns: int = 80, lines: int = 24, **settings:
         preexec_fn=lambda: fcntl.ioctl(theirs, termios.TIOCSCTTY, 0),
     )
     try:
-        yield Watching(process, terminal)
+        yield (watch := Watching(process, terminal))
+        if process.poll() is None and not terminal.closed:
+            terminal.type("q")
+            assert watch.end() == 0
         if process.poll() is not None and "1049" in terminal.modes and not terminal.closed:
             assert not terminal.modes["1049"], "the screen was not given back"
             assert terminal.modes["25"], "the cursor was not given back"

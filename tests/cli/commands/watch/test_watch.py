@@ -34,8 +34,6 @@ def test_ops_of_another_process_appear_with_totals_and_pending(session: Path) ->
         watch.terminal.wait_for(f"{'newcomer':20}  {1:9}")
         log.checkpoint("snap-9")
         watch.terminal.wait_for("0 pending, since checkpoint 'snap-9'")
-        watch.terminal.type("q")
-        assert watch.end() == 0
 
 
 def test_index_made_anew_is_survived_and_told(session: Path) -> None:
@@ -52,8 +50,6 @@ def test_index_made_anew_is_survived_and_told(session: Path) -> None:
         watch.terminal.wait_for("not a usable index")
         assert f"{'ada':20}  {3:9}" in watch.terminal.text
         assert f"{'bob':20}  {4:9}" in watch.terminal.text
-        watch.terminal.type("q")
-        assert watch.end() == 0
 
 
 def test_damage_is_found_as_it_comes(session: Path) -> None:
@@ -71,8 +67,6 @@ def test_damage_is_found_as_it_comes(session: Path) -> None:
         watch.terminal.wait_for(f"now torn tail at byte {at + 9:,}, 4 bytes")
         filled(session, making.entries(1, start=50))
         watch.terminal.wait_for(lambda: "now torn tail" not in watch.terminal.text)
-        watch.terminal.type("q")
-        assert watch.end() == 0
 
 
 def test_replaced_log_is_told_and_watched_from_then_on(session: Path) -> None:
@@ -85,8 +79,6 @@ def test_replaced_log_is_told_and_watched_from_then_on(session: Path) -> None:
         other.replace(path)
         watch.terminal.wait_for("8 ops")
         watch.terminal.wait_for("log replaced")
-        watch.terminal.type("q")
-        assert watch.end() == 0
 
 
 def test_v_verifies_the_session(session: Path) -> None:
@@ -97,8 +89,6 @@ def test_v_verifies_the_session(session: Path) -> None:
         watch.terminal.type("v")
         watch.terminal.wait_for("1 damaged-line in 3 entries")
         watch.terminal.wait_for("damaged-line at byte")
-        watch.terminal.type("q")
-        assert watch.end() == 0
 
 
 def test_screen_follows_the_size_of_the_window(session: Path) -> None:
@@ -108,8 +98,6 @@ def test_screen_follows_the_size_of_the_window(session: Path) -> None:
             watch.terminal.resize(columns, lines)
             watch.terminal.wait_for(lambda: watch.terminal.text.split("\n")[-1].startswith("q quit"))
             watch.terminal.wait_for("LAMPORT")
-        watch.terminal.type("q")
-        assert watch.end() == 0
 
 
 def interrupted(watch: Watching) -> int:
@@ -150,8 +138,6 @@ def test_suspended_it_gives_the_terminal_back_and_takes_it_again(session: Path) 
         watch.terminal.wait_for(lambda: watch.terminal.sent.count("\x1b[?1049h") == 2)
         assert watch.terminal.sent.count("\x1b[?1049l") == 1
         watch.terminal.wait_for("3 ops")
-        watch.terminal.type("q")
-        assert watch.end() == 0
 
 
 def test_nothing_is_sent_while_nothing_happens(session: Path) -> None:
@@ -161,8 +147,6 @@ def test_nothing_is_sent_while_nothing_happens(session: Path) -> None:
         before = watch.terminal.sent
         watch.terminal.read(0.5)
         assert watch.terminal.sent == before
-        watch.terminal.type("q")
-        assert watch.end() == 0
 
 
 def test_hostile_names_reach_the_terminal_as_text(repo: Path) -> None:
