@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -40,6 +39,8 @@ def by_option(help_text: str) -> Decorator:
 
 
 def _name_of_user() -> str:
+    import getpass
+
     # Without an entry for the user it is KeyError, from Python 3.13 on OSError.
     try:
         return getpass.getuser()
