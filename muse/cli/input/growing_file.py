@@ -7,11 +7,14 @@ old one still had is read, and then the new one from its beginning.
 from __future__ import annotations
 
 import os
+from io import FileIO
 from pathlib import Path
 
 from muse.cli.input.lines import LONGEST_LINE_BYTES, Line
+from muse.cli.output.failures import BadDataFound
 
 _READ_BYTES = 1 << 20
+_NOT_PLAIN = (b"\x1f\x8b", b"\xff\xfe", b"\xfe\xff")
 
 
 class GrowingFile:
@@ -22,33 +25,41 @@ class GrowingFile:
         self.began_anew = False
         """Whether the lines of the last `read` are the first of another file than before."""
         self._was_opened = False
-        self._fd = -1
+        self._file: FileIO | None = None
         self._at = 0
         self._number = 1
         self._begun = b""
         self._is_too_long = False
 
     def read(self) -> list[Line]:
-        """The next whole lines, at most some; none if there is no more for now."""
+        """The next whole lines, at most some; none if there is no more for now.
+
+        A `BadDataFound` if the file is compressed or in UTF-16: of such a file there are no lines as it grows.
+        """
         self.began_anew = False
-        if self._fd < 0 and not self._open():
+        file = self._file = self._file or self._open()
+        if file is None:
             return []
-        while data := os.read(self._fd, _READ_BYTES):
+        while data := file.read(_READ_BYTES):
+            if self._at == 0 and data[:2] in _NOT_PLAIN:
+                raise BadDataFound(
+                    f"{self.path}: compressed, or in UTF-16: it can be read at once, and not be followed"
+                )
             self._at += len(data)
             if lines := self._lines(data):
                 return lines
-        return self._next_file() if self._was_replaced() else []
+        return self._next_file() if self._was_replaced(file) else []
 
-    def _open(self) -> bool:
+    def _open(self) -> FileIO | None:
         try:
-            self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            file = FileIO(self.path)
         except FileNotFoundError:
-            return False
+            return None
         self.began_anew, self._was_opened = self._was_opened, True
-        return True
+        return file
 
-    def _was_replaced(self) -> bool:
-        mine = os.fstat(self._fd)
+    def _was_replaced(self, file: FileIO) -> bool:
+        mine = os.fstat(file.fileno())
         try:
             there = self.path.stat()
         except FileNotFoundError:
@@ -76,6 +87,6 @@ class GrowingFile:
 
     def close(self) -> None:
         """Give the descriptor back."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        if self._file is not None:
+            self._file.close()
+            self._file = None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -219,9 +220,14 @@ def _pretty_printed(batches: Iterator[list[Line]]) -> Iterator[list[Line]]:
 
 def _follow(ingestion: Ingestion, paths: tuple[Path, ...], make: Callable[[], Mapper]) -> None:
     """Ingest the files, and then what is added to them, until an interrupt."""
-    growing = [GrowingFile(path) for path in paths]
+    with ExitStack() as stack:
+        growing = [stack.enter_context(closing(GrowingFile(path))) for path in paths]
+        note(f"following {pluralize(len(growing), 'file')}: Ctrl-C ends it")
+        _keep_up(ingestion, growing, make)
+
+
+def _keep_up(ingestion: Ingestion, growing: list[GrowingFile], make: Callable[[], Mapper]) -> NoReturn:
     files: list[IngestedFile | None] = [None] * len(growing)
-    note(f"following {pluralize(len(growing), 'file')}: Ctrl-C ends it")
     while True:
         moved = False
         for number, source in enumerate(growing):

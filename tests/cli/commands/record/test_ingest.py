@@ -145,6 +145,15 @@ def test_long_line_of_a_growing_file_is_one_read(tmp_path: Path) -> None:
         assert growing.read() == []
 
 
+@pytest.mark.parametrize(("data", "code"), [(gzip.compress(b"{}\n"), 1), ("{}\n".encode("utf-16"), 1), (None, 3)])
+def test_what_can_not_be_followed_ends_with_its_name(repo: Path, tmp_path: Path, data: bytes | None, code: int) -> None:
+    """Compressed, in UTF-16, or a folder: no line would ever come."""
+    path = tmp_path / "t.jsonl"
+    path.mkdir() if data is None else path.write_bytes(data)
+    result = muse("ingest", "s", path, *PRESET, "--follow", "--repo", repo)
+    assert (result.exit_code, str(path) in result.stderr) == (code, True)
+
+
 @pytest.mark.process
 def test_two_at_once_of_which_one_is_killed_double_and_lose_nothing(repo: Path, tmp_path: Path) -> None:
     """One file under two names, while it grows and others record; then it is ingested once more."""
