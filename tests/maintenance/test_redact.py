@@ -333,6 +333,21 @@ def test_the_checkpoint_is_right_after_a_redaction_of_lines_longer_than_one_read
     assert log.verify().counts == {"redacted": 2}
 
 
+def test_a_checkpoint_that_is_restored_after_a_redaction_is_of_the_log_as_it_is(mixed: OpLog) -> None:
+    """Its file was gone when something below it was redacted, so only the index had seen it."""
+    old = mixed.read_checkpoint()
+    assert old is not None
+    mixed.path.with_name("checkpoint.json").unlink()
+    mixed.redact(op_id(100), **WHY)
+    assert mixed.repair().checkpoint is not None
+    record = mixed.read_checkpoint()
+    assert record is not None
+    assert (record["snapshot_id"], record["op_count"]) == (old["snapshot_id"], old["op_count"])
+    assert mixed.verify().counts == {"redacted": 1}
+    mixed.close()
+    assert holding(mixed.folder, old["log_digest"]) == []
+
+
 def test_a_digest_that_was_wrong_before_is_wrong_after(mixed: OpLog) -> None:
     """A redaction hides no damage."""
     mixed.close()

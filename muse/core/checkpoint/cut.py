@@ -212,7 +212,8 @@ class Checkpoints:
             with self.alone():
                 if is_there:
                     os.link(self._path, aside, follow_symlinks=False)
-                if end == seen[0]:
+                # A redaction may have found no record to renew: then the digest that was seen is of what stood there.
+                if end == seen[0] and not holds_redaction(self._log, end):
                     write_record(self._path, record)
                 else:
                     digest = chain_digest(self._log, 0, end, EMPTY_DIGEST)
