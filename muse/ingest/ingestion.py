@@ -148,15 +148,19 @@ class Ingestion:
         try:
             added = self._log.append_many([entry for _, _, entry in batch])
         except InvalidEntryError as error:
-            # Nothing of the batch was written. Halved again and again, it shows which entry is refused.
+            # Nothing of the batch was written.
+            if isinstance(error, OpIdConflictError):
+                rest = [each for each in batch if not self._is_there(each[2])]
+                if len(rest) < len(batch):
+                    self.already_there += len(batch) - len(rest)
+                    self._append(rest)
+                    return
             if len(batch) > 1:
+                # Halved again and again, it shows which entry is refused.
                 self._append(batch[: len(batch) // 2])
                 self._append(batch[len(batch) // 2 :])
-                return
-            ((name, number, entry),) = batch
-            if isinstance(error, OpIdConflictError) and self._is_there(entry):
-                self.already_there += 1
             else:
+                ((name, number, _),) = batch
                 self.refuse(name, number, str(error))
             return
         self.added += added
