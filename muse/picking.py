@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 
@@ -19,7 +18,7 @@ def pick(value: Any, path: str) -> Any:
     A dot separates a key of an object, or an index of a list, from the path inside it. A key that contains a dot
     itself takes precedence.
     """
-    if isinstance(value, Mapping) and path in value:
+    if isinstance(value, dict) and path in value:
         return value[path]
     head, dot, rest = path.partition(".")
     while dot:
@@ -32,7 +31,7 @@ def pick(value: Any, path: str) -> Any:
 
 
 def _step(value: Any, key: str) -> Any:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return value.get(key, MISSING)
     if isinstance(value, list) and is_list_index(key) and int(key) < len(value):
         return value[int(key)]

@@ -18,19 +18,20 @@ from muse.core.entry.filter import END
 from muse.core.entry.model import OpEntry, op_id_bytes
 from muse.core.entry.validation import check_name
 from muse.core.errors import UnknownOpError
-from muse.core.history.contested import Contested, contested_in, linked_order, no_operations
+from muse.core.history.contested import Contested, contested_in
 from muse.core.history.graph import Graph, children_of
-from muse.core.history.order import causal_order
+from muse.core.history.order import Ordered, causal_order, no_operations
 from muse.core.index.query import places_at
 from muse.core.index.store import Index
 from muse.core.paging import WHOLE_PAGE, Pager
 from muse.core.storage.lines import Location
 from muse.core.storage.reader import read_entries
+from muse.picking import MISSING, pick
 
 Answer = TypeVar("Answer")
 
-_Order = tuple[Sequence[int], int, Mapping[int, Sequence[bytes]]]
-"""Byte offsets; how many of them, from the first on, are complete; the op_ids of missing parents, by child."""
+_CausalOrder = tuple[Ordered, int, Mapping[int, Sequence[bytes]]]
+"""The operations; how many of them, from the first on, are complete; the op_ids of missing parents, by child."""
 
 
 class CausalEntry(NamedTuple):
@@ -111,8 +112,7 @@ class CausalHistory:
         False. So are, at the very end and in total order, operations that depend on themselves through others.
         The same on every replica that holds the same operations.
         """
-        nothing: _Order = ((), 0, {})
-        return self._marked(self._ask(_in_causal_order, nothing))
+        return self._marked(*self._in_causal_order())
 
     def contested(self, field: str) -> Iterator[Contested]:
         """The values that operations touched of which neither knew the other: one may have undone the other.
@@ -128,13 +128,23 @@ class CausalHistory:
             Each such value with the operations that have a concurrent one on it; the value with most of them first.
         """
         check_name("field", field)
-        order = self._ask(linked_order, no_operations())
-        found = contested_in(order, self._at(order.offsets), field)
+        operations, _, _ = self._in_causal_order()
+        # Lines that follow each other are read more quickly.
+        offsets = array("q", sorted(operations.offsets))
+        picked = ((at, pick(entry["domain_op"], field)) for at, entry in zip(offsets, self._at(offsets), strict=True))
+        found = contested_in(operations, ((at, value) for at, value in picked if value is not MISSING))
         return (Contested(value, list(self._at(offsets))) for value, offsets in found)
 
-    def _marked(self, order: _Order) -> Iterator[CausalEntry]:
-        offsets, complete, missing = order
-        for number, (at, entry) in enumerate(zip(offsets, self._at(offsets), strict=True)):
+    def _in_causal_order(self) -> _CausalOrder:
+        def order(index: Index) -> _CausalOrder:
+            graph = Graph(index)
+            return *causal_order(graph.in_total_order()), graph.missing
+
+        nothing: _CausalOrder = no_operations(), 0, {}
+        return self._ask(order, nothing)
+
+    def _marked(self, order: Ordered, complete: int, missing: Mapping[int, Sequence[bytes]]) -> Iterator[CausalEntry]:
+        for number, (at, entry) in enumerate(zip(order.offsets, self._at(order.offsets), strict=True)):
             named = tuple(str(uuid.UUID(bytes=op_id)) for op_id in missing.get(at, ()))
             yield CausalEntry(entry, number < complete, named)
 
@@ -180,13 +190,3 @@ class CausalHistory:
             return entries
         entry_at = dict(zip(in_file, entries, strict=True))
         return [entry_at[at] for at in offsets]
-
-
-def _in_causal_order(index: Index) -> _Order:
-    graph = Graph(index)
-    offsets = array("q")
-    complete = 0
-    for at, is_complete in causal_order(graph.in_total_order(), graph.parents, graph.missing):
-        offsets.append(at)
-        complete += is_complete
-    return offsets, complete, graph.missing

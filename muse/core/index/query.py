@@ -137,7 +137,7 @@ def places_at(index: Index, offsets: Sequence[int]) -> Places:
         first, last = unit.number_at(here[0]), unit.number_at(here[-1])
         are_all = last - first == high - low - 1
         numbers = range(first, last + 1) if are_all else [unit.number_at(at) for at in here]
-        if last == len(unit) or [unit.first_offset + unit.offsets[number] for number in numbers] != here:
+        if last == len(unit) or list(map(unit.offsets.__getitem__, numbers)) != [at - unit.first_offset for at in here]:
             raise DamagedIndexError(f"the index knows of no line that begins at each of some bytes from {here[0]} on")
         found.append(places(unit, numbers))
         low = high

@@ -140,7 +140,7 @@ def unpack_links(first: int, block: bytes, lines_bytes: int | None = None) -> li
     numbers = struct.unpack(f"<{len(data) // 8}q", data)
     half = len(numbers) // 2
     children = list(accumulate(numbers[:half], initial=first))[1:]
-    return list(zip(children, map(int.__sub__, children, numbers[half:]), strict=True))
+    return list(zip(children, map(sub, children, numbers[half:]), strict=True))
 
 
 def unpack_unresolved(first: int, block: bytes, lines_bytes: int | None = None) -> list[UnresolvedLink]:

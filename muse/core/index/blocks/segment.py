@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from muse.core.entry.filter import Names
-from muse.core.entry.model import OP_ID_BYTES
+from muse.core.entry.model import OP_ID_BYTES, split_op_ids
 from muse.core.storage.lines import ROLES, Lines, Location, Places, Problem
 
 MAX_SEGMENT_BYTES = 2**32
@@ -361,9 +361,9 @@ class Segment:
         lines.offsets = [self.first_offset + at for at in self.offsets]
         lines.end = self.end
         lines.checksums = self.checksums.tolist()
-        problems = set(self.numbers_with_problems())
-        lines.lamport_ts = [0 if number in problems else ts for number, ts in enumerate(self.lamport_ts)]
-        lines.op_ids = [b"" if number in problems else self.op_id(number) for number in range(len(self))]
+        lines.lamport_ts, lines.op_ids = list(self.lamport_ts), split_op_ids(self.op_ids)
+        for number in self.numbers_with_problems():
+            lines.lamport_ts[number], lines.op_ids[number] = 0, b""
         for role in ROLES:
             column = self._columns[role]
             names = ["", *(self.summary.names(role) or ())]
