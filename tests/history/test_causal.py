@@ -14,6 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from muse.core.history import graph
+from muse.core.index.blocks.links import unpack_links
 from muse.core.op_log import CausalEntry, CausalHistory, OpEntry, OpLog, UnknownOpError
 from muse.core.paging import PageSize
 from tests import making, plain_scan
@@ -40,17 +42,17 @@ def marks(entries: Iterable[CausalEntry]) -> list[tuple[str, bool, tuple[str, ..
 
 def assert_same_as_graph(log: OpLog, sample: Iterable[str] | None = None) -> None:
     """Every question, about every operation or a sample of them, against the graph of a plain scan."""
-    graph = PlainGraph(plain_scan.scan_file(log.path).entries)
+    plain = PlainGraph(plain_scan.scan_file(log.path).entries)
     asked: CausalHistory = log.history
-    assert ids(asked.heads()) == graph.heads
-    assert ids(asked.roots()) == graph.roots
-    for each in graph.by_op_id if sample is None else sample:
-        assert ids(asked.parents(each)) == graph.parents(each)
-        assert asked.missing_parents(each) == graph.missing(each)
-        assert ids(asked.children(each)) == graph.children[each]
-        assert ids(asked.ancestors(each)) == graph.ancestors(each)
-        assert ids(asked.descendants(each)) == graph.descendants(each)
-        assert ids(asked.concurrent(each)) == graph.concurrent(each)
+    assert ids(asked.heads()) == plain.heads
+    assert ids(asked.roots()) == plain.roots
+    for each in plain.by_op_id if sample is None else sample:
+        assert ids(asked.parents(each)) == plain.parents(each)
+        assert asked.missing_parents(each) == plain.missing(each)
+        assert ids(asked.children(each)) == plain.children[each]
+        assert ids(asked.ancestors(each)) == plain.ancestors(each)
+        assert ids(asked.descendants(each)) == plain.descendants(each)
+        assert ids(asked.concurrent(each)) == plain.concurrent(each)
 
 
 @st.composite
@@ -135,10 +137,10 @@ def test_an_actor_on_two_branches_at_once_has_two(log: OpLog) -> None:
 
 
 @pytest.mark.parametrize("segment_lines", [2, 2048])
-def test_a_parent_that_arrives_after_its_child_is_found(log: OpLog, segment_lines: int) -> None:
+def test_a_parent_that_arrives_after_its_child_is_found(tmp_path: Path, segment_lines: int) -> None:
     """While it is missing the child is marked and comes last; as soon as it is there, it is a parent like any other."""
     parent, child, other = entry(1), entry(2, parent_op_ids=[op_id(1)]), entry(3)
-    with short_segments(segment_lines):
+    with short_segments(segment_lines), OpLog(tmp_path, "s") as log:
         log.append_many([child, other])
         assert log.history.missing_parents(child["op_id"]) == [op_id(1)]
         assert marks(log.history.causal_order()) == [
@@ -161,6 +163,17 @@ def test_what_depends_on_something_missing_is_marked_too(log: OpLog) -> None:
         (op_id(1), False, (op_id(99),)),
         (op_id(2), False, ()),
     ]
+
+
+def test_a_link_to_a_place_without_a_line_costs_a_rebuild_not_the_answer(
+    log: OpLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only an index that contradicts its log has one; it is made anew and asked again."""
+    log.append_many(entries := branching(1_000, seed=6))
+    wrong = [[(0, 1)]]
+    monkeypatch.setattr(graph, "unpack_links", lambda *packed: wrong.pop() if wrong else unpack_links(*packed))
+    assert ids(each.entry for each in log.history.causal_order()) == ids(entries)
+    assert "a link leads to byte 1" in caplog.text
 
 
 def test_causal_order_is_the_same_on_replicas_that_merged(tmp_path: Path) -> None:

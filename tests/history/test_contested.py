@@ -60,7 +60,7 @@ def logs(draw: st.DrawFn) -> list[OpEntry]:
 @examples(60)
 @given(logs())
 def test_contested_values_are_those_of_a_plain_closure(made: list[OpEntry]) -> None:
-    """With missing parents, wrong timestamps and late arrivals; the operations come in causal order."""
+    """With missing parents, wrong timestamps and late arrivals; in causal order, the value with most of them first."""
     with making.fresh_repo() as repo, segments_of(4), OpLog(repo, "s") as log:
         log.append_many(made)
         ordered = [each.entry for each in log.history.causal_order()]
@@ -68,8 +68,8 @@ def test_contested_values_are_those_of_a_plain_closure(made: list[OpEntry]) -> N
     assert {exact(each.value): [one["op_id"] for one in each.entries] for each in found} == brute_force(
         ordered, "address"
     )
-    sizes = [len(each.entries) for each in found]
-    assert sizes == sorted(sizes, reverse=True)
+    places = [[ordered.index(one) for one in each.entries] for each in found]
+    assert places == sorted(places, key=lambda numbers: (-len(numbers), numbers[0]))
 
 
 def test_an_operation_that_depends_on_itself_ends_the_search(log: OpLog) -> None:
