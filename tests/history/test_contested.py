@@ -72,6 +72,19 @@ def test_contested_values_are_those_of_a_plain_closure(made: list[OpEntry]) -> N
     assert places == sorted(places, key=lambda numbers: (-len(numbers), numbers[0]))
 
 
+def test_what_is_known_through_others_is_known(log: OpLog) -> None:
+    """Cy knows Bob's operation, which knew Ada's; Dee knows neither."""
+    said = {"op": "x", "address": "a"}
+    log.append(entry(1, actor_id="ada", domain_op=said))
+    log.append(entry(2, actor_id="bob", parent_op_ids=[op_id(1)]))
+    log.append(entry(3, actor_id="cy", parent_op_ids=[op_id(2)], domain_op=said))
+    assert list(log.history.contested("address")) == []
+
+    log.append(entry(4, actor_id="dee", domain_op=said))
+    (found,) = log.history.contested("address")
+    assert [each["op_id"] for each in found.entries] == [op_id(1), op_id(3), op_id(4)]
+
+
 def test_an_operation_that_depends_on_itself_ends_the_search(log: OpLog) -> None:
     """Links in a circle, which only wrong data has, are not followed for ever."""
     circle = [entry(n, actor_id=a, parent_op_ids=[op_id(3 - n)]) for n, a in ((1, "ada"), (2, "bob"))]

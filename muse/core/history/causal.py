@@ -30,7 +30,7 @@ from muse.picking import MISSING, pick
 
 Answer = TypeVar("Answer")
 
-_CausalOrder = tuple[Ordered, int, Mapping[int, Sequence[bytes]]]
+_CausalOrder = tuple[Ordered, int, dict[int, list[bytes]]]
 """The operations; how many of them, from the first on, are complete; the op_ids of missing parents, by child."""
 
 
@@ -140,8 +140,7 @@ class CausalHistory:
             graph = Graph(index)
             return *causal_order(graph.in_total_order()), graph.missing
 
-        nothing: _CausalOrder = no_operations(), 0, {}
-        return self._ask(order, nothing)
+        return self._ask(order, (no_operations(), 0, dict[int, list[bytes]]()))
 
     def _marked(self, order: Ordered, complete: int, missing: Mapping[int, Sequence[bytes]]) -> Iterator[CausalEntry]:
         for number, (at, entry) in enumerate(zip(order.offsets, self._at(order.offsets), strict=True)):
