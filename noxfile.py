@@ -116,7 +116,7 @@ def scale(session: nox.Session) -> None:
 
 @nox.session
 def traces(session: nox.Session) -> None:
-    """Hold 312,849 recorded edits against a plain scan, from ../shared/data; the default suite takes 83,071 of them."""
+    """Hold 312,849 recorded edits against a plain scan, from ../shared/data; the default suite takes 68,071 of them."""
     session.install("-e", ".", *DEV)
     args = ("python", "-m", "pytest", "-q", "-n0", "tests/test_traces.py", *session.posargs)
     session.run(*args, env={"MUSE_TEST_TRACES": "whole"})

@@ -130,10 +130,12 @@ def run_worker(name: str, *arguments: object, before: Sequence[str] = ()) -> Any
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def go(worker: subprocess.Popen[Any]) -> None:
-    """Wait until a worker is ready, and let it begin."""
-    assert pipe_of(worker).readline()
-    tell(worker, b"go\n")
+def go(*workers: subprocess.Popen[Any]) -> None:
+    """Wait until workers are ready, and let them begin at once."""
+    for worker in workers:
+        assert pipe_of(worker).readline()
+    for worker in workers:
+        tell(worker, b"go\n")
 
 
 def tell(process: subprocess.Popen[Any], data: bytes) -> None:
@@ -145,10 +147,7 @@ def tell(process: subprocess.Popen[Any], data: bytes) -> None:
 
 def race(workers: Sequence[subprocess.Popen[Any]]) -> list[Any]:
     """Let workers that wait for the word begin at once; what each of them told in the end."""
-    for worker in workers:
-        assert pipe_of(worker).readline()
-    for worker in workers:
-        tell(worker, b"go\n")
+    go(*workers)
     told = [json.loads(pipe_of(worker).readline()) for worker in workers]
     for worker in workers:
         end(worker)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import signal
 from collections import Counter
 from pathlib import Path
@@ -57,13 +58,14 @@ def test_processes_of_the_same_actor_do_not_clash(repo: Path) -> None:
 
 def test_processes_that_create_the_session_at_once_share_it(tmp_path: Path) -> None:
     """Folders and index are made by all at the same moment, over and over: no error, one session."""
-    for number in range(5):
-        repo = tmp_path / str(number)
-        repo.mkdir()
-        told = start_together(repo, 3, 5)
-        with OpLog(repo, "s") as log:
+    workers = [children.start_worker("create_often", tmp_path, f"actor-{number}", 20) for number in range(3)]
+    for number in range(20):
+        (tmp_path / str(number)).mkdir()
+        children.go(*workers)
+        told = [json.loads(children.pipe_of(worker).readline()) for worker in workers]
+        with OpLog(tmp_path / str(number), "s") as log:
             scanned = making.assert_same_as_scan(log, log.path)
-        assert Counter(scanned.op_ids) == Counter(str(op) for own in told for op, _ in own)
+        assert Counter(scanned.op_ids) == Counter(op for own in told for op in own)
 
 
 def test_guarantee_5_fragments_that_arrive_while_others_append_swallow_no_acknowledged_entry(repo: Path) -> None:
@@ -89,13 +91,13 @@ def test_guarantee_5_fragments_that_arrive_while_others_append_swallow_no_acknow
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("durability", "batch"), [("os", 1), ("os", 200), ("fsync", 1), ("fsync", 30)])
+@pytest.mark.parametrize(("durability", "batch"), [("os", 1), ("os", 60), ("fsync", 1), ("fsync", 30)])
 def test_guarantee_2_what_a_killed_writer_acknowledged_is_recovered_once(
     repo: Path, durability: str, batch: int
 ) -> None:
-    """Killed after 1, 2, 5 … acknowledgements, two writers at a time: acknowledged ⊆ recovered, each once."""
+    """Killed after 1, some and many acknowledgements, two writers at a time: acknowledged ⊆ recovered, each once."""
     acknowledged: list[str] = []
-    for rounds, count in enumerate((1, 2, 5, 17) if batch > 1 else (1, 2, 5, 17, 60), 1):
+    for rounds, count in enumerate((1, 3, 17) if batch > 1 else (1, 2, 5, 60), 1):
         writers = [
             children.start_worker("acknowledge_forever", repo, "s", f"w{number}", durability, batch)
             for number in range(2)
@@ -126,16 +128,16 @@ def test_guarantee_2_what_a_killed_writer_acknowledged_is_recovered_once(
 def test_a_rebuild_that_is_killed_leaves_a_session_that_works(repo: Path) -> None:
     """A process killed in the middle of rebuilding: the next one reads and appends as if nothing had been."""
     with OpLog(repo, "s") as log:
-        log.append_many(making.entries(20_000))
+        log.append_many(making.entries(6_000))
     for number, at_percent in enumerate((0, 30, 70, 100)):
         worker = children.start_worker("rebuild_until", repo, at_percent)
         assert children.pipe_of(worker).readline() == b'"there"\n'
         worker.send_signal(signal.SIGKILL)
         children.end(worker)
         with OpLog(repo, "s") as log:
-            assert len(log) == log.count() == 20_000 + number
+            assert len(log) == log.count() == 6_000 + number
             log.append(making.entry(90_000 + at_percent))
-            assert log.count(actor_id="bob") == 10_000
+            assert log.count(actor_id="bob") == 3_000
     with OpLog(repo, "s") as log:
         making.assert_same_as_scan(log, log.path)
         log.rebuild_index()

@@ -34,7 +34,7 @@ MUSIC = ("music-mozart-k465", "music-lieder-revisions")
 CODE = ("code-friendsforever", "code-automerge-paper")
 LINES = {
     "code-friendsforever": 26_078,
-    "code-automerge-paper": 259_778 if WHOLE else 30_000,
+    "code-automerge-paper": 259_778 if WHOLE else 15_000,
     "music-mozart-k465": 12_951,
     "music-lieder-revisions": 14_042,
 }

@@ -54,6 +54,14 @@ def record(repo: str, session: str, actor: str, count: str, rest_ms: str = "0") 
     say([[entry["op_id"], entry["lamport_ts"]] for entry in made])
 
 
+def create_often(repo: str, actor: str, count: str) -> None:
+    """Record into a session of each repository "0", "1" … at a word; print what was acknowledged in each."""
+    for number in range(int(count)):
+        wait_for_go()
+        with OpLog(Path(repo) / str(number), "s") as log:
+            say([log.record(actor, "music", {"op": "insert"})["op_id"] for _ in range(5)])
+
+
 def follow(repo: str, session: str, count: str) -> None:
     """Follow a session from the start, until `count` entries came or none for a minute; print their op_ids."""
     with OpLog(Path(repo), session) as log, log.follow(from_start=True, timeout=60) as follower:
@@ -333,6 +341,7 @@ WORKERS: dict[str, Callable[..., None]] = {
     worker.__name__: worker
     for worker in (
         record,
+        create_often,
         follow,
         acknowledge_forever,
         tear_often,

@@ -24,15 +24,15 @@ from tests.plain_scan import exact_list
 @pytest.mark.process
 @pytest.mark.slow
 def test_every_op_of_four_writers_is_followed_once_while_the_index_is_rebuilt(repo: Path) -> None:
-    """20,000 ops of four processes, two rebuilds: a process, a thread and an event loop each see the plain scan."""
-    count = 20_000
+    """8,000 ops of four processes, two rebuilds: a process, a thread and an event loop each see the plain scan."""
+    count = 8_000
     with OpLog(repo, "s") as log:
         log.append(entry(1))
         follower = log.follow(since=Cut("s", 0, 0), timeout=LONG)
         workers = [
             children.start_worker("follow", repo, "s", count + 1),
             children.start_worker("rebuild_at", repo, "s", count // 10, count // 3),
-            *(children.start_worker("record", repo, "s", f"a{number}", count // 4, 30) for number in range(4)),
+            *(children.start_worker("record", repo, "s", f"a{number}", count // 4, 75) for number in range(4)),
         ]
         with (
             in_thread(lambda: children.race(workers)) as told,

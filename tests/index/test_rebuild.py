@@ -120,7 +120,7 @@ def test_a_rebuild_that_is_broken_off_harms_nothing(repo: Path, log: OpLog) -> N
 
 # -- in pieces, by worker processes ----------------------------------------------------------------------------
 
-SMALL = Options(segment_lines=128, long_batch_lines=32)
+SMALL = Options(segment_lines=64, long_batch_lines=16)
 PIECE = 16 * SMALL.segment_lines
 """How many lines one process packs at a time."""
 
@@ -129,7 +129,7 @@ def awkward_log(copies: Iterable[tuple[int, int]], most_parents: int = 2) -> byt
     """Lines of several pieces: damage, links back and forth, an end too short; and copies, as (of which, at which)."""
     chance = random.Random(5)
     text = making.line(entry(1, parent_op_ids=["PARENTS"], actor_id="ACTOR", intent_id="INTENT")).decode()
-    ids = [str(uuid.UUID(int=chance.getrandbits(128), version=4)) for _ in range(5 * PIECE + 650)]
+    ids = [str(uuid.UUID(int=chance.getrandbits(128), version=4)) for _ in range(5 * PIECE + 640)]
     made = []
     for number, op_id in enumerate(ids):
         # Mostly the line before, now and then one far before or after it, or one that is not there.
@@ -156,8 +156,8 @@ COPIES = {
     "a line twice in a segment": ((3, 10),),
     "a line twice in a piece": ((5, PIECE - 9),),
     "a line twice, far apart": ((7, 4 * PIECE),),
-    "a line twice, at the end": ((2, 5 * PIECE + 645),),
-    "all of these": ((3, 10), (5, PIECE + 9), (PIECE + 1, 3 * PIECE), (4 * PIECE, 4 * PIECE + 1), (2, 5 * PIECE + 645)),
+    "a line twice, at the end": ((2, 5 * PIECE + 640),),
+    "all of these": ((3, 10), (5, PIECE + 9), (PIECE + 1, 3 * PIECE), (4 * PIECE, 4 * PIECE + 1), (2, 5 * PIECE + 640)),
 }
 
 
@@ -203,10 +203,9 @@ def by_one(awkward: LogFile) -> Iterator[Index]:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("workers", [2, 3])
-def test_workers_make_the_same_index_row_by_row(awkward: LogFile, by_one: Index, workers: int) -> None:
-    """Each table has the same rows, bytes and checksums included, however many processes made them."""
-    index = rebuilt(awkward, workers)
+def test_workers_make_the_same_index_row_by_row(awkward: LogFile, by_one: Index) -> None:
+    """Each table has the same rows, bytes and checksums included, if three processes make them in turn."""
+    index = rebuilt(awkward, 3)
     found, expected = tables(index), tables(by_one)
     assert expected["segment"]
     assert expected["run"]

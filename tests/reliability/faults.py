@@ -35,7 +35,7 @@ def failing(strace: str, calls: str, error: str, *paths: Path, when: str = "1+")
     """A command prefix under which the n-th of these system calls (on these paths, if any) fails."""
     on = [part for path in paths for part in ("-P", str(path))]
     return [
-        *(strace, "-f", "-qq", "-o", os.devnull, *on, "-e", f"trace={calls}"),
+        *(strace, "-f", "--seccomp-bpf", "-qq", "-o", os.devnull, *on, "-e", f"trace={calls}"),
         *("-e", f"inject={calls}:error={error}:when={when}"),
     ]
 
