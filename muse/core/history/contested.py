@@ -5,7 +5,7 @@ told by vector clocks, one number for each actor ("Virtual Time and Global State
 1989). A clock is shared until something new is learnt, and kept only until the last child of another actor has come.
 
 For n operations of w actors, n log n to put them in order and at most n * w to compare them; w only where an operation
-learns of others. Memory: 350 to 600 bytes an operation, most where each operation follows another actor's.
+learns of others. Memory: some 250 bytes an operation, more where each follows another actor's.
 """
 
 from __future__ import annotations
