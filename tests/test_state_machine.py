@@ -284,11 +284,13 @@ class SessionMachine(RuleBasedStateMachine):
     def damage_a_line(self, pick: int, is_joined: bool) -> None:
         """A line since the checkpoint becomes NULs, or is joined to the next; repeated ones stay, since they count."""
         placed = plain_scan.scan_file(self.path).placed[self.covered :]
-        entry, span = placed[pick % len(placed)]
+        _, span = placed[pick % len(placed)]
         at, end = span.byte_offset, span.byte_offset + span.length
+        last = end + 1 if is_joined else at
 
         def change(data: bytes) -> bytes | None:
-            if data.count(entry["op_id"].encode()) > 1:
+            harmed = (each["op_id"].encode() for each, other in placed if at <= other.byte_offset <= last)
+            if any(data.count(op_id) > 1 for op_id in harmed):
                 return None
             # By no blank: the last line would be whole again with the next newline.
             return data[:end] + b"+" + data[end + 1 :] if is_joined else data[:at] + bytes(span.length) + data[end:]
