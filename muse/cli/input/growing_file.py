@@ -32,7 +32,7 @@ class GrowingFile:
         self._is_too_long = False
 
     def read(self) -> list[Line]:
-        """The next whole lines, at most some; none if there is no more for now.
+        """The next whole lines, up to a limit; none if no whole line is there yet.
 
         A `BadDataFound` if the file is compressed or in UTF-16: of such a file there are no lines as it grows.
         """

@@ -19,11 +19,11 @@ def yes_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def is_agreed(question: str, *, yes: bool) -> bool:
-    """Whether it may be done: --yes, or the answer of whoever sits at the terminal."""
+    """Whether to go on: yes if --yes was given; else the user is asked at the terminal."""
     if yes:
         return True
     if not sys.stdin.isatty():
-        note("nothing was changed: there is no terminal to ask at; with --yes it is done without asking")
+        note("nothing was changed: there is no terminal to ask at; add --yes to do it without asking")
         return False
     agreed = click.confirm(question, err=True)
     if not agreed:

@@ -175,7 +175,7 @@ def _read(ingestion: Ingestion, path: Path, make: Callable[[], Mapper]) -> None:
         file = ingestion.open(str(path), make())
         begun: list[Line] = []
         for lines in _pretty_printed(read_lines(opened)):
-            # Whoever writes the file may be in the middle of its last line: that is found out by what follows.
+            # The last line may still be being written: only what comes after it can tell.
             whole, begun = ([*begun, *lines[:-1]], lines[-1:]) if _is_begun(lines[-1]) else ([*begun, *lines], [])
             for line in whole:
                 _take(ingestion, file, line)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 )
 @session_argument
 @click.argument("finding", metavar="FINDING...", nargs=-1, required=True)
-@click.option("--why", required=True, metavar="TEXT", help="Why it can be lived with; whoever verifies reads it.")
+@click.option("--why", required=True, metavar="TEXT", help="Why the damage is acceptable; verify shows it.")
 @by_option("Who accepts it; default: the name of the user.")
 @yes_option
 @json_option("one object: what was accepted or would be, and whether other damage is left")
