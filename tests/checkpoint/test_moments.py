@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,9 +21,9 @@ from tests.samples import examples
 NOON = datetime(2026, 5, 3, 12, tzinfo=UTC)
 
 
-def made(seconds: list[int], **changes: Any) -> list[OpEntry]:
-    """Entries that were made so many seconds after noon."""
-    times = [(NOON + timedelta(seconds=each)).isoformat() for each in seconds]
+def made(seconds: Sequence[int | None], **changes: Any) -> list[OpEntry]:
+    """Entries that were made so many seconds after noon; with None they do not tell."""
+    times = ["some day" if each is None else (NOON + timedelta(seconds=each)).isoformat() for each in seconds]
     return [entry(number, created_at=time, **changes) for number, time in enumerate(times, 1)]
 
 
@@ -48,15 +48,21 @@ def test_a_cut_at_a_timestamp_is_the_shortest_with_every_entry_up_to_it(timestam
         assert log.cut(at=at).op_count == expected
 
 
-@given(st.lists(st.integers(0, 99), max_size=40), st.integers(-1, 100))
+@given(
+    st.lists(st.tuples(st.integers(0, 99), st.integers(0, 12)), max_size=20), st.integers(0, 12), st.integers(-1, 100)
+)
 @examples(20)
-def test_a_cut_at_a_time_lies_where_the_time_is_passed(seconds: list[int], at: int) -> None:
-    """The entry below was made by then, the next one later; so it is exact where no clock went back."""
+def test_a_cut_at_a_time_lies_where_the_time_is_passed(runs: list[tuple[int, int]], first: int, at: int) -> None:
+    """What lies below was made by then, by the last time that is told, and the next one later; without a time it goes
+    with the one before, however many there are. It is exact where no clock went back.
+    """
+    seconds = [None] * first + [each for second, without in runs for each in (second, *[None] * without)]
     with making.fresh_repo() as repo, OpLog(repo, "s") as log:
         log.append_many(made(seconds))
         found = log.cut(at=NOON + timedelta(seconds=at)).op_count
-        assert all(each <= at for each in seconds[found - 1 : found])
-        assert all(each > at for each in seconds[found : found + 1])
+        told = [each for each in seconds[:found] if each is not None]
+        assert all(each <= at for each in told[-1:])
+        assert all(each is not None and each > at for each in seconds[found : found + 1])
         log.append_many(made([*seconds, *range(101, 110)]))
         assert log.cut(at=NOON + timedelta(seconds=at)).op_count == found
 

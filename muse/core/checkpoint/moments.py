@@ -15,8 +15,8 @@ from muse.core.handle_lock import Turn
 from muse.core.paging import Pager
 from muse.core.storage.reader import read_entries
 
-_MOST_WITHOUT_TIME = 8
-"""How many entries are looked at to find one whose `created_at` is a time."""
+_FEW = 8
+"""As many entries are read at first to find one whose `created_at` is a time: nearly always the last is one."""
 
 
 def cut_at(pager: Pager, checkpoints: Checkpoints, at: str | int | datetime | None) -> Cut:
@@ -51,16 +51,19 @@ def _end_of_time(pager: Pager, at: datetime) -> int:
     # place when later entries have come.
     for bit in reversed(range(log_end.bit_length())):
         ahead = reached + (1 << bit)
-        if ahead <= log_end and _is_before(pager, ahead, at):
+        if ahead <= log_end and _is_before(pager, reached, ahead, at):
             reached = ahead
     return reached
 
 
-def _is_before(pager: Pager, stop: int, at: datetime) -> bool:
-    """Whether the last entry before byte `stop` that tells when it was made was made at `at` or earlier."""
-    last = chain.from_iterable(pager.pages(Filter(stop=stop), read_entries, limit=_MOST_WITHOUT_TIME, reverse=True))
-    made = next(filter(None, (parse_time(entry["created_at"]) for entry in last)), None)
-    return made is None or made <= at
+def _is_before(pager: Pager, start: int, stop: int, at: datetime) -> bool:
+    """Whether the last entry of [start, stop) that tells when it was made was made at `at` or earlier, if any tells."""
+    for limit in (_FEW, None):
+        last = chain.from_iterable(pager.pages(Filter(start=start, stop=stop), read_entries, limit=limit, reverse=True))
+        made = next(filter(None, (parse_time(entry["created_at"]) for entry in last)), None)
+        if made is not None:
+            return made <= at
+    return True
 
 
 def between(
