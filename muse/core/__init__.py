@@ -3,13 +3,14 @@
 The rooms, from the public class down; each imports only what stands below it:
 
     op_log        the class `OpLog`: hands every call on to a room below
-    writer        write path: encode, drop duplicates, append in one write, index
+    writer        write path: drop duplicates, append in one write, index
     collapse      a slice of the log becomes a `StructuredDelta`
     checkpoint/   cuts of the log, and the record that says which cut was committed
     history/      causal history: what depends on what
     follow/       waiting for entries that arrive
     maintenance/  whole sessions: verify, export and import, forks, summaries
     paging        entries page by page, the handle free in between
+    batch         entries that were checked, and the lines they become
     index/        the SQLite index: derived from the log, fed with lines, never asked instead of it
     storage/      the log as bytes: files, folders, lines
     entry/        what an entry is, what is refused, the line it becomes

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
+from muse.core.batch import Batch, Refuse, raise_it
 from muse.core.checkpoint.cut import Checkpoints, Cut, remember_record
 from muse.core.checkpoint.moments import between, cut_at
 from muse.core.checkpoint.record import OpLogCheckpoint, check_is_committer
@@ -87,7 +88,7 @@ from muse.core.storage.accepted import add_accepted
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import read_entries, read_lines, read_placed_lines
 from muse.core.storage.session_dir import LOG_NAME, list_sessions, session_folder
-from muse.core.writer import Batch, Refuse, Writer, raise_it
+from muse.core.writer import Writer
 from muse.domain import StructuredDelta, inverse
 
 if TYPE_CHECKING:

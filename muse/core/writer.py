@@ -5,33 +5,25 @@ from __future__ import annotations
 import errno
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Mapping
 from functools import partial
-from io import BytesIO
 from itertools import accumulate
 
 import orjson
 
+from muse.core.batch import Batch, Refuse, raise_it
 from muse.core.clock import LamportClock
 from muse.core.entry.codec import (
-    check_length,
     checksum,
-    decode_line,
-    decode_plain_lines,
     encode_entry,
-    encode_valid_entries,
     same_content,
     same_operation,
     strip_padding,
 )
-from muse.core.entry.columns import Columns, columns_of
-from muse.core.entry.marker import Redaction, may_hold_marker, rank, redacted_in, stands_for
+from muse.core.entry.marker import Redaction, may_hold_marker, rank, redacted_in, redacted_line, stands_for
 from muse.core.entry.model import OpEntry, op_id_bytes
 from muse.core.errors import (
     AppendError,
-    DamagedLineError,
-    InvalidEntryError,
     LimitExceededError,
     MuseError,
     OpIdConflictError,
@@ -43,89 +35,13 @@ from muse.core.options import MAX_LINE_BYTES, MAX_WRITE_BYTES
 from muse.core.storage.lines import Lines
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import StaleLocationError, read_lines
+from muse.core.storage.redactions import redacted_here
 
 _MAX_WRITES = 8
 _TAIL_WAIT_SECONDS = 0.02
 
 _Known = dict[bytes, tuple[int, bytes]]
 """By op_id, the byte offset and the line of entries that are in the log already."""
-
-
-Refuse = Callable[[bytes, InvalidEntryError], None]
-"""What to do about an entry that can't be taken: its op_id and why. If this returns, the entry is passed over."""
-
-
-def raise_it(_op_id: bytes, error: InvalidEntryError) -> None:
-    """Refuse an entry, and with it all that was to be written together."""
-    raise error
-
-
-class Batch:
-    """Entries that may be written: checked, field by field, and as the lines they become one after the other."""
-
-    def __init__(self, columns: Columns, lines: Iterable[bytes]) -> None:
-        """Each line is copied as it comes: to keep the encoder's own bytes would cost a page fault for each."""
-        self.columns = columns
-        self.lengths: list[int] = []
-        self.checksums: list[int] = []
-        self.data = bytearray()
-        add_length, add_checksum, data = self.lengths.append, self.checksums.append, self.data
-        for line in lines:
-            add_length(len(line))
-            add_checksum(checksum(line))
-            data += line
-
-    @classmethod
-    def of_entries(cls, entries: Sequence[OpEntry], max_line_bytes: int) -> Batch:
-        """A batch of entries; raises as `encode_entry`."""
-        columns = columns_of(entries)
-        with suppress(InvalidEntryError, TypeError):
-            if columns is not None:
-                batch = cls(columns, encode_valid_entries(entries))
-                if max(batch.lengths, default=0) <= max_line_bytes:
-                    return batch
-        # One of them is refused: by itself it says why.
-        for entry in entries:
-            encode_entry(entry, max_line_bytes)
-        raise AssertionError("a batch was refused, and each of its entries is valid")
-
-    @classmethod
-    def of_lines(cls, lines: Iterable[bytes], max_line_bytes: int, refuse: Refuse = raise_it) -> Batch:
-        """A batch of valid lines of another log: the same bytes, but for what surrounds the object."""
-        stripped = []
-        for line in map(strip_padding, lines):
-            try:
-                check_length(line, max_line_bytes)
-            except LimitExceededError as error:
-                refuse(op_id_bytes(orjson.loads(line)["op_id"]), error)
-            else:
-                stripped.append(line)
-        columns = columns_of(list(map(orjson.loads, stripped)))
-        if columns is None:
-            raise AssertionError("a line of a log's entry is not valid")
-        return cls(columns, stripped)
-
-    @classmethod
-    def of_foreign_lines(cls, lines: Sequence[bytes], max_line_bytes: int, refuse: Refuse) -> Batch:
-        """A batch of lines from anywhere, each ended by its newline; what is no entry is refused, without an op_id."""
-        columns = decode_plain_lines(lines)
-        if columns is not None and max(map(len, lines), default=0) <= max_line_bytes:
-            return cls(columns, lines)
-        valid = []
-        for line in lines:
-            try:
-                if decode_line(line) is not None:
-                    valid.append(line)
-            except DamagedLineError as error:
-                refuse(b"", InvalidEntryError(str(error)))
-        return cls.of_lines(valid, max_line_bytes, refuse)
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def lines(self) -> list[bytes]:
-        """The line of each entry."""
-        return BytesIO(self.data).readlines()
 
 
 class Writer:
@@ -342,10 +258,17 @@ class Writer:
         return Batch.of_lines(lines.values(), MAX_LINE_BYTES), known
 
     def take_redactions(self, batch: Batch, found: dict[str, Redaction]) -> Batch:
-        """Note, by op_id, which operations are redacted in a batch of another log, and not here; the rest of it."""
-        if not may_hold_marker(batch.data):
+        """Note, by op_id, which operations are redacted in a batch of another log, and not here; the rest of it.
+
+        In the rest what was redacted here is redacted: its line may have been lost since.
+        """
+        own = redacted_here(self._log.path.parent)
+        if not own and not may_hold_marker(batch.data):
             return batch
-        each = list(zip(batch.columns.op_ids, batch.lines(), strict=True))
+        each = [
+            (op_id, redacted_line(line, own[op_id]) if op_id in own and redacted_in(line) is None else line)
+            for op_id, line in zip(batch.columns.op_ids, batch.lines(), strict=True)
+        ]
         said: dict[bytes, Redaction] = {}
         for op_id, line in each:
             if (marked := redacted_in(line)) is not None:

@@ -447,18 +447,27 @@ def test_of_two_redactions_at_once_the_earlier_is_kept(
     assert found["domain_op"] == {"op": "redacted", "at": EARLY.at}
 
 
-def test_what_was_redacted_and_is_lost_comes_back_redacted_from_another_replica(mixed: OpLog, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["repair", "merge", "append_lines"])
+def test_what_was_redacted_and_is_lost_comes_back_redacted_from_another_replica(
+    mixed: OpLog, tmp_path: Path, way: str
+) -> None:
     """redacted.json still says so, and the other one has what it said."""
     repo = mixed.path.parents[3]
     with replica(tmp_path / "other", *mixed) as other:
-        mixed.redact(op_id(100), **WHY)
+        mixed.redact(op_id(100), by="ada", why="held a token " * 5)  # more than a marker has room for
         place = mixed.locate(op_id(100))
         assert place is not None
         mixed.close()
         overwrite_at(mixed.path, place[0] + 5, b"#")
         with OpLog(repo, "s") as log:
-            assert log.repair(source=other).taken == [op_id(100)]
+            if way == "repair":
+                assert log.repair(source=other).taken == [op_id(100)]
+            elif way == "merge":
+                assert log.merge(other) == 1
+            else:
+                assert log.append_lines(other.path.read_bytes() * 2)[0] == 1
             assert holding(repo, f"{CANARY} 100") == []
+            assert op_id(100) in {each["op_id"] for each in plain_scan.scan_file(log.path).entries}
             assert log.verify().ok
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import orjson
 
 from muse.core.entry.codec import checksum
 from muse.core.entry.marker import Redaction, may_hold_marker, rank, redacted_in
+from muse.core.entry.model import parse_op_id
 from muse.core.errors import MuseError
 from muse.core.storage import durable
 from muse.core.storage.locks import exclusive_lock
@@ -170,6 +172,18 @@ def read_redacted(folder: Path) -> dict[str, Redaction]:
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         _log.warning("%s: can't be read (%s): who has redacted what, and why, is not known from it", path, error)
         return {}
+
+
+def redacted_here(folder: Path) -> dict[bytes, Redaction]:
+    """The same by the 16 bytes of each op_id, read when it has changed."""
+    state = state_of(folder)[1]
+    return {} if state is None else _redacted_here(folder, state)
+
+
+@lru_cache(maxsize=8)
+def _redacted_here(folder: Path, _state: tuple[int, int]) -> dict[bytes, Redaction]:
+    redacted = read_redacted(folder)
+    return {key: said for op_id, said in redacted.items() if (key := parse_op_id(op_id)) is not None}
 
 
 def parse_redacted(data: bytes) -> dict[str, Redaction]:
