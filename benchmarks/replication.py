@@ -32,9 +32,9 @@ from rich.console import Console
 from benchmarks.entries import entries
 from muse.core.op_log import OpLog
 from muse.replicate import Replica, Settings
+from muse.replicate.process.worker import Worker
 from muse.replicate.settings import split_urls
 from muse.replicate.trial import server_binary, trial_server
-from muse.replicate.worker import Worker
 
 PAGE_BYTES = 256 << 10
 BATCH = 2_000

@@ -52,7 +52,7 @@ def test_engine_does_not_grow(modules: structure.Modules) -> None:
     assert structure.core_lines(modules) < structure.MOST_CORE_LINES
 
 
-def test_no_folder_of_the_engine_or_the_command_line_has_more_than_ten_modules(modules: structure.Modules) -> None:
+def test_no_folder_has_more_than_ten_modules(modules: structure.Modules) -> None:
     """A folder listing is a map as long as it is short."""
     assert structure.crowded_folders(modules) == []
 
@@ -67,8 +67,8 @@ def test_packages_of_the_engine_hold_docstrings_only(modules: structure.Modules)
     assert structure.packages_with_code(modules) == []
 
 
-def test_imports_of_the_engine_and_the_command_line_only_go_down(modules: structure.Modules) -> None:
-    """From the public class down to errors and options; from the commands down to what they share."""
+def test_imports_only_go_down(modules: structure.Modules) -> None:
+    """From the public class down to errors and options; from the commands, and a replica, down to what they share."""
     assert structure.upward_imports(modules) == []
 
 
@@ -87,9 +87,9 @@ def test_engine_is_imported_through_op_log_only(modules: structure.Modules) -> N
     assert structure.side_doors(modules) == []
 
 
-def test_only_the_index_imports_sqlite(modules: structure.Modules) -> None:
-    """No other part of the engine knows what the index is kept in."""
-    assert structure.sqlite_outside_index(modules) == []
+def test_only_the_index_imports_sqlite_and_only_one_module_nats(modules: structure.Modules) -> None:
+    """No other part of the engine knows what the index is kept in, and none at all whose client talks to servers."""
+    assert structure.libraries_outside_their_place(modules) == []
 
 
 def test_one_append_passes_through_at_most_25_functions() -> None:
@@ -213,8 +213,20 @@ def test_import_of_sqlite_outside_the_index_is_found(tmp_path: Path, statement: 
         {"muse/core/index/file.py": statement, "muse/core/writer.py": statement, "muse/cli/export.py": statement},
     )
 
-    (found,) = structure.sqlite_outside_index(modules)
+    (found,) = structure.libraries_outside_their_place(modules)
     assert found.startswith("muse.core.writer imports sqlite")
+
+
+def test_replication_is_held_to_the_rules_too(tmp_path: Path) -> None:
+    """A room that imports the one above, an eleventh module, and the client of NATS anywhere but in its one module."""
+    files = {f"muse/replicate/wire/m{number}.py": "" for number in range(10)}
+    files["muse/replicate/wire/link.py"] = "import nats\nfrom muse.replicate.exchange.round import Round"
+    files["muse/replicate/exchange/round.py"] = "from nats.errors import Error"
+    modules = tree(tmp_path, files)
+
+    assert structure.upward_imports(modules) == ["muse.replicate.wire.link imports muse.replicate.exchange.round"]
+    assert structure.crowded_folders(modules) == ["muse/replicate/wire: 11 modules"]
+    assert structure.libraries_outside_their_place(modules) == ["muse.replicate.exchange.round imports nats"]
 
 
 def test_sizes_out_of_bounds_are_found(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How the engine and the command line are built: sizes, layers and circles, and what one append passes through.
+"""How the code is built: sizes, layers and circles of imports, and what one append passes through.
 
     python -m tools.structure
 
@@ -27,23 +27,39 @@ CORE = "muse.core"
 DOOR = "muse.core.op_log"
 """The one module of the engine that others import."""
 
-LAYERS = (
-    ("op_log",),
-    ("writer", "collapse", "checkpoint", "history", "follow", "maintenance"),
-    ("paging", "batch"),
-    ("index",),
-    ("storage",),
-    ("entry",),
-    ("handle_lock", "clock"),
-    ("errors", "options"),
-)
-"""The packages and single modules of the engine, from top to bottom. Each imports only what lies below it."""
+CLI = "muse.cli"
+LAYERS = {
+    CORE: (
+        ("op_log",),
+        ("writer", "collapse", "checkpoint", "history", "follow", "maintenance"),
+        ("paging", "batch"),
+        ("index",),
+        ("storage",),
+        ("entry",),
+        ("handle_lock", "clock"),
+        ("errors", "options"),
+    ),
+    CLI: (("app",), ("commands",), ("options",), ("input",), ("output",)),
+    "muse.replicate": (
+        ("replica",),
+        ("process",),
+        ("exchange",),
+        ("bookkeeping",),
+        ("wire", "trial"),
+        ("settings", "status"),
+        ("errors",),
+    ),
+}
+"""The rooms and single modules of each package, from top to bottom. Each imports only what lies below it."""
 ALSO_ALLOWED = {("history", "checkpoint"), ("follow", "checkpoint"), ("maintenance", "checkpoint")}
 """Imports between neighbours of one layer that are allowed nevertheless."""
 
-CLI = "muse.cli"
-CLI_LAYERS = (("app",), ("commands",), ("options",), ("input",), ("output",))
-"""The same for the command line."""
+KEPT_IN = {
+    "sqlite3": (CORE, "muse.core.index"),
+    "sqlite_utils": (CORE, "muse.core.index"),
+    "nats": ("muse", "muse.replicate.wire.link"),
+}
+"""Libraries that only one place imports of all that is in a package: (the package, the place)."""
 
 HANDED_ON = {("muse.core.op_log", f"muse.{name}") for name in ("commit", "replicate", "undo")}
 """Methods of `OpLog` for convenience that hand it on to a package above the engine: not a part of its layers."""
@@ -79,11 +95,6 @@ class Module:
     def in_core(self) -> bool:
         """Whether it is part of the engine."""
         return _is_in(CORE, self.name)
-
-    @property
-    def layer_name(self) -> str:
-        """What it is called in `LAYERS`: its package in the engine, or itself if it is in none."""
-        return _layer_name(self.name, CORE)
 
 
 Modules = Mapping[str, Module]
@@ -165,9 +176,9 @@ def folder_sizes(modules: Modules) -> dict[Path, tuple[int, int]]:
 
 
 def crowded_folders(modules: Modules) -> list[str]:
-    """Folders of the engine and the command line with more than ten modules."""
-    both = [module for module in modules.values() if module.in_core or _is_in(CLI, module.name)]
-    counts = Counter(module.path.parent for module in both if not module.is_package)
+    """Folders of a package with layers that have more than ten modules."""
+    inner = [module for module in modules.values() if any(_is_in(package, module.name) for package in LAYERS)]
+    counts = Counter(module.path.parent for module in inner if not module.is_package)
     return [f"{folder}: {count} modules" for folder, count in counts.items() if count > MOST_MODULES]
 
 
@@ -187,8 +198,8 @@ def packages_with_code(modules: Modules) -> list[str]:
 
 
 def upward_imports(modules: Modules) -> list[str]:
-    """Imports in the engine and the command line that do not go down, and modules that are in no layer."""
-    return _upward_imports(modules, CORE, LAYERS) + _upward_imports(modules, CLI, CLI_LAYERS)
+    """Imports in a package with layers that do not go down, and modules that are in no layer."""
+    return [found for package, layers in LAYERS.items() for found in _upward_imports(modules, package, layers)]
 
 
 def _upward_imports(modules: Modules, package: str, layers: tuple[tuple[str, ...], ...]) -> list[str]:
@@ -255,13 +266,13 @@ def side_doors(modules: Modules) -> list[str]:
     ]
 
 
-def sqlite_outside_index(modules: Modules) -> list[str]:
-    """Modules of the engine outside the index that import SQLite."""
+def libraries_outside_their_place(modules: Modules) -> list[str]:
+    """Imports of a library elsewhere than where it is kept."""
     return [
-        f"{module.name} imports {imported}"
+        f"{module.name} imports {library}"
         for module in modules.values()
-        if module.in_core and module.layer_name != "index"
-        for imported in sorted(module.imports & {"sqlite3", "sqlite_utils"})
+        for library, (package, place) in KEPT_IN.items()
+        if library in module.imports and _is_in(package, module.name) and not _is_in(place, module.name)
     ]
 
 
@@ -347,7 +358,7 @@ def main() -> int:
         "commands that import another command": commands_that_import_commands(modules),
         "circles of imports": circles(modules),
         f"imports of the engine past {DOOR}": side_doors(modules),
-        "imports of SQLite outside the index": sqlite_outside_index(modules),
+        "imports of a library outside its place": libraries_outside_their_place(modules),
     }
     for rule, found in rules.items():
         print(f"\n{rule}: {len(found) or 'none'}")

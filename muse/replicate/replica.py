@@ -11,8 +11,8 @@ from typing import Any, Self
 from muse.commit import CommitHistory
 from muse.commit.rebase import rebase_session
 from muse.core.op_log import OpLog
-from muse.replicate.process import ReplicatingProcess
-from muse.replicate.save_point import ReplicaFolder
+from muse.replicate.bookkeeping.folder import ReplicaFolder
+from muse.replicate.process.parent import ReplicatingProcess
 from muse.replicate.settings import Settings
 from muse.replicate.status import ReplicaStatus
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from muse.core.op_log import InvalidArgumentError
-from muse.replicate.messages import check_space
 
 DEFAULT_SPACE = "muse"
 FILE_NAME = "replicate.toml"
@@ -46,7 +46,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse what can't be right."""
-        check_space(self.space)
+        if not re.fullmatch("[A-Za-z0-9_-]{1,64}", self.space):
+            raise InvalidArgumentError(f"space: must be 1 to 64 letters, digits, '_' and '-', not {self.space!r}")
         if not self.urls:
             raise InvalidArgumentError("url: name a server, such as nats://localhost:4222")
         for url in self.urls:

@@ -14,8 +14,8 @@ from tests.replicate import servers
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is only there to spare a server that is down, or one that several hosts fill again."""
-    monkeypatch.setattr("muse.replicate.worker._LONGEST_PAUSE_SECONDS", 0.3)
-    monkeypatch.setattr("muse.replicate.worker._REWIND_PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr("muse.replicate.process.worker._LONGEST_PAUSE_SECONDS", 0.3)
+    monkeypatch.setattr("muse.replicate.process.worker._REWIND_PAUSE_SECONDS", 0.2)
 
 
 @pytest.fixture

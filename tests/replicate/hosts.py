@@ -9,7 +9,7 @@ from pathlib import Path
 
 from muse.core.op_log import OpLog
 from muse.replicate import Replica, Settings
-from muse.replicate.worker import Worker
+from muse.replicate.process.worker import Worker
 from tests import plain_scan
 from tests.making import entries
 from tests.plain_scan import exact_list

@@ -152,7 +152,7 @@ def test_what_the_server_counts_and_can_not_deliver_is_called_for_by_an_audit(
 ) -> None:
     """Only a host that reads it all can notice; then whoever holds it sends it again, and everybody rewinds once."""
     # It is waited for several times.
-    monkeypatch.setattr("muse.replicate.round.QUIET_SECONDS", 1.0)
+    monkeypatch.setattr("muse.replicate.exchange.round.QUIET_SECONDS", 1.0)
     a, b, c = host("a"), host("b"), host("c")
     a.append_many([entry(number, domain_op={"op": "insert", "text": "x" * 240_000}) for number in range(1, 80)])
     with replica(a, server) as one:

@@ -15,7 +15,7 @@ from typing import Any
 
 from muse.core.op_log import OpLog
 from muse.replicate import Settings
-from muse.replicate.worker import Worker
+from muse.replicate.process.worker import Worker
 from tests import children
 from tests.replicate import servers
 from tests.replicate.hosts import STREAM, assert_equal, sent_op_ids, sync, until

@@ -23,7 +23,7 @@ from muse.cli.output.together import together
 if TYPE_CHECKING:
     from muse.core.op_log import Guard
     from muse.replicate import ReplicaStatus, Settings
-    from muse.replicate.worker import Worker
+    from muse.replicate.process.worker import Worker
 
 _LOOK_SECONDS = 0.5
 _NEW_SESSIONS_SECONDS = 2.0
@@ -168,7 +168,7 @@ class _Running:
     def start_new(self) -> None:
         """Start those that are not there yet: with --all, sessions may have been made since."""
         from muse.core.op_log import list_sessions
-        from muse.replicate.worker import Worker
+        from muse.replicate.process.worker import Worker
 
         if self._replicas and (self.session is not None or time.monotonic() < self._looked_at):
             return
@@ -246,7 +246,7 @@ def sync_status(repo: Path, *, as_json: bool) -> None:
 
     What a process has told last is at most a second old; "-" if none runs.
     """
-    from muse.replicate.save_point import list_replicas
+    from muse.replicate.bookkeeping.folder import list_replicas
 
     found = list_replicas(repo)
     if as_json:

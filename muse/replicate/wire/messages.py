@@ -5,7 +5,6 @@ Nothing here knows the server.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -13,8 +12,6 @@ from io import BytesIO
 from urllib.parse import quote
 
 import orjson
-
-from muse.core.op_log import InvalidArgumentError
 
 VERSION = 1
 """Of this layout. A host that meets a higher one stops."""
@@ -44,13 +41,6 @@ class Message:
     headers: dict[str, str]
     op_ids: tuple[bytes, ...]
     """What is in it, or would be if all parts of the line were."""
-
-
-def check_space(space: str) -> str:
-    """The same name of a space; an `InvalidArgumentError` if it can't be one."""
-    if not re.fullmatch("[A-Za-z0-9_-]{1,64}", space):
-        raise InvalidArgumentError(f"space: must be 1 to 64 letters, digits, '_' and '-', not {space!r}")
-    return space
 
 
 def stream_name(space: str) -> str:

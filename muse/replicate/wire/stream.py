@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from muse.replicate.errors import ReplicationUnavailableError
-from muse.replicate.link import ApiError, Link, Received, parsed
-from muse.replicate.messages import MAX_BYTES, Message
+from muse.replicate.wire.link import ApiError, Link, Received, parsed
+from muse.replicate.wire.messages import MAX_BYTES, Message, stream_name, subject_of
 
 HEARTBEAT_SECONDS = 1
 """How often the server says that a pull is still known; three that are missed end the connection."""
@@ -51,11 +51,14 @@ class Stored(NamedTuple):
 
 
 class Stream:
-    """The stream, over one connection."""
+    """The stream, over one connection, and what one session has in it."""
 
-    def __init__(self, link: Link, name: str) -> None:
-        self.name = name
-        self._link = link
+    def __init__(self, link: Link, space: str, session_id: str) -> None:
+        self.link = link
+        self.name = stream_name(space)
+        self.subject = subject_of(space, "ops", session_id)
+        self.committer_subject = subject_of(space, "committer", session_id)
+        self._space = space
         self._delivered: list[Delivered] = []
         self._news = asyncio.Event()
         self._pull = ""
@@ -69,30 +72,29 @@ class Stream:
         """Tell the server that nothing more is read; if it does not hear it, it finds out."""
         if self._consumer:
             with suppress(Exception):
-                await self._link.api(f"CONSUMER.DELETE.{self.name}.{self._consumer}", seconds=1)
+                await self.link.api(f"CONSUMER.DELETE.{self.name}.{self._consumer}", seconds=1)
 
     async def ensure(self) -> None:
         """Make the stream of the space if it is not there."""
         try:
-            await self._link.api(f"STREAM.INFO.{self.name}")
+            await self.link.api(f"STREAM.INFO.{self.name}")
         except ApiError as error:
             if error.number != _NO_STREAM:
                 raise
-            space = self.name.removeprefix("MUSE_")
-            for replicas in (self._link.settings.replicas,) if self._link.settings.replicas else (3, 1):
+            for replicas in (self.link.settings.replicas,) if self.link.settings.replicas else (3, 1):
                 try:
-                    await self._make_stream(space, replicas)
+                    await self._make_stream(replicas)
                 except ApiError as refusal:
-                    if refusal.number in _TOO_FEW_NODES and replicas > 1 and not self._link.settings.replicas:
+                    if refusal.number in _TOO_FEW_NODES and replicas > 1 and not self.link.settings.replicas:
                         continue
                     if refusal.number != _STREAM_EXISTS:
                         raise
                 return
 
-    async def _make_stream(self, space: str, replicas: int) -> None:
+    async def _make_stream(self, replicas: int) -> None:
         config = {
             "name": self.name,
-            "subjects": [f"muse.{space}.ops.*", f"muse.{space}.committer.*"],
+            "subjects": [f"muse.{self._space}.ops.*", f"muse.{self._space}.committer.*"],
             "storage": "file",
             "retention": "limits",
             "discard": "new",
@@ -108,38 +110,38 @@ class Stream:
             "duplicate_window": 120 * 10**9,
             "num_replicas": replicas,
         }
-        await self._link.api(f"STREAM.CREATE.{self.name}", config, seconds=10)
+        await self.link.api(f"STREAM.CREATE.{self.name}", config, seconds=10)
 
-    async def count(self, subject: str) -> int:
-        """How many messages of a subject the server says it has."""
-        info = await self._link.api(f"STREAM.INFO.{self.name}", {"subjects_filter": subject})
-        return int((info["state"].get("subjects") or {}).get(subject, 0))
+    async def count(self) -> int:
+        """How many messages of the session the server says it has."""
+        info = await self.link.api(f"STREAM.INFO.{self.name}", {"subjects_filter": self.subject})
+        return int((info["state"].get("subjects") or {}).get(self.subject, 0))
 
     async def message(self, request: Mapping[str, Any]) -> tuple[int, str, int, bytes] | None:
         """(seq, subject, when it was stored in nanoseconds, payload) of one message; None if there is none."""
         try:
-            found = (await self._link.api(f"STREAM.MSG.GET.{self.name}", request))["message"]
+            found = (await self.link.api(f"STREAM.MSG.GET.{self.name}", request))["message"]
         except ApiError as error:
             if error.number == _NO_MESSAGE or error.code == _NOT_FOUND:
                 return None
             raise
         return int(found["seq"]), found["subject"], _nanoseconds(found["time"]), b64decode(found.get("data") or "")
 
-    async def consume(self, subject: str, after: int) -> int:
-        """Have the messages of a subject delivered that follow a sequence number; how many there are by now."""
+    async def consume(self, after: int) -> int:
+        """Have the messages of the session delivered that follow a sequence number; how many there are by now."""
         name = f"muse{random.getrandbits(64):016x}"
         config = {
             "name": name,
             "deliver_policy": "by_start_sequence",
             "opt_start_seq": after + 1,
             "ack_policy": "none",
-            "filter_subject": subject,
+            "filter_subject": self.subject,
             "inactive_threshold": _INACTIVE_SECONDS * 10**9,
             "mem_storage": True,
             "num_replicas": 1,
         }
-        made = await self._link.api(
-            f"CONSUMER.CREATE.{self.name}.{name}.{subject}", {"stream_name": self.name, "config": config}
+        made = await self.link.api(
+            f"CONSUMER.CREATE.{self.name}.{name}.{self.subject}", {"stream_name": self.name, "config": config}
         )
         self._consumer = name
         await self._pull_more()
@@ -147,17 +149,17 @@ class Stream:
 
     async def _pull_more(self) -> None:
         # A reply subject of its own for each pull: what comes late for an old one is not looked at.
-        self._pull, reply = self._link.inbox()
+        self._pull, reply = self.link.inbox()
         self._pulled = 0
         self._pulled_at = asyncio.get_running_loop().time()
         request = {
             "batch": _PULL_MESSAGES,
-            "max_bytes": max(2 * self._link.max_payload, 4 * MAX_BYTES),
+            "max_bytes": max(2 * self.link.max_payload, 4 * MAX_BYTES),
             "expires": _PULL_SECONDS * 10**9,
             "idle_heartbeat": HEARTBEAT_SECONDS * 10**9,
         }
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self.name}.{self._consumer}"
-        await self._link.publish(subject, json.dumps(request).encode(), reply)
+        await self.link.publish(subject, json.dumps(request).encode(), reply)
 
     def _note_status(self, headers: Mapping[str, str]) -> None:
         self._heard_at = asyncio.get_running_loop().time()
@@ -170,7 +172,7 @@ class Stream:
                 self._pull = ""
                 self._news.set()
             elif status != "100":
-                self._link.fail(ReplicationUnavailableError(f"{self._link.url}: {status} {text}"))
+                self.link.fail(ReplicationUnavailableError(f"{self.link.url}: {status} {text}"))
 
     def _take(self, message: Received) -> None:
         # A message of the stream keeps its own subject; only what the server says itself is of the inbox.
@@ -185,9 +187,7 @@ class Stream:
             del tokens[2:4]
         seq, in_order, time_ns, pending = (int(token) for token in tokens[5:9])
         if in_order != self._last_in_order + 1:
-            self._link.fail(
-                ReplicationUnavailableError(f"{self._link.url}: message {in_order - 1} was lost on its way")
-            )
+            self.link.fail(ReplicationUnavailableError(f"{self.link.url}: message {in_order - 1} was lost on its way"))
             return
         self._last_in_order = in_order
         self._delivered.append(Delivered(seq, time_ns, pending, message.headers, message.payload))
@@ -207,29 +207,29 @@ class Stream:
             if not self._pull:
                 await self._pull_more()
             self._news.clear()
-            await self._link.until(self._news.wait(), seconds)
+            await self.link.until(self._news.wait(), seconds)
             silence = asyncio.get_running_loop().time() - max(self._heard_at, self._pulled_at)
             if silence > 3 * HEARTBEAT_SECONDS + 1:
-                raise ReplicationUnavailableError(f"{self._link.url}: nothing was heard for {silence:.0f} seconds")
-        self._link.check()
+                raise ReplicationUnavailableError(f"{self.link.url}: nothing was heard for {silence:.0f} seconds")
+        self.link.check()
         found, self._delivered = self._delivered, []
         return found
 
-    async def publish(self, subject: str, message: Message, stored: Callable[[Stored | ApiError], None]) -> None:
+    async def publish(self, message: Message, stored: Callable[[Stored | ApiError], None]) -> None:
         """Send a message; `stored` is called with the answer, if one comes."""
 
         def answer(received: Received) -> None:
             try:
-                answered = parsed(received, subject)
+                answered = parsed(received, self.subject)
             except ApiError as error:
                 stored(error)
             except ReplicationUnavailableError as error:
-                self._link.fail(error)
+                self.link.fail(error)
             else:
                 stored(Stored(int(answered["seq"]), bool(answered.get("duplicate"))))
 
-        _, reply = self._link.inbox(answer)
-        await self._link.publish(subject, message.payload, reply, message.headers)
+        _, reply = self.link.inbox(answer)
+        await self.link.publish(self.subject, message.payload, reply, message.headers)
 
 
 def _nanoseconds(text: str) -> int:

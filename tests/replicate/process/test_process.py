@@ -36,7 +36,7 @@ def replicating(parent: int) -> list[int]:
             command = (folder / "cmdline").read_bytes()
         except OSError:
             continue
-        if int(after_name[1]) == parent and (b"muse.replicate.child" in command or after_name[0] == "Z"):
+        if int(after_name[1]) == parent and (b"muse.replicate.process.child" in command or after_name[0] == "Z"):
             found.append(int(folder.name))
     return found
 
@@ -79,7 +79,7 @@ def test_a_process_that_is_killed_is_started_again(
     server: Server, host: Host, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever waits gets what it waits for; that it was killed is logged."""
-    monkeypatch.setattr("muse.replicate.process._PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr("muse.replicate.process.parent._PAUSE_SECONDS", 0.1)
     a, b = host("a"), host("b")
     with a.replicate(server.url, space="t") as one, replica(b, server) as two:
         for number in (1, 2):
@@ -96,7 +96,7 @@ def test_a_process_that_hangs_does_not_keep_anybody_waiting(
     server: Server, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`stop` kills it; the session can be replicated again."""
-    monkeypatch.setattr("muse.replicate.process._STOP_SECONDS", 0.5)
+    monkeypatch.setattr("muse.replicate.process.parent._STOP_SECONDS", 0.5)
     a = host("a")
     for _ in range(2):
         with a.replicate(server.url, space="t") as one:

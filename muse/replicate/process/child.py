@@ -1,4 +1,4 @@
-"""The process that replicates for another one: `muse.replicate.process` starts it, with two pipes.
+"""The process that replicates for another one: `parent` starts it, with two pipes.
 
 Lines of JSON come in: first what to do, then wishes. Lines of JSON go out: how it stands whenever that changes, and
 what is logged. When its input ends, so has the program that started it, and this process ends at once, as if it were
@@ -47,7 +47,7 @@ def main() -> None:
     logging.getLogger().addHandler(records)
     logging.getLogger("muse").setLevel(order["log_level"])
     try:
-        from muse.replicate.worker import Worker  # noqa: PLC0415 - if it can't be imported, that is told
+        from muse.replicate.process.worker import Worker  # noqa: PLC0415 - if it can't be imported, that is told
 
         settings = Settings(**{**order["settings"], "urls": tuple(order["settings"]["urls"])})
         options = order["log_options"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from muse.replicate import Replica, ReplicationRefusedError, Settings
-from muse.replicate.worker import Worker
+from muse.replicate.process.worker import Worker
 from tests import making
 from tests.replicate import servers
 from tests.replicate.hosts import WAIT, Host, assert_equal, fill, root

@@ -13,11 +13,17 @@ from contextlib import suppress
 from dataclasses import replace
 
 from muse.core.op_log import OpLog
-from muse.replicate.committer import Note, follow, take_over
+from muse.replicate.bookkeeping.folder import ReplicaFolder
+from muse.replicate.bookkeeping.ledger import Position
+from muse.replicate.bookkeeping.note import Note
+from muse.replicate.bookkeeping.save_point import SavePoint
 from muse.replicate.errors import ReplicationRefusedError, ReplicationUnavailableError
-from muse.replicate.ledger import Position
-from muse.replicate.link import ApiError, Link, first_to_end
-from muse.replicate.messages import (
+from muse.replicate.exchange.committer import follow, take_over
+from muse.replicate.exchange.sender import Sender
+from muse.replicate.exchange.threads import Threads
+from muse.replicate.status import Progress
+from muse.replicate.wire.link import ApiError, first_to_end
+from muse.replicate.wire.messages import (
     AUDIT_HEADER,
     ID_HEADER,
     PART_HEADER,
@@ -29,11 +35,7 @@ from muse.replicate.messages import (
     number_in,
     op_id_of_line,
 )
-from muse.replicate.save_point import ReplicaFolder, SavePoint
-from muse.replicate.sender import Sender
-from muse.replicate.status import Progress
-from muse.replicate.stream import Delivered, Stream
-from muse.replicate.threads import Threads
+from muse.replicate.wire.stream import Delivered, Stream
 
 _log = logging.getLogger(__name__)
 
@@ -57,22 +59,19 @@ class Round:
 
     def __init__(
         self,
-        link: Link,
-        log: OpLog,
         stream: Stream,
-        subject: str,
+        log: OpLog,
         folder: ReplicaFolder,
         saved: SavePoint,
         progress: Progress,
         note: Note,
     ) -> None:
-        self._link = link
         self._stream = stream
+        self._link = stream.link
         self._log = log
         self._folder = folder
         self._progress = progress
         self._note = note
-        self._subject = subject
         self.saved = saved
         """The newest save point."""
         self._ledger = saved.ledger()
@@ -86,7 +85,7 @@ class Round:
         self._received = asyncio.Event()
         self._taking = asyncio.Lock()
         self._threads = Threads()
-        self._sender = Sender(link, log, stream, subject, folder, self._ledger, saved.salt, self._threads)
+        self._sender = Sender(stream, log, folder, self._ledger, saved.salt, self._threads)
 
     async def run(self) -> None:
         """Work until there is trouble, which is raised."""
@@ -94,7 +93,7 @@ class Round:
             await self._stream.ensure()
             await self._agree()
             await self._follow_committer()
-            self._pending = await self._stream.consume(self._subject, self._ledger.resume.seq)
+            self._pending = await self._stream.consume(self._ledger.resume.seq)
             self._heard = self._now()
             self._progress.note(is_connected=True, url=self._link.url, last_error="")
             self._note_pending()
@@ -130,7 +129,7 @@ class Round:
                 # A new leader may not have taken in yet what was delivered by another node.
                 await asyncio.sleep(0.5)
             seen = self._ledger.seen
-            count = await self._stream.count(self._subject)
+            count = await self._stream.count()
             if count >= seen.delivered + self.saved.missing and await self._is_there(seen):
                 return count
         raise Rewind(
@@ -144,13 +143,13 @@ class Round:
         if found is None:
             return False
         _, subject, time_ns, _ = found
-        return subject == self._subject and abs(time_ns - seen.time_ns) <= _TIME_TOLERANCE_NS
+        return subject == self._stream.subject and abs(time_ns - seen.time_ns) <= _TIME_TOLERANCE_NS
 
     async def _follow_committer(self) -> None:
         if self._progress.take_over:
-            await take_over(self._stream, self._link, self._note)
+            await take_over(self._stream, self._note)
             self._progress.note(take_over=False)
-        await follow(self._stream, self._link, self._note, has_recorded=self._sender.log_size() > 0)
+        await follow(self._stream, self._note, has_recorded=self._sender.log_size() > 0)
 
     async def _check(self) -> None:
         """Agree again, and wait for what the server counts; if it can't deliver it, have it sent again."""

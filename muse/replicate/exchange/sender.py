@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
 from muse.core.op_log import OpLog
+from muse.replicate.bookkeeping.folder import ReplicaFolder
+from muse.replicate.bookkeeping.ledger import Ledger, Line, Own, cut_as_before
+from muse.replicate.bookkeeping.redactions import Redactions
 from muse.replicate.errors import ReplicationUnavailableError
-from muse.replicate.ledger import Ledger, Line, Own, cut_as_before
-from muse.replicate.link import ApiError, Link
-from muse.replicate.messages import ID_HEADER, PART_HEADER, Message, messages_of, op_id_of_line
-from muse.replicate.redactions import Redactions
-from muse.replicate.save_point import ReplicaFolder
-from muse.replicate.stream import Stored, Stream
-from muse.replicate.threads import Threads
+from muse.replicate.exchange.threads import Threads
+from muse.replicate.wire.link import ApiError
+from muse.replicate.wire.messages import ID_HEADER, PART_HEADER, Message, messages_of, op_id_of_line
+from muse.replicate.wire.stream import Stored, Stream
 
 _POLL_SECONDS, _LONG_POLL_SECONDS, _ACTIVE_SECONDS = 0.005, 0.025, 2.0
 _MANY_LINES = 3
@@ -31,20 +31,11 @@ class Sender:
     """Sends the operations of one session over one connection."""
 
     def __init__(
-        self,
-        link: Link,
-        log: OpLog,
-        stream: Stream,
-        subject: str,
-        folder: ReplicaFolder,
-        ledger: Ledger,
-        salt: str,
-        threads: Threads,
+        self, stream: Stream, log: OpLog, folder: ReplicaFolder, ledger: Ledger, salt: str, threads: Threads
     ) -> None:
-        self._link = link
-        self._log = log
         self._stream = stream
-        self._subject = subject
+        self._link = stream.link
+        self._log = log
         self._folder = folder
         self._ledger = ledger
         self._salt = salt
@@ -112,22 +103,14 @@ class Sender:
 
     async def _send_redactions(self) -> None:
         lines = await self._threads.run(self.redactions.to_send, self._ledger.read_to)
-        to_page = {"stream": self._stream.name, "salt": self._salt}
-        for message in messages_of(lines, max_payload=self._link.max_payload, **to_page):
+        for message in self._pack(lines):
             # Their places are known for long: the answer says nothing about them.
             await self.publish(replace(message, op_ids=()))
 
     def _messages_of(self, lines: Sequence[Line], resume_at: int) -> list[Message]:
         to_send = self._ledger.note_read(lines, resume_at)
         ends = {line.op_id: line.end for line in to_send}
-        messages = list(
-            messages_of(
-                [line.line for line in to_send],
-                stream=self._stream.name,
-                salt=self._salt,
-                max_payload=self._link.max_payload,
-            )
-        )
+        messages = list(self._pack(line.line for line in to_send))
         for message in messages:
             if message.op_ids and PART_HEADER not in message.headers:
                 end = ends[message.op_ids[-1]]
@@ -136,6 +119,9 @@ class Sender:
         if to_send and to_send[-1].end not in self._ends:
             self._ends.append(to_send[-1].end)
         return messages
+
+    def _pack(self, lines: Iterable[bytes]) -> Iterator[Message]:
+        return messages_of(lines, stream=self._stream.name, salt=self._salt, max_payload=self._link.max_payload)
 
     async def _read_log(self) -> tuple[list[Line], int]:
         return await self._threads.run(self._read_log_after, self._ledger.read_to)
@@ -166,7 +152,7 @@ class Sender:
         while len(self._in_flight) >= _MAX_IN_FLIGHT or self._ledger.unconfirmed > _MAX_UNCONFIRMED:
             await self._link.wait(self._answered, 0.2)
         self._in_flight.append(self._now())
-        await self._stream.publish(self._subject, message, partial(self._stored, message))
+        await self._stream.publish(message, partial(self._stored, message))
 
     def _stored(self, message: Message, answer: Stored | ApiError) -> None:
         self._in_flight.popleft()

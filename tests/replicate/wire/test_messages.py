@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muse.core.op_log import InvalidArgumentError
-from muse.replicate import messages
-from muse.replicate.messages import GROUP_HEADER, ID_HEADER, PART_HEADER, Assembler, Message
+from muse.replicate.wire import messages
+from muse.replicate.wire.messages import GROUP_HEADER, ID_HEADER, PART_HEADER, Assembler, Message
 from tests.making import entry, line, op_id
 from tests.samples import examples
 
@@ -121,10 +120,3 @@ def test_every_session_has_its_own_subject_of_four_tokens() -> None:
     assert len(set(subjects)) == len(ids)
     assert all(subject.isascii() and len(subject.split(".")) == 4 for subject in subjects)
     assert not any(set(subject) & set("*> ") for subject in subjects)
-
-
-@pytest.mark.parametrize("space", ["", "a.b", "a b", "*", "é", "x" * 65])
-def test_a_space_that_can_not_be_in_a_subject_is_refused(space: str) -> None:
-    """It says which letters may."""
-    with pytest.raises(InvalidArgumentError, match="space"):
-        messages.check_space(space)

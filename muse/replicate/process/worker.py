@@ -18,15 +18,15 @@ from typing import Any, Self
 
 from muse.commit.rebase import finish_rebase
 from muse.core.op_log import InvalidArgumentError, MuseError, OpLog
-from muse.replicate.committer import Note
+from muse.replicate.bookkeeping.folder import ReplicaFolder
+from muse.replicate.bookkeeping.note import Note
+from muse.replicate.bookkeeping.save_point import SavePoint
 from muse.replicate.errors import ReplicationRefusedError, ReplicationUnavailableError
-from muse.replicate.link import Link
-from muse.replicate.messages import stream_name, subject_of
-from muse.replicate.round import Rewind, Round
-from muse.replicate.save_point import ReplicaFolder, SavePoint
+from muse.replicate.exchange.round import Rewind, Round
 from muse.replicate.settings import Settings
 from muse.replicate.status import Progress, ReplicaStatus, bytes_to_send, overdue
-from muse.replicate.stream import Stream
+from muse.replicate.wire.link import Link
+from muse.replicate.wire.stream import Stream
 
 _log = logging.getLogger(__name__)
 
@@ -155,17 +155,15 @@ class Worker:
         self.progress.note(last_error=text)
 
     async def _round(self, saved: SavePoint) -> None:
-        space = self._settings.space
         async with Link(self._settings) as link:
-            stream = Stream(link, stream_name(space))
+            stream = Stream(link, self._settings.space, self._session_id)
             # Opened anew for each round, as a log that was replaced can't be used through an old handle.
             log = OpLog(self._repo_root, self._session_id, max_lamport_jump=None, **self._log_options)
             try:
                 if not await asyncio.to_thread(saved.fits, log):
                     _log.warning("%s: the log is not as it was: everything is compared again", self._folder.path)
                     saved = SavePoint.rewound()
-                subject = subject_of(space, "ops", self._session_id)
-                await Round(link, log, stream, subject, self._folder, saved, self.progress, self._note).run()
+                await Round(stream, log, self._folder, saved, self.progress, self._note).run()
             finally:
                 log.close()
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from muse.core.op_log import OpLog, decode_line, is_redacted, read_redacted, state_of, whole_file
-from muse.replicate.messages import op_id_of_line
-from muse.replicate.save_point import ReplicaFolder
+from muse.replicate.bookkeeping.folder import ReplicaFolder
+from muse.replicate.wire.messages import op_id_of_line
 
 
 class Redactions:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muse.replicate.ledger import START, Ledger, Line, Position, cut_as_before
+from muse.replicate.bookkeeping.ledger import START, Ledger, Line, Position, cut_as_before
 from tests.samples import examples
 
 LINE_BYTES = 10

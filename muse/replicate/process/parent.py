@@ -1,4 +1,4 @@
-"""A child process that replicates, as the program that started it sees it; `muse.replicate.child` is the other side.
+"""A child process that replicates, as the program that started it sees it; `child` is the other side.
 
 It is a process because a thread would take the interpreter away from whoever records. It ends with the program, however
 that ends: then its input ends. If it ends by itself, it is started again. Nothing secret is in its command line
@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from muse.core.op_log import InvalidArgumentError, OpLog
+from muse.replicate.bookkeeping.folder import ReplicaFolder
 from muse.replicate.errors import ReplicationRefusedError, ReplicationUnavailableError
-from muse.replicate.save_point import ReplicaFolder
 from muse.replicate.settings import Settings
 from muse.replicate.status import ReplicaStatus, bytes_to_send, overdue
 
@@ -95,7 +95,7 @@ class ReplicatingProcess:
         """Start it, take in what it tells until it ends, and say how it ended."""
         # It has the lock too: as long as it works, even if this process is dead, nobody else may.
         with subprocess.Popen(
-            [sys.executable, "-P", "-m", "muse.replicate.child"],
+            [sys.executable, "-P", "-m", "muse.replicate.process.child"],
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

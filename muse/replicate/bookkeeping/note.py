@@ -1,0 +1,69 @@
+"""What a host remembers of who commits a session. `OpLog.checkpoint` and `muse.commit` obey it, offline too."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from muse.core.op_log import encode_session_id, whole_file
+from muse.replicate.settings import Settings
+
+
+class Committer(NamedTuple):
+    """Who commits."""
+
+    term: int
+    """One more with each time that it was handed over: after a loss of the server the highest counts."""
+    name: str
+    seq: int = 0
+    """The message that says so; 0 if it is only noted here."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """What one replica of a session knows about who commits."""
+
+    repo_root: Path
+    session_id: str
+    name: str
+    """What this replica is called."""
+
+    @classmethod
+    def of(cls, repo_root: Path, session_id: str, settings: Settings) -> Note:
+        """The note of a session; a replica without a name is called after host and folder."""
+        folder = os.path.realpath(repo_root)
+        return cls(repo_root, session_id, settings.name or f"{socket.gethostname()}:{folder}")
+
+    @property
+    def path(self) -> Path:
+        """The file that the engine reads too."""
+        return self.repo_root / ".muse" / "replicas" / f"{encode_session_id(self.session_id)}.committer"
+
+    def read(self) -> Committer | None:
+        """What is noted; None if nothing is that can be read."""
+        try:
+            value = json.loads(self.path.read_bytes())
+            return Committer(int(value["term"]), str(value["committer"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, committer: Committer) -> None:
+        """Note who commits."""
+        noted = {
+            "committer": committer.name,
+            "term": committer.term,
+            "is_here": committer.name == self.name,
+            # A copy of the repository is another replica.
+            "folder": os.path.realpath(self.repo_root),
+        }
+        try:
+            if json.loads(self.path.read_bytes()) == noted:
+                return
+        except (OSError, ValueError):
+            pass
+        with whole_file(self.path, replace=True) as path:
+            path.write_text(json.dumps(noted), encoding="utf-8")

@@ -1,0 +1,32 @@
+"""Settings: what is refused, and where they are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from muse.core.op_log import InvalidArgumentError
+from muse.replicate import Settings, read_settings
+
+
+def test_settings_that_can_not_be_right_are_refused(tmp_path: Path) -> None:
+    """The error names the setting."""
+    for given_, name in (
+        ({}, "url"),
+        ({"url": "http://x"}, "url"),
+        ({"url": "nats://x", "space": "a b"}, "space"),
+        ({"url": "nats://x", "replicas": 7}, "replicas"),
+        ({"url": "nats://x", "tls_cert": "f"}, "tls_key"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=name):
+            read_settings(tmp_path, given_, {})
+    assert read_settings(tmp_path, {"url": "a, tls://b:1"}, {}) == Settings(("nats://a", "tls://b:1"))
+    assert read_settings(tmp_path, {}, {"MUSE_NATS_URL": "a", "MUSE_NATS_REPLICAS": "3"}).replicas == 3
+
+
+@pytest.mark.parametrize("space", ["", "a.b", "a b", "*", "é", "x" * 65])
+def test_a_space_that_can_not_be_in_a_subject_is_refused(space: str) -> None:
+    """It says which letters may."""
+    with pytest.raises(InvalidArgumentError, match="space"):
+        Settings(("nats://h",), space=space)
