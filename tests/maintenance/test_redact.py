@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -643,8 +644,8 @@ def test_the_checkpoint_stays_right_if_a_line_above_it_was_lost_with_the_power(
         assert holding(repo) == []
 
 
-def test_what_is_no_journal_stops_nobody(mixed: OpLog, repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """JSON of another form beside the log: it is left alone, and all goes on."""
+def test_what_is_no_journal_stops_nobody(mixed: OpLog, repo: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """JSON of another form beside the log: it is left alone, and all goes on without waiting for a redaction."""
     there = mixed.path.read_bytes()
     no_change = {"line": 0, "length": 1, "spans": [], "text": "", "rest": 0}
     for other in (
@@ -658,12 +659,14 @@ def test_what_is_no_journal_stops_nobody(mixed: OpLog, repo: Path, monkeypatch: 
         journal = {"redacted": [], "changes": [no_change], "checkpoint": None, **other}
         mixed.path.with_name("redacting.json").write_text(json.dumps(journal))
         assert read_journal(mixed.folder) is None
-    monkeypatch.setattr("muse.core.storage.redactions._WAIT_SECONDS", 0.01)
     with OpLog(repo, "s") as log:
         assert len(log) == 50
         log.checkpoint("two")
         assert log.verify().ok
-    assert mixed.path.read_bytes() == there
+        assert export_session(log, BytesIO()).members.keys() == {"ops.jsonl", "checkpoint.json"}
+    fork_session(repo, "s", "fork")
+    assert mixed.path.read_bytes() == making.log_bytes(repo, "fork") == there
+    assert "not finished" not in caplog.text
 
 
 def test_a_journal_of_another_log_overwrites_nothing(

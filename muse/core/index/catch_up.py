@@ -31,7 +31,7 @@ from muse.core.options import Options
 from muse.core.storage.lines import Lines
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import StaleLocationError
-from muse.core.storage.redactions import finish_if_free, is_redacting, state_of
+from muse.core.storage.redactions import finish_if_free, read_journal, state_of
 from muse.core.storage.scanner import scan
 from muse.core.storage.session_dir import INDEX_NAME
 
@@ -317,7 +317,7 @@ class CatchUp:
 
     def finish_redaction(self, *, is_locked: bool = False) -> None:
         """Finish one that was cut off, if there is one. `is_locked`: the log's lock is held, failures are raised."""
-        if is_redacting(self._folder):
+        if read_journal(self._folder) is not None:
             self._close_index()
             (self._finish if is_locked else partial(finish_if_free, self._log, self._finish, INDEX_FAULTS))()
 

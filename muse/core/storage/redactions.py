@@ -104,11 +104,6 @@ class Journal:
         durable.replace_file(folder / REDACTING_NAME, orjson.dumps(found), folder / LOG_NAME)
 
 
-def is_redacting(folder: Path) -> bool:
-    """Whether a redaction is at work in a session, or was cut off."""
-    return os.path.lexists(folder / REDACTING_NAME)
-
-
 def read_journal(folder: Path) -> Journal | None:
     """The redaction that has begun; None if there is none, or what is there is no journal of ours."""
     path = folder / REDACTING_NAME
@@ -131,12 +126,12 @@ def state_of(folder: Path) -> tuple[bool, tuple[int, int] | None]:
     with suppress(OSError):
         status = os.stat(folder / REDACTED_NAME, follow_symlinks=False)
         found = status.st_ino, status.st_mtime_ns
-    return is_redacting(folder), found
+    return os.path.lexists(folder / REDACTING_NAME), found
 
 
 def redacted_since(folder: Path, before: tuple[bool, object]) -> bool:
     """Whether lines that were read since the state was this one may be half redacted, or not all of one moment."""
-    return before[0] or state_of(folder) != before
+    return (before[0] and read_journal(folder) is not None) or state_of(folder) != before
 
 
 def finish_if_free(log: LogFile, finish: Callable[[], None], faults: tuple[type[Exception], ...]) -> None:
