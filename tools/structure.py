@@ -39,7 +39,7 @@ LAYERS = {
         ("handle_lock", "clock"),
         ("errors", "options"),
     ),
-    CLI: (("app",), ("commands",), ("options",), ("input",), ("output",)),
+    CLI: (("app",), ("commands",), ("options",), ("input",), ("output",), ("engine",)),
     "muse.replicate": (
         ("replica",),
         ("process",),

@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
+from collections import UserDict
+from importlib import import_module
+from typing import Any
+
 import click
 
-from muse.cli.commands.commit.checkpoint import checkpoint, delta, diff
-from muse.cli.commands.commit.commit import commit, commits
-from muse.cli.commands.completion import completion
-from muse.cli.commands.demo.command import demo
-from muse.cli.commands.exchange.archive import export_command, import_command
-from muse.cli.commands.exchange.mcp import mcp
-from muse.cli.commands.exchange.merge import fork, merge
-from muse.cli.commands.exchange.sync import sync, sync_status
-from muse.cli.commands.help import help_command
-from muse.cli.commands.read.blame import blame, conflicts
-from muse.cli.commands.read.entries import count, query, replay
-from muse.cli.commands.read.report import report
-from muse.cli.commands.read.sessions import sessions
-from muse.cli.commands.read.show import show
-from muse.cli.commands.read.stats import stats
-from muse.cli.commands.read.tail import tail
-from muse.cli.commands.record.append import append
-from muse.cli.commands.record.ingest import ingest
-from muse.cli.commands.record.undo import undo
-from muse.cli.commands.upkeep.accept import accept
-from muse.cli.commands.upkeep.redact import redact
-from muse.cli.commands.upkeep.repair import repair
-from muse.cli.commands.upkeep.verify import rebuild_index, verify
-from muse.cli.commands.watch.command import watch
 from muse.cli.output.failures import ReportingGroup
 
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+_MODULES = {
+    "commit.checkpoint": ("checkpoint", "delta", "diff"),
+    "commit.commit": ("commit", "commits"),
+    "demo.command": ("demo",),
+    "exchange.archive": ("export", "import"),
+    "exchange.mcp": ("mcp",),
+    "exchange.merge": ("fork", "merge"),
+    "exchange.sync": ("sync", "sync-status"),
+    "help": ("completion", "help"),
+    "read.blame": ("blame", "conflicts"),
+    "read.entries": ("count", "query", "replay"),
+    "read.report": ("report",),
+    "read.sessions": ("sessions",),
+    "read.show": ("show",),
+    "read.stats": ("stats",),
+    "read.tail": ("tail",),
+    "record.append": ("append",),
+    "record.ingest": ("ingest",),
+    "record.undo": ("undo",),
+    "upkeep.accept": ("accept",),
+    "upkeep.redact": ("redact",),
+    "upkeep.repair": ("repair",),
+    "upkeep.verify": ("rebuild-index", "verify"),
+    "watch.command": ("watch",),
+}
+"""Where the commands are, below `muse.cli.commands`."""
+
+
+class _Commands(UserDict[str, Any]):
+    """The commands by name. Each is imported when it is asked for."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        module = import_module(f"muse.cli.commands.{super().__getitem__(name)}")
+        return next(each for each in vars(module).values() if isinstance(each, click.Command) and each.name == name)
 
 
 @click.group(cls=ReportingGroup, context_settings=_CONTEXT)
@@ -41,6 +56,7 @@ def main() -> None:
 
 @main.group(
     "op-log",
+    commands=_Commands({name: module for module, names in _MODULES.items() for name in names}),
     short_help="Record, read and maintain op logs.",
     epilog="\b\n"
     "Exit codes:\n"
@@ -59,42 +75,3 @@ def op_log() -> None:
     A session's log is DIR/.muse/op_log/SESSION/ops.jsonl. DIR is the folder given with --repo, else the nearest
     folder upwards that contains .muse/, else the top of the git repository, else the current folder.
     """
-
-
-for _command in (
-    demo,
-    append,
-    ingest,
-    replay,
-    show,
-    blame,
-    conflicts,
-    query,
-    count,
-    tail,
-    mcp,
-    stats,
-    watch,
-    report,
-    delta,
-    diff,
-    checkpoint,
-    commit,
-    commits,
-    sessions,
-    verify,
-    repair,
-    accept,
-    redact,
-    rebuild_index,
-    undo,
-    fork,
-    merge,
-    sync,
-    sync_status,
-    export_command,
-    import_command,
-    help_command,
-    completion,
-):
-    op_log.add_command(_command)

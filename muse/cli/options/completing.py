@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from muse.cli.engine import engine
 from muse.cli.options.repo_folder import find_repo
 
 _MOST_OFFERED = 500
@@ -23,10 +24,8 @@ _LONGEST_OFFERED = 200
 
 def complete_sessions(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
     """The ids of the repository's sessions that begin with `begun`."""
-    from muse.core.op_log import list_sessions
-
     try:
-        return _offered(list_sessions(_repo(context)), begun)
+        return _offered(engine.list_sessions(_repo(context)), begun)
     except OSError:
         return []
 
@@ -51,14 +50,12 @@ def _names(context: click.Context, begun: str, kind: str) -> list[str]:
     session = context.params.get("session") or next(iter(context.args), None)
     if not session:
         return []
-    from muse.core.op_log import MuseError, OpLog
-
     logging.getLogger("muse").addHandler(logging.NullHandler())
     try:
-        with OpLog(_repo(context), session) as log:
+        with engine.OpLog(_repo(context), session) as log:
             # Without an index, TAB would wait until it is built.
             return _offered(getattr(log, kind)(), begun) if (log.folder / "index.db").is_file() else []
-    except (MuseError, OSError):
+    except (engine.MuseError, OSError):
         return []
 
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from muse.cli.engine import engine
 from muse.cli.options.completing import complete_actors, complete_domains
 from muse.cli.output.failures import WrongUsage
 from muse.cli.output.printing import note, shown
 from muse.cli.output.together import Decorator, together
-
-if TYPE_CHECKING:
-    from muse.core.op_log import OpLog
 
 _NAMES_COMPARED = 1000
 _LONGEST_COMPARED = 100
@@ -97,17 +95,15 @@ def _conditions(given: Iterable[str]) -> dict[str, Any] | None:
 
 def json_or_text(value: str) -> Any:
     """What a value of the command line stands for: JSON, or else the text itself."""
-    from muse.core.op_log import InvalidEntryError, parse_object
-
     # By the strict reader of the log: what no line can hold as JSON, such as a huge integer, is text.
     try:
-        found = parse_object(b'{"value":%b}' % value.encode())
-    except (InvalidEntryError, UnicodeEncodeError):
+        found = engine.parse_object(b'{"value":%b}' % value.encode())
+    except (engine.InvalidEntryError, UnicodeEncodeError):
         return value
     return found["value"] if len(found) == 1 else value
 
 
-def note_unmatched(log: OpLog, filters: dict[str, Any]) -> None:
+def note_unmatched(log: engine.OpLog, filters: dict[str, Any]) -> None:
     """Where nothing was found: print a note for what may be a mistake.
 
     That is an actor or domain that no entry has, with the nearest there are, and JSON that may be meant as text.

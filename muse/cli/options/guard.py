@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from muse.cli.engine import engine
 from muse.cli.output.failures import WrongUsage
 from muse.cli.output.printing import note, pluralize
 from muse.cli.output.together import Decorator, together
-
-if TYPE_CHECKING:
-    from muse.core.op_log import Guard
 
 
 def guard_options(what: str) -> Decorator:
@@ -44,7 +42,7 @@ def note_would_refuse(number: int) -> None:
         note(f"{pluralize(number, 'entry')} taken over unchanged would have been refused by the guard here")
 
 
-def _guard(guard: tuple[str, ...], schema: tuple[str, ...]) -> Guard | None:
+def _guard(guard: tuple[str, ...], schema: tuple[str, ...]) -> engine.Guard | None:
     if not guard and not schema:
         return None
     from muse.guards import GuardUnavailableError, all_of, json_schema, load_detectors, refuse_secrets
@@ -61,14 +59,12 @@ def _guard(guard: tuple[str, ...], schema: tuple[str, ...]) -> Guard | None:
 
 
 def _read_schema(option: str) -> tuple[str, Any]:
-    from muse.core.op_log import InvalidEntryError, parse_object
-
     domain, separator, file = option.partition("=")
     if not (domain and separator and file):
         raise WrongUsage(f"--schema {option}: must be DOMAIN=FILE")
     try:
-        return domain, parse_object(Path(file).read_bytes().strip())
-    except InvalidEntryError as error:
+        return domain, engine.parse_object(Path(file).read_bytes().strip())
+    except engine.InvalidEntryError as error:
         raise WrongUsage(f"--schema: {file}: {error}") from None
     except OSError as error:
         raise WrongUsage(f"--schema: {file}: {error.strerror}") from None

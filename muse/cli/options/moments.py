@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from muse.cli.engine import engine
 from muse.cli.options.git import git_target
 from muse.cli.options.op_ids import find_op
+from muse.cli.options.session import repo_of
 from muse.cli.output.failures import WrongUsage
 from muse.cli.output.together import together
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from muse.core.op_log import Cut, OpLog, OpLogCheckpoint
 
 _HELP = """
 
@@ -46,25 +45,23 @@ def moment_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )(explain_moments(command))
 
 
-def bounds(log: OpLog, moments: dict[str, str | None]) -> dict[str, Any]:
+def bounds(log: engine.OpLog, moments: dict[str, str | None]) -> dict[str, Any]:
     """The moments that were given, as the arguments `since` and `upto` of `OpLog.query`."""
     return {name: find_cut(log, text) for name, text in moments.items() if text is not None}
 
 
-def find_cut(log: OpLog, text: str) -> Cut:
+def find_cut(log: engine.OpLog, text: str) -> engine.Cut:
     """The cut of a session that a text stands for.
 
     Raises:
         WrongUsage: it stands for none, or for several.
         InvalidArgumentError: it is a time or a timestamp that stands for none.
     """
-    from muse.core.op_log import Cut, parse_time
-
     if text.startswith("commit:"):
         return _cut_of_commit(log, text.removeprefix("commit:"))
     if text in ("start", "now"):
-        return log.cut() if text == "now" else Cut(log.session_id, 0, 0)
-    at: str | int | datetime | None = parse_time(text) if _DATE.match(text) else None
+        return log.cut() if text == "now" else engine.Cut(log.session_id, 0, 0)
+    at: str | int | datetime | None = engine.parse_time(text) if _DATE.match(text) else None
     if at is None:
         mark = log.read_checkpoint()
         if text in ("checkpoint", mark and mark["snapshot_id"]):
@@ -75,25 +72,23 @@ def find_cut(log: OpLog, text: str) -> Cut:
     return log.cut(at=at)
 
 
-def _is_timestamp(log: OpLog, text: str) -> bool:
+def _is_timestamp(log: engine.OpLog, text: str) -> bool:
     number = text.removeprefix("lamport:")
     if not (number.isascii() and number.isdigit()):
         return False
     return number != text or len(text) < _SHORTEST_OP_ID or not log.op_ids_beginning(text[:32], limit=1)
 
 
-def _cut_of_checkpoint(log: OpLog, mark: OpLogCheckpoint | None) -> Cut:
-    from muse.core.op_log import Cut
-
+def _cut_of_checkpoint(log: engine.OpLog, mark: engine.OpLogCheckpoint | None) -> engine.Cut:
     if mark is None:
-        return Cut(log.session_id, 0, 0)
+        return engine.Cut(log.session_id, 0, 0)
     if "byte_offset" not in mark:
         raise WrongUsage("checkpoint.json is of the first version and does not say where it ends: name another moment")
-    return Cut(log.session_id, mark["byte_offset"], mark["op_count"])
+    return engine.Cut(log.session_id, mark["byte_offset"], mark["op_count"])
 
 
-def _cut_of_commit(log: OpLog, begun: str) -> Cut:
-    commits = git_target(None, Path(log.folder.parents[2])).commits(log.session_id)
+def _cut_of_commit(log: engine.OpLog, begun: str) -> engine.Cut:
+    commits = git_target(None, repo_of(log)).commits(log.session_id)
     found = [each.cut for each in commits if begun and each.commit_id.startswith(begun)]
     if len(found) != 1:
         raise WrongUsage(f"{len(found) or 'no'} commits of session {log.session_id!r} begin with {begun!r}")

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from muse.cli.engine import engine
 from muse.cli.output.failures import WrongUsage
-
-if TYPE_CHECKING:
-    from muse.core.op_log import OpEntry, OpLog
 
 _SHORTEST_PREFIX = 4
 _MOST_NAMED = 5
 
 
-def find_op(log: OpLog, begun: str) -> OpEntry:
+def find_op(log: engine.OpLog, begun: str) -> engine.OpEntry:
     """The entry whose op_id is `begun` or begins with it.
 
     Raises:
@@ -22,13 +18,11 @@ def find_op(log: OpLog, begun: str) -> OpEntry:
     entry = log.get(begun)
     if entry is not None:
         return entry
-    from muse.core.op_log import InvalidArgumentError
-
     if len(begun) < _SHORTEST_PREFIX:
         raise WrongUsage(f"{begun!r} is too short: give the first {_SHORTEST_PREFIX} letters of an op_id, or more")
     try:
         alike = log.op_ids_beginning(begun, limit=_MOST_NAMED + 1)
-    except InvalidArgumentError:
+    except engine.InvalidArgumentError:
         raise WrongUsage(f"{begun!r} is neither an op_id nor the beginning of one") from None
     if not alike:
         raise WrongUsage(f"no op of session {log.session_id!r} has an op_id that begins with {begun!r}")

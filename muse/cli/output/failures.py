@@ -17,6 +17,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
+from muse.cli.engine import engine
 from muse.cli.output.streams import lost_output, prepare_streams
 from muse.escaping import escape_for_terminal
 
@@ -120,22 +121,14 @@ def _as_click_exception(failure: Exception) -> click.ClickException | None:
     """The message and exit code for `failure`; None if it is a bug in this program."""
     if isinstance(failure, click.ClickException):
         return failure
-    from muse.core.op_log import (
-        DamagedAcceptanceError,
-        DamagedCheckpointError,
-        InvalidArgumentError,
-        InvalidEntryError,
-        LogReplacedError,
-        MuseError,
-    )
-
     # What is wrong with an entry is wrong with the data, not with the command line.
-    if isinstance(failure, InvalidArgumentError) and not isinstance(failure, InvalidEntryError):
+    if isinstance(failure, engine.InvalidArgumentError) and not isinstance(failure, engine.InvalidEntryError):
         return WrongUsage(str(failure))
-    # What is both a MuseError and an OSError is what the system, git or a server refused; but not a wait that was long.
-    if isinstance(failure, MuseError) and (isinstance(failure, TimeoutError) or not isinstance(failure, OSError)):
-        is_damage = isinstance(failure, DamagedCheckpointError | DamagedAcceptanceError | LogReplacedError)
-        return BadDataFound(f"{failure} ({WAY_OUT})" if is_damage and WAY_OUT not in str(failure) else str(failure))
+    # What is both a MuseError and an OSError is what the system, git, a server or another process refused.
+    if isinstance(failure, engine.MuseError) and not isinstance(failure, OSError):
+        damage = engine.DamagedCheckpointError | engine.DamagedAcceptanceError | engine.LogReplacedError
+        names_way_out = WAY_OUT in str(failure) or not isinstance(failure, damage)
+        return BadDataFound(str(failure) if names_way_out else f"{failure} ({WAY_OUT})")
     if isinstance(failure, OSError):
         return SystemFailed(str(failure))
     if isinstance(failure, MemoryError):
@@ -156,11 +149,9 @@ def _refusal_to_sqlite(failure: Exception) -> click.ClickException | None:
 @contextmanager
 def index_named(path: Path) -> Iterator[None]:
     """Let a refusal of the system to write an index name the file that the user knows, not one made on the way."""
-    from muse.core.op_log import MuseError
-
     try:
         yield
-    except MuseError:
+    except engine.MuseError:
         raise
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from muse.cli.engine import engine
 from muse.cli.output.failures import WrongUsage
 
 
@@ -35,9 +36,7 @@ def named_file(path: Path, repo: Path, *, replace: bool) -> Iterator[None]:
 @contextmanager
 def written_whole(path: Path, repo: Path, *, replace: bool) -> Iterator[Path]:
     """A file to fill, which becomes `path` when the block ends well; if it fails, nothing is left. See `named_file`."""
-    from muse.core.op_log import whole_file
-
-    with named_file(path, repo, replace=replace), whole_file(path, replace=replace) as aside:
+    with named_file(path, repo, replace=replace), engine.whole_file(path, replace=replace) as aside:
         yield aside
 
 

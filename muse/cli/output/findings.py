@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from muse.cli.engine import engine
 from muse.cli.output.failures import WAY_OUT
 from muse.cli.output.printing import note, pluralize, print_fields, print_table
 
-if TYPE_CHECKING:
-    from muse.core.op_log import Finding, VerifyReport
 
-
-def print_findings(findings: Sequence[Finding]) -> None:
+def print_findings(findings: Sequence[engine.Finding]) -> None:
     """Print what was found as a table; then the reason of each, and what to do about each kind."""
     if not findings:
         return
@@ -25,7 +22,7 @@ def print_findings(findings: Sequence[Finding]) -> None:
         print_fields(texts, title)
 
 
-def _row(finding: Finding) -> tuple[object, ...]:
+def _row(finding: engine.Finding) -> tuple[object, ...]:
     return (
         finding.id,
         finding.kind,
@@ -36,7 +33,7 @@ def _row(finding: Finding) -> tuple[object, ...]:
     )
 
 
-def note_verdict(report: VerifyReport) -> None:
+def note_verdict(report: engine.VerifyReport) -> None:
     """Say what was read, and whether it is damaged."""
     verdict = f"damage found ({WAY_OUT})" if not report.ok else "no damage" if report.counts else "nothing found"
     note(

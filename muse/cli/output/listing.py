@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
 from itertools import chain, islice, repeat
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
+from muse.cli.engine import engine
 from muse.cli.output.failures import WrongUsage
 from muse.cli.output.printing import Columns, note, time_width
 from muse.cli.output.streams import end_if_output_is_lost
@@ -22,9 +23,6 @@ from muse.cli.output.together import together
 from muse.describing import ENTRY_COLUMNS, WHOLE_COLUMNS, entry_cells
 from muse.escaping import escape_for_terminal, escape_json_for_terminal
 from muse.picking import MISSING, pick
-
-if TYPE_CHECKING:
-    from muse.core.op_log import OpEntry
 
 FIELDS: Final = (
     "op_id",
@@ -55,7 +53,7 @@ class Listing:
     """How many entries have been listed."""
     _found: Counter[str] = field(default_factory=Counter, init=False)
 
-    def print(self, entries: Iterable[OpEntry], *, existing: int | None = None) -> None:
+    def print(self, entries: Iterable[engine.OpEntry], *, existing: int | None = None) -> None:
         """Print entries as they come.
 
         Args:
@@ -78,17 +76,17 @@ class Listing:
                 if not self._found[name]:
                     note(f"no entry listed has a field {name!r}; every entry has {', '.join(FIELDS)}")
 
-    def _counted(self, entries: Iterable[OpEntry]) -> Iterator[OpEntry]:
+    def _counted(self, entries: Iterable[engine.OpEntry]) -> Iterator[engine.OpEntry]:
         for entry in entries:
             self.count += 1
             yield entry
 
-    def _values(self, entry: OpEntry, fields: Sequence[str]) -> list[Any]:
+    def _values(self, entry: engine.OpEntry, fields: Sequence[str]) -> list[Any]:
         values = [pick(entry, name) for name in fields]
         self._found.update(name for name, value in zip(fields, values, strict=True) if value is not MISSING)
         return [None if value is MISSING else value for value in values]
 
-    def _json_lines(self, entries: Iterator[OpEntry]) -> Iterator[str]:
+    def _json_lines(self, entries: Iterator[engine.OpEntry]) -> Iterator[str]:
         import orjson
 
         on_terminal = sys.stdout.isatty()
@@ -97,7 +95,7 @@ class Listing:
             line = orjson.dumps(value).decode()
             yield escape_json_for_terminal(line) if on_terminal else line
 
-    def _csv_lines(self, entries: Iterator[OpEntry]) -> Iterator[str]:
+    def _csv_lines(self, entries: Iterator[engine.OpEntry]) -> Iterator[str]:
         import csv
 
         fields = self.fields or FIELDS
@@ -112,7 +110,7 @@ class Listing:
             text.seek(0)
             text.truncate()
 
-    def _table_lines(self, entries: Iterator[OpEntry], widths_from: int, *, follows: bool) -> Iterator[str]:
+    def _table_lines(self, entries: Iterator[engine.OpEntry], widths_from: int, *, follows: bool) -> Iterator[str]:
         columns: tuple[str, ...] = ENTRY_COLUMNS
         narrowest = _USUAL_WIDTHS
         rows: Iterator[Sequence[str]] = map(entry_cells, entries, repeat(time_width()))

@@ -19,14 +19,15 @@ def together(name: str, make: Callable[..., Any], *options: Decorator) -> Decora
             made = make(**{each: given.pop(each) for each in names})
             return command(*arguments, **{name: made}, **given)
 
-        before = len(_parameters(gathered))
+        before = len(parameters(gathered))
         for option in reversed(options):
             option(gathered)
-        names = [parameter.name for parameter in _parameters(gathered)[before:]]
+        names = [parameter.name for parameter in parameters(gathered)[before:]]
         return gathered
 
     return add
 
 
-def _parameters(command: Callable[..., Any]) -> list[Any]:
+def parameters(command: Callable[..., Any]) -> list[Any]:
+    """The options and arguments of a command so far; the last one of its help text stands first."""
     return getattr(command, "__click_params__", [])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from muse.core.op_log import AppendError, LockTimeoutError, OpLog
 from tests import making
 from tests.cli.running import ESCAPE, filled, json_lines, muse, muse_process
 
@@ -60,19 +61,22 @@ def test_wrong_arguments_end_with_exit_code_2(arguments: tuple[str, ...]) -> Non
     assert "Traceback" not in result.stderr
 
 
-def test_failing_system_call_ends_with_exit_code_3(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk is an input/output error: named, without a traceback, what was appended counted."""
-    from muse.core.errors import AppendError
-    from muse.core.op_log import OpLog
+@pytest.mark.parametrize(
+    "refusal", [AppendError(errno.ENOSPC, "No space left"), LockTimeoutError("locked by process 7")], ids=type
+)
+def test_what_the_system_or_another_process_refuses_ends_with_exit_code_3(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, refusal: Exception
+) -> None:
+    """A full disk or a lock is no damage: it is named, without a traceback, and what was appended is counted."""
 
     def refuse(*_: Any) -> int:
-        raise AppendError(errno.ENOSPC, "No space left on device", "ops.jsonl")
+        raise refusal
 
     monkeypatch.setattr(OpLog, "append_many", refuse)
     result = muse("append", "s", "--repo", repo, stdin=making.line(making.entry(1)))
 
     assert result.exit_code == 3
-    assert "No space left" in result.stderr
+    assert str(refusal) in result.stderr
     assert "0 entries appended before this" in result.stderr
 
 
@@ -98,7 +102,6 @@ def test_message_shows_escape_sequences_of_the_command_line(repo: Path) -> None:
 
 def test_interrupt_ends_with_130(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C leaves no traceback."""
-    from muse.core.op_log import OpLog
 
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt

@@ -90,6 +90,7 @@ def test_field_that_no_entry_has_is_told(repo: Path, nasty: list[Any]) -> None:
 )
 def test_options_that_make_no_sense_are_wrong_usage(repo: Path, options: tuple[str, ...], said: str) -> None:
     """Exit code 2, nothing is printed, and what is wrong is said."""
+    filled(repo, making.entries(1))
     result = muse("query", "s", "--repo", repo, *options)
 
     assert (result.exit_code, result.stdout) == (2, "")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from muse.cli.engine import engine
 from muse.cli.options.git import git_option, git_target
-from muse.cli.options.session import json_option, note_passed_over, open_session, repo_option, session_argument
+from muse.cli.options.session import json_option, note_passed_over, repo_of, repo_option, session_argument, session_log
 from muse.cli.output.printing import note, pluralize, print_json, print_table, short_commit, tally, time_width
 from muse.cli.output.progress import ProgressBar
 from muse.describing import utc
@@ -28,7 +29,7 @@ _where_commits_are = git_option("The git repository with the commits; default: t
     "  muse op-log commit demo --dry-run\n"
     '  muse op-log commit demo --message "The second verse"',
 )
-@session_argument
+@session_log
 @_where_commits_are
 @click.option("-m", "--message", metavar="TEXT", help="What to say about it; default: what is in it.")
 @click.option(
@@ -38,9 +39,8 @@ _where_commits_are = git_option("The git repository with the commits; default: t
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be committed.")
 @json_option("one object for the commit, or none if nothing is pending")
-@repo_option
 def commit(
-    session: str, git: Path | None, message: str | None, repo: Path, *, adopt: bool, dry_run: bool, as_json: bool
+    log: engine.OpLog, git: Path | None, message: str | None, *, adopt: bool, dry_run: bool, as_json: bool
 ) -> None:
     """Commit what arrived in SESSION since its last commit, and mark it as committed.
 
@@ -51,20 +51,20 @@ def commit(
     from muse.commit import commit as commit_log
     from muse.commit.protocol import prepare
 
-    target = git_target(git, repo)
-    with open_session(repo, session) as log:
-        with ProgressBar(f"committing {session}"):
-            if dry_run:
-                batch = prepare(log, target, message=message, adopt=adopt)
-                made = batch.committed_as("") if batch else None
-            else:
-                made = commit_log(log, target, message=message, adopt=adopt)
-        if made is None:
-            note("nothing is pending")
-            return
-        damaged = log.damaged_lines(type(made.cut)(session, 0, 0), log.cut())
+    target = git_target(git, repo_of(log))
+    with ProgressBar(f"committing {log.session_id}"):
+        if dry_run:
+            batch = prepare(log, target, message=message, adopt=adopt)
+            made = batch.committed_as("") if batch else None
+        else:
+            made = commit_log(log, target, message=message, adopt=adopt)
+    if made is None:
+        note("nothing is pending")
+        return
+    damaged = log.damaged_lines(type(made.cut)(log.session_id, 0, 0), log.cut())
     _print_commits([made], as_json=as_json)
-    note_passed_over(sum(made.start <= at < made.cut.byte_offset for at, _, _ in damaged), session, repo)
+    in_commit = sum(made.start <= at < made.cut.byte_offset for at, _, _ in damaged)
+    note_passed_over(in_commit, log.session_id, repo_of(log))
     number = pluralize(made.ops, "entry")
     note(f"{number} would be committed" if dry_run else f"{number} committed; what arrives from now on is pending")
 

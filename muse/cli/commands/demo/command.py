@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from muse.cli.engine import engine
 from muse.cli.options.session import json_option
 from muse.cli.output.failures import FOUND_DAMAGE, WrongUsage, exit_with, sigterm_like_ctrl_c
 from muse.cli.output.printing import print_json
@@ -111,10 +112,9 @@ def demo(
 def _folder(repo: Path, session: str) -> Iterator[Path]:
     """A folder of the user's, in which the session must not exist yet."""
     from muse.cli.commands.demo.story import REPLICA
-    from muse.core.op_log import OpLog
 
     for place in (repo, repo / REPLICA):
-        with OpLog(place, session) as log:
+        with engine.OpLog(place, session) as log:
             if log.folder.is_dir():
                 raise WrongUsage(f"session {session!r} exists in {place}: choose another with --session")
     repo.mkdir(parents=True, exist_ok=True)

@@ -8,21 +8,19 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, Any, cast
 
 import click
 
+from muse.cli.engine import engine
 from muse.cli.options.guard import guard_options, note_would_refuse
 from muse.cli.options.repo_folder import has_sessions, note_first_session
-from muse.cli.options.session import json_option, note_damaged_lines, open_session, repo_option, session_argument
+from muse.cli.options.session import json_option, note_damaged_lines, repo_of, repo_option, session_log
 from muse.cli.output.failures import BadDataFound, WrongUsage
 from muse.cli.output.file import named_file, written_whole
 from muse.cli.output.printing import note, pluralize, print_json, print_table, tally
 from muse.cli.output.progress import ProgressBar
 from muse.cli.output.streams import output_that_must_arrive
-
-if TYPE_CHECKING:
-    from muse.core.op_log import Guard
 
 _FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 
@@ -36,7 +34,7 @@ _FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
     "  muse op-log export demo - | ssh elsewhere 'cd project && muse op-log import -'\n"
     "  muse op-log export demo -o demo.db",
 )
-@session_argument
+@session_log
 @click.argument("file", required=False, type=_FILE)
 @click.option("-o", "--output", type=_FILE, metavar="FILE", help="The same as FILE behind SESSION.")
 @click.option(
@@ -47,9 +45,8 @@ _FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 )
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @json_option("one object, the manifest of the archive or the counts of the database; not with FILE -")
-@repo_option
 def export_command(
-    session: str, file: Path | None, output: Path | None, repo: Path, *, wanted: str | None, force: bool, as_json: bool
+    log: engine.OpLog, file: Path | None, output: Path | None, *, wanted: str | None, force: bool, as_json: bool
 ) -> None:
     """Write SESSION, as it is now, into FILE. Writers may go on meanwhile. FILE appears whole, or not at all.
 
@@ -62,39 +59,37 @@ def export_command(
         raise WrongUsage("name one FILE, behind SESSION or with -o")
     is_database = target.suffix.lower() in (".db", ".sqlite", ".sqlite3") if wanted is None else wanted == "sqlite"
     write = _export_database if is_database else _export_archive
-    write(session, target, repo, force=force, as_json=as_json)
+    write(log, target, force=force, as_json=as_json)
 
 
-def _export_archive(session: str, file: Path, repo: Path, *, force: bool, as_json: bool) -> None:
-    from muse.core.op_log import export_session
-
+def _export_archive(log: engine.OpLog, file: Path, *, force: bool, as_json: bool) -> None:
     to_pipe = str(file) == "-"
     if to_pipe and as_json:
         raise WrongUsage("--json prints to standard output, where the archive would go: name a FILE")
     if to_pipe and sys.stdout.isatty():
         raise WrongUsage("an archive is not for a terminal: name a FILE, or send standard output elsewhere")
-    with open_session(repo, session) as log:
-        with _destination(file, repo, force=force) as out, ProgressBar(f"exporting {session}", "bytes") as bar:
-            manifest = export_session(log, out, progress=bar)
-        damaged = note_damaged_lines(log, repo)
+    bar = ProgressBar(f"exporting {log.session_id}", "bytes")
+    with _destination(file, repo_of(log), force=force) as out, bar:
+        manifest = engine.export_session(log, out, progress=bar)
+    damaged = note_damaged_lines(log)
     named = "standard output" if to_pipe else file
     if as_json:
         print_json({**manifest.to_dict(), "damaged_lines": damaged})
-    note(f"{pluralize(manifest.op_count, 'entry')} of session {session!r} written to {named}")
+    note(f"{pluralize(manifest.op_count, 'entry')} of session {log.session_id!r} written to {named}")
 
 
-def _export_database(session: str, file: Path, repo: Path, *, force: bool, as_json: bool) -> None:
+def _export_database(log: engine.OpLog, file: Path, *, force: bool, as_json: bool) -> None:
     from muse.analysis_db import write_database
 
     if str(file) == "-":
         raise WrongUsage("a SQLite database can't be written to standard output: name a FILE")
-    with open_session(repo, session) as log:
-        with named_file(file, repo, replace=force), ProgressBar(f"exporting {session}", "bytes") as bar:
-            made = write_database(log, file, replace=force, progress=bar)
-        note_damaged_lines(log, repo)
+    bar = ProgressBar(f"exporting {log.session_id}", "bytes")
+    with named_file(file, repo_of(log), replace=force), bar:
+        made = write_database(log, file, replace=force, progress=bar)
+    note_damaged_lines(log)
     if as_json:
         print_json({"format": "sqlite", "file": str(file), "size_bytes": file.stat().st_size, **made.to_dict()})
-    note(f"{pluralize(made.op_count, 'entry')} of session {session!r} written to {file}")
+    note(f"{pluralize(made.op_count, 'entry')} of session {log.session_id!r} written to {file}")
     if made.passed_over:
         note(f"lines without an entry: {tally(made.passed_over)}")
     if made.problem:
@@ -124,22 +119,22 @@ def _destination(file: Path, repo: Path, *, force: bool) -> Iterator[IO[bytes]]:
 @guard_options("take over all the same, and count,")
 @json_option("one object: session_id, would_refuse and the manifest")
 @repo_option
-def import_command(file: IO[bytes], session: str | None, repo: Path, *, guard: Guard | None, as_json: bool) -> None:
+def import_command(
+    file: IO[bytes], session: str | None, repo: Path, *, guard: engine.Guard | None, as_json: bool
+) -> None:
     """Make a session of FILE, which `export` wrote, under the id it had or as SESSION; - is standard input.
 
     A session that exists is never overwritten. Every byte is held against the digests in FILE first: the
     session appears whole, or not at all.
     """
-    from muse.core.op_log import ArchiveError, MuseError, OpLog, count_refused, import_session
-
     source = file if isinstance(file, io.BufferedReader) else io.BufferedReader(cast("Any", file))
     beginning, is_first = source.peek(), not has_sessions(repo)
     try:
         with ProgressBar("importing", "bytes") as bar:
-            manifest = import_session(repo, source, session_id=session, progress=bar)
-    except ArchiveError as error:
+            manifest = engine.import_session(repo, source, session_id=session, progress=bar)
+    except engine.ArchiveError as error:
         raise BadDataFound(_what_it_is(beginning) or str(error)) from None
-    except MuseError:
+    except engine.MuseError:
         raise
     except OSError as error:
         # It has no name if a write failed, or that of a file in the folder in which an import is prepared.
@@ -147,8 +142,8 @@ def import_command(file: IO[bytes], session: str | None, repo: Path, *, guard: G
     name = manifest.session_id if session is None else session
     would_refuse = 0
     if guard is not None:
-        with OpLog(repo, name) as log:
-            would_refuse = count_refused(guard, log.path, log)
+        with engine.OpLog(repo, name) as log:
+            would_refuse = engine.count_refused(guard, log.path, log)
     if as_json:
         print_json({"session_id": name, "would_refuse": would_refuse, "manifest": manifest.to_dict()})
     else:

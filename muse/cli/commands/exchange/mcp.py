@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from muse.cli.engine import engine
 from muse.cli.options.completing import complete_sessions
 from muse.cli.options.git import git_option
 from muse.cli.options.guard import guard_options
 from muse.cli.options.session import repo_option
 from muse.cli.output.failures import SystemFailed, WrongUsage
-
-if TYPE_CHECKING:
-    from muse.core.op_log import Guard
 
 
 @click.command(
@@ -42,7 +39,7 @@ def mcp(
     sessions: tuple[str, ...],
     actor: str | None,
     git: Path | None,
-    guard: Guard | None,
+    guard: engine.Guard | None,
     repo: Path,
     *,
     read_only: bool,

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from muse.cli.engine import engine
 from muse.cli.input.lines import LONGEST_LINE_BYTES
 from muse.cli.options.guard import guard_options, note_would_refuse
 from muse.cli.options.moments import explain_moments, find_cut
 from muse.cli.options.repo_folder import has_sessions, note_first_session
-from muse.cli.options.session import json_option, note_damaged_lines, open_session, repo_option, session_argument
+from muse.cli.options.session import (
+    json_option,
+    note_damaged_lines,
+    open_session,
+    repo_of,
+    repo_option,
+    session_argument,
+    session_log,
+)
 from muse.cli.output.failures import WrongUsage
 from muse.cli.output.printing import note, pluralize, print_json, print_table
 from muse.cli.output.progress import ProgressBar
-
-if TYPE_CHECKING:
-    from muse.core.op_log import Guard
 
 
 @click.command(
@@ -28,26 +33,22 @@ if TYPE_CHECKING:
     "  muse op-log fork demo demo-try --upto 2026-05-03T12:00\n"
     "  muse op-log merge demo . demo-try",
 )
-@session_argument
+@session_log
 @click.argument("new")
 @click.option("--upto", metavar="MOMENT", default="now", help="Share only what had arrived by this moment.")
 @json_option("one object: session_id, source, byte_offset, ops, pending")
-@repo_option
 @explain_moments
-def fork(session: str, new: str, repo: Path, *, upto: str, as_json: bool) -> None:
+def fork(log: engine.OpLog, new: str, *, upto: str, as_json: bool) -> None:
     """Make the session NEW of what has arrived in SESSION: the same entries, from which it goes on by itself.
 
     NEW appears whole, or not at all. SESSION is not changed. What SESSION has committed is not pending in NEW; what is
     pending in SESSION is pending in both. To merge one into the other takes over only what is new there.
     """
-    from muse.core.op_log import OpLog, fork_session
-
-    with open_session(repo, session) as log:
-        cut = find_cut(log, upto)
-    fork_session(repo, session, new, upto=cut)
-    with OpLog(repo, new) as made:
+    session, repo, cut = log.session_id, repo_of(log), find_cut(log, upto)
+    engine.fork_session(repo, session, new, upto=cut)
+    with engine.OpLog(repo, new) as made:
         pending = made.count(since_checkpoint=True)
-        note_damaged_lines(made, repo)
+        note_damaged_lines(made)
     if as_json:
         shared = {"byte_offset": cut.byte_offset, "ops": cut.op_count, "pending": pending}
         print_json({"session_id": new, "source": session, **shared})
@@ -74,7 +75,7 @@ def merge(
     other_session: str | None,
     repo: Path,
     *,
-    guard: Guard | None,
+    guard: engine.Guard | None,
     as_json: bool,
 ) -> None:
     """Append to SESSION what the same session in OTHER_REPO has and it lacks, entries unchanged.
@@ -82,14 +83,12 @@ def merge(
     OTHER_SESSION names the session there if its id differs. SESSION is made if it does not exist:
     that is how a new replica begins. Merging again adds nothing. What was redacted there is redacted here too.
     """
-    from muse.core.op_log import OpLog
-
     redacted: list[str] = []
 
     is_first = not has_sessions(repo)
     with (
         open_session(other_repo, other_session or session) as other,
-        OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES, guard=guard) as log,
+        engine.OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES, guard=guard) as log,
     ):
         if log.folder.exists() and log.folder.samefile(other.folder):
             raise WrongUsage(f"{other.folder} is session {session!r} itself: name another replica to merge")
@@ -98,7 +97,7 @@ def merge(
         if is_first and added:
             note_first_session(repo)
         note_would_refuse(log.would_refuse)
-        note_damaged_lines(other, other_repo)
+        note_damaged_lines(other)
         total = len(log)
         if as_json:
             print_json(

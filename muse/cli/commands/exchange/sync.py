@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from muse.cli.engine import engine
 from muse.cli.options.completing import complete_sessions
 from muse.cli.options.git import git_option, git_target
 from muse.cli.options.guard import guard_options, note_would_refuse
@@ -21,7 +22,6 @@ from muse.cli.output.streams import end_if_output_is_lost
 from muse.cli.output.together import together
 
 if TYPE_CHECKING:
-    from muse.core.op_log import Guard
     from muse.replicate import ReplicaStatus, Settings
     from muse.replicate.process.worker import Worker
 
@@ -93,7 +93,7 @@ def sync(
     serve: bool,
     become: bool,
     git: Path | None,
-    guard: Guard | None,
+    guard: engine.Guard | None,
     as_json: bool,
 ) -> None:
     """Keep SESSION the same on all hosts that do so by the NATS server at URL, until Ctrl-C.
@@ -159,7 +159,7 @@ class _Running:
     settings: Settings
     session: str | None
     """None for every session of the repository."""
-    guard: Guard | None
+    guard: engine.Guard | None
     as_json: bool
     _replicas: dict[str, Worker] = field(default_factory=dict, init=False)
     _told: str = field(default="", init=False)
@@ -167,13 +167,12 @@ class _Running:
 
     def start_new(self) -> None:
         """Start those that are not there yet: with --all, sessions may have been made since."""
-        from muse.core.op_log import list_sessions
         from muse.replicate.process.worker import Worker
 
         if self._replicas and (self.session is not None or time.monotonic() < self._looked_at):
             return
         self._looked_at = time.monotonic() + _NEW_SESSIONS_SECONDS
-        for session in list_sessions(self.repo) if self.session is None else [self.session]:
+        for session in engine.list_sessions(self.repo) if self.session is None else [self.session]:
             if session not in self._replicas:
                 made = Worker(self.repo, session, self.settings, guard=self.guard)
                 self._replicas[session] = self.stack.enter_context(made)

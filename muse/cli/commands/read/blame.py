@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from muse.cli.engine import engine
 from muse.cli.options.filters import json_or_text
-from muse.cli.options.session import json_option, note_damaged_lines, open_session, repo_option, session_argument
+from muse.cli.options.session import json_option, note_damaged_lines, session_log
 from muse.cli.output.printing import note, pluralize, print_json, print_table, shown, tally, time_width
 from muse.describing import ENTRY_COLUMNS, WHOLE_COLUMNS, entry_cells, utc
-
-if TYPE_CHECKING:
-    from muse.core.op_log import Contested
 
 field_option = click.option(
     "--field",
@@ -30,12 +27,11 @@ field_option = click.option(
     "  muse op-log blame demo bar:17\n"
     "  muse op-log blame demo bar:17 --json | jq -r '.actors[0].actor_id'",
 )
-@session_argument
+@session_log
 @click.argument("address")
 @field_option
 @json_option("one object: field, value, actors, each with its first and last op")
-@repo_option
-def blame(session: str, address: str, field: str, repo: Path, *, as_json: bool) -> None:
+def blame(log: engine.OpLog, address: str, field: str, *, as_json: bool) -> None:
     """Show who touched ADDRESS in SESSION: the last one first, how often, when and how.
 
     ADDRESS is compared exactly. If it is JSON, such as 17, it is taken as JSON, else as text. FIRST and LAST are
@@ -44,9 +40,8 @@ def blame(session: str, address: str, field: str, repo: Path, *, as_json: bool) 
     from muse import blame as blaming
 
     value = json_or_text(address)
-    with open_session(repo, session) as log:
-        actors = blaming.blame(log, value, field=field)
-        note_damaged_lines(log, repo)
+    actors = blaming.blame(log, value, field=field)
+    note_damaged_lines(log)
     if as_json:
         print_json({"field": field, "value": value, "actors": [touched.to_dict() for touched in actors]})
         return
@@ -77,25 +72,21 @@ def blame(session: str, address: str, field: str, repo: Path, *, as_json: bool) 
     "  muse op-log conflicts demo\n"
     "  muse op-log conflicts demo --address bar:17",
 )
-@session_argument
+@session_log
 @click.option("--address", metavar="ADDRESS", help="Show the ops in question on this one alone.")
 @field_option
 @json_option("one line for each address: value, op_ids, actors")
-@repo_option
-def conflicts(session: str, address: str | None, field: str, repo: Path, *, as_json: bool) -> None:
+def conflicts(log: engine.OpLog, address: str | None, field: str, *, as_json: bool) -> None:
     """Show the addresses of SESSION that ops touched of which neither knew the other: one may have undone the other.
 
     An op knows its parents, what its actor did before it, and all that these know. The address with most such ops comes
     first. The whole log is read.
     """
-    from muse.core.op_log import same_value_text
-
-    with open_session(repo, session) as log:
-        found = list(log.history.contested(field))
-        note_damaged_lines(log, repo)
+    found = list(log.history.contested(field))
+    note_damaged_lines(log)
     if address is not None:
-        wanted = same_value_text(json_or_text(address))
-        found = [each for each in found if same_value_text(each.value) == wanted]
+        wanted = engine.same_value_text(json_or_text(address))
+        found = [each for each in found if engine.same_value_text(each.value) == wanted]
     if as_json:
         print_json(*map(_as_json, found))
         return
@@ -108,12 +99,12 @@ def conflicts(session: str, address: str | None, field: str, repo: Path, *, as_j
     note(f"{pluralize(len(found), 'value')} of {field} touched by ops that did not know of each other")
 
 
-def _as_json(contested: Contested) -> dict[str, Any]:
+def _as_json(contested: engine.Contested) -> dict[str, Any]:
     op_ids = [entry["op_id"] for entry in contested.entries]
     return {"value": contested.value, "op_ids": op_ids, "actors": _actors(contested)}
 
 
-def _actors(contested: Contested) -> list[str]:
+def _actors(contested: engine.Contested) -> list[str]:
     return list(dict.fromkeys(entry["actor_id"] for entry in contested.entries))
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
+from muse.cli.engine import engine
 from muse.cli.options.filters import filter_options, note_unmatched
 from muse.cli.options.moments import bounds, moment_options
-from muse.cli.options.session import json_option, note_damaged_lines, open_session, repo_option, session_argument
+from muse.cli.options.session import json_option, note_damaged_lines, session_log
 from muse.cli.output.listing import Listing, listing_options
 from muse.cli.output.printing import note, pluralize, print_json
 
@@ -18,18 +18,16 @@ from muse.cli.output.printing import note, pluralize, print_json
     short_help="Show the entries not committed yet.",
     epilog="\b\nExample: the operations that are not committed yet.\n  muse op-log replay demo --json | jq .domain_op",
 )
-@session_argument
+@session_log
 @listing_options
-@repo_option
-def replay(session: str, repo: Path, *, listing: Listing) -> None:
+def replay(log: engine.OpLog, *, listing: Listing) -> None:
     """Show the entries that arrived in SESSION since its last checkpoint, in arrival order."""
-    with open_session(repo, session) as log:
-        mark = log.read_checkpoint()
-        listing.print(log.query(since_checkpoint=True))
-        since = "no checkpoint yet" if mark is None else f"since checkpoint {mark['snapshot_id']!r}"
-        note(f"{pluralize(listing.count, 'entry')} pending ({since})")
-        listing.note_unknown_fields()
-        note_damaged_lines(log, repo, since_checkpoint=True)
+    mark = log.read_checkpoint()
+    listing.print(log.query(since_checkpoint=True))
+    since = "no checkpoint yet" if mark is None else f"since checkpoint {mark['snapshot_id']!r}"
+    note(f"{pluralize(listing.count, 'entry')} pending ({since})")
+    listing.note_unknown_fields()
+    note_damaged_lines(log, since_checkpoint=True)
 
 
 @click.command(
@@ -42,16 +40,14 @@ def replay(session: str, repo: Path, *, listing: Listing) -> None:
     "What had happened by lunch.\n"
     "  muse op-log query demo --upto 2026-05-03T12:00+02:00",
 )
-@session_argument
+@session_log
 @filter_options
 @moment_options
 @click.option("--reverse", is_flag=True, help="Show the latest arrivals first.")
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Show at most N entries.")
 @listing_options
-@repo_option
 def query(
-    session: str,
-    repo: Path,
+    log: engine.OpLog,
     *,
     filters: dict[str, Any],
     moments: dict[str, str | None],
@@ -60,13 +56,12 @@ def query(
     listing: Listing,
 ) -> None:
     """Show the entries of SESSION that match all given options, in arrival order."""
-    with open_session(repo, session) as log:
-        listing.print(log.query(**filters, **bounds(log, moments), reverse=reverse, limit=limit))
-        note(pluralize(listing.count, "entry"))
-        listing.note_unknown_fields()
-        if not listing.count:
-            note_unmatched(log, filters)
-        note_damaged_lines(log, repo, since_checkpoint=filters["since_checkpoint"])
+    listing.print(log.query(**filters, **bounds(log, moments), reverse=reverse, limit=limit))
+    note(pluralize(listing.count, "entry"))
+    listing.note_unknown_fields()
+    if not listing.count:
+        note_unmatched(log, filters)
+    note_damaged_lines(log, since_checkpoint=filters["since_checkpoint"])
 
 
 @click.command(
@@ -74,19 +69,17 @@ def query(
     epilog="\b\nExample: how much of ada's work is not committed yet.\n"
     "  muse op-log count demo --actor ada --since-checkpoint",
 )
-@session_argument
+@session_log
 @filter_options
 @moment_options
 @json_option("one object with the number")
-@repo_option
-def count(session: str, repo: Path, *, filters: dict[str, Any], moments: dict[str, str | None], as_json: bool) -> None:
+def count(log: engine.OpLog, *, filters: dict[str, Any], moments: dict[str, str | None], as_json: bool) -> None:
     """Count the entries of SESSION that match all given options. The index answers; only --where reads."""
-    with open_session(repo, session) as log:
-        number = log.count(**filters, **bounds(log, moments))
-        if as_json:
-            print_json({"session_id": session, "count": number})
-        else:
-            click.echo(number)
-        if not number:
-            note_unmatched(log, filters)
-        note_damaged_lines(log, repo, since_checkpoint=filters["since_checkpoint"])
+    number = log.count(**filters, **bounds(log, moments))
+    if as_json:
+        print_json({"session_id": log.session_id, "count": number})
+    else:
+        click.echo(number)
+    if not number:
+        note_unmatched(log, filters)
+    note_damaged_lines(log, since_checkpoint=filters["since_checkpoint"])

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from muse.cli.engine import engine
 from muse.cli.options.git import git_option, git_target, may_have_commits
-from muse.cli.options.session import json_option, note_damaged_lines, open_session, repo_option, session_argument
+from muse.cli.options.session import json_option, note_damaged_lines, repo_of, session_log
 from muse.cli.output.failures import WrongUsage
 from muse.cli.output.file import written_whole
 from muse.cli.output.printing import note, pluralize, print_json
@@ -18,7 +19,6 @@ from muse.cli.output.progress import ProgressBar
 
 if TYPE_CHECKING:
     from muse.commit import Committed
-    from muse.core.op_log import OpLog
     from muse.report.gathering.commits import Commits
     from muse.report.gathering.gather import Gathered
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     "  muse op-log report demo -o demo.html\n"
     "  muse op-log report demo --format trace-events -o demo.json",
 )
-@session_argument
+@session_log
 @click.option(
     "-o",
     "--output",
@@ -47,8 +47,7 @@ if TYPE_CHECKING:
 )
 @git_option("The git repository with the commits to show; default: the one that .muse/ lies in, if it has any.")
 @json_option("one object with the file, its size and the counts")
-@repo_option
-def report(session: str, output: Path, file_format: str, git: Path | None, repo: Path, *, as_json: bool) -> None:
+def report(log: engine.OpLog, output: Path, file_format: str, git: Path | None, *, as_json: bool) -> None:
     """Write an HTML page that shows SESSION: who did what and when, and what depends on what.
 
     The page is one file that needs no network. It is never larger than 3 MB: for a large session it shows counts and
@@ -56,22 +55,23 @@ def report(session: str, output: Path, file_format: str, git: Path | None, repo:
     """
     from muse.report.gathering.gather import gather
 
-    with open_session(repo, session) as log, written_whole(output, repo, replace=True) as aside:
-        commits = _commits(log, git, repo)
+    with written_whole(output, repo_of(log), replace=True) as aside:
+        commits = _commits(log, git)
         with ExitStack() as bars:
 
             def step(what: str) -> Callable[[int, int], None]:
                 bars.close()
-                return bars.enter_context(ProgressBar(f"{what} {session}", "bytes" if what == "verifying" else ""))
+                unit = "bytes" if what == "verifying" else ""
+                return bars.enter_context(ProgressBar(f"{what} {log.session_id}", unit))
 
             gathered = gather(log, step=step, commits=commits, check=file_format == "html")
-        note_damaged_lines(log, repo)
+        note_damaged_lines(log)
         text = _written(gathered, file_format)
         aside.write_text(text, encoding="utf-8")
     if as_json:
         print_json(
             {
-                "session_id": session,
+                "session_id": log.session_id,
                 "file": str(output),
                 "size_bytes": len(text.encode()),
                 "ops": gathered.stats.ops,
@@ -83,19 +83,18 @@ def report(session: str, output: Path, file_format: str, git: Path | None, repo:
     note(f"{output}: {pluralize(len(text.encode()), 'byte')}, {pluralize(gathered.stats.ops, 'op')}, {shown}")
 
 
-def _commits(log: OpLog, git: Path | None, repo: Path) -> Commits:
+def _commits(log: engine.OpLog, git: Path | None) -> Commits:
     """The commits that were asked for; else those of the repository that the session lies in, if there are any."""
-    from muse.core.op_log import MuseError
     from muse.report.gathering.commits import Commits
 
     found: Sequence[Committed] = ()
     try:
-        if may_have_commits(git, repo):
-            found = git_target(git, repo).commits(log.session_id)
+        if may_have_commits(git, repo_of(log)):
+            found = git_target(git, repo_of(log)).commits(log.session_id)
         if git and not found:
             raise WrongUsage(f"no commit of session {log.session_id!r} in {git}")
         return Commits(log, found)
-    except (MuseError, click.ClickException) as error:
+    except (engine.MuseError, click.ClickException) as error:
         if git:
             raise
         note(f"commits are not shown: {error}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from muse.cli.engine import engine
 from muse.cli.options.session import json_option, note_passed_over, repo_option
 from muse.cli.output.failures import FOUND_DAMAGE, IO_FAILED, exit_with
 from muse.cli.output.printing import (
@@ -23,18 +24,7 @@ from muse.cli.output.printing import (
 )
 from muse.describing import utc
 
-if TYPE_CHECKING:
-    from muse.core.op_log import SessionSummary
-
-
-def _last_made(summary: SessionSummary) -> Any:
-    """When the last entry was made, as a time; None if that is not known."""
-    from muse.core.op_log import parse_time
-
-    return parse_time(summary.last_created_at or "")
-
-
-_SORT_KEYS: dict[str, Callable[[SessionSummary], Any]] = {
+_SORT_KEYS: dict[str, Callable[[engine.SessionSummary], Any]] = {
     "session": lambda summary: summary.session_id,
     "ops": lambda summary: summary.ops,
     "pending": lambda summary: summary.pending,
@@ -42,7 +32,7 @@ _SORT_KEYS: dict[str, Callable[[SessionSummary], Any]] = {
     "actors": lambda summary: len(summary.actors),
     "domains": lambda summary: len(summary.domains),
     "size": lambda summary: summary.size_bytes,
-    "active": _last_made,
+    "active": lambda summary: engine.parse_time(summary.last_created_at or ""),
     "checkpoint": lambda summary: summary.checkpoint and summary.checkpoint["created_at"],
 }
 
@@ -73,9 +63,7 @@ def sessions(repo: Path, *, column: str | None, reverse: bool, limit: int | None
     A session with a damaged checkpoint is marked, and the command ends with exit code 1; one that can't be read does
     not hide the others, and it ends with 3.
     """
-    from muse.core.op_log import describe_sessions
-
-    known = describe_sessions(repo)
+    known = engine.describe_sessions(repo)
     summaries = _sorted(known, column or "active", reverse=reverse != (column is None))[:limit]
     if as_json:
         print_json({"sessions": [summary.to_dict() for summary in summaries]})
@@ -97,29 +85,27 @@ def sessions(repo: Path, *, column: str | None, reverse: bool, limit: int | None
     exit_with(FOUND_DAMAGE if troubled else 0)
 
 
-def _is_unreadable(summary: SessionSummary, repo: Path) -> bool:
+def _is_unreadable(summary: engine.SessionSummary, repo: Path) -> bool:
     """Whether there is a log of which nothing is known, since the system refused to read it."""
-    from muse.core.op_log import MuseError, OpLog
-
     if summary.problem is None or summary.modified_at is not None:
         return False
     try:
-        with OpLog(repo, summary.session_id) as log:
+        with engine.OpLog(repo, summary.session_id) as log:
             return log.exists()
-    except MuseError:
+    except engine.MuseError:
         return False
     except OSError:
         return True
 
 
-def _sorted(summaries: list[SessionSummary], column: str, *, reverse: bool) -> list[SessionSummary]:
+def _sorted(summaries: list[engine.SessionSummary], column: str, *, reverse: bool) -> list[engine.SessionSummary]:
     key = _SORT_KEYS[column]
     known = [summary for summary in summaries if key(summary) is not None]
     unknown = [summary for summary in summaries if key(summary) is None]
     return sorted(known, key=key, reverse=reverse) + unknown
 
 
-def _row(summary: SessionSummary, repo: Path) -> tuple[object, ...]:
+def _row(summary: engine.SessionSummary, repo: Path) -> tuple[object, ...]:
     if _is_unreadable(summary, repo):
         return (summary.session_id, "?", "?", "-", "can't be read", "", "", "-", "?", "?")
     mark = summary.checkpoint

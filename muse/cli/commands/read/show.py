@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from muse.cli.engine import engine
 from muse.cli.options.op_ids import find_op
-from muse.cli.options.session import json_option, note_damaged_lines, open_session, repo_option, session_argument
+from muse.cli.options.session import json_option, note_damaged_lines, session_log
 from muse.cli.output.failures import WrongUsage
 from muse.cli.output.listing import FIELDS
 from muse.cli.output.printing import is_narrow, note, print_fields, print_json, print_table, time_width
 from muse.describing import ENTRY_COLUMNS, WHOLE_COLUMNS, description, entry_cells
 from muse.escaping import escape_for_terminal
-
-if TYPE_CHECKING:
-    from muse.core.op_log import OpEntry
 
 _SHORTEST_PREFIX = 4
 _MOST_NAMED = 5
@@ -30,26 +27,24 @@ _RELATIVES_SHOWN = 20
     "  muse op-log show demo 9b2c7d51\n"
     "  muse op-log show demo 9b2c7d51 --json | jq .entry.domain_op",
 )
-@session_argument
+@session_log
 @click.argument("op_id")
 @json_option("one object: entry, place, parents, missing_parents, children")
-@repo_option
-def show(session: str, op_id: str, repo: Path, *, as_json: bool) -> None:
+def show(log: engine.OpLog, op_id: str, *, as_json: bool) -> None:
     """Show the op of SESSION whose op_id is OP_ID or begins with OP_ID.
 
     Give at least 4 letters. No other op_id may begin with them.
     """
-    with open_session(repo, session) as log:
-        try:
-            entry = find_op(log, op_id.lower())
-        except WrongUsage:
-            # The op may have been in one of them.
-            note_damaged_lines(log, repo)
-            raise
-        place = log.locate(entry["op_id"])
-        parents = log.history.parents(entry["op_id"])
-        missing = log.history.missing_parents(entry["op_id"])
-        children = log.history.children(entry["op_id"])
+    try:
+        entry = find_op(log, op_id.lower())
+    except WrongUsage:
+        # The op may have been in one of them.
+        note_damaged_lines(log)
+        raise
+    place = log.locate(entry["op_id"])
+    parents = log.history.parents(entry["op_id"])
+    missing = log.history.missing_parents(entry["op_id"])
+    children = log.history.children(entry["op_id"])
     where = None if place is None else {"byte_offset": place[0], "length": place[1]}
     if as_json:
         print_json(
@@ -65,7 +60,7 @@ def show(session: str, op_id: str, repo: Path, *, as_json: bool) -> None:
         note("no op depends on it yet")
 
 
-def _print_entry(entry: OpEntry, where: dict[str, int] | None) -> None:
+def _print_entry(entry: engine.OpEntry, where: dict[str, int] | None) -> None:
     kind, address, what = description(entry["domain_op"])
     rows = [
         ("op_id", entry["op_id"]),
@@ -87,7 +82,7 @@ def _as_json(value: Any, *, indent: int | None = None) -> str:
     return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
-def _print_relatives(what: str, entries: list[OpEntry]) -> None:
+def _print_relatives(what: str, entries: list[engine.OpEntry]) -> None:
     if not entries:
         return
     click.echo()

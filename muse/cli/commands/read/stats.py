@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from muse.cli.options.session import json_option, note_damaged_lines, open_session, repo_option, session_argument
+from muse.cli.engine import engine
+from muse.cli.options.session import json_option, note_damaged_lines, session_log
 from muse.cli.output.printing import (
     is_narrow,
     note,
@@ -39,7 +39,7 @@ _UNITS = ((86400, "days"), (3600, "hours"), (60, "min"))
     "  muse op-log stats demo\n"
     "  muse op-log stats demo --json | jq '.actors | map_values(.ops)'",
 )
-@session_argument
+@session_log
 @click.option(
     "--top",
     type=click.IntRange(min=1),
@@ -50,8 +50,7 @@ _UNITS = ((86400, "days"), (3600, "hours"), (60, "min"))
 )
 @click.option("--all", "show_all", is_flag=True, help="Show all rows.")
 @json_option("one object with all statistics")
-@repo_option
-def stats(session: str, repo: Path, *, top: int, show_all: bool, as_json: bool) -> None:
+def stats(log: engine.OpLog, *, top: int, show_all: bool, as_json: bool) -> None:
     """Show statistics of SESSION: by actor, domain, kind of op and time, and how ops depend on each other.
 
     The log is read once. Times are the entries' created_at. "late" counts ops whose timestamp is below the highest
@@ -60,10 +59,9 @@ def stats(session: str, repo: Path, *, top: int, show_all: bool, as_json: bool) 
     """
     from muse.stats import session_stats
 
-    with open_session(repo, session) as log:
-        with ProgressBar(f"reading {session}") as bar:
-            found = session_stats(log, progress=bar)
-        note_damaged_lines(log, repo)
+    with ProgressBar(f"reading {log.session_id}") as bar:
+        found = session_stats(log, progress=bar)
+    note_damaged_lines(log)
     if as_json:
         print_json(found.to_dict())
         return
@@ -105,14 +103,12 @@ def _print_session(found: SessionStats) -> None:
 
 
 def _over_time(found: SessionStats) -> str:
-    from muse.core.op_log import ops_per_minute
-
     time = found.wall_time
     if not time.bins:
         return "-"
     drawn = _drawn(time.bins)
     each = -(-len(time.bins) // _sparkline_width()) or 1
-    rate = ops_per_minute(found.ops, time.span_s)
+    rate = engine.ops_per_minute(found.ops, time.span_s)
     return f"{drawn} ({duration(time.bin_width_s * each)} each{f', {pace(rate)} ops/min' if rate else ''})"
 
 

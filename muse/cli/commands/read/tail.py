@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from muse.cli.engine import engine
 from muse.cli.options.filters import filter_options, note_unmatched
 from muse.cli.options.session import note_damaged_lines, note_passed_over, open_session, repo_option, session_argument
 from muse.cli.output.failures import WrongUsage, sigterm_like_ctrl_c
 from muse.cli.output.listing import Listing, listing_options
 from muse.cli.output.printing import note
 from muse.cli.output.streams import end_if_output_is_lost
-
-if TYPE_CHECKING:
-    from muse.core.op_log import Cut, OpEntry, OpLog
 
 _LOOK_AT_READER_S = 1.0
 
@@ -61,7 +59,7 @@ def tail(
             listing.note_unknown_fields()
             if not listing.count and number:
                 note_unmatched(log, filters)
-            note_damaged_lines(log, repo, since_checkpoint=filters["since_checkpoint"])
+            note_damaged_lines(log, since_checkpoint=filters["since_checkpoint"])
             return
         cut = log.cut()
         last = list(log.query(**filters, reverse=True, limit=number))[::-1]
@@ -71,19 +69,19 @@ def tail(
         filters.pop("since_checkpoint")
         waiting = "" if log.exists() else ", which does not exist yet"
         note(f"following session {session!r}{waiting}: Ctrl-C ends it")
-        note_damaged_lines(log, repo)
+        note_damaged_lines(log)
         listing.print(chain(last, _arriving(log, repo, since, cut, filters)), existing=len(last))
 
 
-def _opened(repo: Path, session: str, *, wait: bool) -> OpLog:
+def _opened(repo: Path, session: str, *, wait: bool) -> engine.OpLog:
     if not wait:
         return open_session(repo, session)
-    from muse.core.op_log import OpLog
-
-    return OpLog(repo, session)
+    return engine.OpLog(repo, session)
 
 
-def _arriving(log: OpLog, repo: Path, since: Cut | str, told: Cut, filters: dict[str, Any]) -> Iterator[OpEntry]:
+def _arriving(
+    log: engine.OpLog, repo: Path, since: engine.Cut | str, told: engine.Cut, filters: dict[str, Any]
+) -> Iterator[engine.OpEntry]:
     """Entries that arrive after `since`, for as long as standard output has a reader.
 
     Damaged lines that arrive after the cut `told` are told of as soon as nothing else arrives.

@@ -12,10 +12,11 @@ import os
 from dataclasses import dataclass, field
 from itertools import chain, count
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, Any, cast
 
 import click
 
+from muse.cli.engine import engine
 from muse.cli.input.lines import LONGEST_LINE_BYTES, Line, read_lines
 from muse.cli.options.guard import guard_options
 from muse.cli.options.repo_folder import has_sessions, note_first_session
@@ -23,9 +24,6 @@ from muse.cli.options.session import json_option, repo_option, session_argument
 from muse.cli.output.failures import FOUND_DAMAGE, IO_FAILED, exit_with, sigterm_like_ctrl_c
 from muse.cli.output.printing import note, pluralize, print_json, print_table
 from muse.cli.output.progress import ProgressBar
-
-if TYPE_CHECKING:
-    from muse.core.op_log import Guard, OpEntry, OpLog
 
 _REQUIRED = ("actor_id", "domain", "domain_op")
 _OPTIONAL = ("parent_op_ids", "intent_id", "reservation_id", "created_at", "op_id", "key")
@@ -51,7 +49,9 @@ _OPTIONAL = ("parent_op_ids", "intent_id", "reservation_id", "created_at", "op_i
     "is refused: line and error"
 )
 @repo_option
-def append(session: str, file: IO[bytes], repo: Path, *, keep_going: bool, guard: Guard | None, as_json: bool) -> None:
+def append(
+    session: str, file: IO[bytes], repo: Path, *, keep_going: bool, guard: engine.Guard | None, as_json: bool
+) -> None:
     """Append the JSON lines of FILE, or of standard input, to SESSION. SESSION is created if it does not exist.
 
     A line is either a whole entry, or an object with actor_id, domain and domain_op, whose other fields are filled in.
@@ -67,9 +67,7 @@ def append(session: str, file: IO[bytes], repo: Path, *, keep_going: bool, guard
 
     The input is in UTF-8, plain or compressed with gzip.
     """
-    from muse.core.op_log import OpLog
-
-    with sigterm_like_ctrl_c(), OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES, guard=guard) as log:
+    with sigterm_like_ctrl_c(), engine.OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES, guard=guard) as log:
         appending = _Appending(log, repo, keep_going, as_json)
         try:
             with ProgressBar(f"appending to {session}", "bytes") as bar:
@@ -87,7 +85,7 @@ class _Made:
     """A line of input, and the entry that it became."""
 
     line: Line
-    entry: OpEntry
+    entry: engine.OpEntry
     is_whole: bool
     """Whether it had all fields; if not, some are filled in."""
     is_named: bool
@@ -101,7 +99,7 @@ class _Stopped(Exception):  # noqa: N818 - always caught here; it ends the readi
 class _Appending:
     """Appends input to one log, and knows how far it came. What it has counted as acknowledged is in the log."""
 
-    log: OpLog
+    log: engine.OpLog
     repo: Path
     keep_going: bool
     as_json: bool
@@ -161,13 +159,11 @@ class _Appending:
         self._flush()
 
     def _take_object(self, line: Line) -> None:
-        from muse.core.op_log import InvalidArgumentError, parse_object
-
         try:
-            fields = parse_object(line.content)
+            fields = engine.parse_object(line.content)
             made = _Made(
                 line,
-                cast("OpEntry", fields),
+                cast("engine.OpEntry", fields),
                 is_whole="op_id" in fields and "lamport_ts" in fields,
                 is_named="op_id" in fields or "key" in fields,
             )
@@ -177,37 +173,33 @@ class _Appending:
                 if self._pending and self._pending[-1].is_whole:
                     self._flush()
                 made.entry = _filled_in(self.log, fields)
-        except InvalidArgumentError as refusal:
+        except engine.InvalidArgumentError as refusal:
             self._refuse(line, str(refusal))
         else:
             self._pending.append(made)
 
     def _flush(self) -> None:
         """Append what is pending, and acknowledge it."""
-        from muse.core.op_log import InvalidEntryError
-
         pending, self._pending = self._pending, []
         if not pending:
             return
         try:
             self._acknowledge(pending, self.log.append_many([made.entry for made in pending]))
-        except InvalidEntryError:
+        except engine.InvalidEntryError:
             # Nothing of the batch was written. One by one it shows which line is refused, or is there already.
             for made in pending:
                 try:
                     self._acknowledge([made], self._append(made))
-                except InvalidEntryError as refusal:
+                except engine.InvalidEntryError as refusal:
                     self._refuse(made.line, str(refusal))
 
     def _append(self, made: _Made) -> int:
         """Append one entry; returns how many were added."""
-        from muse.core.op_log import OpIdConflictError
-
         if self._is_there(made):
             return 0
         try:
             return int(self.log.append(made.entry))
-        except OpIdConflictError:
+        except engine.OpIdConflictError:
             # Another process may have added it just now.
             if self._is_there(made):
                 return 0
@@ -215,10 +207,8 @@ class _Appending:
 
     def _is_there(self, made: _Made) -> bool:
         """Whether a line that was filled in repeats an operation of the log, whose entry then takes its place."""
-        from muse.core.op_log import same_operation
-
         there = self.log.get(made.entry["op_id"]) if made.is_named and not made.is_whole else None
-        if there is None or not same_operation(there, made.entry):
+        if there is None or not engine.same_operation(there, made.entry):
             return False
         made.entry = there
         return True
@@ -285,23 +275,21 @@ def _size(file: IO[bytes]) -> int:
         return 0
 
 
-def _filled_in(log: OpLog, fields: dict[str, Any]) -> OpEntry:
+def _filled_in(log: engine.OpLog, fields: dict[str, Any]) -> engine.OpEntry:
     """Make an entry of a line that is not whole, filling in what `OpLog.record` would."""
-    from muse.core.op_log import InvalidEntryError, make_op_entry, op_id_of
-
     missing = [name for name in _REQUIRED if name not in fields]
     if missing:
-        raise InvalidEntryError(f"{missing[0]}: the field is missing")
+        raise engine.InvalidEntryError(f"{missing[0]}: the field is missing")
     # Refuse unknown fields: a misspelt parent_op_ids or an intended timestamp must not be dropped silently.
     unknown = [name for name in fields if name not in (*_REQUIRED, *_OPTIONAL)]
     if unknown:
-        raise InvalidEntryError(
+        raise engine.InvalidEntryError(
             f"{unknown[0]}: not a field of a line that is filled in, which may have {', '.join(_REQUIRED + _OPTIONAL)}"
             + ("; a line with a lamport_ts is a whole entry and needs an op_id" if unknown[0] == "lamport_ts" else "")
         )
     if "op_id" in fields and "key" in fields:
-        raise InvalidEntryError("key: give a key or an op_id, not both")
-    entry = make_op_entry(
+        raise engine.InvalidEntryError("key: give a key or an op_id, not both")
+    entry = engine.make_op_entry(
         fields["actor_id"],
         fields["domain"],
         fields["domain_op"],
@@ -311,5 +299,5 @@ def _filled_in(log: OpLog, fields: dict[str, Any]) -> OpEntry:
     )
     given = {name: fields[name] for name in ("parent_op_ids", "created_at", "op_id") if name in fields}
     if "key" in fields:
-        given["op_id"] = op_id_of(fields["key"])
-    return cast("OpEntry", {**entry, **given})
+        given["op_id"] = engine.op_id_of(fields["key"])
+    return cast("engine.OpEntry", {**entry, **given})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from muse.cli.engine import engine
 from muse.cli.input.growing_file import GrowingFile
 from muse.cli.input.lines import LONGEST_LINE_BYTES, Line, read_lines
 from muse.cli.options.guard import guard_options
@@ -21,7 +22,6 @@ from muse.cli.output.streams import end_if_output_is_lost
 from muse.cli.output.together import together
 
 if TYPE_CHECKING:
-    from muse.core.op_log import Guard
     from muse.ingest.draft import Mapper
     from muse.ingest.ingestion import IngestedFile, Ingestion
 
@@ -72,7 +72,7 @@ def ingest(
     *,
     preset: str | None,
     follow: bool,
-    guard: Guard | None,
+    guard: engine.Guard | None,
     as_json: bool,
     fields: dict[str, str | None],
 ) -> None:
@@ -87,13 +87,12 @@ def ingest(
     A line that can't be mapped is listed with its number and the reason; the command goes on, and ends with exit
     code 1. An operation takes little room: of long texts it has a summary and a SHA-256.
     """
-    from muse.core.op_log import OpLog
     from muse.ingest.ingestion import Ingestion
 
     make = _mapper_maker(preset, {name: given for name, given in fields.items() if given is not None})
     if follow and Path("-") in file:
         raise WrongUsage("--follow is for files: standard input is read to its end anyway")
-    with sigterm_like_ctrl_c(), OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES, guard=guard) as log:
+    with sigterm_like_ctrl_c(), engine.OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES, guard=guard) as log:
         telling = _Telling(repo, as_json=as_json)
         ingestion = Ingestion(log, telling.unmapped)
         try:

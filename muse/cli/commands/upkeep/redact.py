@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from muse.cli.engine import engine
 from muse.cli.options.consent import by_option, is_agreed, yes_option
 from muse.cli.options.git import git_option, git_target, may_have_commits
 from muse.cli.options.op_ids import find_op
-from muse.cli.options.session import json_option, open_session, repo_option, session_argument
+from muse.cli.options.session import json_option, repo_of, session_log
 from muse.cli.output.failures import FOUND_DAMAGE, exit_with
 from muse.cli.output.printing import note, pluralize, print_json, print_table
 from muse.cli.output.progress import ProgressBar
-
-if TYPE_CHECKING:
-    from muse.core.op_log import OpEntry, OpLog
 
 _SHORT_ID = 12
 
@@ -30,21 +27,19 @@ _SHORT_ID = 12
     "  muse op-log redact demo 9b2c7d51 --why 'held a token'\n"
     "  muse op-log redact demo 9b2c7d51 --why 'held a token' --by ada --yes",
 )
-@session_argument
+@session_log
 @click.argument("op_id", metavar="OP_ID...", nargs=-1, required=True)
 @click.option("--why", required=True, metavar="TEXT", help="The reason, without the secret; it stands in the log.")
 @by_option("Who redacts; default: the name of the user.")
 @git_option("The git repository in which commits may hold them; default: the one that .muse/ lies in.")
 @yes_option
 @json_option("one object: what was redacted or would be, and where else the text is")
-@repo_option
 def redact(
-    session: str,
+    log: engine.OpLog,
     op_id: tuple[str, ...],
     why: str,
     by: str,
     git: Path | None,
-    repo: Path,
     *,
     yes: bool,
     as_json: bool,
@@ -58,34 +53,31 @@ def redact(
     It is said first which ops these are; it is done with --yes, or when you agree to it at a terminal. A secret that
     was in a log is known: revoke it first.
     """
-    with open_session(repo, session) as log:
-        entries = list({each["op_id"]: each for each in (find_op(log, text.lower()) for text in op_id)}.values())
-        if not as_json:
-            print_table(("OP_ID", "ACTOR", "DOMAIN", "MADE", "BYTES"), list(map(_row, entries)), right=("BYTES",))
-        number = pluralize(len(entries), "op")
-        is_done = is_agreed(f"Redact {number} as {by}: {why}?", yes=yes)
-        done = None
-        if is_done:
-            with ProgressBar(f"redacting {session}"):
-                done = log.redact(*(each["op_id"] for each in entries), by=by, why=why)
-            note(
-                f"redacted by {by}: {pluralize(len(done.redacted), 'op')}, {pluralize(done.lines, 'line')} overwritten"
-            )
-            if done.already:
-                note(f"{pluralize(len(done.already), 'op')} redacted before, or with nothing in it: nothing was done")
-        elsewhere = _elsewhere(log, [each["op_id"] for each in entries], git, repo)
+    entries = list({each["op_id"]: each for each in (find_op(log, text.lower()) for text in op_id)}.values())
+    if not as_json:
+        print_table(("OP_ID", "ACTOR", "DOMAIN", "MADE", "BYTES"), list(map(_row, entries)), right=("BYTES",))
+    number = pluralize(len(entries), "op")
+    is_done = is_agreed(f"Redact {number} as {by}: {why}?", yes=yes)
+    done = None
+    if is_done:
+        with ProgressBar(f"redacting {log.session_id}"):
+            done = log.redact(*(each["op_id"] for each in entries), by=by, why=why)
+        note(f"redacted by {by}: {pluralize(len(done.redacted), 'op')}, {pluralize(done.lines, 'line')} overwritten")
+        if done.already:
+            note(f"{pluralize(len(done.already), 'op')} redacted before, or with nothing in it: nothing was done")
+    elsewhere = _elsewhere(log, [each["op_id"] for each in entries], git)
     if as_json:
         said = done.to_dict() if done else {"by": by, "why": why}
         op_ids = [each["op_id"] for each in entries]
         print_json(
-            {"session_id": session, "op_ids": op_ids, "applied": is_done, **said, "elsewhere": asdict(elsewhere)}
+            {"session_id": log.session_id, "op_ids": op_ids, "applied": is_done, **said, "elsewhere": asdict(elsewhere)}
         )
     if is_done:
         _say(elsewhere)
     exit_with(0 if is_done else FOUND_DAMAGE)
 
 
-def _row(entry: OpEntry) -> tuple[str, ...]:
+def _row(entry: engine.OpEntry) -> tuple[str, ...]:
     # Not what it says: that is what nobody is to see.
     size = len(str(entry["domain_op"]).encode())
     return entry["op_id"], entry["actor_id"], entry["domain"], entry["created_at"][:19].replace("T", " "), f"{size:,}"
@@ -105,21 +97,20 @@ class _Elsewhere:
     """The spaces in which the session is replicated."""
 
 
-def _elsewhere(log: OpLog, op_ids: Sequence[str], git: Path | None, repo: Path) -> _Elsewhere:
+def _elsewhere(log: engine.OpLog, op_ids: Sequence[str], git: Path | None) -> _Elsewhere:
     from muse.commit.history import commits_with
-    from muse.core.op_log import MuseError, encode_session_id
 
-    found = _Elsewhere()
+    found, repo = _Elsewhere(), repo_of(log)
     if may_have_commits(git, repo):
         try:
             found.commits = commits_with(git_target(git, repo), log.session_id, op_ids)
-        except (MuseError, OSError) as error:
+        except (engine.MuseError, OSError) as error:
             found.commits_unknown = str(error)
     record = log.read_checkpoint()
     covered = record.get("byte_offset", 0) if record else 0
     if record and any((place := log.locate(op_id)) and place[0] < covered for op_id in op_ids):
         found.snapshot_id = record["snapshot_id"]
-    name = f"{encode_session_id(log.session_id)}.json"
+    name = f"{engine.encode_session_id(log.session_id)}.json"
     found.spaces = sorted(path.parent.name for path in (repo / ".muse" / "replicas").glob(f"*/{name}"))
     return found
 

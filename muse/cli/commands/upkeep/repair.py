@@ -6,10 +6,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from muse.cli.engine import engine
 from muse.cli.input.lines import LONGEST_LINE_BYTES
 from muse.cli.options.consent import is_agreed, yes_option
 from muse.cli.options.git import git_target
@@ -18,9 +18,6 @@ from muse.cli.output.failures import FOUND_DAMAGE, BadDataFound, WrongUsage, exi
 from muse.cli.output.findings import note_verdict, print_findings
 from muse.cli.output.printing import note, pluralize, print_json, print_table
 from muse.cli.output.progress import ProgressBar
-
-if TYPE_CHECKING:
-    from muse.core.op_log import OpLog, RepairReport, RestoredCheckpoint
 
 _LOG_NAME = "ops.jsonl"
 _GZIP_BEGINS = b"\x1f\x8b"
@@ -105,20 +102,17 @@ def repair(
     exit_with(0 if report.ok and is_done == planned.does_something else FOUND_DAMAGE)
 
 
-def _opened_to_repair(repo: Path, session: str) -> OpLog:
+def _opened_to_repair(repo: Path, session: str) -> engine.OpLog:
     """The session's log; whatever was in it may be appended again, however long or far ahead of the clock."""
-    from muse.core.op_log import OpLog
-
     open_session(repo, session).close()
-    return OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES, max_lamport_jump=None)
+    return engine.OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES, max_lamport_jump=None)
 
 
 def _restore_what_is_gone(session: str, repo: Path, git: Path, *, yes: bool) -> None:
     """Make a session that is not there from its commits."""
     from muse.commit import restore_session
-    from muse.core.op_log import list_sessions
 
-    if session in list_sessions(repo):
+    if session in engine.list_sessions(repo):
         return
     target = git_target(git, git)
     commits = target.commits(session)
@@ -132,7 +126,7 @@ def _restore_what_is_gone(session: str, repo: Path, git: Path, *, yes: bool) -> 
 
 
 @contextmanager
-def _commits(git: Path, session: str) -> Iterator[OpLog]:
+def _commits(git: Path, session: str) -> Iterator[engine.OpLog]:
     """A log with the lines of all commits, in a temporary repository."""
     from tempfile import TemporaryDirectory
 
@@ -146,7 +140,7 @@ def _commits(git: Path, session: str) -> Iterator[OpLog]:
 
 
 @contextmanager
-def _source(source: Path | None, session: str, damaged: OpLog) -> Iterator[OpLog | None]:
+def _source(source: Path | None, session: str, damaged: engine.OpLog) -> Iterator[engine.OpLog | None]:
     """The log that has what is lost, if one is named; of a file in a temporary repository."""
     from tempfile import TemporaryDirectory
 
@@ -171,17 +165,15 @@ def _check_is_another(source: Path, damaged: Path) -> None:
         raise WrongUsage(f"{source} is what is to be repaired: name another replica, an export or a copy")
 
 
-def _log_of_file(file: Path, repo: Path, session: str) -> OpLog:
+def _log_of_file(file: Path, repo: Path, session: str) -> engine.OpLog:
     """A session in an empty repository with what is in a file: an archive, or lines."""
-    from muse.core.op_log import ArchiveError, OpLog, import_session
-
     with file.open("rb") as source:
         if source.peek(2).startswith(_GZIP_BEGINS):
             try:
-                return OpLog(repo, import_session(repo, source).session_id)
-            except ArchiveError as error:
+                return engine.OpLog(repo, engine.import_session(repo, source).session_id)
+            except engine.ArchiveError as error:
                 raise BadDataFound(f"{file}: {error}") from None
-        log = OpLog(repo, session)
+        log = engine.OpLog(repo, session)
         log.folder.mkdir(parents=True)
         with log.path.open("wb") as copy:
             shutil.copyfileobj(source, copy)
@@ -190,7 +182,7 @@ def _log_of_file(file: Path, repo: Path, session: str) -> OpLog:
     return log
 
 
-def _rows(planned: RepairReport) -> Iterator[tuple[str, str, str]]:
+def _rows(planned: engine.RepairReport) -> Iterator[tuple[str, str, str]]:
     """What would be done, and what stays as it is."""
     pending = set(planned.pending_again)
     for op_ids, why in (
@@ -205,14 +197,14 @@ def _rows(planned: RepairReport) -> Iterator[tuple[str, str, str]]:
         yield "leave", "-", what
 
 
-def _what_it_covers(checkpoint: RestoredCheckpoint, *, is_last: bool) -> str:
+def _what_it_covers(checkpoint: engine.RestoredCheckpoint, *, is_last: bool) -> str:
     if not is_last:
         return f"of snapshot {checkpoint.snapshot_id}, unless the file is right when the entries are there"
     less = ", less than it did: what it leaves out is pending again" if checkpoint.is_set_back else ""
     return f"of snapshot {checkpoint.snapshot_id}, covers {checkpoint.byte_offset:,} bytes{less}"
 
 
-def _in_short(report: RepairReport, *, is_done: bool) -> str:
+def _in_short(report: engine.RepairReport, *, is_done: bool) -> str:
     parts = [f"{pluralize(report.appended, 'entry')} appended again"] if report.appended else []
     if report.pending_again:
         parts.append(f"{len(report.pending_again):,} of them pending again, although a commit has them")

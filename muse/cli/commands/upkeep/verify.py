@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from muse.cli.engine import engine
 from muse.cli.options.git import git_option, git_target
-from muse.cli.options.session import json_option, open_session, repo_option, session_argument
+from muse.cli.options.session import json_option, session_log
 from muse.cli.output.failures import FOUND_DAMAGE, exit_with, index_named
 from muse.cli.output.findings import note_verdict, print_findings
 from muse.cli.output.printing import note, pluralize, print_json, print_table
@@ -19,7 +20,6 @@ from muse.cli.output.progress import ProgressBar
 
 if TYPE_CHECKING:
     from muse.commit import CommitReport
-    from muse.core.op_log import OpLog, VerifyReport
 
 MOST_LISTED = 1000
 """Findings of each kind in a table, and lost operations."""
@@ -36,11 +36,10 @@ WORKERS_FROM_BYTES = 64 << 20
     "  muse op-log verify demo --git .\n"
     "  muse op-log verify demo --json | jq -r '.findings[].operations[].op_id'",
 )
-@session_argument
+@session_log
 @git_option("Hold the log against its commits in this git repository too.")
 @json_option("one object, the whole report")
-@repo_option
-def verify(session: str, git: Path | None, repo: Path, *, as_json: bool) -> None:
+def verify(log: engine.OpLog, git: Path | None, *, as_json: bool) -> None:
     """Check every line of SESSION's log, its checkpoint, and that its index agrees with the log.
 
     What the index knew and the log no longer has is listed as lost, each operation with where to ask for it. Nothing is
@@ -48,10 +47,9 @@ def verify(session: str, git: Path | None, repo: Path, *, as_json: bool) -> None
     a table the first thousand of each kind. With --git, each entry has to be in exactly one commit, as it is in the
     log, or pending.
     """
-    with open_session(repo, session) as log:
-        with ProgressBar(f"verifying {session}", "bytes") as bar:
-            report = log.verify(progress=bar, max_findings=None if as_json else MOST_LISTED)
-        commits = _verify_with_commits(log, git) if git else None
+    with ProgressBar(f"verifying {log.session_id}", "bytes") as bar:
+        report = log.verify(progress=bar, max_findings=None if as_json else MOST_LISTED)
+    commits = _verify_with_commits(log, git) if git else None
     if as_json:
         print_json(report.to_dict() | ({"commits": asdict(commits)} if commits else {}))
     else:
@@ -61,7 +59,7 @@ def verify(session: str, git: Path | None, repo: Path, *, as_json: bool) -> None
     exit_with(0 if report.ok and not (commits and commits.problems) else FOUND_DAMAGE)
 
 
-def _print_lost(report: VerifyReport) -> None:
+def _print_lost(report: engine.VerifyReport) -> None:
     lost = [each for finding in report.findings if finding.severity == "damage" for each in finding.operations]
     if not lost:
         return
@@ -76,7 +74,7 @@ def _print_lost(report: VerifyReport) -> None:
     print_table(("OP_ID", "ACTOR", "LAMPORT", "DOMAIN", "AT BYTE", "ASK"), rows, whole=("OP_ID",))
 
 
-def _note_what_was_read(report: VerifyReport) -> None:
+def _note_what_was_read(report: engine.VerifyReport) -> None:
     hidden = sum(report.counts.values()) - sum(each.count for each in report.findings)
     if hidden > 0:
         note(f"{pluralize(hidden, 'further finding')} not shown: --json has all")
@@ -88,7 +86,7 @@ def _note_what_was_read(report: VerifyReport) -> None:
     note_verdict(report)
 
 
-def _verify_with_commits(log: OpLog, git: Path) -> CommitReport:
+def _verify_with_commits(log: engine.OpLog, git: Path) -> CommitReport:
     """Hold a log against its commits, and say what is wrong and how many there are."""
     from muse.commit import verify_commits
 
@@ -109,32 +107,30 @@ def _verify_with_commits(log: OpLog, git: Path) -> CommitReport:
     short_help="Rebuild the index from the log.",
     epilog="\b\nExample: after the disk was full.\n  muse op-log rebuild-index demo",
 )
-@session_argument
+@session_log
 @json_option("one object with the counts")
-@repo_option
-def rebuild_index(session: str, repo: Path, *, as_json: bool) -> None:
+def rebuild_index(log: engine.OpLog, *, as_json: bool) -> None:
     """Build a new index of SESSION from its log, then replace the old index with it.
 
     This is safe at any time, also while others append. The log is not changed. A log of 64 MiB or more is read by
     one process for each processor.
     """
-    with open_session(repo, session) as log:
-        started = time.monotonic()
-        size_bytes = log.path.stat().st_size if log.path.exists() else 0
-        workers = (os.cpu_count() or 1) if size_bytes >= WORKERS_FROM_BYTES else 1
-        with index_named(log.folder / "index.db"), ProgressBar(f"indexing {session}", "bytes") as bar:
-            log.rebuild_index(progress=bar, workers=workers)
-        elapsed_s = time.monotonic() - started
-        if as_json:
-            print_json(
-                {
-                    "session_id": session,
-                    "ops": len(log),
-                    "size_bytes": size_bytes,
-                    "elapsed_s": round(elapsed_s, 3),
-                }
-            )
-            return
-        numbers = ("OPS", "BYTES", "SECONDS")
-        print_table(("SESSION", *numbers), [(session, len(log), size_bytes, f"{elapsed_s:.2f}")], right=numbers)
-        note("the index was rebuilt from the log")
+    started = time.monotonic()
+    size_bytes = log.path.stat().st_size if log.path.exists() else 0
+    workers = (os.cpu_count() or 1) if size_bytes >= WORKERS_FROM_BYTES else 1
+    with index_named(log.folder / "index.db"), ProgressBar(f"indexing {log.session_id}", "bytes") as bar:
+        log.rebuild_index(progress=bar, workers=workers)
+    elapsed_s = time.monotonic() - started
+    if as_json:
+        print_json(
+            {
+                "session_id": log.session_id,
+                "ops": len(log),
+                "size_bytes": size_bytes,
+                "elapsed_s": round(elapsed_s, 3),
+            }
+        )
+        return
+    numbers = ("OPS", "BYTES", "SECONDS")
+    print_table(("SESSION", *numbers), [(log.session_id, len(log), size_bytes, f"{elapsed_s:.2f}")], right=numbers)
+    note("the index was rebuilt from the log")

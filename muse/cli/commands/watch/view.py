@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from muse.core.op_log import OpEntry, OpLogCheckpoint
+from muse.cli.engine import engine
 
 HISTORY_PARTS = 20
 """The number of parts in which an actor's last minute is drawn."""
@@ -36,13 +34,13 @@ class View:
     max_lamport_ts: int
     pending: int | None
     """None if the checkpoint is damaged."""
-    checkpoint: OpLogCheckpoint | None
+    checkpoint: engine.OpLogCheckpoint | None
     domains: Mapping[str, int]
     actors: Sequence[ActorView]
     """The most active first; at most as many as a screen has lines."""
     more_actors: int
     """The number of actors not in `actors`."""
-    newest: Sequence[OpEntry]
+    newest: Sequence[engine.OpEntry]
     """The last ops to arrive, in arrival order."""
     findings: Sequence[str]
     """Problems found since the watch began, the newest last."""
