@@ -173,7 +173,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, (str, bytes)):
         value = value[:60]
     elif isinstance(value, int) and abs(value) > 2**128:
-        return f"an integer of {value.bit_length()} bits"
+        return f"{hex(value)[:30]}…"
     elif isinstance(value, (dict, list, tuple, set, frozenset)):
         return f"a {type(value).__name__} of {len(value)} items"
     text = repr(value)
