@@ -1043,6 +1043,7 @@ def fork_session(repo_root: str | os.PathLike[str], source: str, new: str, *, up
     one session, takes over what the other has and reads only that. The source is only read, and may be written to
     meanwhile. The checkpoint goes along as far as it lies below the cut, so nothing that the source has committed by
     now is pending in the fork. What is pending there at the cut is pending in both: commit it first, or in one of them.
+    Which damage is accepted goes along as well.
 
     Args:
         repo_root: the folder that holds `.muse/`.
@@ -1057,7 +1058,7 @@ def fork_session(repo_root: str | os.PathLike[str], source: str, new: str, *, up
         SessionExistsError: there is a session `new`; it is not changed.
         InvalidArgumentError: there is no session `source`, or `upto` is not a moment of it.
         InvalidSessionIdError: an id can't be a folder.
-        DamagedCheckpointError: the checkpoint's record of the source can't be used.
+        DamagedCheckpointError, DamagedAcceptanceError: checkpoint.json or accepted.json of the source can't be used.
         OSError: it could not be read or written. In all these cases nothing was made.
     """
     with OpLog(repo_root, source) as log:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from muse.core.op_log import (
     Cut,
+    DamagedAcceptanceError,
     InvalidArgumentError,
     InvalidCutError,
     OpEntry,
@@ -82,6 +83,24 @@ def test_a_fork_at_an_op_id_ends_with_it(repo: Path, log: OpLog) -> None:
     assert fork_session(repo, "s", "a", upto=op_id(3)).op_count == 3
     assert fork_session(repo, "s", "b") == log.cut()
     assert making.log_bytes(repo, "b") == making.log_bytes(repo)
+
+
+def test_what_is_accepted_in_the_source_is_accepted_in_its_fork(repo: Path, log: OpLog) -> None:
+    """Damage lies at the same place in both, so it is not told of again; without knowing what is accepted, no fork."""
+    log.append_many(entries(3))
+    making.add_bytes(log.path, b"damaged\n")
+    assert not log.verify().ok
+    log.accept(log.verify().findings, by="ada", why="seen")
+    fork_session(repo, "s", "fork")
+    with OpLog(repo, "fork") as fork:
+        assert fork.verify().findings == log.verify().findings
+        assert fork.verify().ok
+        making.add_bytes(fork.path, b"damaged\n")
+        assert not fork.verify().ok
+    log.path.with_name("accepted.json").write_bytes(b"?")
+    with pytest.raises(DamagedAcceptanceError):
+        fork_session(repo, "s", "another")
+    assert list_sessions(repo) == ["fork", "s"]
 
 
 def test_what_can_not_be_forked_is_refused_and_nothing_is_made(repo: Path, log: OpLog) -> None:

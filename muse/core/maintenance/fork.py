@@ -18,6 +18,7 @@ from muse.core.entry.filter import END, Filter
 from muse.core.errors import LogReplacedError
 from muse.core.paging import Pager
 from muse.core.storage import durable
+from muse.core.storage.accepted import copy_accepted
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.redactions import add_redacted, read_redacted, redacted_since, state_of
 from muse.core.storage.session_dir import CHECKPOINT_NAME, FORK_NAME, LOG_NAME, new_session
@@ -48,6 +49,7 @@ def fork(repo_root: Path, log: LogFile, checkpoints: Checkpoints, cut: Cut, new:
             write_record(aside / CHECKPOINT_NAME, {**record, "session_id": new})
         if redacted := read_redacted(folder):
             add_redacted(aside, redacted)
+        copy_accepted(folder, aside)
         if redacted_since(folder, before):
             raise LogReplacedError(f"{log.path}: operations were redacted while it was forked: fork it again")
 

@@ -55,6 +55,12 @@ def add_accepted(folder: Path, members: Mapping[str, Sequence[str]], by: str, wh
         _write(path, [*_read(path), *new])
 
 
+def copy_accepted(folder: Path, fork: Path) -> None:
+    """Let a fork begin with what is accepted in its source; raises as `read_accepted`."""
+    if items := _read(folder / ACCEPTED_NAME):
+        _write(fork / ACCEPTED_NAME, items)
+
+
 def forget_changed(folder: Path, op_ids: Collection[str], members: Mapping[str, str]) -> None:
     """Forget what was known of operations by their old bytes, and know damaged lines by their new ones.
 
