@@ -6,18 +6,20 @@ of op and causal heads (`muse.arrivals`), not on the number of ops.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
 from muse.arrivals import Arrivals
+from muse.bins import Bins
 from muse.core.op_log import Cut, DamagedCheckpointError, InvalidCutError, OpEntry, OpLog, OpLogCheckpoint, parse_time
-from muse.time_bins import TimeBins
 
 _PROGRESS_EACH_OPS = 1000
+_MOST_BINS = 64
+_EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class WallTime:
     """When the first bin begins, ISO 8601 in UTC."""
     bin_width_s: float
     bins: tuple[int, ...]
-    """Ops in each bin; at most `muse.time_bins.MAX_BINS`."""
+    """Ops in each bin; at most 64; they begin at multiples of their width."""
     missing: int
     """Ops whose `created_at` is empty; they are not in any bin."""
     unparsable: int
@@ -153,26 +155,6 @@ def session_stats(
     return tally.result(cut)
 
 
-class _Span:
-    """The earliest and the latest time of some ops, each with the text it was parsed from."""
-
-    def __init__(self) -> None:
-        self.first: tuple[datetime, str] | None = None
-        self.last: tuple[datetime, str] | None = None
-
-    def add(self, moment: datetime, text: str) -> None:
-        if self.first is None or moment < self.first[0]:
-            self.first = moment, text
-        if self.last is None or moment > self.last[0]:
-            self.last = moment, text
-
-    def texts(self) -> tuple[str | None, str | None]:
-        return self.first and self.first[1], self.last and self.last[1]
-
-    def seconds(self) -> float:
-        return (self.last[0] - self.first[0]).total_seconds() if self.first and self.last else 0.0
-
-
 class _Share:
     """The counts for one actor, for one domain, or for the whole session."""
 
@@ -183,14 +165,23 @@ class _Share:
         """For an actor, ops by domain; for a domain, ops by actor."""
         self.lowest: int | None = None
         self.highest = 0
-        self.span = _Span()
+        # The earliest and the latest time, each with the text it was parsed from.
+        self.first: tuple[datetime, str] | None = None
+        self.last: tuple[datetime, str] | None = None
 
-    def add(self, kind: str, other: str, lamport_ts: int) -> None:
+    def add(self, kind: str, other: str, lamport_ts: int, moment: datetime | None, text: str) -> None:
         self.ops += 1
         self.kinds[kind] += 1
         self.others[other] += 1
         self.lowest = lamport_ts if self.lowest is None else min(self.lowest, lamport_ts)
         self.highest = max(self.highest, lamport_ts)
+        if moment and (self.first is None or moment < self.first[0]):
+            self.first = moment, text
+        if moment and (self.last is None or moment > self.last[0]):
+            self.last = moment, text
+
+    def texts(self) -> dict[str, str | None]:
+        return {"first_created_at": self.first and self.first[1], "last_created_at": self.last and self.last[1]}
 
 
 class _Tally:
@@ -199,37 +190,34 @@ class _Tally:
     def __init__(self, log: OpLog) -> None:
         self._log = log
         self._all = _Share()
-        self._actors: dict[str, _Share] = {}
-        self._domains: dict[str, _Share] = {}
+        self._actors: defaultdict[str, _Share] = defaultdict(_Share)
+        self._domains: defaultdict[str, _Share] = defaultdict(_Share)
         self._arrivals = Arrivals(lambda op_id: log.get(op_id) is not None)
-        self._bins = TimeBins()
+        self._bins: Bins[tuple[str, str]] = Bins(_MOST_BINS)
         self._missing = self._unparsable = self._out_of_order = 0
 
     def add(self, entry: OpEntry) -> None:
-        actor, domain, lamport_ts = entry["actor_id"], entry["domain"], entry["lamport_ts"]
+        actor, domain, lamport_ts, text = entry["actor_id"], entry["domain"], entry["lamport_ts"], entry["created_at"]
         named = entry["domain_op"].get("op")
         kind = named if isinstance(named, str) else "untyped"
-        share = self._actors.get(actor) or self._actors.setdefault(actor, _Share())
-        share.add(kind, domain, lamport_ts)
-        (self._domains.get(domain) or self._domains.setdefault(domain, _Share())).add(kind, actor, lamport_ts)
-        self._all.add(kind, "", lamport_ts)
+        moment, latest = parse_time(text), self._all.last
+        for share, other in ((self._actors[actor], domain), (self._domains[domain], actor), (self._all, "")):
+            share.add(kind, other, lamport_ts, moment, text)
         self._arrivals.add(entry["op_id"], lamport_ts, entry["parent_op_ids"])
-        self._add_time(entry["created_at"], share, actor, domain)
-
-    def _add_time(self, text: str, share: _Share, actor: str, domain: str) -> None:
-        moment = parse_time(text)
         if moment is None:
             self._missing += not text
             self._unparsable += bool(text)
             return
-        latest = self._all.span.last
         self._out_of_order += latest is not None and moment < latest[0]
-        self._all.span.add(moment, text)
-        share.span.add(moment, text)
-        self._bins.add(moment, "all", ("actor", actor), ("domain", domain))
+        self._bins.add((moment - _EPOCH) // _MILLISECOND, ("all", ""), ("actor", actor), ("domain", domain))
 
     def result(self, cut: Cut) -> SessionStats:
-        checkpoint, problem = self._checkpoint()
+        try:
+            checkpoint, problem = self._log.read_checkpoint(), None
+        except DamagedCheckpointError as error:
+            checkpoint, problem = None, str(error)
+        # Asked with a cut of this moment: what was damaged during the pass changes how many entries lie below `cut`.
+        damaged = self._log.damaged_lines(Cut(cut.session_id, 0, 0), self._log.cut())
         arrivals = self._arrivals
         return SessionStats(
             session_id=self._log.session_id,
@@ -238,9 +226,9 @@ class _Tally:
             checkpoint=checkpoint,
             pending=None if problem else max(0, cut.op_count - (checkpoint["op_count"] if checkpoint else 0)),
             problem=problem,
-            damaged_lines=self._damaged_lines(cut),
-            actors=dict(self._actor_stats()),
-            domains=dict(self._domain_stats()),
+            damaged_lines=sum(at < cut.byte_offset for at, _, _ in damaged),
+            actors={name: self._actor(name, share) for name, share in _most_ops_first(self._actors)},
+            domains={name: self._domain(name, share) for name, share in _most_ops_first(self._domains)},
             kinds=_most_first(self._all.kinds),
             min_lamport_ts=self._all.lowest or 0,
             max_lamport_ts=self._all.highest,
@@ -252,52 +240,34 @@ class _Tally:
             missing_parents=arrivals.missing_parents,
         )
 
-    def _checkpoint(self) -> tuple[OpLogCheckpoint | None, str | None]:
-        try:
-            return self._log.read_checkpoint(), None
-        except DamagedCheckpointError as error:
-            return None, str(error)
+    def _actor(self, name: str, share: _Share) -> ActorStats:
+        return ActorStats(
+            ops=share.ops,
+            kinds=_most_first(share.kinds),
+            domains=_most_first(share.others),
+            min_lamport_ts=share.lowest or 0,
+            max_lamport_ts=share.highest,
+            bins=self._bins.counts(("actor", name)),
+            **share.texts(),
+        )
 
-    def _damaged_lines(self, cut: Cut) -> int:
-        # Asked with a cut of this moment: what was damaged during the pass changes how many entries lie below `cut`.
-        damaged = self._log.damaged_lines(Cut(cut.session_id, 0, 0), self._log.cut())
-        return sum(at < cut.byte_offset for at, _, _ in damaged)
-
-    def _actor_stats(self) -> Iterator[tuple[str, ActorStats]]:
-        for name, share in _most_ops_first(self._actors):
-            first, last = share.span.texts()
-            yield (
-                name,
-                ActorStats(
-                    ops=share.ops,
-                    kinds=_most_first(share.kinds),
-                    domains=_most_first(share.others),
-                    first_created_at=first,
-                    last_created_at=last,
-                    min_lamport_ts=share.lowest or 0,
-                    max_lamport_ts=share.highest,
-                    bins=self._bins.counts(("actor", name)),
-                ),
-            )
-
-    def _domain_stats(self) -> Iterator[tuple[str, DomainStats]]:
-        for name, share in _most_ops_first(self._domains):
-            bins = self._bins.counts(("domain", name))
-            yield name, DomainStats(share.ops, _most_first(share.kinds), _most_first(share.others), bins)
+    def _domain(self, name: str, share: _Share) -> DomainStats:
+        bins = self._bins.counts(("domain", name))
+        return DomainStats(share.ops, _most_first(share.kinds), _most_first(share.others), bins)
 
     def _wall_time(self) -> WallTime:
-        first, last = self._all.span.texts()
-        start = self._bins.start()
+        first, last, start_ms = self._all.first, self._all.last, self._bins.start()
+        # A bin of year 1 may begin before the earliest time that datetime can hold.
+        start = _EPOCH + max(timedelta(milliseconds=start_ms or 0), datetime.min.replace(tzinfo=UTC) - _EPOCH)
         return WallTime(
-            first_created_at=first,
-            last_created_at=last,
-            span_s=self._all.span.seconds(),
-            bins_start=start.isoformat() if start else None,
-            bin_width_s=self._bins.width_ms / 1000,
-            bins=self._bins.counts("all"),
+            span_s=(last[0] - first[0]).total_seconds() if first and last else 0.0,
+            bins_start=None if start_ms is None else start.isoformat(),
+            bin_width_s=self._bins.width / 1000,
+            bins=self._bins.counts(("all", "")),
             missing=self._missing,
             unparsable=self._unparsable,
             out_of_order=self._out_of_order,
+            **self._all.texts(),
         )
 
 

@@ -7,7 +7,7 @@ Domains also differ by shape (`SHAPES`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 LIGHT: Mapping[str, str] = {
     "page": "#f5f6f8",
@@ -47,14 +47,15 @@ DARK: Mapping[str, str] = {
     "d5": "#a378ef",
     "shared": "#787d84",
 }
-SHAPES: Mapping[str, Sequence[tuple[float, float]]] = {
-    "d1": ((-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)),
-    "d2": ((0, -1.2), (1.15, 0.85), (-1.15, 0.85)),
-    "d3": ((0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)),
-    "d4": ((0, 1.2), (-1.15, -0.85), (1.15, -0.85)),
-    "d5": ((-0.5, -1.2), (0.5, -1.2), (1.2, 0), (0.5, 1.2), (-0.5, 1.2), (-1.2, 0)),
-}
-"""The corners of each domain's mark as (right, down), if it would be a circle of radius 1; d0 and "shared" are one."""
+SHAPES = (
+    "m-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",
+    "m-3.6-3.6h7.2v7.2h-7.2z",
+    "m0-4.8l4.6 8.2h-9.2z",
+    "m0-5.2l5.2 5.2-5.2 5.2-5.2-5.2z",
+    "m0 4.8l4.6-8.2h-9.2z",
+    "m-2-4.8h4l2.8 4.8-2.8 4.8h-4l-2.8-4.8z",
+)
+"""For each of the `MAX_DOMAINS` places of domains, the shape of its marks, as an SVG path from their middle."""
 
 
 def colour_name(place: int, own: int) -> str:

@@ -6,12 +6,11 @@ A small session is drawn op by op, a larger one as bars of counts. The picture c
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice, pairwise, starmap
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from itertools import islice, starmap
 from xml.sax.saxutils import escape
 
-from muse.report.gathering.density import Cell
 from muse.report.gathering.gather import Gathered, Ranks
 from muse.report.gathering.shown_op import ShownOp
 from muse.report.limits import MAX_PICTURE_LANES, MAX_PICTURE_LINKS, MAX_PICTURE_OPS
@@ -123,11 +122,11 @@ class _Picture:
         # Without a checkpoint or commit all ops are pending, so marking them would tell nothing.
         marked = self._stats.checkpoint is not None or self._gathered.commits.all
         for op in self._gathered.ops:
-            colour = self._colour(self._gathered.domains.of(op.domain))
-            place = self._x(op.lamport_ts), self._y(self._lanes.of(op.actor_id))
+            domain = self._gathered.domains.of(op.domain)
+            shape = f"M{self._x(op.lamport_ts):.1f} {self._y(self._lanes.of(op.actor_id)):g}{SHAPES[domain]}"
             about = brief(f"{op.actor_id} · {op.domain} · {op.kind} {op.address} · Lamport {op.lamport_ts:,}")
             kind = "hollow" if marked and self._gathered.is_pending(op) else "dot"
-            yield f'<path class="{kind} {colour}" d="{_shape(colour, *place)}"><title>{_text(about)}</title></path>'
+            yield f'<path class="{kind} {self._colour(domain)}" d="{shape}"><title>{_text(about)}</title></path>'
 
     def _bars(self) -> Iterator[str]:
         columns = self._columns()
@@ -151,21 +150,21 @@ class _Picture:
 
     def _columns(self) -> dict[tuple[int, int], Counter[int]]:
         """The ops by domain in each lane and column of the picture."""
-        columns: dict[tuple[int, int], Counter[int]] = {}
-        for lane, domain, lamport_ts, ops in self._cells():
+        columns: defaultdict[tuple[int, int], Counter[int]] = defaultdict(Counter)
+        for lane, domain, lamport_ts, ops in self._counts():
             column = min(max(int((lamport_ts - self._lowest) / self._span * _COLUMNS), 0), _COLUMNS - 1)
-            # A picture has fewer lanes than the counts, in the same order. The last lane takes the rest.
-            drawn = min(lane, len(self._lanes) - 1)
-            columns.setdefault((drawn, column), Counter())[domain] += ops
+            columns[lane, column][domain] += ops
         return columns
 
-    def _cells(self) -> Iterable[Cell]:
-        gathered = self._gathered
-        if gathered.density is None:
-            lanes, domains = gathered.lanes, gathered.domains
-            return ((lanes.of(op.actor_id), domains.of(op.domain), op.lamport_ts, 1) for op in gathered.ops)
-        width = gathered.density.width
-        return ((lane, domain, number * width, ops) for lane, domain, number, ops in gathered.density.cells())
+    def _counts(self) -> Iterator[tuple[int, int, int, int]]:
+        """Lane, domain, timestamp and number of ops."""
+        density, domains = self._gathered.density, self._gathered.domains
+        if density is None:
+            for op in self._gathered.ops:
+                yield self._lanes.of(op.actor_id), domains.of(op.domain), op.lamport_ts, 1
+            return
+        for (actor, domain), bins in density.runs():
+            yield from ((self._lanes.of(actor), domains.of(domain), at * density.width, ops) for at, ops in bins)
 
     def _commits(self) -> Iterator[str]:
         commits = self._gathered.commits
@@ -193,8 +192,7 @@ class _Picture:
         x, y = 20.0, self._height - 12
         for domain in range(len(self._gathered.domains)):
             name = self._gathered.domains.label(domain, "domains", 20)
-            colour = self._colour(domain)
-            yield f'<path class="dot {colour}" d="{_shape(colour, x, y - 4)}"/>'
+            yield f'<path class="dot {self._colour(domain)}" d="M{x:.1f} {y - 4}{SHAPES[domain]}"/>'
             yield f'<text class="ink" x="{x + 10:g}" y="{y}" font-size="12">{_text(name)}</text>'
             x += 34 + 7 * len(name)
 
@@ -212,15 +210,6 @@ def _ticks(lowest: int, highest: int) -> Iterator[int]:
     power = 10 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
     yield from range(-(-lowest // step) * step, highest + 1, step)
-
-
-def _shape(colour: str, x: float, y: float) -> str:
-    """The path of a domain's shape, so that domains differ not only by colour."""
-    corners = SHAPES.get(colour)
-    if corners is None:
-        return f"M{x:.1f} {y:g}m-3.6 0a3.6 3.6 0 1 0 7.2 0a3.6 3.6 0 1 0-7.2 0z"
-    steps = (f"{3.7 * (to[0] - at[0]):.3g} {3.7 * (to[1] - at[1]):.3g}" for at, to in pairwise([(0, 0), *corners]))
-    return f"M{x:.1f} {y:g}m{'l'.join(steps)}z"
 
 
 def _style() -> str:

@@ -37,7 +37,8 @@ class _Trace:
     def __init__(self, gathered: Gathered) -> None:
         self._gathered = gathered
         self._by_wall_time = all(op.time_us is not None for op in gathered.ops)
-        self._start = gathered.start_us if self._by_wall_time else gathered.stats.min_lamport_ts * 1_000
+        first_us = microseconds(gathered.stats.wall_time.first_created_at or "") or 0
+        self._start = first_us if self._by_wall_time else gathered.stats.min_lamport_ts * 1_000
         self._times = {op.op_id: self._since_start(op.time_us, op.lamport_ts) or 0 for op in gathered.ops}
         self._skipped = 0
 

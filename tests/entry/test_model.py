@@ -1,8 +1,9 @@
-"""op_ids that are made from a key, and op_ids that somebody else has made."""
+"""op_ids that are made from a key, and op_ids that somebody else has made; times as they are written."""
 
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muse.core.op_log import InvalidArgumentError, OpLog, op_id_of
+from muse.core.op_log import InvalidArgumentError, OpLog, op_id_of, parse_time
 from tests import making
 from tests.making import entry
 from tests.plain_scan import exact, exact_list
@@ -59,3 +60,10 @@ def test_op_ids_of_other_uuid_versions_are_taken_and_read(repo: Path, log: OpLog
         assert [exact(again.get(op_id)) for op_id in OF_EACH_VERSION] == exact_list(made)
         assert exact_list(again.history.parents(OF_EACH_VERSION[0])) == exact_list(made)
         assert again.verify().ok
+
+
+def test_text_that_is_no_time_is_none() -> None:
+    """A time without a zone is taken for UTC."""
+    assert parse_time("2026-01-02T03:04:05") == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert parse_time("2026-01-02T03:04:05+01:00") == datetime(2026, 1, 2, 2, 4, 5, tzinfo=UTC)
+    assert [parse_time(text) for text in ("", "yesterday", "2026-13-01", "\x00", "1e9")] == [None] * 5

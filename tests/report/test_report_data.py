@@ -7,17 +7,19 @@ import random
 import re
 import tracemalloc
 from collections import Counter
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from muse.bins import Bins
 from muse.core.op_log import OpLog
 from muse.report import limits
-from muse.report.gathering.density import Density
-from muse.report.gathering.gather import Gathered, gather
+from muse.report.gathering.gather import Counts, Gathered, Ranks, gather
 from muse.report.gathering.sample import Sample, draw_of
+from muse.report.page.data import page_data
 from muse.report.page.html import report_page
 from tests import making, plain_scan
 from tests.report import sessions
@@ -48,27 +50,6 @@ def test_density_counts_what_a_plain_scan_finds_in_each_bin(repo: Path, tmp_path
         (entry["actor_id"], entry["domain"], entry["lamport_ts"] // width)
         for entry in plain_scan.scan_file(path).entries
     )
-
-
-def test_bins_double_until_they_are_few_enough(repo: Path) -> None:
-    """However many cells the ops would fill, the counts stay below the limit, and no op is lost."""
-    numbers = random.Random(1)
-    stamps = [numbers.randrange(1 << 40) for _ in range(20_000)]
-    density = Density(min(stamps), max(stamps), max_bins=1 << 30, max_cells=500)
-    for number, stamp in enumerate(stamps):
-        density.add(number % 7, 0, stamp)
-
-    cells = list(density.cells())
-    assert len(cells) <= 500
-    expected = Counter((number % 7, 0, stamp // density.width) for number, stamp in enumerate(stamps))
-    assert {(lane, domain, place): ops for lane, domain, place, ops in cells} == expected
-
-
-def test_bins_are_no_more_than_the_limit_from_the_start() -> None:
-    """The width follows from the range of timestamps, up to the largest there is."""
-    density = Density(0, 2**53 - 1, max_bins=1_000)
-
-    assert 500 < 2**53 // density.width <= 1_000
 
 
 def test_sample_is_the_same_in_any_order() -> None:
@@ -184,14 +165,17 @@ def test_page_stays_below_its_limit_whatever_it_is_made_of(repo: Path, tmp_path:
 
 def test_most_cells_of_the_density_still_fit(repo: Path) -> None:
     """As many counts as are kept, each as long as can be, take less than a third of the page."""
-    from muse.report.page.data import _density
-
-    density = Density(0, 2**53 - 1)
+    sessions.recorded(repo, [])
+    lanes, domains = [str(lane) for lane in range(limits.MAX_LANES)], [str(domain) for domain in range(7)]
+    density: Counts = Bins(limits.MAX_BINS, limits.MAX_CELLS)
     numbers = random.Random(1)
     for _ in range(limits.MAX_CELLS):
-        density.add(numbers.randrange(limits.MAX_LANES), numbers.randrange(7), numbers.randrange(2**53))
+        density.add(numbers.randrange(2**53), (numbers.choice(lanes), numbers.choice(domains)))
+    full = replace(gathered(repo), density=density, lanes=Ranks(lanes, 1_000), domains=Ranks(domains, 7))
 
-    assert len(json.dumps(_density(density), separators=(",", ":"))) < limits.MAX_PAGE_BYTES / 3
+    data = page_data(full, made_at="", version="")["density"]
+    assert sum(map(len, data["runs"])) > limits.MAX_CELLS
+    assert len(json.dumps(data, separators=(",", ":"))) < limits.MAX_PAGE_BYTES / 3
 
 
 @pytest.mark.slow
@@ -237,8 +221,6 @@ def test_policy_names_the_digests_of_style_and_script(repo: Path, tmp_path: Path
 @pytest.mark.parametrize("names", [0, 1, 6, 7, 50])
 def test_ranks_give_every_name_a_place(names: int) -> None:
     """The first names have their own; where there are more, the last place is for all of the rest."""
-    from muse.report.gathering.gather import Ranks
-
     ranks = Ranks([str(number) for number in range(names)], 6)
 
     places = [ranks.of(str(number)) for number in range(names)]

@@ -1,22 +1,24 @@
 """Reads from the log everything that a report shows: statistics, density, and the ops shown individually.
 
-The log is read up to one cut, once for a small session and twice for a session that is too large to show every op.
-Then comes the full check. Others may append meanwhile.
+The log is read once, up to one cut. Then comes the full check. Others may append meanwhile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
+from muse.bins import Bins
 from muse.core.op_log import Cut, DamagedCheckpointError, OpEntry, OpLog, OpLogCheckpoint, VerifyReport
 from muse.report.gathering.addresses import Addresses
 from muse.report.gathering.commits import Commits
-from muse.report.gathering.density import Density
 from muse.report.gathering.sample import Sample, draw_of
 from muse.report.gathering.shown_op import ShownOp, microseconds, shown_op
 from muse.report.limits import (
+    MAX_BINS,
+    MAX_CELLS,
     MAX_DOMAINS,
     MAX_FETCHED_PARENTS,
     MAX_FINDINGS,
@@ -34,7 +36,8 @@ from muse.stats import SessionStats, session_stats
 Step = Callable[[str], Callable[[int, int], None]]
 """Called with the name of a step when it begins; returns the step's progress callback (done, total)."""
 
-_PROGRESS_EACH_OPS = 1000
+Counts = Bins[tuple[str | None, str | None]]
+"""Ops by actor and domain; those that have no place of their own are None."""
 
 
 class Ranks:
@@ -47,14 +50,18 @@ class Ranks:
         """How many names share the last place."""
         self.own = tuple(known[: len(known) - self.shared])
         """The names that have their own place."""
-        self._place = {name: place for place, name in enumerate(self.own)}
+        self._place: dict[str | None, int] = {name: place for place, name in enumerate(self.own)}
 
     def __len__(self) -> int:
         return len(self.own) + bool(self.shared)
 
-    def of(self, name: str) -> int:
-        """The place of a name."""
-        return self._place.get(name, len(self.own))
+    def of(self, name: str | None) -> int:
+        """The place of a name; None stands for any that has no place of its own."""
+        return self._place.get(name, len(self) - 1)
+
+    def own_name(self, name: str) -> str | None:
+        """The name, if it has its own place."""
+        return name if name in self._place else None
 
     def label(self, place: int, things: str, letters: int = NAME_LETTERS) -> str:
         """What stands at a place: its name, or at the shared one, how many `things` share it."""
@@ -72,12 +79,10 @@ class Gathered:
     stats: SessionStats
     lanes: Ranks
     domains: Ranks
-    density: Density | None
-    """None if `ops` holds every op."""
-    time_density: Density | None
-    """The same over wall time, in milliseconds since `start_us`; ops without a valid time are not in it."""
-    start_us: int
-    """The millisecond of the earliest op, in microseconds since 1970; 0 if none has a valid time."""
+    density: Counts | None
+    """Ops over Lamport time; None if `ops` holds every op."""
+    time_density: Counts | None
+    """The same over wall time, in milliseconds since 1970; ops without a valid time are not in it."""
     addresses: Addresses
     ops: tuple[ShownOp, ...]
     """The ops shown individually. If there is not enough room for all texts, the first ones keep theirs."""
@@ -112,27 +117,22 @@ def gather(log: OpLog, *, step: Step, commits: Commits | None = None, check: boo
     """
     cut = log.cut()
     commits = commits or Commits(log, ())
-    first = _FirstPass(_checkpoint(log), commits)
-    stats = session_stats(log, upto=cut, progress=step("reading"), observe=first.add)
+    found = _Pass(log, commits)
+    stats = session_stats(log, upto=cut, progress=step("reading"), observe=found.add)
     commits.close(cut, is_damaged=bool(stats.damaged_lines))
-    lanes, domains = Ranks(stats.actors, MAX_LANES), Ranks(stats.domains, MAX_DOMAINS)
-    times = stats.wall_time.first_created_at, stats.wall_time.last_created_at
-    start, end = ((microseconds(text or "") or 0) // 1_000 * 1_000 for text in times)
-    density, time_density, ops = None, None, first.whole()
-    if stats.ops > WHOLE_UP_TO_OPS:
-        density = Density(stats.min_lamport_ts, stats.max_lamport_ts)
-        time_density = Density(0, (end - start) // 1_000, max_bins=MAX_TIME_BINS, max_cells=MAX_TIME_CELLS)
-
-        def count(entry: OpEntry) -> None:
-            place = lanes.of(entry["actor_id"]), domains.of(entry["domain"])
-            density.add(*place, entry["lamport_ts"])
-            if (time_us := microseconds(entry["created_at"])) is not None:
-                time_density.add(*place, (time_us - start) // 1_000)
-
-        ops = _second_pass(log, cut, first, count, step("counting"))
     verified = log.verify(progress=step("verifying"), max_findings=MAX_FINDINGS) if check else None
+    is_whole = stats.ops <= WHOLE_UP_TO_OPS
     return Gathered(
-        stats, lanes, domains, density, time_density, start, first.addresses, ops, first.late_pending, commits, verified
+        stats,
+        Ranks(stats.actors, MAX_LANES),
+        Ranks(stats.domains, MAX_DOMAINS),
+        None if is_whole else found.density,
+        None if is_whole else found.time_density,
+        found.addresses,
+        tuple(found.all.drawn() if is_whole else found.sampled(cut)),
+        found.late_pending,
+        commits,
+        verified,
     )
 
 
@@ -143,88 +143,58 @@ def _checkpoint(log: OpLog) -> OpLogCheckpoint | None:
         return None
 
 
-class _Arrived:
-    """Counts arrivals and tells whether each op arrived after the checkpoint."""
+class _Pass:
+    """Counts the ops, which are given one after the other, and selects those that are shown individually."""
 
-    def __init__(self, checkpoint: OpLogCheckpoint | None) -> None:
-        self._last_covered = checkpoint["op_count"] if checkpoint else 0
-        self._last_op_id = checkpoint.get("last_op_id", "") if checkpoint else ""
-        self.number = 0
-
-    def next(self, op_id: str) -> bool:
-        """Count one op; return whether it is pending."""
-        self.number += 1
-        pending = self.number > self._last_covered
-        # A covered line may have been damaged since, which makes the count too high. The last op_id is exact.
-        if op_id == self._last_op_id:
-            self._last_covered = self.number
-        return pending
-
-
-class _FirstPass:
-    """Selects the ops that are shown individually."""
-
-    def __init__(self, checkpoint: OpLogCheckpoint | None, commits: Commits) -> None:
-        self.checkpoint = checkpoint
-        self._commits = commits
-        self.late_pending = 0
-        self._covers_to = checkpoint["lamport_ts"] if checkpoint else -1
-        self._arrived = _Arrived(checkpoint)
-        self._all: Sample[ShownOp] = Sample(WHOLE_UP_TO_OPS)
-        self._linked: Sample[ShownOp] = Sample(SAMPLED_LINKS)
-        self._newest: dict[str, str] = {}
+    def __init__(self, log: OpLog, commits: Commits) -> None:
+        # Of this moment, so not what is shown in the end, but near enough to say whose ops are counted together.
+        self._lanes, self._domains = Ranks(log.actors(), MAX_LANES), Ranks(log.domains(), MAX_DOMAINS)
+        self.density: Counts = Bins(MAX_BINS, MAX_CELLS)
+        self.time_density: Counts = Bins(MAX_TIME_BINS, MAX_TIME_CELLS)
         self.addresses = Addresses()
+        self.all: Sample[ShownOp] = Sample(WHOLE_UP_TO_OPS)
+        self.late_pending = 0
+        self._linked: Sample[ShownOp] = Sample(SAMPLED_LINKS)
+        self._log, self._commits = log, commits
+        self._newest: dict[str, str] = {}
+        self._arrived = 0
+        mark = _checkpoint(log)
+        last = (mark["op_count"], mark["lamport_ts"], mark.get("last_op_id")) if mark else (0, -1, None)
+        self._covered, self._covers_to, self._last_covered = last
 
     def add(self, entry: OpEntry) -> None:
         """Consider the next op."""
-        op_id = entry["op_id"]
-        pending = self._arrived.next(op_id)
-        self.late_pending += pending and entry["lamport_ts"] <= self._covers_to
-        draw = draw_of(op_id)
-        arrival = self._arrived.number
-        self._commits.add(op_id, arrival, entry["lamport_ts"])
+        self._arrived += 1
+        op_id, lamport_ts, arrival = entry["op_id"], entry["lamport_ts"], self._arrived
+        # A covered line may have been damaged since, which makes the count too high. The last op_id is exact.
+        if op_id == self._last_covered:
+            self._covered = arrival
+        self.late_pending += arrival > self._covered and lamport_ts <= self._covers_to
+        self._commits.add(op_id, arrival, lamport_ts)
         self.addresses.add(entry, arrival)
-
-        def made() -> ShownOp:
-            return shown_op(entry, arrival, pending=pending)
-
-        self._all.offer(op_id, draw, made)
-        if self._leads_across(entry):
-            self._linked.offer(op_id, draw, made)
+        whose = self._lanes.own_name(entry["actor_id"]), self._domains.own_name(entry["domain"])
+        self.density.add(lamport_ts, whose)
+        if (time_us := microseconds(entry["created_at"])) is not None:
+            self.time_density.add(time_us // 1_000, whose)
+        draw = draw_of(op_id)
+        make = partial(self._shown, entry, arrival)
+        self.all.offer(op_id, draw, make)
+        # Its actor's previous op is in the same lane.
+        if any(parent != self._newest.get(entry["actor_id"]) for parent in entry["parent_op_ids"]):
+            self._linked.offer(op_id, draw, make)
         self._newest[entry["actor_id"]] = op_id
 
-    def _leads_across(self, entry: OpEntry) -> bool:
-        """Whether an op has a parent other than its actor's previous op."""
-        before = self._newest.get(entry["actor_id"])
-        return any(parent != before for parent in entry["parent_op_ids"])
+    def _shown(self, entry: OpEntry, arrival: int) -> ShownOp:
+        return shown_op(entry, arrival, pending=arrival > self._covered)
 
-    def whole(self) -> tuple[ShownOp, ...]:
-        """All ops of a session that is small enough to show every op."""
-        return tuple(self._all.drawn())
-
-    def sampled(self) -> tuple[dict[str, ShownOp], set[str]]:
-        """The sample by op_id, and the op_ids of parents that its links need but that are not in it."""
+    def sampled(self, upto: Cut) -> Iterable[ShownOp]:
+        """The sample of a session that is too large to show every op, with the parents that its links need."""
         linked = self._linked.drawn()
-        sample = {op.op_id: op for op in [*linked, *self._all.drawn()[:SAMPLED_OPS]]}
-        wanted = [parent for op in linked for parent in op.parents if parent not in sample]
-        return sample, set(wanted[:MAX_FETCHED_PARENTS])
-
-
-def _second_pass(
-    log: OpLog,
-    cut: Cut,
-    first: _FirstPass,
-    count: Callable[[OpEntry], None],
-    progress: Callable[[int, int], None],
-) -> tuple[ShownOp, ...]:
-    """Read the log again to `count` each op and to add the missing parents to the sample."""
-    arrived = _Arrived(first.checkpoint)
-    sample, wanted = first.sampled()
-    for entry in islice(log, cut.op_count):
-        pending = arrived.next(entry["op_id"])
-        count(entry)
-        if entry["op_id"] in wanted:
-            sample[entry["op_id"]] = shown_op(entry, arrived.number, pending=pending)
-        if arrived.number % _PROGRESS_EACH_OPS == 0:
-            progress(arrived.number, cut.op_count)
-    return tuple(sample.values())
+        sample = {op.op_id: op for op in [*linked, *self.all.drawn()[:SAMPLED_OPS]]}
+        wanted = dict.fromkeys(parent for op in linked for parent in op.parents if parent not in sample)
+        for parent in islice(wanted, MAX_FETCHED_PARENTS):
+            entry = self._log.get(parent)
+            arrival = self._log.cut(parent).op_count if entry else 0
+            if entry and arrival <= upto.op_count:
+                sample[parent] = self._shown(entry, arrival)
+        return sample.values()

@@ -46,6 +46,12 @@ def microseconds(text: str) -> int | None:
     return None if moment is None else (moment - _EPOCH) // _MICROSECOND
 
 
+def milliseconds(text: str) -> int | None:
+    """The milliseconds since 1970 in UTC of an ISO 8601 time; None if it is not one."""
+    time_us = microseconds(text)
+    return time_us and time_us // 1_000
+
+
 def shown_op(entry: OpEntry, arrival: int, *, pending: bool) -> ShownOp:
     """Make the `ShownOp` of an entry."""
     op = entry["domain_op"]

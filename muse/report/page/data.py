@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import nlargest
-from itertools import groupby
 from typing import Any
 
 import orjson
 
 from muse.core.op_log import Finding, VerifyReport
 from muse.report.gathering.addresses import Address
-from muse.report.gathering.density import Density
-from muse.report.gathering.gather import Gathered, Ranks
-from muse.report.gathering.shown_op import ShownOp, microseconds
+from muse.report.gathering.gather import Counts, Gathered, Ranks
+from muse.report.gathering.shown_op import ShownOp, milliseconds
 from muse.report.limits import (
     MAX_ADDRESS_ROWS,
     MAX_FINDINGS,
@@ -54,20 +52,18 @@ def page_data(gathered: Gathered, *, made_at: str, version: str) -> dict[str, An
         "activity": _activity(gathered),
         "addresses": _addresses(gathered),
         "verify": _verified(gathered.verified),
-        "startMs": gathered.start_us / 1_000,
-        "density": _density(gathered.density),
-        "timeDensity": _density(gathered.time_density),
+        "density": _density(gathered, gathered.density),
+        "timeDensity": _density(gathered, gathered.time_density),
         "shown": _shown(gathered),
     }
 
 
 def _domains(gathered: Gathered) -> dict[str, Any]:
     domains = gathered.domains
-    colours = [colour_name(place, len(domains.own)) for place in range(len(domains))]
     return {
         "names": domains.labels("domains"),
-        "colours": colours,
-        "shapes": [SHAPES.get(colour) for colour in colours],
+        "colours": [colour_name(place, len(domains.own)) for place in range(len(domains))],
+        "shapes": SHAPES[: len(domains)],
         "shared": domains.shared,
     }
 
@@ -112,7 +108,7 @@ def _checkpoint(gathered: Gathered) -> dict[str, Any]:
             "lamport": mark["lamport_ts"],
             "ops": mark["op_count"],
             "at": brief(mark["created_at"], NAME_LETTERS),
-            "time": _since_start(gathered, microseconds(mark["created_at"])),
+            "time": milliseconds(mark["created_at"]),
         },
     }
 
@@ -122,11 +118,6 @@ def _uncommitted(gathered: Gathered) -> int:
     stats, ends = gathered.stats, gathered.commits.ends
     after_commits = stats.ops - (ends[-1] if gathered.commits.all else 0)
     return after_commits if stats.pending is None else min(stats.pending, after_commits)
-
-
-def _since_start(gathered: Gathered, time_us: int | None) -> int | None:
-    """The milliseconds since the first op."""
-    return None if time_us is None else (time_us - gathered.start_us) // 1_000
 
 
 def _commits(gathered: Gathered) -> dict[str, Any] | None:
@@ -145,7 +136,7 @@ def _commits(gathered: Gathered) -> dict[str, Any] | None:
 
 
 def _commit(gathered: Gathered, number: int) -> list[Any]:
-    """Its place, and its most active actors as [lane, ops, lane, ops, …]; those of the shared lane are not named."""
+    """Its place, and its most active actors as [lane, ops]; those of the shared lane are not named."""
     commits, lanes = gathered.commits, gathered.lanes
     made = commits.all[number - 1]
     most = nlargest(MAX_NAMED_ACTORS, made.actors.items(), key=lambda actor: actor[1])
@@ -158,8 +149,8 @@ def _commit(gathered: Gathered, number: int) -> list[Any]:
         commits.ends[number],
         commits.highest[number],
         len(made.actors),
-        [part for pair in named for part in pair],
-        _since_start(gathered, microseconds(made.created_at)),
+        named,
+        milliseconds(made.created_at),
     ]
 
 
@@ -188,7 +179,7 @@ def _address(gathered: Gathered, address: Address) -> list[Any]:
         address.actors.bit_count(),
         brief(actor_id, NAME_LETTERS),
         lamport_ts,
-        _since_start(gathered, microseconds(created_at)),
+        milliseconds(created_at),
         address.at_once,
         len(at_once),
         [brief(name, NAME_LETTERS) for name in at_once[:MAX_NAMED_ACTORS]],
@@ -204,9 +195,10 @@ def _activity(gathered: Gathered) -> dict[str, Any]:
         for number, ops in enumerate(share.bins):
             bins[number][place] += ops
     return {
-        "startMs": (microseconds(time.bins_start or "") or 0) // 1_000,
+        "startMs": milliseconds(time.bins_start or ""),
         "widthMs": round(time.bin_width_s * 1000),
         "bins": bins,
+        "ends": [milliseconds(text or "") for text in (time.first_created_at, time.last_created_at)],
         "spanS": time.span_s,
         "undated": time.missing + time.unparsable,
     }
@@ -220,7 +212,7 @@ def _verified(report: VerifyReport | None) -> dict[str, Any] | None:
         "lines": report.lines,
         "entries": report.entries,
         "sizeBytes": report.size_bytes,
-        "counts": [[kind, count] for kind, count in report.counts.items()],
+        "counts": list(report.counts.items()),
         "tailBytes": report.pending_tail_bytes,
         "findings": [_finding(finding) for finding in report.findings[:MAX_FINDINGS]],
     }
@@ -231,20 +223,16 @@ def _finding(finding: Finding) -> list[Any]:
     return [finding.kind, finding.severity, finding.byte_offset, finding.length, reason, remedy]
 
 
-def _density(density: Density | None) -> dict[str, Any] | None:
+def _density(gathered: Gathered, density: Counts | None) -> dict[str, Any] | None:
     """The counts, a run for each lane and domain: [lane, domain, gap, ops, gap, ops, …].
 
     A gap is a bin's distance from the previous bin of the run, or from bin 0 for the first.
     """
     if density is None:
         return None
-    runs = groupby(density.cells(), key=lambda cell: cell[:2])
-    return {
-        "width": density.width,
-        "runs": [
-            [lane, domain, *_gaps((number, ops) for _, _, number, ops in cells)] for (lane, domain), cells in runs
-        ],
-    }
+    lanes, domains = gathered.lanes, gathered.domains
+    runs = [[lanes.of(actor), domains.of(domain), *_gaps(bins)] for (actor, domain), bins in density.runs()]
+    return {"width": density.width, "runs": runs}
 
 
 def _gaps(counts: Iterable[tuple[int, int]]) -> Iterator[int]:
@@ -281,7 +269,7 @@ def _row(op: ShownOp, gathered: Gathered, numbers: Mapping[str, int]) -> list[An
         op.all_parents,
         [numbers.get(parent, parent) for parent in op.parents],
         gathered.commits.number_of(op.arrival),
-        _since_start(gathered, op.time_us),
+        op.time_us and op.time_us // 1_000,
     ]
 
 

@@ -63,7 +63,7 @@ def test_commits_are_those_of_git_and_hold_what_git_says(repo: Path, tmp_path: P
     names = data["lanes"]["names"]
     for row, each in zip(rows, inside, strict=True):
         counts = {name: [entry["actor_id"] for entry in each].count(name) for name in names}
-        named = dict(zip((names[lane] for lane in row[7][::2]), row[7][1::2], strict=True))
+        named = {names[lane]: ops for lane, ops in row[7]}
         assert {name: counts[name] for name in named} == named
         assert sorted(named.values()) == sorted(counts.values())[-len(named) :]
         assert row[6] == sum(map(bool, counts.values()))

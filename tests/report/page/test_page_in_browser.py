@@ -283,7 +283,7 @@ def test_hostile_texts_are_shown_and_do_nothing(opened: Callable[..., Page]) -> 
     for _ in sessions.HOSTILE:
         page.press("n")
     for lane in range(len(sessions.HOSTILE)):
-        page.point(20, 30 + lane * 37 + 18)
+        page.point(20, 46 + lane * 36 + 18)
 
     assert page.complaints() == []
     assert page.requests() == [page.url]

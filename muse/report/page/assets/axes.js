@@ -61,20 +61,18 @@ class LamportAxis extends Axis {
 }
 
 class WallAxis extends Axis {
-  constructor() { super("time", "Wall time (UTC)", "UTC", [0, Math.ceil(data.activity.spanS * 1000)], data.timeDensity, 20); }
+  constructor() { super("time", "Wall time (UTC)", "UTC", data.activity.ends.map(Number), data.timeDensity, 20); }
 
-  text(at) { return utc(data.startMs + at); }
+  text(at) { return utc(at); }
 
   // The place that a text names, such as "2026-01-02 03:04:05" or, on the first day, "03:04:05"; NaN if it names none.
   read(text) {
     const written = text.trim().replace(" ", "T");
-    const dated = /^\d\d?:/.test(written) ? `${utc(data.startMs).slice(0, 10)}T${written.replace(/^\d:/, "0$&")}` : written;
-    return Date.parse(/Z$|[+-]\d\d:\d\d$/.test(dated) || !dated.includes("T") ? dated : `${dated}Z`) - data.startMs;
+    const dated = /^\d\d?:/.test(written) ? `${utc(this.ends[0]).slice(0, 10)}T${written.replace(/^\d:/, "0$&")}` : written;
+    return Date.parse(/Z$|[+-]\d\d:\d\d$/.test(dated) || !dated.includes("T") ? dated : `${dated}Z`);
   }
 
-  ticks(from, span, wanted) {
-    return timeTicks(data.startMs + from, span, wanted).map(([at, label]) => [at - data.startMs, label]);
-  }
+  ticks(from, span, wanted) { return timeTicks(from, span, wanted); }
 
   column(start, width) { return `from ${this.text(start)}, ${duration(width / 1000)} long`; }
 }

@@ -8,72 +8,66 @@ function keysHelp() {
     ["Click", "on a bar zooms into it; a range dragged on the strip is shown"],
     ["Touch", "one finger moves, two zoom"],
   ];
-  const list = el("div", { class: "keys", id: "keys" }, keys.flatMap(([names, what]) => [el("span", {}, names.split(" ").map((name) => el("kbd", {}, name))), el("span", {}, what)]));
-  return el("details", {}, el("summary", {}, "Keys, mouse and touch"), list);
+  const rows = keys.map(([names, what]) => [el("span", {}, names.split(" ").map((name) => el("kbd", {}, name))), el("span", {}, what)]);
+  return el("details", {}, el("summary", {}, "Keys, mouse and touch"), el("div", { class: "keys", id: "keys" }, rows));
 }
 
-const pressed = (label, title, act) => button(label, act, { title, "aria-label": title });
-
-// A field of the controls; what `act` does with its value changes the view.
-function field(diagram, tag, attributes, act, ...children) {
-  const changed = tag === "input" && attributes.type !== "text" ? "input" : "change";
-  return el(tag, { ...attributes, [changed]: ({ target }) => diagram.change(() => act(target)) }, ...children);
-}
-
+// What changes the view; `show` writes into the controls what the view is.
 function controls(diagram) {
   const { view } = diagram;
-  const range = (at) => field(diagram, "input", { type: "text", id: ["from", "to"][at], size: 22, autocomplete: "off" }, (input) => {
+  const titled = (label, title, act) => button(label, act, { title, "aria-label": title });
+  const group = (label, ...buttons) => el("div", { class: "group", role: "group", "aria-label": label }, buttons);
+  // What `act` does with the value of a field changes the view.
+  const field = (tag, on, attributes, act, ...options) => el(tag, { autocomplete: "off", ...attributes, [on]: ({ target }) => diagram.change(() => act(target)) }, options);
+  const end = (at) => field("input", "change", { type: "text", id: ["from", "to"][at], size: 22 }, ({ value }) => {
     const ends = [view.from, view.to];
-    ends[at] = view.axis.read(input.value);
+    ends[at] = view.axis.read(value);
     if (!ends.includes(NaN)) view.showRange(...ends);
   });
-  const made = {
-    axis: field(diagram, "select", { id: "axis" }, ({ value }) => view.useAxis(axes[value]), el("option", { value: "lamport" }, "Lamport time"), el("option", { value: "wall", disabled: !data.activity.bins.length }, "wall time (UTC)")),
-    from: range(0),
-    to: range(1),
-    sought: field(diagram, "input", {
-      type: "search", id: "search", placeholder: "address or summary", autocomplete: "off",
-      title: "A part of an address or summary; in quotes, a whole address",
-      keydown: ({ key, shiftKey }) => { if (key === "Enter") diagram.step(shiftKey ? -1 : 1); },
-    }, ({ value }) => view.search(value)),
-    wanted: field(diagram, "input", { type: "search", id: "filter", placeholder: "part of a name", autocomplete: "off" }, ({ value }) => { view.wanted = value; view.arrange(); diagram.lanes.scrollTop = 0; }),
-    order: field(diagram, "select", { id: "order" }, ({ value }) => { view.order = value; view.arrange(); }, Object.keys(LANE_ORDERS).map((name) => el("option", {}, name))),
-    height: field(diagram, "input", { type: "range", id: "lane-height", min: 4, max: 60, value: diagram.laneHeight }, ({ value }) => { diagram.laneHeight = Number(value); }),
-    linked: field(diagram, "input", { type: "checkbox", id: "links" }, ({ checked }) => { view.linked = checked; }),
-    found: el("output", { id: "found", for: "search", class: "small soft" }),
+  // By the names of the parts of the state.
+  const fields = {
+    axis: field("select", "change", { id: "axis" }, ({ value }) => view.useAxis(axes[value]), el("option", { value: "lamport" }, "Lamport time"), el("option", { value: "wall", disabled: !data.activity.bins.length }, "wall time (UTC)")),
+    from: end(0),
+    to: end(1),
+    find: field("input", "input", { type: "search", id: "search", placeholder: "address or summary", title: "A part of an address or summary; in quotes, a whole address" }, ({ value }) => view.search(value)),
+    actor: field("input", "input", { type: "search", id: "filter", placeholder: "part of a name" }, ({ value }) => { view.wanted = value; view.arrange(); diagram.lanes.scrollTop = 0; }),
+    lanes: field("select", "change", { id: "order" }, ({ value }) => { view.order = value; view.arrange(); }, Object.keys(LANE_ORDERS).map((name) => el("option", {}, name))),
   };
-  made.element = el(
+  const height = field("input", "input", { type: "range", id: "lane-height", min: 4, max: 60, value: diagram.laneHeight }, ({ value }) => { diagram.laneHeight = Number(value); });
+  const linked = field("input", "input", { type: "checkbox", id: "links" }, ({ checked }) => { view.linked = checked; });
+  const found = el("output", { id: "found", for: "search", class: "small soft" });
+  fields.find.addEventListener("keydown", (event) => { if (event.key === "Enter") diagram.step(event.shiftKey ? -1 : 1); });
+  const element = el(
     "div",
     { class: "controls" },
-    el(
-      "div",
-      { class: "group", role: "group", "aria-label": "Zoom" },
-      pressed("−", "Zoom out", () => diagram.change(() => diagram.zoomOnSelected(1 / 1.5))),
-      pressed("+", "Zoom in", () => diagram.change(() => diagram.zoomOnSelected(1.5))),
-      pressed("All", "Show all of it", () => diagram.change(() => view.reset())),
+    group(
+      "Zoom",
+      titled("−", "Zoom out", () => diagram.change(() => diagram.zoomOnSelected(1 / 1.5))),
+      titled("+", "Zoom in", () => diagram.change(() => diagram.zoomOnSelected(1.5))),
+      titled("All", "Show all of it", () => diagram.change(() => view.reset())),
     ),
-    el("label", {}, "Axis", made.axis),
-    el("label", {}, "From", made.from),
-    el("label", {}, "to", made.to),
-    el("label", {}, "Search", made.sought),
-    el("div", { class: "group", role: "group", "aria-label": "Ops found" }, pressed("‹", "Previous op", () => diagram.step(-1)), pressed("›", "Next op", () => diagram.step(1))),
-    made.found,
-    el("label", {}, "Actor", made.wanted),
-    el("label", {}, "Lanes", made.order),
-    el("label", {}, "Lane height", made.height),
-    el("label", {}, made.linked, "Links between lanes"),
+    el("label", {}, "Axis", fields.axis),
+    el("label", {}, "From", fields.from),
+    el("label", {}, "to", fields.to),
+    el("label", {}, "Search", fields.find),
+    group("Ops found", titled("‹", "Previous op", () => diagram.step(-1)), titled("›", "Next op", () => diagram.step(1))),
+    found,
+    el("label", {}, "Actor", fields.actor),
+    el("label", {}, "Lanes", fields.lanes),
+    el("label", {}, "Lane height", height),
+    el("label", {}, linked, "Links between lanes"),
   );
-  // Write into the controls what the view is; a field in use is left alone.
-  made.show = () => {
+  const show = () => {
     const [from, to] = view.axis.range(view.from, view.to);
-    const texts = { axis: view.axis === axes.wall ? "wall" : "lamport", from, to, sought: view.sought, wanted: view.wanted, order: view.order };
-    for (const [name, text] of Object.entries(texts)) if (document.activeElement !== made[name] && made[name].value !== text) made[name].value = text;
-    made.linked.checked = view.linked;
+    const state = { ...stateOf(view), from, to };
+    // A field in use is left alone.
+    for (const [name, made] of Object.entries(fields)) if (document.activeElement !== made && made.value !== state[name]) made.value = state[name];
+    linked.checked = view.linked;
     const list = view.found ? view.picked() : [];
     const now = list.indexOf(view.selected) + 1;
     const count = pluralize(list.length, "op");
     const text = !view.found ? "" : `${now ? `${grouped(now)} of ${count}` : `${count} found`}${data.shown.whole ? "" : " among those shown"}`;
-    if (made.found.textContent !== text) made.found.textContent = text;
+    if (found.textContent !== text) found.textContent = text;
   };
-  return made;
+  return { element, show };
 }

@@ -2,10 +2,6 @@
 
 const TABLE_ROWS = 50;
 
-function pair(term, ...values) {
-  return el("div", {}, el("dt", {}, term), el("dd", {}, ...values));
-}
-
 class Details {
   constructor() {
     this.element = el("div", { class: "details", id: "details", "aria-live": "polite" });
@@ -33,51 +29,45 @@ class Details {
         pair("op_id", named(op.id)),
         op.intent ? pair("Intent", named(op.intent)) : null,
         op.reservation ? pair("Reservation", named(op.reservation)) : null,
-        pair(`Depends on (${grouped(op.allParents)})`, ...this.ops(op.parents, op.allParents, select)),
-        pair(`Shown ops that depend on it (${grouped(op.children.length)})`, ...this.ops(op.children.slice(0, 4), op.children.length, select)),
+        pair(`Depends on (${grouped(op.allParents)})`, this.ops(op.parents, op.allParents, select)),
+        pair(`Shown ops that depend on it (${grouped(op.children.length)})`, this.ops(op.children.slice(0, 4), op.children.length, select)),
       ),
     );
   }
 
   ops(wanted, all, select) {
-    if (!all) return ["nothing"];
-    const link = (other) => plainButton(el("span", {}, named(other.actor), ` at ${grouped(other.lamport)}`), () => select(other));
-    const shown = wanted.map((one) => el("div", {}, typeof one === "string" ? one : link(one)));
-    return all > wanted.length ? [...shown, el("div", {}, `and ${grouped(all - wanted.length)} more`)] : shown;
+    if (!all) return "nothing";
+    const shown = wanted.map((one) => (typeof one === "string" ? one : plainButton([named(one.actor), ` at ${grouped(one.lamport)}`], () => select(one))));
+    return [...shown, all > wanted.length ? `and ${grouped(all - wanted.length)} more` : null].map((one) => one && el("div", {}, one));
   }
 }
 
 class OpTable {
   constructor(view, select) {
-    this.view = view;
-    this.select = select;
-    this.page = 0;
-    this.body = el("div");
+    Object.assign(this, { view, select, body: el("div") });
     // What it was made of the last time.
     this.shown = "";
     const noun = data.shown.whole ? "ops" : "sampled ops";
-    this.element = el("details", { id: "op-table" }, el("summary", {}, `The ${noun} in view as a table`), this.body);
-    this.element.addEventListener("toggle", () => this.show(0));
+    this.element = el("details", { id: "op-table", toggle: () => this.show(0) }, el("summary", {}, `The ${noun} in view as a table`), this.body);
   }
 
   show(page) {
     if (!this.element.open) return;
-    const list = this.view.picked().filter((op) => this.view.isInView(op)).sort(this.view.axis.order);
+    const { view } = this;
+    const list = view.picked().filter((op) => view.isInView(op)).sort(view.axis.order);
     const pages = Math.max(Math.ceil(list.length / TABLE_ROWS), 1);
-    this.page = Math.min(Math.max(page, 0), pages - 1);
-    const rows = list.slice(this.page * TABLE_ROWS, (this.page + 1) * TABLE_ROWS);
-    const turn = (label, by) => button(label, () => this.show(this.page + by), { disabled: this.page + by < 0 || this.page + by >= pages });
-    const columns = [numberHead("Lamport"), "Actor", "Domain", "Op", "Address", "What", "Made at", ...(data.commits ? ["Commit"] : [])];
-    const caption = `${pluralize(list.length, "op")} in view${this.view.isPicking ? " that are picked out" : ""}, in the order of ${this.view.axis.name}`;
+    const turn = (label, to) => button(label, () => this.show(to), { disabled: to < 0 || to >= pages });
+    const columns = ["Lamport", "Actor", "Domain", "Op", "Address", "What", "Made at", ...(data.commits ? ["Commit"] : [])];
+    const rows = list.slice(page * TABLE_ROWS, (page + 1) * TABLE_ROWS).map((op) => this.row(op));
+    const caption = `${pluralize(list.length, "op")} in view${view.isPicking ? " that are picked out" : ""}, in the order of ${view.axis.name}`;
     this.body.replaceChildren(
-      table("The ops in view", columns, rows.map((op) => this.row(op)), { caption }),
-      el("div", { class: "more" }, turn("Earlier", -1), turn("Later", 1), el("span", { class: "small soft" }, `page ${this.page + 1} of ${pages}`)),
+      table("The ops in view", columns, rows, {}, caption),
+      el("div", { class: "more" }, turn("Earlier", page - 1), turn("Later", page + 1), el("span", { class: "small soft" }, `page ${page + 1} of ${pages}`)),
     );
   }
 
   row(op) {
-    const select = plainButton(grouped(op.lamport), () => this.select(op), { class: "plain number" });
     const texts = [op.actor, op.domainName, op.kind, op.address, op.what, op.createdAt, ...(data.commits ? [commitIds.get(op.commit) || op.state] : [])];
-    return el("tr", {}, el("td", { class: "number" }, select), texts.map((text) => textCell(text)));
+    return el("tr", {}, el("td", { class: "number" }, plainButton(grouped(op.lamport), () => this.select(op))), texts.map((text) => textCell(text)));
   }
 }

@@ -6,10 +6,7 @@ const NEAR_FINGER_PX = 20;
 
 class Diagram {
   constructor(onSelect, onPaint) {
-    this.view = new View();
-    this.onSelect = onSelect;
-    this.onPaint = onPaint;
-    this.hovered = null;
+    Object.assign(this, { view: new View(), onSelect, onPaint, hovered: null });
     // The pointers that are down, by id, and where they began to move or zoom the view.
     this.held = new Map();
     this.drag = null;
@@ -17,7 +14,7 @@ class Diagram {
     this.marks = [];
     this.onMark = () => {};
     this.zoomedIntoBar = -Infinity;
-    this.laneHeight = this.fittingLaneHeight();
+    this.laneHeight = Math.min(Math.max(Math.floor((TALLEST - AXIS_HEIGHT) / Math.max(data.lanes.names.length, 1)), 14), 40);
     this.canvas = el("canvas", {
       "aria-hidden": "true",
       pointerdown: (event) => this.grab(event),
@@ -50,10 +47,6 @@ class Diagram {
     new ResizeObserver(() => this.paint()).observe(this.element);
   }
 
-  fittingLaneHeight() {
-    return Math.min(Math.max(Math.floor((TALLEST - AXIS_HEIGHT) / Math.max(data.lanes.names.length, 1)), 14), 40);
-  }
-
   // Change the view and redraw. What the pointer was at is elsewhere then, so that nothing more is said of it.
   change(how) {
     how();
@@ -63,8 +56,7 @@ class Diagram {
   }
 
   paint() {
-    const width = this.lanes.clientWidth;
-    if (!width) return;
+    if (!this.lanes.clientWidth) return;
     const content = this.view.lanes.length * this.laneHeight;
     const height = Math.min(AXIS_HEIGHT + Math.max(content, 40), TALLEST);
     this.lanes.style.height = `${height + 2}px`;
@@ -217,7 +209,7 @@ class Diagram {
   showTime(from, to) {
     this.change(() => {
       if (this.view.axis !== axes.wall) this.view.useAxis(axes.wall);
-      this.view.showRange(from - data.startMs, to - data.startMs);
+      this.view.showRange(from, to);
     });
     this.element.scrollIntoView({ block: "nearest" });
   }
@@ -263,40 +255,32 @@ class Diagram {
     this.hovered = op;
     if (changed) this.paint();
     this.tip.hidden = !about;
-    if (about) {
-      this.tip.replaceChildren(...about);
-      this.placeTip(place);
-    }
-  }
-
-  placeTip([x, y]) {
-    const width = this.tip.offsetWidth;
-    const left = x + 16 + width > this.layout.width ? x - width - 16 : x + 16;
-    this.tip.style.left = `${Math.max(left, 0)}px`;
-    this.tip.style.top = `${y + 18}px`;
+    if (!about) return;
+    const [x, y] = place;
+    this.tip.replaceChildren(...about.map((line) => line && el("div", {}, line)).filter(Boolean));
+    // Beside the pointer, on the side that has more room.
+    const [left, right] = x > this.layout.width / 2 ? ["auto", `${this.layout.width - x + 16}px`] : [`${x + 16}px`, "auto"];
+    Object.assign(this.tip.style, { left, right, top: `${y + 18}px` });
   }
 
   aboutOp(op) {
     return [
-      el("div", {}, el("b", {}, named(op.actor)), " · ", named(op.domainName), op.state ? " · " : "", named(op.state)),
-      el("div", {}, named(op.kind || "op"), " ", named(op.address)),
-      op.what ? el("div", {}, named(op.what)) : null,
-      el("div", {}, `Lamport ${grouped(op.lamport)} · arrived as number ${grouped(op.arrival)}`),
-      op.createdAt ? el("div", {}, named(op.createdAt)) : null,
-    ].filter(Boolean);
+      [el("b", {}, named(op.actor)), " · ", named(op.domainName), op.state ? " · " : "", named(op.state)],
+      [named(op.kind || "op"), " ", named(op.address)],
+      op.what && named(op.what),
+      `Lamport ${grouped(op.lamport)} · arrived as number ${grouped(op.arrival)}`,
+      op.createdAt && named(op.createdAt),
+    ];
   }
 
   aboutLane(lane, x) {
-    const name = el("div", {}, el("b", {}, named(data.lanes.names[lane])));
-    if (x <= this.layout.left) return [name, el("div", {}, `${pluralize(laneOps[lane], "op")}, Lamport ${data.lanes.spans[lane].map(grouped).join(" to ")}`)];
+    const name = el("b", {}, named(data.lanes.names[lane]));
+    if (x <= this.layout.left) return [name, `${pluralize(laneOps[lane], "op")}, Lamport ${data.lanes.spans[lane].map(grouped).join(" to ")}`];
     const counts = this.columnAt(x, this.layout.top(this.view.rowOf.get(lane)) + 1);
     if (!counts) return null;
     const { width } = this.layout.level();
-    return [
-      name,
-      el("div", {}, `${pluralize(counts.total, "op")} ${this.view.axis.column(counts.column * width, width)}`),
-      ...[...counts.domains].map((count, domain) => count && el("div", {}, named(data.domains.names[domain]), ` ${grouped(count)}`)).filter(Boolean),
-    ];
+    const parts = counts.domains.map((count, domain) => count && [named(data.domains.names[domain]), ` ${grouped(count)}`]);
+    return [name, `${pluralize(counts.total, "op")} ${this.view.axis.column(counts.column * width, width)}`, ...parts];
   }
 
   // The column of counts at a point of the canvas, if bars are drawn.
@@ -304,8 +288,6 @@ class Diagram {
     const lane = this.view.lanes[this.layout.row(y)];
     if (x <= this.layout.left || y < AXIS_HEIGHT || lane === undefined || (this.seen.all && data.shown.whole)) return null;
     const { lanes, width } = this.layout.level();
-    const wanted = Math.floor(this.layout.placeAt(x) / width);
-    const found = lanes[lane][positionAt(lanes[lane], wanted, ({ column }) => column)];
-    return found && found.column === wanted ? found : null;
+    return lanes[lane].get(Math.floor(this.layout.placeAt(x) / width)) || null;
   }
 }

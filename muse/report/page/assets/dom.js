@@ -1,47 +1,43 @@
-// Creates elements; an attribute that is a function listens for the event of its name. Text always becomes a text node, so that text from a log is never parsed as markup.
+// Creates elements. Text always becomes a text node, so that text from a log is never parsed as markup.
 
-const SVG_NAMESPACE = "http://www.w3.org/2000/svg";
-
-function filled(element, attributes, children) {
+// An attribute that is a function is called on the event of its name.
+function el(tag, { style = {}, ...attributes } = {}, ...children) {
+  const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (typeof value === "function") element.addEventListener(name, value);
-    else if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : value);
+    if (typeof value === "function") made.addEventListener(name, value);
+    else if (value !== null && value !== false) made.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== null));
-  return element;
-}
-
-function el(tag, attributes = {}, ...children) {
-  return filled(document.createElement(tag), attributes, children);
-}
-
-function svgEl(tag, attributes = {}, ...children) {
-  return filled(document.createElementNS(SVG_NAMESPACE, tag), attributes, children);
+  Object.assign(made.style, style);
+  made.append(...children.flat(Infinity).filter((child) => child !== null));
+  return made;
 }
 
 // Text from a log, isolated so that its writing direction does not affect the text around it.
 const named = (text) => el("bdi", {}, text);
-
 const button = (label, click, more = {}) => el("button", { type: "button", click, ...more }, label);
-const plainButton = (label, click, more = {}) => button(label, click, { class: "plain", ...more });
-const note = (...content) => el("p", { class: "small soft" }, ...content);
+const plainButton = (label, click) => button(label, click, { class: "plain" });
+const note = (...content) => el("p", { class: "small soft" }, content);
+const pair = (term, ...values) => el("div", {}, el("dt", {}, term), el("dd", {}, values));
+const textCell = (...content) => el("td", { class: "text" }, content);
+const numberCell = (count) => el("td", { class: "number" }, count === null ? "–" : grouped(count));
 
-const numberHead = (name) => el("th", { scope: "col", class: "number" }, name);
-const numberCell = (number) => el("td", { class: "number" }, number === null ? "–" : grouped(number));
-const textCell = (...content) => el("td", { class: "text" }, ...content);
-
-// A table that scrolls by itself, by keys too. The heads of its columns are texts or elements.
-function table(name, columns, rows, { id = null, caption = null } = {}) {
-  const head = columns.map((column) => (typeof column === "string" ? el("th", { scope: "col" }, column) : column));
-  const above = caption === null ? null : el("caption", {}, caption);
-  const made = el("table", { id }, above, el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows));
-  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name }, made);
+// A table in a box of its own, which scrolls. The head of a column of numbers is aligned as they are.
+function table(label, columns, rows, attributes = {}, caption = null) {
+  const head = columns.map((name, at) => el("th", { scope: "col", class: rows.length && rows[0].children[at].classList.contains("number") ? "number" : null }, name));
+  const made = el("table", attributes, caption && el("caption", {}, caption), el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows));
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, made);
 }
 
 const grouped = (number) => Math.round(number).toLocaleString("en-US");
 
 function pluralize(number, thing, things = thing + "s") {
   return `${grouped(number)} ${number === 1 ? thing : things}`;
+}
+
+// The first of some things, and how many more there are.
+function firstOf(all, shown, thing) {
+  const more = all - shown.length;
+  return [shown.map((one, at) => [at ? ", " : "", one]), !more ? "" : shown.length ? `, ${grouped(more)} more` : pluralize(more, thing)];
 }
 
 function percent(part, whole) {
@@ -73,13 +69,4 @@ function roundStep(span, wanted) {
   const rough = Math.max(span / wanted, 1);
   const power = 10 ** Math.floor(Math.log10(rough));
   return power * [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999);
-}
-
-// The current colours by the name of their CSS variable, because a canvas can't use CSS variables.
-function themeColours() {
-  const style = getComputedStyle(document.documentElement);
-  const value = (name) => style.getPropertyValue(`--${name}`).trim();
-  const colours = { domains: data.domains.colours.map(value) };
-  for (const name of ["card", "ink", "soft", "line", "stripe", "link", "mark", "focus"]) colours[name] = value(name);
-  return colours;
 }

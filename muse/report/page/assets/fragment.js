@@ -1,19 +1,12 @@
 // What is shown stands in the fragment of the page's URL, so that a link leads others to the same place.
 
-// The state of a view as parameters; what is as at first is left out.
+const AT_FIRST = { axis: "lamport", from: "", to: "", find: "", actor: "", lanes: "most active", links: "", only: "", op: "" };
+
+// The state of a view, each part as a text.
 function stateOf(view) {
-  const state = new URLSearchParams();
-  const put = (name, value, isDefault) => { if (!isDefault) state.set(name, value); };
-  put("axis", "wall", view.axis === axes.lamport);
-  put("from", view.axis.text(view.from), view.isWhole);
-  put("to", view.axis.text(view.to), view.isWhole);
-  put("find", view.sought, !view.sought);
-  put("actor", view.wanted, !view.wanted);
-  put("lanes", view.order, view.order === "most active");
-  put("links", "no", view.linked);
-  put("only", view.mark && view.mark.id, !view.mark);
-  put("op", view.selected && view.selected.id, !view.selected);
-  return state;
+  const [from, to] = view.isWhole ? ["", ""] : [view.axis.text(view.from), view.axis.text(view.to)];
+  const [only, op] = [view.mark, view.selected].map((one) => (one ? one.id : ""));
+  return { axis: view.axis === axes.wall ? "wall" : "lamport", from, to, find: view.sought, actor: view.wanted, lanes: view.order, links: view.linked ? "" : "no", only, op };
 }
 
 // Write the state, once it has been the same for a moment: browsers refuse to do that often. The table follows then too.
@@ -21,7 +14,7 @@ let noted = 0;
 function noteState(view, table) {
   clearTimeout(noted);
   noted = setTimeout(() => {
-    const state = stateOf(view);
+    const state = new URLSearchParams(Object.entries(stateOf(view)).filter(([name, text]) => text !== AT_FIRST[name]));
     const text = String(state);
     if (text !== location.hash.slice(1)) history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
     state.delete("op");
@@ -31,20 +24,20 @@ function noteState(view, table) {
 
 // Show what the fragment says. It comes from others: what names nothing in this page is passed over.
 function showState(diagram) {
-  const state = new URLSearchParams(location.hash.slice(1));
+  const state = { ...AT_FIRST, ...Object.fromEntries(new URLSearchParams(location.hash.slice(1))) };
   const { view } = diagram;
-  view.axis = state.get("axis") === "wall" && data.activity.bins.length ? axes.wall : axes.lamport;
+  view.axis = state.axis === "wall" && data.activity.bins.length ? axes.wall : axes.lamport;
   view.reset();
-  const ends = ["from", "to"].map((name) => view.axis.read(state.get(name) || ""));
+  const ends = [state.from, state.to].map((text) => view.axis.read(text));
   if (ends.every(Number.isFinite)) view.showRange(...ends);
-  view.search(state.get("find") || "");
-  view.wanted = state.get("actor") || "";
-  view.order = Object.hasOwn(LANE_ORDERS, state.get("lanes")) ? state.get("lanes") : "most active";
-  view.linked = state.get("links") !== "no";
+  view.search(state.find);
+  view.wanted = state.actor;
+  view.order = Object.hasOwn(LANE_ORDERS, state.lanes) ? state.lanes : AT_FIRST.lanes;
+  view.linked = state.links !== "no";
   view.arrange();
-  view.mark = diagram.marks.find(({ id }) => id === state.get("only")) || null;
+  view.mark = diagram.marks.find(({ id }) => id === state.only) || null;
   diagram.onMark();
-  view.selected = ops.find(({ id }) => id === state.get("op")) || null;
+  view.selected = ops.find(({ id }) => id === state.op) || null;
   diagram.onSelect(view.selected);
   diagram.change(() => {});
   if (view.selected) diagram.scrollTo(view.selected);

@@ -41,18 +41,17 @@ for (const op of ops) {
   }
 }
 
-const laneOps = data.lanes.byDomain.map((counts) => counts.reduce((sum, count) => sum + count, 0));
+const sum = (counts) => counts.reduce((all, count) => all + count, 0);
+const laneOps = data.lanes.byDomain.map(sum);
+const colourOf = (domain) => `var(--${data.domains.colours[domain]})`;
 
 // Counts by lane, in columns along an axis. Made from the ops if all are in the page, else from the bins.
 class Density {
   constructor(key, bins) {
-    this.key = key;
-    this.bins = bins;
-    this.width = bins ? bins.width : 1;
-    this.levels = new Map();
+    Object.assign(this, { key, bins, width: bins ? bins.width : 1, levels: new Map() });
   }
 
-  // Columns of at least `span`; each is a power of two of bins: {width, lanes, all, most}.
+  // Columns of at least `span`; each is a power of two of bins.
   level(span) {
     let width = this.width;
     while (width < span) width *= 2;
@@ -60,34 +59,28 @@ class Density {
     return this.levels.get(width);
   }
 
+  // The columns by number, of each lane and of all lanes. Column c begins at c * width.
   made(width) {
     const lanes = data.lanes.names.map(() => new Map());
     const all = new Map();
     this.each((lane, domain, start, count) => {
       const column = Math.floor(start / width);
       for (const columns of [lanes[lane], all]) {
-        let counts = columns.get(column);
-        if (!counts) columns.set(column, (counts = { column, total: 0, domains: new Uint32Array(data.domains.names.length) }));
+        if (!columns.has(column)) columns.set(column, { column, total: 0, domains: data.domains.names.map(() => 0) });
+        const counts = columns.get(column);
         counts.total += count;
         counts.domains[domain] += count;
       }
     });
-    const inOrder = (columns) => [...columns.values()].sort((one, other) => one.column - other.column);
-    const most = (columns) => columns.reduce((highest, { total }) => Math.max(highest, total), 0);
-    const level = { width, lanes: lanes.map(inOrder), all: inOrder(all) };
+    const most = (columns) => [...columns.values()].reduce((highest, { total }) => Math.max(highest, total), 0);
     // The shared lane is not used for the scale, since it would make all other bars small. Its bars are cut at the top.
-    const own = data.lanes.shared ? level.lanes.slice(0, -1) : level.lanes;
-    level.most = own.reduce((highest, columns) => Math.max(highest, most(columns)), 0);
-    level.mostOfAll = most(level.all);
-    return level;
+    const own = data.lanes.shared ? lanes.slice(0, -1) : lanes;
+    return { width, lanes, all, most: Math.max(...own.map(most), 0), mostOfAll: most(all) };
   }
 
   each(visit) {
-    if (!this.bins) {
-      for (const op of ops) if (op[this.key] !== null) visit(op.lane, op.domain, op[this.key], 1);
-      return;
-    }
-    for (const [lane, domain, ...gaps] of this.bins.runs) {
+    if (!this.bins) for (const op of ops) if (op[this.key] !== null) visit(op.lane, op.domain, op[this.key], 1);
+    for (const [lane, domain, ...gaps] of this.bins ? this.bins.runs : []) {
       let bin = 0;
       for (let at = 0; at < gaps.length; at += 2) {
         bin += gaps[at];
@@ -95,23 +88,4 @@ class Density {
       }
     }
   }
-}
-
-// The position of the first item of a sorted list that is at or after a place.
-function positionAt(list, place, placeOf) {
-  let low = 0;
-  let high = list.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (placeOf(list[middle]) < place) low = middle + 1; else high = middle;
-  }
-  return low;
-}
-
-// The columns of a lane that overlap [from, to].
-function columnsBetween(columns, width, from, to) {
-  const start = positionAt(columns, Math.floor(from / width), ({ column }) => column);
-  let end = start;
-  while (end < columns.length && columns[end].column * width < to) end += 1;
-  return columns.slice(start, end);
 }

@@ -10,13 +10,13 @@ function topOfPage(themeButton) {
   return el("header", { class: "top" }, el("div", {}, el("h1", {}, named(data.session)), el("p", { class: "soft" }, `${made}, ${from}`)), themeButton);
 }
 
-function tile(term, value, remark = "", mood = "") {
-  return el("div", { class: "tile" }, el("dt", {}, term), el("dd", { class: mood || null }, value), remark ? el("dd", { class: "small" }, remark) : null);
+function tile(term, value, remark = "", mood = null) {
+  return el("div", { class: "tile" }, el("dt", {}, term), el("dd", { class: mood }, value), remark ? el("dd", { class: "small" }, remark) : null);
 }
 
 function tiles() {
   const { checkpoint: { pending, problem }, verify, activity, domains } = data;
-  const damage = verify && verify.counts.reduce((sum, [, count]) => sum + count, 0);
+  const damage = verify && sum(verify.counts.map(([, count]) => count));
   const verdict = !verify ? ["not made"] : verify.ok ? [damage ? "no damage" : "whole", damage ? pluralize(damage, "finding") : "nothing found", "fine"] : ["damaged", pluralize(damage, "finding"), "bad"];
   // What the commits hold up to their end is committed, whatever the checkpoint says.
   const byCommits = commits.length > 0 && commits[0].end >= data.ops - pending;
@@ -27,7 +27,7 @@ function tiles() {
     tile("Ops", grouped(data.ops), data.ops ? `operations within ${activity.spanS ? duration(activity.spanS) : "no time"}` : ""),
     tile("Actors", grouped(data.lanes.actors), "people and programs"),
     tile("Domains", grouped(domains.names.length + Math.max(domains.shared - 1, 0)), domains.names.length < 4 ? named(domains.names.join(", ")) : ""),
-    tile("Not committed", grouped(pending), since, problem && !byCommits ? "bad" : ""),
+    tile("Not committed", grouped(pending), since, problem && !byCommits ? "bad" : null),
     tile("Made in parallel", grouped(data.concurrent), "did not build on all that had arrived"),
     tile("Arrived late", grouped(data.late), "after an op of higher Lamport time"),
     tile("Lamport time", data.ops ? grouped(data.lamport[1]) : "–", data.ops ? "the highest; it counts steps" : ""),
@@ -59,9 +59,9 @@ function aboutCheckpoint() {
 
 // The glyphs of the kinds that this session has.
 function glyphs() {
-  const known = data.kinds.names.filter((name) => Object.hasOwn(GLYPHS, name));
+  const known = data.kinds.names.filter((name) => Object.hasOwn(GLYPHS, name)).map((name) => [GLYPHS[name], name]);
   const others = known.length < data.kinds.names.length ? [[OTHER_GLYPH, "other kinds"]] : [];
-  return el("ul", { class: "legend", "aria-label": "Kinds of op" }, [...known.map((name) => [GLYPHS[name], name]), ...others].map(([glyph, name]) => el("li", {}, el("b", { "aria-hidden": "true" }, glyph), name)));
+  return el("ul", { class: "legend", "aria-label": "Kinds of op" }, [...known, ...others].map(([glyph, name]) => el("li", {}, el("b", { "aria-hidden": "true" }, glyph), name)));
 }
 
 function diagramSection() {
@@ -90,72 +90,65 @@ function diagramSection() {
 function commitsSection(diagram) {
   const { pending } = data.checkpoint;
   const { all, ops: committed } = data.commits || { all: 0, ops: 0 };
+  const by = ({ actors, lanes }) => firstOf(actors, lanes.map(([lane, count]) => [named(data.lanes.names[lane]), ` ${grouped(count)}`]), "actor");
   const listed = [
-    ...(pending ? [{ mark: pendingOps, when: "–", size: pending, by: "" }] : []),
-    ...commits.map((commit) => ({ mark: commit, when: commit.when, size: commit.size, by: byWhom(commit) })),
-    ...(checkpoint && !commits.length ? [{ mark: checkpoint, when: checkpoint.at, size: checkpoint.ops, by: "" }] : []),
+    ...(pending ? [[pendingOps, "–", pending, ""]] : []),
+    ...commits.map((commit) => [commit, commit.when, commit.size, by(commit)]),
+    ...(checkpoint && !commits.length ? [[checkpoint, checkpoint.at, checkpoint.ops, ""]] : []),
   ];
-  const columns = [data.commits ? "Commit" : "Checkpoint", "When (UTC)", numberHead("Ops"), "By whom"];
-  // A click on the button is one on its row.
-  const buttons = listed.map(({ mark }) => plainButton(named(mark.id), null, { "aria-pressed": "false" }));
-  const rows = listed.map(({ mark, when, size, by }, at) => {
+  const buttons = listed.map(([mark]) => plainButton(named(mark.id), () => {}));
+  const rows = listed.map(([mark, when, size, whose], at) => {
     const click = () => diagram.markOut(diagram.view.mark === mark ? null : mark);
-    return el("tr", { click }, el("td", {}, buttons[at]), el("td", {}, named(when)), numberCell(size), textCell(by));
+    return el("tr", { click }, el("td", {}, buttons[at]), el("td", {}, named(when)), numberCell(size), textCell(whose));
   });
-  diagram.marks = listed.map(({ mark }) => mark);
-  diagram.onMark = () => diagram.marks.forEach((mark, at) => buttons[at].setAttribute("aria-pressed", String(diagram.view.mark === mark)));
+  diagram.marks = listed.map(([mark]) => mark);
+  diagram.onMark = () => buttons.forEach((made, at) => made.setAttribute("aria-pressed", diagram.view.mark === diagram.marks[at]));
+  diagram.onMark();
   const count = all > commits.length ? `${grouped(commits.length)} of ${grouped(all)} commits are listed: the newest, and older ones at even distance.` : all ? `${pluralize(all, "commit")}, the newest first.` : "";
   const rest = data.ops - committed;
   const held = all ? ` The commits hold ${pluralize(committed, "op")}; ${rest ? `${grouped(rest)} ${rest === 1 ? "is" : "are"} in none` : "every op is in one"}.` : "";
   return card(
     "What is committed",
     note(`${count}${held} Click a row to pick out its ops; all others turn pale, and the table of ops leaves them out.`.trim()),
-    table("Commits", columns, rows, { id: "commits" }),
+    table("Commits", [data.commits ? "Commit" : "Checkpoint", "When (UTC)", "Ops", "By whom"], rows, { id: "commits" }),
   );
-}
-
-// The most active actors of a commit, and how many more.
-function byWhom({ actors, lanes }) {
-  const made = [];
-  for (let at = 0; at < lanes.length; at += 2) made.push(made.length ? ", " : "", named(data.lanes.names[lanes[at]]), ` ${grouped(lanes[at + 1])}`);
-  const more = actors - lanes.length / 2;
-  return more ? [...made, made.length ? `, ${grouped(more)} more` : pluralize(more, "actor")] : made;
 }
 
 // The busiest addresses, and those that several actors changed at once. A click on one searches for it.
 function addressSection(diagram) {
   const { all, forgot, notCompared, busiest, atOnce, allAtOnce } = data.addresses;
-  const find = (text) => () => { diagram.change(() => diagram.view.search(`"${text}"`)); diagram.element.scrollIntoView({ block: "nearest" }); };
-  const last = (actor, lamport, time) => [named(actor), el("span", { class: "soft" }, ` at Lamport ${grouped(lamport)}${time === null ? "" : `, ${utc(data.startMs + time).slice(0, 19)}`}`)];
-  const names = (more, some) => [...some.flatMap((name, at) => [at ? ", " : "", named(name)]), more > some.length ? `, ${grouped(more - some.length)} more` : ""];
-  const row = (text, ...cells) => el("tr", {}, el("th", { scope: "row", class: "text" }, plainButton(named(text), find(text))), cells);
+  const row = ([text, , , actor, lamport, time], ...cells) => {
+    const find = () => { diagram.change(() => diagram.view.search(`"${text}"`)); diagram.element.scrollIntoView({ block: "nearest" }); };
+    const when = ` at Lamport ${grouped(lamport)}${time === null ? "" : `, ${utc(time).slice(0, 19)}`}`;
+    return el("tr", {}, el("th", { scope: "row", class: "text" }, plainButton(named(text), find)), cells, textCell(named(actor), el("span", { class: "soft" }, when)));
+  };
+  const busy = busiest.map((address) => row(address, numberCell(address[1]), numberCell(address[2])));
+  const several = atOnce.map((address) => row(address, numberCell(address[6]), textCell(firstOf(address[7], address[8].map(named)))));
   const listed = `${grouped(busiest.length)} of ${forgot ? "more than " : ""}${pluralize(all, "address", "addresses")}. Click one to find its ops.${forgot ? " There are so many that those with the fewest ops were forgotten on the way; a count may be too low." : ""}`;
   const unknown = notCompared ? ` ${pluralize(notCompared, "op")} could not be compared: what they depend on is not in the log, or arrived later.` : "";
-  const verdict = allAtOnce ? (allAtOnce > atOnce.length ? `${grouped(atOnce.length)} of ${pluralize(allAtOnce, "address", "addresses")}. ` : "") : "None. ";
-  const most = busiest.map(([text, count, actors, ...by]) => row(text, numberCell(count), numberCell(actors), textCell(last(...by))));
-  const several = atOnce.map(([text, , , actor, lamport, time, count, all, some]) => row(text, numberCell(count), textCell(names(all, some)), textCell(last(actor, lamport, time))));
+  const verdict = !allAtOnce ? "None. " : allAtOnce > atOnce.length ? `${grouped(atOnce.length)} of ${pluralize(allAtOnce, "address", "addresses")}. ` : "";
   return el(
     "div",
     { class: "columns" },
-    card("Busiest addresses", note(listed), table("Busiest addresses", ["Address", numberHead("Ops"), numberHead("Actors"), "Last changed by"], most, { id: "busiest" })),
+    card("Busiest addresses", note(listed), table("Busiest addresses", ["Address", "Ops", "Actors", "Last changed by"], busy, { id: "busiest" })),
     card(
       "Changed by several at once",
       note(`${verdict}Two actors changed an address at once if each made an op there and neither op depends on the other, directly or through others: neither had seen the other's.${unknown}`),
-      ...(allAtOnce ? [table("Addresses changed at once", ["Address", numberHead("Ops at once"), "By", "Last changed by"], several, { id: "at-once" })] : []),
+      ...(allAtOnce ? [table("Addresses changed at once", ["Address", "Ops at once", "By", "Last changed by"], several, { id: "at-once" })] : []),
     ),
   );
 }
 
 function activitySection(diagram) {
   const { undated } = data.activity;
-  const remark = undated ? ` ${pluralize(undated, "op")} ${undated === 1 ? "has" : "have"} no valid time.` : "";
-  return card("Activity over wall time", note(`By created_at, in UTC. Nothing is ordered by this time. Click a column to see its ops in the diagram.${remark}`), new Activity((from, to) => diagram.showTime(from, to)).element);
+  const invalid = undated ? ` ${pluralize(undated, "op")} ${undated === 1 ? "has" : "have"} no valid time.` : "";
+  return card("Activity over wall time", note(`By created_at, in UTC. Nothing is ordered by this time. Click a column to see its ops in the diagram.${invalid}`), activity((from, to) => diagram.showTime(from, to)));
 }
 
 function shareSections() {
   const actors = data.lanes.names.map((name, lane) => ({ name, parts: data.lanes.byDomain[lane], total: laneOps[lane] }));
   const domains = data.domains.names.map((name, domain) => {
-    const total = data.lanes.byDomain.reduce((sum, counts) => sum + counts[domain], 0);
+    const total = sum(data.lanes.byDomain.map((counts) => counts[domain]));
     return { name, mark: swatch(domain), parts: [total], total, colour: colourOf(domain) };
   });
   const kinds = data.kinds.names.map((name, kind) => ({ name, mark: el("b", { "aria-hidden": "true" }, glyphOf(name)), parts: [data.kinds.ops[kind]], total: data.kinds.ops[kind], colour: "var(--soft)" }));
@@ -186,19 +179,16 @@ function verifySection() {
   const found = data.verify;
   if (!found) return card("What the check found", note("The session was not checked for this report."));
   const looked = `${bytes(found.sizeBytes)}, ${pluralize(found.lines, "line")}, ${pluralize(found.entries, "entry", "entries")} checked: each line, the index against the log, the checkpoint against what it covers.`;
-  const verdict = found.ok ? (found.counts.length ? "No damage." : "No findings.") : "Damage was found.";
+  const all = sum(found.counts.map(([, count]) => count));
+  const verdict = !found.ok ? "Damage was found." : all ? "No damage." : "No findings.";
   const tail = found.tailBytes ? ` The last ${pluralize(found.tailBytes, "byte")} are an unfinished line.` : "";
-  const content = [note(el("b", { class: found.ok ? "fine" : "bad" }, verdict), " ", looked, tail)];
-  if (found.findings.length) content.push(findingsTable(found));
-  return card("What the check found", ...content);
-}
-
-function findingsTable(found) {
-  const columns = [numberHead("At byte"), numberHead("Length"), "Finding", "Severity", "Reason", "What to do"];
-  const all = found.counts.reduce((sum, [, count]) => sum + count, 0);
-  const rows = found.findings.map(([kind, severity, offset, length, ...texts]) => el("tr", {}, [offset, length].map(numberCell), [kind, severity, ...texts].map((text) => textCell(text))));
+  const rows = found.findings.map(([kind, severity, offset, length, ...texts]) => el("tr", {}, numberCell(offset), numberCell(length), [kind, severity, ...texts].map((text) => textCell(text))));
   const caption = all > rows.length ? `The first ${grouped(rows.length)} of ${pluralize(all, "finding")}; muse op-log verify lists more` : pluralize(all, "finding");
-  return table("Findings", columns, rows, { id: "findings", caption });
+  return card(
+    "What the check found",
+    note(el("b", { class: found.ok ? "fine" : "bad" }, verdict), " ", looked, tail),
+    ...(rows.length ? [table("Findings", ["At byte", "Length", "Finding", "Severity", "Reason", "What to do"], rows, { id: "findings" }, caption)] : []),
+  );
 }
 
 function footer() {

@@ -1,38 +1,27 @@
 // Builds the page, and switches between light and dark.
 
-function isDark() {
-  const chosen = document.documentElement.dataset.theme;
-  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-}
-
-function themeButton(repaint) {
-  const label = () => (isDark() ? "Light" : "Dark");
-  const shown = () => { made.textContent = label(); repaint(); };
-  const change = () => { document.documentElement.dataset.theme = isDark() ? "light" : "dark"; shown(); };
-  const made = button(label(), change, { id: "theme", "aria-label": "Change between light and dark" });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", shown);
-  return made;
-}
-
-// Print in light colours, because paper is white.
-function lightOnPaper(repaint) {
-  let before;
-  addEventListener("beforeprint", () => {
-    before = document.documentElement.dataset.theme;
-    document.documentElement.dataset.theme = "light";
-    repaint();
-  });
-  addEventListener("afterprint", () => {
-    if (before) document.documentElement.dataset.theme = before; else delete document.documentElement.dataset.theme;
-    repaint();
-  });
-}
+const root = document.documentElement;
+const prefersDark = matchMedia("(prefers-color-scheme: dark)");
+const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : prefersDark.matches);
 
 const { section, diagram } = diagramSection();
-const repaint = () => diagram.paint();
+const themeButton = button("", () => useTheme(isDark() ? "light" : "dark"), { id: "theme", "aria-label": "Change between light and dark" });
+
+// Without a theme it is as the system prefers.
+function useTheme(theme) {
+  if (theme) root.dataset.theme = theme; else delete root.dataset.theme;
+  themeButton.textContent = isDark() ? "Light" : "Dark";
+  diagram.paint();
+}
+
 document.getElementById("page").replaceChildren(
-  topOfPage(themeButton(repaint)), tiles(), section, ...(anyCommitted ? [commitsSection(diagram)] : []), addressSection(diagram), activitySection(diagram), shareSections(), pendingSection(), verifySection(), footer(),
+  topOfPage(themeButton), tiles(), section, ...(anyCommitted ? [commitsSection(diagram)] : []), addressSection(diagram), activitySection(diagram), shareSections(), pendingSection(), verifySection(), footer(),
 );
-lightOnPaper(repaint);
+useTheme();
+prefersDark.addEventListener("change", () => useTheme(root.dataset.theme));
+// Print in light colours, because paper is white.
+let beforePrint;
+addEventListener("beforeprint", () => { beforePrint = root.dataset.theme; useTheme("light"); });
+addEventListener("afterprint", () => useTheme(beforePrint));
 showState(diagram);
 addEventListener("hashchange", () => showState(diagram));

@@ -20,25 +20,23 @@ class Strip {
     const { left, plotWidth } = layout;
     const { lowest, highest, density } = this.view.axis;
     const pen = fitted(this.element, layout.width, STRIP_HEIGHT);
-    const x = (place) => left + ((place - lowest) / (highest - lowest)) * plotWidth;
+    // The first and the last column may reach beyond the axis.
+    const x = (place) => left + Math.min(Math.max((place - lowest) / (highest - lowest), 0), 1) * plotWidth;
     const level = density.level((2 * (highest - lowest)) / plotWidth);
     pen.fillStyle = colours.stripe;
     pen.fillRect(left, 0, plotWidth, STRIP_HEIGHT);
-    for (const counts of level.all) {
+    for (const counts of level.all.values()) {
       const start = Math.round(x(counts.column * level.width));
       const end = Math.max(Math.round(x((counts.column + 1) * level.width)), start + 1);
       const tall = (STRIP_HEIGHT * 0.9 * Math.log1p(counts.total)) / Math.log1p(level.mostOfAll);
-      stack(pen, colours, counts, start, end - start, STRIP_HEIGHT, tall);
+      stacked(pen, colours, counts, start, end - start, STRIP_HEIGHT, tall);
     }
     const [from, to] = [x(this.view.from), x(this.view.to)];
-    pen.fillStyle = colours.card;
-    pen.globalAlpha = 0.7;
+    Object.assign(pen, { fillStyle: colours.card, globalAlpha: 0.7 });
     pen.fillRect(left, 0, from - left, STRIP_HEIGHT);
     pen.fillRect(to, 0, left + plotWidth - to, STRIP_HEIGHT);
-    pen.globalAlpha = 1;
-    pen.strokeStyle = colours.soft;
+    Object.assign(pen, { globalAlpha: 1, strokeStyle: colours.soft, lineWidth: 1 });
     pen.strokeRect(from + 0.5, 0.5, Math.max(to - from - 1, 2), STRIP_HEIGHT - 1);
-    setFont(pen, 12);
     write(pen, "All of it", 12, STRIP_HEIGHT / 2, colours.soft);
   }
 

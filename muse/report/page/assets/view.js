@@ -111,14 +111,7 @@ class View {
 
   // The ops to draw individually in this range and these lanes, or null if there are too many.
   singleOps(lanes, fits = () => true) {
-    const found = [];
-    for (const lane of lanes) {
-      const list = this.axis.lanes[lane];
-      for (let at = positionAt(list, this.from, (op) => this.at(op)); at < list.length && this.at(list[at]) <= this.to; at += 1) {
-        if (fits(list[at])) found.push(list[at]);
-        if (found.length > MOST_SINGLE_OPS) return null;
-      }
-    }
-    return found;
+    const found = lanes.flatMap((lane) => this.axis.lanes[lane].filter((op) => this.isInView(op) && fits(op)));
+    return found.length > MOST_SINGLE_OPS ? null : found;
   }
 }
