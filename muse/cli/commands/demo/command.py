@@ -86,6 +86,7 @@ def demo(
     """
     if seconds is not None and speed:
         raise click.UsageError("--seconds can't be used with --speed max.")
+    from muse.cli.commands.demo.hosts import Hosts
     from muse.cli.commands.demo.story import Story
     from muse.cli.commands.demo.trace import read_trace
 
@@ -97,15 +98,14 @@ def demo(
         raise WrongUsage(f"{trace} has more than {_MOST_ACTORS} actors, and each would be a process")
     with sigterm_like_ctrl_c(), _own_folder() if repo is None else _folder(repo, session) as folder:
         pace = 0.0 if speed else seconds or _SECONDS
-        if hosts is None:
-            happened = Story(edits, folder, session, pace, tell, repo is None).run()
-        else:
-            from muse.cli.commands.demo.hosts import Hosts
-
-            happened = Hosts(edits, folder, session, pace, tell, hosts).run()
+        scene: Story | Hosts = Story(edits, folder, session, pace, tell, repo is None)
+        if hosts is not None:
+            scene = Hosts(edits, folder, session, pace, tell, hosts)
+        results = scene.run()
+    is_ok = all(scene.checks.values())
     if as_json:
-        print_json(happened)
-    exit_with(0 if happened["ok"] else FOUND_DAMAGE)
+        print_json({"session_id": session, "edits": len(edits), **results, "checks": scene.checks, "ok": is_ok})
+    exit_with(0 if is_ok else FOUND_DAMAGE)
 
 
 @contextmanager

@@ -6,19 +6,18 @@ end is compared by a plain reading of their logs.
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from muse.cli.commands.demo.actors import Actors
+from muse.cli.commands.demo.actors import Actors, environment
 from muse.cli.commands.demo.story import Scene, plain, total_order
 from muse.cli.commands.demo.trace import Edit
 from muse.cli.output.failures import SystemFailed
@@ -34,58 +33,47 @@ _MOST_SECONDS = 60.0
 
 @dataclass
 class _Host:
-    """One host at work. A context manager: nothing of it is left when it ends."""
+    """One host: its repository, what replicates it, and its actors."""
 
     repo: Path
     session_id: str
     url: str
     edits: Sequence[Edit]
     seconds: float
-    _replication: subprocess.Popen[bytes] | None = None
-    _actors: Actors | None = None
-
-    def __post_init__(self) -> None:
-        self.repo.mkdir(parents=True)
+    replication: ExitStack = field(default_factory=ExitStack)
+    recording: ExitStack = field(default_factory=ExitStack)
 
     def connect(self) -> None:
-        """Replicate from now on."""
+        """Replicate from now on, until `replication` is closed."""
+        self.replication.enter_context(self._replicating())
+
+    @contextmanager
+    def _replicating(self) -> Iterator[None]:
         sync = ("op-log", "sync", self.session_id, self.url, "--space", _SPACE, "--repo", str(self.repo))
-        with (self.repo / "sync.log").open("ab") as log:
-            self._replication = subprocess.Popen(  # noqa: S603 - this package's own command
+        with (
+            (self.repo / "sync.log").open("ab") as log,
+            subprocess.Popen(  # noqa: S603 - this package's own command
                 [sys.executable, "-P", "-m", "muse", *sync],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env=environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-            )
-
-    def cut_off(self) -> None:
-        """Replicate no more; the actors go on."""
-        if self._replication is not None:
-            self._replication.kill()
-            self._replication.wait()
+            ) as process,
+        ):
+            try:
+                yield
+            finally:
+                process.kill()
 
     def record(self) -> None:
-        """Let the actors record. What is there already is not recorded twice."""
-        self._actors = Actors(self.edits, (), self.repo, self.session_id, self.seconds)
-        self._actors.may_go_on.set()
-
-    def is_recording(self) -> bool:
-        """Whether an actor is at work."""
-        return self._actors is not None and self._actors.are_working()
+        """Let the actors record, until `recording` is closed. What is there already is not recorded twice."""
+        self.actors = Actors(self.edits, len(self.edits), self.repo, self.session_id, self.seconds)
+        self.recording.enter_context(self.actors)
 
     def kill(self) -> None:
         """End all of it without warning."""
-        self.cut_off()
-        if self._actors is not None:
-            self._actors.__exit__()
-            self._actors = None
-
-    def __enter__(self) -> _Host:
-        return self
-
-    def __exit__(self, *_failure: object) -> None:
-        self.kill()
+        self.replication.close()
+        self.recording.close()
 
 
 @dataclass
@@ -95,7 +83,7 @@ class Hosts(Scene):
     count: int
 
     def run(self) -> dict[str, Any]:
-        """Do all of it; the results for --json."""
+        """Do all of it; the results."""
         repos = [self.repo / f"host-{number}" for number in range(1, self.count + 1)]
         self.tell(f"{self.count} hosts record {pluralize(len(self.edits), 'edit')}, each into a log of its own.")
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -106,28 +94,23 @@ class Hosts(Scene):
             self._exchange(repos, url)
         self._compare(repos)
         self.tell(f"\nAll of it is in {self.repo}")
-        return {
-            "session_id": self.session_id,
-            "repos": list(map(str, repos)),
-            "edits": len(self.edits),
-            "checks": self.checks,
-            "ok": all(self.checks.values()),
-        }
+        return {"repos": list(map(str, repos))}
 
     def _play(self, repos: Sequence[Path], url: str, server: ExitStack) -> None:
         names = sorted({edit["actor_id"] for edit in self.edits})
+        hosts = []
         with ExitStack() as stack:
-            hosts = []
             for number, repo in enumerate(repos):
+                repo.mkdir(parents=True)
                 mine = [edit for edit in self.edits if names.index(edit["actor_id"]) % len(repos) == number]
-                hosts.append(stack.enter_context(_Host(repo, self.session_id, url, mine, self.seconds)))
-            for host in hosts:
+                hosts.append(host := _Host(repo, self.session_id, url, mine, self.seconds))
+                stack.callback(host.kill)
                 host.connect()
                 host.record()
             cut_off, killed = hosts[1], hosts[-1]
             time.sleep(1)
             self.tell(f"   {cut_off.repo.name} is cut off; its actors go on")
-            cut_off.cut_off()
+            cut_off.replication.close()
             time.sleep(0.5)
             self.tell(f"   {killed.repo.name} is killed")
             killed.kill()
@@ -143,7 +126,7 @@ class Hosts(Scene):
             shutil.rmtree(self.repo / "server")
             server.enter_context(trial_server(url, self.repo / "server"))
             deadline = time.monotonic() + self.seconds + _MOST_SECONDS
-            while any(host.is_recording() for host in hosts):
+            while any(host.actors.are_working() for host in hosts):
                 if time.monotonic() > deadline:
                     raise SystemFailed(f"the edits of other hosts do not arrive: see {repos[0] / 'sync.log'}")
                 time.sleep(0.05)

@@ -7,12 +7,13 @@ Other keys are ignored.
 
 from __future__ import annotations
 
-import gzip
+import json
 import uuid
-import zlib
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from muse.cli.input.lines import read_lines
 from muse.cli.output.failures import BadDataFound
 
 Edit = dict[str, Any]
@@ -21,17 +22,15 @@ Edit = dict[str, Any]
 
 def read_trace(path: Path) -> list[Edit]:
     """The edits of a trace; a `BadDataFound` that names the line if one is no edit."""
-    import orjson
-
     edits: list[Edit] = []
     try:
-        data = path.read_bytes()
-        for line in (gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data).splitlines():
-            edits.append(_edit(orjson.loads(line), edits))
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise BadDataFound(f"{path}: damaged gzip file: {error}") from None
+        with path.open("rb") as file:
+            for line in filter(lambda line: line.content, chain.from_iterable(read_lines(file))):
+                edits.append(_edit(json.loads(line.content), edits))
+    except BadDataFound as error:
+        raise BadDataFound(f"{path}: {error}") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise BadDataFound(f"{path}: line {len(edits) + 1}: not an edit: {error!r}") from None
+        raise BadDataFound(f"{path}: line {line.number}: not an edit: {error!r}") from None
     if not edits:
         raise BadDataFound(f"{path}: contains no edits")
     return edits
