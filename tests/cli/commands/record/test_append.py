@@ -6,17 +6,21 @@ import gzip
 import re
 import subprocess
 import sys
-import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from muse.core.op_log import op_id_of
 from tests import children, making, plain_scan
-from tests.cli.running import command_line, filled, json_lines, logged, muse
+from tests.cli.running import command_line, json_lines, logged, muse
 
-PART = {"actor_id": "ada", "domain": "code", "domain_op": {"op": "insert", "address": "a.py", "position": 0}}
+PART: dict[str, Any] = {
+    "actor_id": "ada",
+    "domain": "code",
+    "domain_op": {"op": "insert", "address": "a.py", "position": 0},
+}
 
 
 def lines(*values: object) -> bytes:
@@ -59,20 +63,14 @@ def test_filled_in_timestamp_is_above_the_whole_entries_before_it(repo: Path) ->
 
 
 def test_input_may_come_from_a_file(repo: Path, tmp_path: Path) -> None:
-    """FILE is read instead of standard input; more than one batch of it, blank lines passed over."""
+    """FILE is read instead of standard input; blank lines are passed over, and the last one needs no newline."""
     file = tmp_path / "edits.jsonl"
-    file.write_bytes(b"\n  \n".join(making.line(entry) for entry in making.entries(2500)))
+    file.write_bytes(b"\n  \n".join(making.line(entry) for entry in making.entries(2500)).rstrip())
 
     result = muse("append", "s", file, "--repo", repo, "--json")
 
     assert [told["lamport_ts"] for told in json_lines(result.stdout)] == list(range(1, 2501))
     assert [entry["op_id"] for entry in logged(repo)] == [making.op_id(number) for number in range(1, 2501)]
-
-
-def test_last_line_needs_no_newline(repo: Path) -> None:
-    """A file whose last line was not ended is appended whole."""
-    assert muse("append", "s", "--repo", repo, stdin=lines(PART, PART).rstrip()).exit_code == 0
-    assert len(logged(repo)) == 2
 
 
 def test_entries_that_are_there_already_are_counted_apart(repo: Path) -> None:
@@ -90,7 +88,6 @@ def test_entries_that_are_there_already_are_counted_apart(repo: Path) -> None:
     ("bad", "reason"),
     [
         (b"not json", "not JSON"),
-        (b"[1]", "not a JSON object"),
         (b'{"actor_id": "ada", "domain": "code"}', "domain_op"),
         (lines({**PART, "parents": []}).strip(), "parents"),
         (lines({**PART, "lamport_ts": 3}).strip(), "lamport_ts"),
@@ -98,7 +95,6 @@ def test_entries_that_are_there_already_are_counted_apart(repo: Path) -> None:
         (lines({**PART, "parent_op_ids": ["x"]}).strip(), "parent_op_ids"),
         (lines({**PART, "actor_id": ""}).strip(), "actor_id"),
         (lines({**PART, "domain_op": 3}).strip(), "domain_op"),
-        (lines(making.entry(1, lamport_ts=-1)).strip(), "lamport_ts"),
         (lines(making.entry(1, lamport_ts=9, actor_id="another")).strip(), "op_id"),
         (lines({**PART, "op_id": making.op_id(1)}).strip(), "op_id"),
         (lines({**PART, "op_id": "7"}).strip(), "op_id"),
@@ -106,10 +102,6 @@ def test_entries_that_are_there_already_are_counted_apart(repo: Path) -> None:
         (lines({**PART, "key": 7}).strip(), "key"),
         (lines({**PART, "key": ""}).strip(), "key"),
         (lines({**PART, "created_at": 7}).strip(), "created_at"),
-        (b'{"actor_id": "a", "domain": "d", "domain_op": {"n": 1e999}}', "JSON"),
-        (b'{"actor_id": "a", "domain": "d", "domain_op": {"n": 99999999999999999999999}}', "64 bits"),
-        (b'{"actor_id": "a", "domain": "d", "domain_op": {"x": 1, "x": 2}}', "twice"),
-        (b'{"actor_id": "\xff"}', "JSON"),
     ],
 )
 def test_bad_line_stops_and_what_came_before_it_stays(repo: Path, bad: bytes, reason: str) -> None:
@@ -133,32 +125,6 @@ def test_bad_first_line_leaves_no_session_behind(repo: Path) -> None:
 
     assert (result.exit_code, making.tree(repo)) == (1, {})
     assert "kept in" not in result.stderr
-
-
-@pytest.mark.process
-def test_slow_input_is_appended_as_it_comes(repo: Path) -> None:
-    """A line sent through a pipe is in the log although the pipe stays open."""
-    with children.started(command_line("append", "s", "--repo", repo, "--json")) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        children.tell(process, lines(making.entry(1)) + b'{"the next li')
-        deadline = time.monotonic() + 30
-        while not making.log_bytes(repo):
-            assert time.monotonic() < deadline, "the line does not arrive"
-            time.sleep(0.01)
-        process.stdin.close()
-        added, refused = json_lines(process.stdout.read())
-        assert process.wait(timeout=30) == 1
-    assert (added["op_id"], refused["line"]) == (making.op_id(1), 2)
-
-
-def test_session_that_exists_goes_on(repo: Path) -> None:
-    """Timestamps filled in are above those that are there."""
-    filled(repo, [making.entry(5, lamport_ts=1000)])
-
-    muse("append", "s", "--repo", repo, stdin=lines(PART))
-
-    assert logged(repo)[-1]["lamport_ts"] > 1000
 
 
 # -- lines that name their operation ---------------------------------------------------------------------------
@@ -207,26 +173,15 @@ def test_same_key_twice_in_one_input_is_one_operation(repo: Path) -> None:
     assert len(logged(repo)) == 2
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"actor_id": "eve"},
-        {"domain": "docs"},
-        {"domain_op": {"op": "insert", "address": "a.py", "position": False}},
-        {"parent_op_ids": [making.op_id(7)]},
-        {"intent_id": "i"},
-        {"reservation_id": "r"},
-    ],
-    ids=lambda change: next(iter(change)),
-)
-def test_key_that_is_there_with_another_operation_is_refused(repo: Path, change: dict[str, object]) -> None:
+def test_key_that_is_there_with_another_operation_is_refused(repo: Path) -> None:
     """Not even 0 and false are the same; a newer created_at is no other operation."""
+    other = {**PART["domain_op"], "position": False}
     muse("append", "s", "--repo", repo, stdin=lines({**PART, "key": "k"}))
     again = muse("append", "s", "--repo", repo, stdin=lines({**PART, "key": "k", "created_at": "now"}))
-    other = muse("append", "s", "--repo", repo, stdin=lines({**PART, "key": "k", **change}))
+    refused = muse("append", "s", "--repo", repo, stdin=lines({**PART, "key": "k", "domain_op": other}))
 
-    assert (again.exit_code, other.exit_code) == (0, 1)
-    assert "with other content" in other.stderr
+    assert (again.exit_code, refused.exit_code) == (0, 1)
+    assert "with other content" in refused.stderr
     assert len(logged(repo)) == 1
 
 

@@ -45,15 +45,6 @@ def test_ops_are_redacted_by_the_beginning_of_their_ids(leaked: Path) -> None:
     assert (again.exit_code, "redacted before" in again.stderr) == (0, True)
 
 
-def test_nothing_is_redacted_unasked(leaked: Path) -> None:
-    """Without a terminal and without --yes it says what it would redact; exit code 1."""
-    before = making.log_bytes(leaked)
-    done = muse("redact", "s", op_id(9), "--why", "x", "--repo", leaked)
-    assert (done.exit_code, making.log_bytes(leaked)) == (1, before)
-    assert "nothing was changed" in done.stderr
-    assert op_id(9) in done.stdout
-
-
 @pytest.mark.parametrize("wrong", [("ffffffff",), (op_id(9), "zz"), ()])
 def test_an_op_that_is_not_there_is_wrong_usage(leaked: Path, wrong: tuple[str, ...]) -> None:
     """And nothing is redacted, also of the others."""

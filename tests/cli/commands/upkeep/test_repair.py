@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,8 +11,8 @@ from typing import Any
 import pytest
 
 from muse.core.op_log import OpLog
-from tests import children, making, plain_scan
-from tests.cli.running import command_line, muse
+from tests import making, plain_scan
+from tests.cli.running import filled, json_lines, muse
 
 
 @pytest.fixture
@@ -43,71 +38,37 @@ def starts(data: bytes) -> list[int]:
     return [span.byte_offset for span in plain_scan.scan(data).spans]
 
 
-def old_copy(path: Path, data: bytes) -> None:
-    """An older copy is put back, and the session goes on."""
-    path.write_bytes(data[: starts(data)[6]] + making.line(making.entry(99)))
+def cut_at(repo: Path, whole: bytes, number: int) -> None:
+    """The log ends where this line began."""
+    os.truncate(making.log_path(repo), starts(whole)[number])
 
 
-def nuls(path: Path, data: bytes) -> None:
-    """A committed line and a pending one are overwritten."""
-    changed = bytearray(data)
-    for number in (3, 10):
-        changed[starts(data)[number] : starts(data)[number] + 150] = bytes(150)
-    path.write_bytes(changed)
+def op_ids_in(repo: Path) -> list[str]:
+    """The operations of the log, by a plain scan."""
+    return plain_scan.scan(making.log_bytes(repo)).op_ids
 
 
-WAYS: dict[str, Callable[[Path, bytes], object]] = {
-    "cut": lambda path, data: os.truncate(path, starts(data)[5] + 40),
-    "cut above the checkpoint": lambda path, data: os.truncate(path, starts(data)[9]),
-    "emptied": lambda path, _data: path.write_bytes(b""),
-    "deleted": lambda path, _data: path.unlink(),
-    "an older copy put back": old_copy,
-    "overwritten": nuls,
-}
-
-
-def archive(replica: Path, folder: Path) -> Path:
-    """The replica as an archive."""
-    muse("export", "s", folder / "s.tar.gz", "--repo", replica)
-    return folder / "s.tar.gz"
-
-
-def plain_copy(replica: Path, folder: Path) -> Path:
-    """A copy of its log whose last newline got lost."""
-    (folder / "copy.jsonl").write_bytes(making.log_bytes(replica)[:-1])
-    return folder / "copy.jsonl"
-
-
-SOURCES: dict[str, Callable[[Path, Path], Path]] = {
-    "a repository": lambda replica, _folder: replica,
-    "a folder of a session": lambda replica, _folder: making.log_path(replica).parent,
-    "an archive": archive,
-    "a copy of the log": plain_copy,
-}
-
-
-@pytest.mark.parametrize("source", SOURCES)
-@pytest.mark.parametrize("way", WAYS)
-def test_what_is_lost_comes_back(
-    repo: Path, whole: bytes, replica: Path, tmp_path: Path, way: str, source: str
+@pytest.mark.parametrize("source", ["a folder of a session", "a copy of the log without its last newline"])
+def test_what_is_lost_comes_back_behind_what_is_there(
+    repo: Path, whole: bytes, replica: Path, tmp_path: Path, source: str
 ) -> None:
-    """After any loss each operation is there again, behind what was left, in the old order; verify finds no damage."""
-    path = making.log_path(repo)
-    WAYS[way](path, whole)
-    left = making.log_bytes(repo)
-    there = SOURCES[source](replica, tmp_path)
-    assert muse("verify", "s", "--repo", repo).exit_code == 1
+    """In the old order; what was committed and is pending again is told. Every other source is in a recipe."""
+    cut_at(repo, whole, 6)
+    filled(repo, [making.entry(99)])
+    there = making.log_path(replica).parent
+    if source.startswith("a copy"):
+        there = tmp_path / "copy.jsonl"
+        there.write_bytes(whole[:-1])
 
     done = muse("repair", "s", "--from", there, "--yes", "--repo", repo)
 
-    after = making.log_bytes(repo)
-    op_ids, before = plain_scan.scan(after).op_ids, plain_scan.scan(left).op_ids
-    assert done.exit_code == 0, done.output
-    assert after.startswith(left)
-    assert set(op_ids) == {*plain_scan.scan(whole).op_ids, *before}
-    assert op_ids[len(before) :] == [each for each in plain_scan.scan(whole).op_ids if each not in before]
-    assert muse("verify", "s", "--repo", repo).exit_code == 0
-    assert muse("replay", "s", "--repo", repo).exit_code == 0
+    told = [line.split()[1] for line in done.stdout.splitlines() if "pending again" in line]
+    pending = {each["op_id"] for each in json_lines(muse("replay", "s", "--repo", repo, "--json").stdout)}
+    assert done.exit_code == muse("verify", "s", "--repo", repo).exit_code == 0, done.output
+    assert op_ids_in(repo) == [making.op_id(number) for number in (*range(1, 7), 99, *range(7, 13))]
+    assert told == [making.op_id(7), making.op_id(8)]
+    assert pending > set(told)
+    assert "2 of them pending again" in done.stderr
 
 
 def test_what_append_would_refuse_comes_back(repo: Path, tmp_path: Path) -> None:
@@ -122,20 +83,7 @@ def test_what_append_would_refuse_comes_back(repo: Path, tmp_path: Path) -> None
     done = muse("repair", "s", "--from", tmp_path / "copy", "--yes", "--repo", repo)
 
     assert done.exit_code == 0, done.output
-    assert plain_scan.scan(making.log_bytes(repo)).op_ids == [making.op_id(1), making.op_id(2)]
-
-
-def test_committed_operations_that_are_pending_again_are_told(repo: Path, whole: bytes, replica: Path) -> None:
-    """What comes back behind newer entries is not covered any more; repair says of which operations that holds."""
-    old_copy(making.log_path(repo), whole)
-
-    done = muse("repair", "s", "--from", replica, "--yes", "--repo", repo)
-
-    told = [line.split()[1] for line in done.stdout.splitlines() if "pending again" in line]
-    pending = [json.loads(line) for line in muse("replay", "s", "--repo", repo, "--json").stdout.splitlines()]
-    assert told == [making.op_id(7), making.op_id(8)]
-    assert "2 of them pending again" in done.stderr
-    assert {making.op_id(7), making.op_id(8)} < {each["op_id"] for each in pending}
+    assert op_ids_in(repo) == [making.op_id(1), making.op_id(2)]
 
 
 def test_what_the_source_lacks_stays_and_is_named(repo: Path, whole: bytes, replica: Path, tmp_path: Path) -> None:
@@ -148,73 +96,24 @@ def test_what_the_source_lacks_stays_and_is_named(repo: Path, whole: bytes, repl
     done = muse("repair", "s", *arguments)
 
     assert done.exit_code == 1
-    assert plain_scan.scan(making.log_bytes(repo)).op_ids == [making.op_id(number) for number in range(1, 12)]
+    assert op_ids_in(repo) == [making.op_id(number) for number in range(1, 12)]
     (stays,) = (line for line in done.stdout.splitlines() if line.startswith("leave"))
     assert making.op_id(12) in stays
     assert "damage found" in done.stderr
 
 
-def test_nothing_is_done_unasked(repo: Path, whole: bytes, replica: Path) -> None:
-    """Without a terminal and without --yes it says what it would do; log and checkpoint stay; exit code 1."""
-    path = making.log_path(repo)
-    os.truncate(path, starts(whole)[5])
-    record = path.with_name("checkpoint.json").read_bytes()
-
-    done = muse("repair", "s", "--from", replica, "--repo", repo)
-
-    assert done.exit_code == 1
-    assert sum(line.startswith("append") for line in done.stdout.splitlines()) == 7
-    assert "nothing was changed" in done.stderr
-    assert making.log_bytes(repo) == whole[: starts(whole)[5]]
-    assert path.with_name("checkpoint.json").read_bytes() == record
-    assert not list(path.parent.glob("checkpoint.json.*"))
-
-
-@contextmanager
-def asked(*arguments: object) -> Iterator[tuple[Any, int]]:
-    """A command whose standard input is a terminal, and the other end of that."""
-    ours, theirs = pty.openpty()
-    try:
-        with children.started(command_line(*arguments), stdin=theirs, stderr=subprocess.PIPE, text=True) as process:
-            yield process, ours
-    finally:
-        os.close(ours)
-        os.close(theirs)
-
-
-@pytest.mark.process
-@pytest.mark.parametrize(("answer", "exit_code", "entries"), [("y", 0, 12), ("n", 1, 5)])
-def test_at_a_terminal_it_asks(
-    repo: Path, whole: bytes, replica: Path, answer: str, exit_code: int, entries: int
-) -> None:
-    """It is done after a yes, and not after a no."""
-    os.truncate(making.log_path(repo), starts(whole)[5])
-
-    with asked("repair", "s", "--from", replica, "--repo", repo) as (process, keys):
-        os.write(keys, f"{answer}\n".encode())
-        _, told = process.communicate(timeout=60)
-
-    assert "Repair s? [y/N]" in told
-    assert process.returncode == exit_code, told
-    assert len(plain_scan.scan(making.log_bytes(repo)).op_ids) == entries
-
-
-@pytest.mark.parametrize("content", [None, b"", b"{}", b'{"session_id": "s"'], ids=["gone", "empty", "foreign", "half"])
-def test_record_is_restored_and_what_was_there_is_kept(repo: Path, whole: bytes, content: bytes | None) -> None:
+def test_record_is_restored_and_what_was_there_is_kept(repo: Path, whole: bytes) -> None:
     """checkpoint.json is again what it was; the file that it replaces has a name that is told."""
     path = making.log_path(repo).with_name("checkpoint.json")
     record = path.read_bytes()
-    muse("replay", "s", "--repo", repo)
-    path.unlink()
-    if content is not None:
-        path.write_bytes(content)
+    path.write_bytes(record[:20])
 
     done = muse("repair", "s", "--yes", "--repo", repo)
 
     assert (done.exit_code, path.read_bytes()) == (0, record), done.output
-    kept = list(path.parent.glob("checkpoint.json.*"))
-    assert [each.read_bytes() for each in kept] == ([] if content is None else [content])
-    assert all(each.name in done.stderr for each in kept)
+    (kept,) = path.parent.glob("checkpoint.json.*")
+    assert kept.read_bytes() == record[:20]
+    assert kept.name in done.stderr
     assert making.log_bytes(repo) == whole
 
 
@@ -229,7 +128,7 @@ def test_glued_lines_are_taken_apart(repo: Path, whole: bytes) -> None:
     assert done.exit_code == 0, done.output
     assert (told["applied"], told["verify"]["ok"]) == (True, True)
     assert told["found_in_damage"] == [making.op_id(10), making.op_id(11)]
-    assert set(plain_scan.scan(making.log_bytes(repo)).op_ids) == set(plain_scan.scan(whole).op_ids)
+    assert set(op_ids_in(repo)) == set(plain_scan.scan(whole).op_ids)
 
 
 def test_a_sound_session_is_left_alone(repo: Path, whole: bytes) -> None:
@@ -276,43 +175,23 @@ def damage_in_two_places(repo: Path, whole: bytes) -> None:
     making.log_path(repo).write_bytes(changed)
 
 
-def test_all_of_a_kind_is_accepted(repo: Path, whole: bytes) -> None:
-    """The check ends with 0 and says who accepted it and why; what is lost later is damage again."""
-    damage_in_two_places(repo, whole)
+def test_checkpoint_is_set_back_only_when_the_loss_is_accepted(repo: Path, whole: bytes) -> None:
+    """Then the session is replayed and committed as before; what is lost later is damage again."""
+    cut_at(repo, whole, 5)
+    path = making.log_path(repo).with_name("checkpoint.json")
+    record = path.read_bytes()
 
-    done = muse("accept", "s", "operation-lost", "--why", "no replica", "--by", "grace", "--yes", "--repo", repo)
-
-    verified = muse("verify", "s", "--repo", repo)
-    assert done.exit_code == 0, done.output
-    assert verified.exit_code == 0
-    assert verified.stdout.count("accepted by grace") == 2
-    assert verified.stdout.count("no replica") == 2
-    with making.log_path(repo).open("r+b") as file:
-        file.seek(starts(whole)[2])
-        file.write(bytes(100))
+    assert muse("repair", "s", "--yes", "--repo", repo).exit_code == 1
+    assert path.read_bytes() == record
+    assert muse("accept", "s", "operation-lost", "--why", "x", "--yes", "--repo", repo).exit_code == 0
+    assert muse("repair", "s", "--yes", "--repo", repo).exit_code == 0
+    filled(repo, [making.entry(500)])
+    assert [each["op_id"] for each in json_lines(muse("replay", "s", "--repo", repo, "--json").stdout)] == [
+        making.op_id(500)
+    ]
+    assert muse("checkpoint", "s", "c2", "--repo", repo).exit_code == muse("verify", "s", "--repo", repo).exit_code == 0
+    cut_at(repo, whole, 3)
     assert muse("verify", "s", "--repo", repo).exit_code == 1
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_session_goes_on_when_nobody_has_what_is_lost(repo: Path, whole: bytes, way: str) -> None:
-    """Accepted and then repaired, it is read, replayed and committed; the checkpoint is set back only then."""
-    WAYS[way](making.log_path(repo), whole)
-    record = making.log_path(repo).with_name("checkpoint.json").read_bytes()
-
-    muse("repair", "s", "--yes", "--repo", repo)
-    assert making.log_path(repo).with_name("checkpoint.json").read_bytes() == record
-    muse("accept", "s", "operation-lost", "--why", "x", "--yes", "--repo", repo)
-    muse("repair", "s", "--yes", "--repo", repo)
-    verified = muse("verify", "s", "--repo", repo)
-    with OpLog(repo, "s") as log:
-        log.append(making.entry(500))
-    pending = [json.loads(line)["op_id"] for line in muse("replay", "s", "--repo", repo, "--json").stdout.splitlines()]
-
-    assert verified.exit_code == 0, verified.output
-    assert pending[-1] == making.op_id(500)
-    assert set(pending) >= {making.op_id(n) for n in range(9, 13)} & set(plain_scan.scan(making.log_bytes(repo)).op_ids)
-    assert muse("checkpoint", "s", "c2", "--repo", repo).exit_code == 0
-    assert muse("verify", "s", "--repo", repo).exit_code == 0
 
 
 def test_a_finding_is_accepted_by_the_beginning_of_its_id(repo: Path, whole: bytes) -> None:
@@ -340,18 +219,6 @@ def test_who_accepts_is_the_user_if_nobody_else_is_named(
 
     (accepted,) = json.loads(making.log_path(repo).with_name("accepted.json").read_text("utf-8"))["accepted"]
     assert accepted["by"] == "hopper"
-
-
-def test_nothing_is_accepted_unasked(repo: Path, whole: bytes) -> None:
-    """Without a terminal and without --yes it says what it would accept; no file is made; exit code 1."""
-    damage_in_two_places(repo, whole)
-
-    done = muse("accept", "s", "operation-lost", "--why", "x", "--repo", repo)
-
-    assert done.exit_code == 1
-    assert all(each["id"] in done.stdout for each in findings(repo))
-    assert "nothing was changed" in done.stderr
-    assert not making.log_path(repo).with_name("accepted.json").exists()
 
 
 def test_what_is_no_finding_or_can_be_mended_is_refused(repo: Path, whole: bytes) -> None:
@@ -410,20 +277,7 @@ def test_what_was_accepted_comes_back_from_a_replica(repo: Path, whole: bytes, r
 
     assert (alone.exit_code, alone.stdout) == (0, "")
     assert done.exit_code == 0
-    assert set(plain_scan.scan(making.log_bytes(repo)).op_ids) == set(plain_scan.scan(whole).op_ids)
-
-
-def test_repaired_session_keeps_its_evidence(repo: Path, whole: bytes, replica: Path, tmp_path: Path) -> None:
-    """A dry run in front, whoever looks: what is lost can still be repaired after any number of rebuilds."""
-    os.truncate(making.log_path(repo), starts(whole)[5])
-    for command in ("repair", "rebuild-index", "repair", "verify"):
-        muse(command, "s", "--repo", repo)
-    shutil.copytree(repo, tmp_path / "copy")
-
-    done = muse("repair", "s", "--from", replica, "--yes", "--repo", tmp_path / "copy")
-
-    assert done.exit_code == 0
-    assert plain_scan.scan(making.log_bytes(tmp_path / "copy")).op_ids == plain_scan.scan(whole).op_ids
+    assert set(op_ids_in(repo)) == set(plain_scan.scan(whole).op_ids)
 
 
 def test_page_about_damage_is_printed() -> None:
@@ -452,7 +306,7 @@ def test_command_that_fails_for_a_damaged_session_names_the_page(
     repo: Path, whole: bytes, command: tuple[str, ...]
 ) -> None:
     """Whoever meets the damage first reads where it is explained."""
-    making.log_path(repo).write_bytes(whole[: starts(whole)[5]])
+    cut_at(repo, whole, 5)
     making.log_path(repo).with_name("accepted.json").write_bytes(b"")
 
     done = muse(*command, "--repo", repo)
