@@ -61,6 +61,17 @@ def test_checkpoint_of_a_session_is_damaged_and_its_log_is_gone(repo: Path) -> N
     assert muse("sessions", "--repo", repo).exit_code == 1
 
 
+@pytest.mark.parametrize("words", [("report", "s", "-o", "x.html"), ("export", "s", "x.gz"), ("export", "s", "x.db")])
+def test_folder_that_is_not_there_is_named(repo: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Exit code 3 and the file that was asked for, not the one beside it, which nobody has typed."""
+    filled(repo, making.entries(3))
+    file = tmp_path / "nowhere" / words[-1]
+    done = muse(*words[:-1], file, "--repo", repo)
+
+    assert done.exit_code == 3
+    assert done.stderr.rstrip().endswith(f"'{file}'")
+
+
 ON_A_FULL_DISK = {
     "rebuild-index": (("rebuild-index", "s", "--repo", "FULL"), "FULL/.muse/op_log/s/index.db"),
     "checkpoint": (("checkpoint", "s", "c1", "--repo", "FULL"), "FULL/.muse/op_log/s/checkpoint.json'"),

@@ -7,29 +7,36 @@ from pathlib import Path
 import pytest
 
 from tests import making
-from tests.cli.running import filled, json_lines, muse
+from tests.cli.running import filled, muse
 
 
-def test_repo_is_the_nearest_folder_upwards_with_a_muse_folder(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Deep inside a repository, its sessions are found without --repo."""
-    filled(repo, [making.entry(1)])
-    inside = repo / "src" / "deep"
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [
+        ((), "top/src/deep"),
+        (("top/.muse/",), "top"),
+        (("top/.git/",), "top"),
+        (("top/.git",), "top"),
+        ((".muse/", "top/.git/"), "."),
+        (("top/.muse/", "top/src/.git/"), "top"),
+    ],
+)
+def test_session_is_put_where_others_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: tuple[str, ...], expected: str
+) -> None:
+    """Next to the nearest .muse/ upwards, else at the top of the git repository, else here; it is found from below.
+
+    In a worktree .git is a file.
+    """
+    inside = tmp_path / "top" / "src" / "deep"
     inside.mkdir(parents=True)
+    for name in there:
+        (tmp_path / name).mkdir() if name.endswith("/") else (tmp_path / name).write_text("gitdir: /elsewhere\n")
     monkeypatch.chdir(inside)
-
-    assert len(json_lines(muse("query", "s", "--json").stdout)) == 1
-    muse("append", "s", stdin=making.line(making.entry(2)))
-    assert not (inside / ".muse").exists()
-    assert len(json_lines(muse("query", "s", "--json").stdout)) == 2
-
-
-def test_repo_is_here_where_there_is_no_muse_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first append makes .muse/ in the current folder."""
-    monkeypatch.chdir(tmp_path)
-
     muse("append", "s", stdin=making.line(making.entry(1)))
 
-    assert making.log_path(tmp_path).is_file()
+    assert list(tmp_path.rglob("ops.jsonl")) == [making.log_path(tmp_path / expected)]
+    assert muse("count", "s").stdout == "1\n"
 
 
 def test_repo_given_wins_over_the_one_found(repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,36 +45,6 @@ def test_repo_given_wins_over_the_one_found(repo: Path, tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
 
     assert muse("query", "s", "--repo", repo).exit_code == 2
-
-
-@pytest.mark.parametrize("mark", ["folder", "file"])
-def test_repo_is_the_top_of_the_git_repository_where_there_is_no_muse_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: str
-) -> None:
-    """Wherever in it one is, all sessions go into one .muse/; in a worktree .git is a file."""
-    inside = tmp_path / "top" / "src" / "deep"
-    inside.mkdir(parents=True)
-    git = tmp_path / "top" / ".git"
-    git.mkdir() if mark == "folder" else git.write_text("gitdir: /elsewhere\n")
-    monkeypatch.chdir(inside)
-    muse("append", "s", stdin=making.line(making.entry(1)))
-    monkeypatch.chdir(inside.parent)
-    muse("append", "s", stdin=making.line(making.entry(2)))
-
-    assert {path.relative_to(tmp_path) for path in tmp_path.rglob(".muse")} == {Path("top/.muse")}
-    assert len(json_lines(muse("query", "s", "--json").stdout)) == 2
-
-
-def test_muse_folder_above_wins_over_the_top_of_the_git_repository(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What has sessions already gets the next one too."""
-    inside = tmp_path / "top"
-    (inside / ".git").mkdir(parents=True)
-    filled(tmp_path, making.entries(1))
-    monkeypatch.chdir(inside)
-
-    assert muse("query", "s").exit_code == 0
 
 
 @pytest.mark.parametrize("command", ["append", "merge", "import"])

@@ -19,16 +19,6 @@ def test_impossible_session_id_is_wrong_usage(repo: Path, session: str) -> None:
     assert muse("append", session, "--repo", repo, stdin=making.line(making.entry(1))).exit_code == 2
 
 
-@pytest.mark.parametrize("session", ["feature/x", "..", "a%b", ".hidden", "na\u00efve", "[red]x[/red]"])
-def test_unsafe_session_ids_work_and_stay_inside(repo: Path, session: str) -> None:
-    """Such an id is encoded: it comes back as it was given, and nothing is written elsewhere."""
-    assert muse("append", session, "--repo", repo, stdin=making.line(making.entry(1))).exit_code == 0
-
-    assert muse("sessions", "--repo", repo).stdout.splitlines()[1].startswith(session)
-    assert {path.name for path in repo.parent.iterdir()} == {"repo"}
-    assert len(muse("query", session, "--repo", repo, "--json").stdout.splitlines()) == 1
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -80,16 +70,6 @@ def test_what_the_system_or_another_process_refuses_ends_with_exit_code_3(
     assert "0 entries appended before this" in result.stderr
 
 
-def test_folder_in_the_place_of_the_log_ends_with_exit_code_3(repo: Path) -> None:
-    """What the system refuses is an input/output error."""
-    making.log_path(repo).mkdir(parents=True)
-
-    result = muse("append", "s", "--repo", repo, stdin=making.line(making.entry(1)))
-
-    assert result.exit_code == 3
-    assert "Traceback" not in result.stderr
-
-
 def test_message_shows_escape_sequences_of_the_command_line(repo: Path) -> None:
     """Not even one's own argument is sent back raw."""
     for arguments in (("replay", ESCAPE), ("replay", "s", f"--{ESCAPE}"), (ESCAPE,)):
@@ -110,18 +90,6 @@ def test_interrupt_ends_with_130(repo: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(OpLog, "verify", interrupt)
 
     assert muse("verify", "s", "--repo", repo).exit_code == 130
-
-
-@pytest.mark.process
-def test_data_and_commentary_go_different_ways(repo: Path) -> None:
-    """Standard output of a real process holds data only, standard error the rest."""
-    filled(repo, making.entries(3))
-
-    done = muse_process("replay", "s", "--repo", repo, "--json")
-
-    assert done.returncode == 0
-    assert len(json_lines(done.stdout)) == 3
-    assert done.stderr == b"3 entries pending (no checkpoint yet)\n"
 
 
 @pytest.mark.process

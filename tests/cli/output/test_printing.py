@@ -36,21 +36,6 @@ def hostile(repo: Path) -> Path:
     return repo
 
 
-COMMANDS = [("query", "s"), ("replay", "s"), ("sessions",), ("delta", "s", "music" + ESCAPE), ("verify", "s")]
-
-
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
-def test_escape_sequences_are_shown_and_never_sent(hostile: Path, command: tuple[str, ...]) -> None:
-    """No control character of the data reaches the output; its escape does."""
-    result = muse(*command, "--repo", hostile)
-
-    assert result.exit_code == 0
-    for character in RAW:
-        assert character not in result.stdout + result.stderr
-    if result.stdout:
-        assert "\\x1b[31mred" in result.stdout
-
-
 def test_markup_in_data_is_text(hostile: Path) -> None:
     """Brackets are shown as they are, not taken for colours."""
     assert "[red]eve" in muse("query", "s", "--repo", hostile).stdout
@@ -117,23 +102,6 @@ def test_reader_may_leave_early(repo: Path) -> None:
     assert b"Broken" not in said
     assert b"Traceback" not in said
     assert code == 0
-
-
-@pytest.mark.process
-@pytest.mark.parametrize("command", ["query", "sessions"])
-def test_reader_may_be_gone_from_the_start(repo: Path, command: str) -> None:
-    """Output that only the end of the program flushes fails quietly as well."""
-    filled(repo, making.entries(3))
-    read_end, write_end = os.pipe()
-    os.close(read_end)
-    arguments = (command, "s") if command == "query" else (command,)
-
-    done = muse_process(*arguments, "--repo", repo, stdout=write_end, stderr=subprocess.PIPE)
-    os.close(write_end)
-
-    assert done.returncode == 0
-    assert b"Broken" not in done.stderr
-    assert b"Traceback" not in done.stderr
 
 
 @pytest.mark.process

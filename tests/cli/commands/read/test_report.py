@@ -65,12 +65,3 @@ def test_report_of_a_damaged_session_is_made(repo: Path, tmp_path: Path) -> None
     assert result.exit_code == 0
     assert "damaged-line" in (tmp_path / "report.html").read_text("utf-8")
     assert "checkpoint-damaged" in (tmp_path / "report.html").read_text("utf-8")
-
-
-def test_failure_to_write_names_the_file_that_was_asked_for(repo: Path, tmp_path: Path) -> None:
-    """Not the one beside it, which nobody has typed."""
-    filled(repo, making.entries(3))
-    result = muse("report", "s", "-o", tmp_path / "nowhere" / "r.html", "--repo", repo)
-
-    assert result.exit_code == 3
-    assert f"'{tmp_path / 'nowhere' / 'r.html'}'" in result.stderr

@@ -83,17 +83,8 @@ def test_table_shows_the_last_entry_the_commit_and_a_pace_that_makes_sense(three
 
     assert heading.index("OPS/MIN") > heading.index("CHECKPOINT")
     cells = {row.split()[0]: row.split() for row in rows}
-    assert cells["b"] == [
-        "b",
-        "3",
-        "0",
-        "2026-01-01",
-        "00:03:00",
-        "0f0f0f0f0f0f",
-        *cells["b"][6:-3],
-        "1.0",
-        *cells["b"][-2:],
-    ]
+    assert cells["b"][:6] == ["b", "3", "0", "2026-01-01", "00:03:00", "0f0f0f0f0f0f"]
+    assert cells["b"][-3] == "1.0"
     assert cells["a"][-3] == cells["c"][-3] == "-"
     assert cells["c"][3] == "-"
 

@@ -65,21 +65,6 @@ def test_what_names_no_op_or_several_is_wrong_usage(repo: Path, family: list[Any
         assert all(alike in result.stderr for alike in ALIKE)
 
 
-def test_beginnings_equal_a_plain_scan(log: OpLog) -> None:
-    """Of op_ids that are folded and of those in the tail, at any length."""
-    log.append_many(making.entries(6_000))
-    for number in range(20_001, 20_031):
-        log.append(making.entry(number))
-    known = sorted(plain_scan.scan_file(log.path).op_ids)
-
-    for op_id in (*known[:: len(known) // 20], making.op_id(20_005), UNKNOWN):
-        for length in (1, 2, 3, 7, 8, 10, 13, 36):
-            begun = op_id[:length]
-            expected = [other for other in known if other.startswith(begun)]
-            assert log.op_ids_beginning(begun, limit=10**6) == expected
-            assert log.op_ids_beginning(begun.replace("-", ""), limit=3) == expected[:3]
-
-
 @pytest.mark.parametrize("digits", ["", "x", "-", "0" * 33, 7, "A"])
 def test_what_is_no_beginning_is_refused(log: OpLog, digits: Any) -> None:
     """Only hexadecimal digits in lower case, as op_ids have them."""

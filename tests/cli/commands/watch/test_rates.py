@@ -7,25 +7,6 @@ import random
 import pytest
 
 from muse.cli.commands.watch.rates import Rates
-from muse.cli.output.sparkline import BLOCKS, draw_levels
-
-
-def test_the_running_second_is_not_counted_yet() -> None:
-    """A second that is not over would always look slow."""
-    rates = Rates(100.0)
-    rates.add(["ada"] * 7, 100.9)
-
-    assert rates.counts(100.95) == {}
-    assert rates.counts(101.0) == {"ada": 7}
-
-
-def test_an_arrival_is_forgotten_after_its_window() -> None:
-    """It counts for ten whole seconds in the one window, for sixty in the other."""
-    rates = Rates(0.0)
-    rates.add(["ada"], 5.5)
-
-    assert [rates.counts(now, 10)["ada"] for now in (6.0, 15.9, 16.0)] == [1, 1, 0]
-    assert [rates.counts(now)["ada"] for now in (65.9, 66.0)] == [1, 0]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -66,10 +47,3 @@ def test_history_has_the_newest_part_last() -> None:
     rates.add(["ada"] * 3, 99.0)
 
     assert rates.history("ada", 100.0, 20) == [0] * 16 + [2, 0, 0, 3]
-
-
-def test_sparkline_is_full_at_the_highest_and_shows_the_smallest() -> None:
-    """Nothing is a space, one of a million is a stroke, the highest is a full block."""
-    assert draw_levels([0, 1, 500_000, 1_000_000], BLOCKS, 1_000_000) == " ▁▄█"
-    assert draw_levels([3, 3], BLOCKS, 3) == "██"
-    assert draw_levels([0, 0], BLOCKS, 0) == "  "

@@ -149,23 +149,15 @@ def test_nothing_is_sent_while_nothing_happens(session: Path) -> None:
         assert watch.terminal.sent == before
 
 
-def test_hostile_names_reach_the_terminal_as_text(repo: Path) -> None:
-    """The only control sequences sent are those of the screen itself; with NO_COLOR no colours either."""
-    op = {"op": ESCAPE, "address": ESCAPE, "content_summary": ESCAPE}
-    filled(repo, [making.entry(1, actor_id=ESCAPE, domain=ESCAPE, domain_op=op)])
-    with watching("s", "--repo", repo, NO_COLOR="1") as watch:
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_only_the_colours_of_the_screen_are_sent_if_they_are_wanted(repo: Path, no_color: str) -> None:
+    """Headings are bold unless NO_COLOR is set; names of actors reach the terminal as text."""
+    filled(repo, [making.entry(1, actor_id=ESCAPE, domain=ESCAPE)])
+    with watching("s", "--repo", repo, NO_COLOR=no_color) as watch:
         watch.terminal.wait_for("\\x1b[31mred")
-        watch.terminal.type("q")
-        assert watch.end() == 0
-        for unwanted in ("\x1b]", "\x9b", "\u202e", "\x1b[31m", "\x1b[1m"):
+        assert ("\x1b[1m" in watch.terminal.sent) == (not no_color)
+        for unwanted in ("\x1b]", "\x9b", "\u202e", "\x1b[31m"):
             assert unwanted not in watch.terminal.sent
-
-
-def test_colours_are_sent_unless_they_are_not_wanted(session: Path) -> None:
-    """Without NO_COLOR the headings are bold."""
-    with watching("s", "--repo", session) as watch:
-        watch.terminal.wait_for("LAMPORT")
-        assert "\x1b[1m" in watch.terminal.sent
 
 
 @pytest.mark.parametrize("arguments", [("s",), ("absent",)])
