@@ -24,7 +24,7 @@ from muse.replicate.bookkeeping.note import Note
 from muse.replicate.bookkeeping.save_point import SavePoint
 from muse.replicate.errors import ReplicaBusyError
 
-_PATIENCE_SECONDS = 10.0
+_PATIENCE_SECONDS, _ASKING_SECONDS = 10.0, 0.2
 _IN_SPACE = ", in space "
 
 
@@ -87,34 +87,36 @@ class ReplicaFolder:
     def holder(self) -> str:
         """Which process replicates the session now in this space; "" if none does."""
         try:
-            self.lock(patience=0)
-        except ReplicaBusyError as error:
-            holder, _, space = str(error).rpartition("by ")[2].partition(_IN_SPACE)
-            return holder if space in ("", self.folder.name) else ""
-        self.unlock()
-        return ""
+            fd = os.open(self._lock_path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            return ""
+        try:
+            holder, _, space = ("" if _locks(fd, fcntl.LOCK_SH) else _holder(fd)).partition(_IN_SPACE)
+        finally:
+            os.close(fd)
+        return holder if space in ("", self.folder.name) else ""
 
-    def lock(self, *, patience: float = _PATIENCE_SECONDS) -> int:
+    def lock(self) -> int:
         """Keep others from replicating this session, in any space; a `ReplicaBusyError` names who does already.
 
-        Returns the descriptor, for a child that is to hold the lock too. `patience` seconds are waited for the child of
-        a process that has died, which ends as soon as it notices.
+        Returns the descriptor, for a child that is to hold the lock too.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         fd = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        deadline = time.monotonic() + patience
+        began = time.monotonic()
         try:
-            while not _locks(fd):
-                holder = os.pread(fd, 200, 0).decode(errors="replace").strip() or "another process"
-                if time.monotonic() > deadline or not _is_dead(holder):
+            while not _locks(fd, fcntl.LOCK_EX):
+                holder = _holder(fd)
+                # The child of a process that has died ends as soon as it notices; who only asks is gone at once.
+                if time.monotonic() - began > (_PATIENCE_SECONDS if _is_dead(holder) else _ASKING_SECONDS):
                     name = self.path.with_suffix("")
                     raise ReplicaBusyError(f"{name}: is being replicated already, by {holder}")
-                time.sleep(0.02)
+                time.sleep(0.01)
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{_process()}{_IN_SPACE}{self.folder.name}\n".encode(), 0)
         except BaseException:
             os.close(fd)
             raise
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{_process()}{_IN_SPACE}{self.folder.name}\n".encode(), 0)
         self._lock_fd = fd
         _locked.add(self)
         return fd
@@ -126,12 +128,16 @@ class ReplicaFolder:
             os.close(fd)
 
 
-def _locks(fd: int) -> bool:
+def _locks(fd: int, how: int) -> bool:
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
+
+
+def _holder(fd: int) -> str:
+    return os.pread(fd, 200, 0).decode(errors="replace").strip() or "another process"
 
 
 def _process(pid: int | str | None = None) -> str:
