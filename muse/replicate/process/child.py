@@ -58,6 +58,8 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - told to the other process
         _write({"failure": (type(error).__name__, str(error))})
         return
+    # What it said until here is told if it ends; nobody reads more.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     worker.start(is_locked=True)
     telling = threading.Thread(target=_keep_telling, args=(worker, records, order["parent"]), daemon=True)
     telling.start()

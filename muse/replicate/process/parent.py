@@ -48,7 +48,7 @@ class ReplicatingProcess:
             "settings": asdict(settings),
             "log_options": {**log_options, "options": (given := log_options.get("options")) and asdict(given)},
         }
-        self._wishes: dict[str, Any] = {"wanted": 0, "take_over": False}
+        self._wishes: dict[str, Any] = {"take_over": False, "wanted": 0}
         self._changed = threading.Condition()
         self._child: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
@@ -99,11 +99,15 @@ class ReplicatingProcess:
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             pass_fds=(lock_fd,),
             # It has to find the same packages as this process, wherever that has them from.
             env={**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
         ) as child:
+            for pipe in (child.stdin, child.stderr):
+                if pipe is not None:
+                    # One that does not read, or that another process holds too, must not keep anybody waiting.
+                    os.set_blocking(pipe.fileno(), False)
             with self._changed:
                 self._child = child
                 level = logging.getLogger("muse").getEffectiveLevel()
@@ -121,7 +125,9 @@ class ReplicatingProcess:
                 # Stopped by a signal, perhaps. Killed anywhere, it loses nothing.
                 child.kill()
                 code = child.wait()
-        return f"the process that replicates has ended ({code})"
+            said = (child.stderr.read() if child.stderr else None) or b""
+        why = said.decode(errors="replace").strip().rpartition("\n")[2]
+        return f"the process that replicates has ended ({code})" + (f": {why}" if why else "")
 
     # -- what it tells ---------------------------------------------------------------------------------
 
@@ -139,6 +145,9 @@ class ReplicatingProcess:
             return
         with self._changed:
             self._synced = told.get("synced", self._synced)
+            if self._synced >= self._wishes["wanted"]:
+                # Done once: by now another replica may have taken over.
+                self._wishes["take_over"] = False
             self._sent_to = told.get("sent_to", self._sent_to)
             if failure := told.get("failure"):
                 self._failure = _error(*failure)
@@ -177,7 +186,7 @@ class ReplicatingProcess:
     def wish(self, *, take_over: bool = False) -> int:
         """Ask for everything to be exchanged; the number of this wish."""
         with self._changed:
-            self._wishes = {"wanted": self._wishes["wanted"] + 1, "take_over": take_over or self._wishes["take_over"]}
+            self._wishes = {"take_over": take_over or self._wishes["take_over"], "wanted": self._wishes["wanted"] + 1}
             self._write(self._wishes)
             return int(self._wishes["wanted"])
 
@@ -211,7 +220,7 @@ class ReplicatingProcess:
         self._changed = threading.Condition()
         self._status, self._thread = ReplicaStatus(), None
         if child is not None:
-            for pipe in (child.stdin, child.stdout):
+            for pipe in (child.stdin, child.stdout, child.stderr):
                 if pipe is not None:
                     pipe.close()
             # It is not this process's child, so not one to wait for.

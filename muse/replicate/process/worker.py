@@ -22,7 +22,8 @@ from muse.replicate.bookkeeping.folder import ReplicaFolder
 from muse.replicate.bookkeeping.note import Note
 from muse.replicate.bookkeeping.save_point import SavePoint
 from muse.replicate.errors import ReplicationRefusedError, ReplicationUnavailableError
-from muse.replicate.exchange.round import Rewind, Round
+from muse.replicate.exchange.round import Round
+from muse.replicate.exchange.sender import Rewind
 from muse.replicate.settings import Settings
 from muse.replicate.status import Progress, ReplicaStatus, bytes_to_send, overdue
 from muse.replicate.wire.link import Link

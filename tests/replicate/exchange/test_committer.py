@@ -15,7 +15,7 @@ import pytest
 from muse.commit import CommitDivergedError, GitTarget, commit, verify_commits
 from muse.commit.rebase import finish_rebase, rebase_session
 from muse.core.op_log import LogReplacedError, NotCommitterError, OpLog
-from muse.replicate import Settings, become_committer
+from muse.replicate import Replica, Settings, become_committer
 from tests import children, making
 from tests.cli.running import muse
 from tests.making import entries
@@ -66,6 +66,21 @@ def test_only_the_committer_commits_and_the_others_name_it(server: Server, host:
         copied.checkpoint("x")
     refused = muse("commit", "s", "--repo", root(b))
     assert (refused.exit_code, str(root(a)) in refused.stderr) == (1, True)
+
+
+def test_who_took_over_once_does_not_do_so_again_of_its_own_accord(server: Server, host: Host) -> None:
+    """Neither with a later wish nor in a process that is started again."""
+    a, b = host("a"), host("b")
+    fill(a, range(1, 9))
+    with Replica(root(a), "s", where(server)) as one, Replica(root(b), "s", where(server)) as two:
+        for each in (one, two):
+            each.wait_synced(WAIT)
+            each.take_over(WAIT)
+        one.wait_synced(WAIT)
+        two.wait_synced(WAIT)
+    b.check_may_commit()
+    with pytest.raises(NotCommitterError, match=str(root(b))):
+        a.check_may_commit()
 
 
 def test_a_session_that_is_not_replicated_has_no_committer(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -105,6 +106,42 @@ def test_a_process_that_hangs_does_not_keep_anybody_waiting(
             with pytest.raises(ReplicationUnavailableError):
                 one.wait_synced(0.2)
         assert replicating(os.getpid()) == []
+
+
+def test_a_process_that_hangs_may_be_told_any_number_of_wishes(
+    server: Server, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than its pipe holds: whoever waits waits no longer than asked for, and `stop` ends it."""
+    monkeypatch.setattr("muse.replicate.process.parent._STOP_SECONDS", 0.5)
+    with host("a").replicate(server.url, space="t") as one:
+        one.wait_synced(WAIT)
+        os.kill(one_replicating(os.getpid()), signal.SIGSTOP)
+        wishing = threading.Thread(target=wish, args=(one, 3000), daemon=True)
+        wishing.start()
+        wishing.join(WAIT)
+        is_stuck = wishing.is_alive()
+        os.kill(one_replicating(os.getpid()), signal.SIGKILL if is_stuck else signal.SIGSTOP)
+    assert not is_stuck
+
+
+def wish(replica: Replica, times: int) -> None:
+    """Wait for nothing, often."""
+    for _ in range(times):
+        with suppress(ReplicationUnavailableError):
+            replica.wait_synced(0)
+
+
+def test_why_a_process_can_not_start_is_told(
+    server: Server, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it said last, as there is nobody else who could."""
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho 'first line' >&2\necho 'no module named wings' >&2\nexit 3\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(broken))
+    with host("a").replicate(server.url, space="t") as one:
+        until(lambda: one.status().last_error != "")
+        assert one.status().last_error == "the process that replicates has ended (3): no module named wings"
 
 
 def test_a_handle_that_is_dropped_is_stopped(server: Server, host: Host) -> None:
