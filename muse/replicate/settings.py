@@ -6,7 +6,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,8 +23,11 @@ _PREFIX = "MUSE_NATS_"
 class Settings:
     """One space of one server or cluster."""
 
-    urls: tuple[str, ...]
-    """Servers to try, such as "nats://host:4222" or "tls://host:4222"."""
+    urls: tuple[str, ...] = field(repr=False)
+    """Servers to try, such as "nats://host:4222" or "tls://host:4222".
+
+    A user and password, or a token, may stand before the host, percent-encoded: "nats://ada:p%40ss@host".
+    """
     space: str = DEFAULT_SPACE
     """Sessions of one space are in one stream; whoever may read one may read all."""
     creds: str | None = None
@@ -36,7 +39,7 @@ class Settings:
     tls_key: str | None = None
     """The key of that certificate."""
     user: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     inbox: str = "_INBOX"
     """What this client's own subjects begin with, where the server allows no other."""
     replicas: int | None = None
@@ -50,9 +53,13 @@ class Settings:
             raise InvalidArgumentError(f"space: must be 1 to 64 letters, digits, '_' and '-', not {self.space!r}")
         if not self.urls:
             raise InvalidArgumentError("url: name a server, such as nats://localhost:4222")
-        for url in self.urls:
+        for number, url in enumerate(self.urls, start=1):
             if not _is_url(url):
-                raise InvalidArgumentError(f"url: must be like nats://host:4222 or tls://host:4222, not {shown(url)!r}")
+                # It is not shown, as it may be a part of one with a password.
+                raise InvalidArgumentError(
+                    f"url: number {number} must be like nats://host:4222 or tls://host:4222; of a user or password, "
+                    "write ',', '@' and '/' as %2C, %40 and %2F"
+                )
         if self.replicas is not None and (type(self.replicas) is not int or not 1 <= self.replicas <= 5):
             raise InvalidArgumentError(f"replicas: must be 1 to 5, not {self.replicas!r}")
         if (self.tls_cert is None) != (self.tls_key is None):

@@ -7,6 +7,7 @@ import shutil
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -20,7 +21,7 @@ from muse.replicate import (
 from tests import making
 from tests.making import add_bytes, entries, entry, line, op_id
 from tests.replicate import servers
-from tests.replicate.hosts import STREAM, WAIT, Host, assert_equal, fill, replica, scan, sent_op_ids, sync, until
+from tests.replicate.hosts import STREAM, WAIT, Host, assert_equal, fill, replica, root, scan, sent_op_ids, sync, until
 from tests.replicate.servers import Server
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
@@ -171,18 +172,23 @@ def test_what_the_server_counts_and_can_not_deliver_is_called_for_by_an_audit(
         assert (one.status().rewinds, three.status().rewinds) == (1, 0)
 
 
+def send_one_by_one(server: Server, log: OpLog) -> None:
+    """Five operations, each in a message of its own, in a stream that an administrator can take them out of."""
+    config = {"name": STREAM, "subjects": ["muse.t.ops.*", "muse.t.committer.*"], "duplicate_window": 120 * 10**9}
+    assert "error" not in servers.api(server, f"STREAM.CREATE.{STREAM}", {**config, "storage": "file"})
+    with replica(log, server) as one:
+        for number in range(1, 6):
+            fill(log, [number])
+            one.wait_synced(WAIT)
+
+
 @pytest.mark.parametrize("how", ["hole", "purge"])
 def test_what_an_administrator_removes_is_sent_again_though_its_id_is_remembered(
     server: Server, host: Host, how: str
 ) -> None:
     """The last message may still be there: the count tells. The server takes no id twice, so they are other ones."""
-    config = {"name": STREAM, "subjects": ["muse.t.ops.*", "muse.t.committer.*"], "duplicate_window": 120 * 10**9}
-    assert "error" not in servers.api(server, f"STREAM.CREATE.{STREAM}", {**config, "storage": "file"})
     a, b = host("a"), host("b")
-    with replica(a, server) as one:
-        for number in range(1, 6):
-            fill(a, [number])
-            one.wait_synced(WAIT)
+    send_one_by_one(server, a)
     if how == "hole":
         # The fourth is one of the operations': the committer's message is among the first ones.
         assert len(servers.messages(server, STREAM)) == 5
@@ -196,6 +202,18 @@ def test_what_an_administrator_removes_is_sent_again_though_its_id_is_remembered
             sync(one, two)
             assert_equal(a, b)
             assert len(b) == 5
+
+
+def test_what_was_removed_is_sent_by_a_copy_of_the_session_too(server: Server, host: Host, tmp_path: Path) -> None:
+    """The server knows the id, and says that it has the message: it is looked at, and sent under another one."""
+    a, b = host("a"), host("b")
+    send_one_by_one(server, a)
+    assert servers.api(server, f"STREAM.MSG.DELETE.{STREAM}", {"seq": 4}).get("success")
+    (tmp_path / "c").mkdir()
+    shutil.copytree(a.folder, tmp_path / "c" / a.folder.relative_to(root(a)))
+    with replica(host("c"), server) as three, replica(b, server) as two:
+        sync(three, two)
+        assert len(b) == 5
 
 
 def test_a_damaged_block_file_is_noticed_and_what_is_lost_sent_again(server: Server, host: Host) -> None:
@@ -292,7 +310,25 @@ def test_a_log_replaced_while_it_is_replicated_gets_it_again(server: Server, hos
         assert len(again) == 20
 
 
-def publish(server: Server, payload: bytes, **headers: str) -> None:
+def test_a_log_cut_in_place_while_it_is_replicated_gets_it_again(server: Server, host: Host) -> None:
+    """As by `cp` of an older one over it; what is recorded afterwards is sent."""
+    a, b = host("a"), host("b")
+    fill(a, range(1, 20))
+    with replica(a, server) as one, replica(b, server) as two:
+        sync(one, two)
+        lines = b.path.read_bytes().splitlines(keepends=True)
+        b.close()
+        with b.path.open("r+b") as file:
+            file.truncate(sum(map(len, lines[:10])))
+            file.seek(0, os.SEEK_END)
+            file.write(line(entry(100)))
+        two.wait_synced(WAIT)
+        sync(one, two)
+        assert_equal(a, host("b"))
+        assert len(a) == 20
+
+
+def publish(server: Server, payload: bytes, subject: str = "muse.t.ops.s", **headers: str) -> None:
     """Put a message into the stream as a program that knows nothing of the rules would."""
     import asyncio
 
@@ -300,7 +336,7 @@ def publish(server: Server, payload: bytes, **headers: str) -> None:
 
     async def send() -> None:
         client = await nats.connect(server.url)
-        await client.request("muse.t.ops.s", payload, timeout=5, headers=headers or None)
+        await client.request(subject, payload, timeout=5, headers=headers or None)
         await client.close()
 
     asyncio.run(send())
@@ -316,6 +352,8 @@ def test_what_is_not_valid_or_another_is_refused_and_told_alone(
         one.wait_synced(WAIT)
         publish(server, b"no JSON\n" + line(entry(1, actor_id="eve")) + line(entry(50)))
         publish(server, b"x", **{"Muse-Part": "7/2", "Muse-Group": "g"})
+        publish(server, b"x", **{"Muse-Part": "²/3", "Muse-Group": "g"})
+        publish(server, b'{"committer": "eve", "term": 1e400}', "muse.t.committer.s")
         publish(server, b"")
         publish(server, line(entry(51))[:-1])
         one.wait_synced(WAIT)
@@ -406,6 +444,34 @@ def test_the_least_permissions_are_enough_once_the_stream_is_made(host: Host, tm
             two.wait_synced(WAIT)
     assert_equal(a, b)
     a.check_may_commit()
+
+
+@pytest.mark.parametrize("given", ["url", "token"])
+def test_a_password_or_token_of_odd_characters_is_taken_from_the_url(host: Host, tmp_path: Path, given: str) -> None:
+    """Percent-encoded there, as in every URL."""
+    if reason := servers.why_not():
+        pytest.skip(reason)
+    secret = "p@s/s#w%4 ,:é"
+    config = f'token: "{secret}"' if given == "token" else f'user: "a da", password: "{secret}"'
+    login = quote(secret, safe="") if given == "token" else f"a%20da:{quote(secret, safe='')}"
+    with (
+        servers.running(tmp_path / "server", f"authorization {{ {config} }}") as server,
+        replica(host("a"), server.url.replace("//", f"//{login}@")) as one,
+    ):
+        one.wait_synced(WAIT)
+        assert one.status().url == server.url
+
+
+def test_a_server_that_takes_short_messages_only_is_told_and_not_tried_for_ever(host: Host, tmp_path: Path) -> None:
+    """No line would fit beside the headers."""
+    if reason := servers.why_not():
+        pytest.skip(reason)
+    a = host("a")
+    fill(a, [1])
+    with servers.running(tmp_path / "server", "max_payload: 4096") as server, replica(a, server) as one:
+        with pytest.raises(ReplicationRefusedError, match="max_payload"):
+            one.wait_synced(WAIT)
+        assert not one.status().is_running
 
 
 def test_wrong_credentials_are_told_and_not_tried_for_ever(host: Host, tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from muse.core.op_log import OpEntry, OpLog, RefusedByGuardError
 from muse.replicate import ReplicaBusyError, ReplicationUnavailableError, Settings
+from muse.replicate.bookkeeping.folder import ReplicaFolder
 from muse.replicate.process.worker import Worker
 from tests.making import entries, entry
-from tests.replicate.hosts import WAIT, Host, assert_equal, fill, replica, sent_op_ids, sync
+from tests.replicate.hosts import WAIT, Host, assert_equal, fill, replica, root, sent_op_ids, sync
 from tests.replicate.servers import Server
 
 
@@ -93,6 +94,34 @@ def test_a_guard_counts_and_keeps_nothing_out(server: Server, host: Host, tmp_pa
                 time.sleep(0.01)
             assert (one.status().would_refuse, two.status().would_refuse, two.status().refused) == (0, 2, 0)
         assert_equal(a, b)
+
+
+@pytest.mark.process
+@pytest.mark.slow
+def test_what_was_redacted_before_it_was_sent_is_sent_once(server: Server, host: Host) -> None:
+    """As any other operation."""
+    a = host("a")
+    a.append_many(entries(3))
+    a.redact(entries(3)[1]["op_id"], by="ada", why="a token")
+    with replica(a, server) as one:
+        one.wait_synced(WAIT)
+        one.wait_synced(WAIT)
+    assert len(sent_op_ids(server)) == 3
+
+
+@pytest.mark.process
+@pytest.mark.slow
+def test_nobody_waits_for_a_redaction_that_the_server_has_already(server: Server, host: Host) -> None:
+    """What was remembered of it is lost, so it is sent again; the server knows its id, and it never comes back."""
+    a = host("a")
+    a.append_many(entries(3))
+    for _ in range(2):
+        with replica(a, server) as one:
+            one.wait_synced(WAIT)
+            a.redact(entries(3)[1]["op_id"], by="ada", why="a token")
+            one.wait_synced(WAIT)
+        ReplicaFolder(root(a), "t", "s").path.with_suffix(".redacted").unlink()
+    assert len(sent_op_ids(server)) == 4
 
 
 @pytest.mark.process

@@ -8,6 +8,7 @@ import pytest
 
 from muse.core.op_log import InvalidArgumentError
 from muse.replicate import Settings, read_settings
+from muse.replicate.settings import split_urls
 
 
 def test_settings_that_can_not_be_right_are_refused(tmp_path: Path) -> None:
@@ -23,6 +24,15 @@ def test_settings_that_can_not_be_right_are_refused(tmp_path: Path) -> None:
             read_settings(tmp_path, given_, {})
     assert read_settings(tmp_path, {"url": "a, tls://b:1"}, {}) == Settings(("nats://a", "tls://b:1"))
     assert read_settings(tmp_path, {}, {"MUSE_NATS_URL": "a", "MUSE_NATS_REPLICAS": "3"}).replicas == 3
+
+
+@pytest.mark.parametrize("url", ["nats://ada:s3cr,et@h", "ada:s3cr/et", "nats://ada:s3cr#et@h"])
+def test_no_part_of_a_password_is_told(url: str) -> None:
+    """Neither by the error about a URL that has a character in it that must be encoded, nor by `repr`."""
+    with pytest.raises(InvalidArgumentError, match="url") as raised:
+        Settings(split_urls(url))
+    assert "s3cr" not in str(raised.value)
+    assert "s3cr" not in repr(Settings(("nats://ada:s3cret@h",), password="s3cret"))
 
 
 @pytest.mark.parametrize("space", ["", "a.b", "a b", "*", "é", "x" * 65])

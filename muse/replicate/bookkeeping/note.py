@@ -22,6 +22,15 @@ class Committer(NamedTuple):
     seq: int = 0
     """The message that says so; 0 if it is only noted here."""
 
+    @classmethod
+    def from_json(cls, data: bytes, seq: int = 0) -> Committer | None:
+        """What a message or a note says; None if it makes no sense."""
+        try:
+            value = json.loads(data)
+            return cls(int(value["term"]), str(value["committer"]), seq)
+        except (ValueError, KeyError, TypeError, OverflowError):
+            return None
+
 
 @dataclass(frozen=True)
 class Note:
@@ -46,9 +55,8 @@ class Note:
     def read(self) -> Committer | None:
         """What is noted; None if nothing is that can be read."""
         try:
-            value = json.loads(self.path.read_bytes())
-            return Committer(int(value["term"]), str(value["committer"]))
-        except (OSError, ValueError, KeyError, TypeError):
+            return Committer.from_json(self.path.read_bytes())
+        except OSError:
             return None
 
     def write(self, committer: Committer) -> None:

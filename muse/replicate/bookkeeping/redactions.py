@@ -7,12 +7,11 @@ stream in its redacted form, whoever has sent it, is noted on disk, with the sal
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from contextlib import suppress
 
 from muse.core.op_log import OpLog, decode_line, is_redacted, read_redacted, state_of, whole_file
 from muse.replicate.bookkeeping.folder import ReplicaFolder
-from muse.replicate.wire.messages import op_id_of_line
+from muse.replicate.wire.messages import lines_in, op_id_of_line
 
 
 class Redactions:
@@ -40,12 +39,11 @@ class Redactions:
         """Whether the stream has all that was redacted when that was last looked at."""
         return not self._missing
 
-    def note_received(self, lines: Iterable[bytes]) -> None:
-        """Lines have come from the stream."""
+    def note_received(self, data: bytes) -> None:
+        """Whole lines have come from the stream."""
         found = set()
-        for line in lines:
-            # Hardly any line is looked into.
-            if b"redacted" in line or b'"domain_op":{ ' in line:
+        for line in lines_in(data) if _may_be_redacted(data) else ():
+            if _may_be_redacted(line):
                 with suppress(ValueError):
                     entry = decode_line(line)
                     if entry is not None and is_redacted(entry):
@@ -71,3 +69,8 @@ class Redactions:
                 self._sent.add(op_id)
                 self._missing.add(op_id)
         return lines
+
+
+def _may_be_redacted(data: bytes) -> bool:
+    # Hardly any line is, and none is looked into that can't be.
+    return b"redacted" in data or b'"domain_op":{ ' in data

@@ -9,7 +9,6 @@ of another committer: that is why the target of the commits takes only one after
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from muse.replicate.bookkeeping.note import Committer, Note
 from muse.replicate.errors import ReplicationUnavailableError
@@ -62,11 +61,7 @@ async def _read(stream: Stream) -> Committer | None:
     if found is None:
         return None
     seq, _, _, payload = found
-    try:
-        value: Any = json.loads(payload)
-        return Committer(int(value["term"]), str(value["committer"]), seq)
-    except (ValueError, KeyError, TypeError):
-        return Committer(0, "a message that can't be read", seq)
+    return Committer.from_json(payload, seq) or Committer(0, "a message that can't be read", seq)
 
 
 async def _replace(stream: Stream, there: Committer | None, wanted: Committer) -> bool:

@@ -19,7 +19,7 @@ from muse.replicate.bookkeeping.note import Note
 from muse.replicate.bookkeeping.save_point import SavePoint
 from muse.replicate.errors import ReplicationRefusedError, ReplicationUnavailableError
 from muse.replicate.exchange.committer import follow, take_over
-from muse.replicate.exchange.sender import Sender
+from muse.replicate.exchange.sender import Rewind, Sender
 from muse.replicate.exchange.threads import Threads
 from muse.replicate.status import Progress
 from muse.replicate.wire.link import ApiError, first_to_end
@@ -48,10 +48,6 @@ _AGREE_ATTEMPTS, _RETURN_SECONDS = 4, 60.0
 _TIME_TOLERANCE_NS = 2000
 """The server rounds the same time in one answer and cuts it in another."""
 MAX_REFUSED_KEPT = 1000
-
-
-class Rewind(Exception):  # noqa: N818 - it is a way to go on, not a failure
-    """Something is missing in the stream: begin from nothing, with another salt."""
 
 
 class Round:
@@ -208,6 +204,7 @@ class Round:
             elif own := self._sender.take_own(each.headers.get(ID_HEADER, ""), each.payload):
                 # These lines are in the log: that need not be looked up.
                 self._ledger.note_received(each.seq, each.time_ns, own.op_ids)
+                self._sender.redactions.note_received(own.payload)
                 self._ledger.note_appended([each.seq], own.end)
             else:
                 found = lines_in(each.payload)
@@ -217,8 +214,9 @@ class Round:
             self._follow_audit(number_in(each.headers, AUDIT_HEADER))
         done += self._assembler.drop_older(delivered[-1].time_ns)
         if lines:
-            self._sender.redactions.note_received(lines)
-            _, below = await self._threads.run(self._append, b"".join(lines))
+            data = b"".join(lines)
+            self._sender.redactions.note_received(data)
+            _, below = await self._threads.run(self._append, data)
         else:
             below = self._ledger.sent_to
         self._ledger.note_appended(done, below)
@@ -262,9 +260,9 @@ class Round:
                 self._progress.note(is_caught_up=True)
                 if await self._until_sent(size):
                     self._progress.note(synced=wanted, sent_to=self._ledger.sent_to)
+            await self._sender.check_answers()
             self.saved = self.saved.advanced(self._ledger)
             await self._threads.run(self._write, self.saved)
-            self._sender.check_answers()
             if self._ledger.sent_to != stuck_at or not self._ledger.unconfirmed:
                 stuck_at, stuck_since = self._ledger.sent_to, self._now()
             elif self._now() - stuck_since > _RETURN_SECONDS:
@@ -277,8 +275,10 @@ class Round:
     async def _until_sent(self, size: int) -> bool:
         """Whether all that the log held at this size has come back; waits, but not long, as there is more to do."""
         deadline = self._now() + 2.0
-        while not self._sender.has_sent(size):
+        while True:
+            await self._sender.check_answers()
+            if self._sender.has_sent(size):
+                return True
             if self._now() > deadline:
                 return False
             await asyncio.sleep(0.005)
-        return True

@@ -27,6 +27,10 @@ _ENDS_KEPT = 64
 """More than can be on their way."""
 
 
+class Rewind(Exception):  # noqa: N818 - it is a way to go on, not a failure
+    """Something is missing in the stream: begin from nothing, with another salt."""
+
+
 class Sender:
     """Sends the operations of one session over one connection."""
 
@@ -44,6 +48,7 @@ class Sender:
         self._own: dict[str, Own] = {}
         self._in_flight: deque[float] = deque()
         self._answered = asyncio.Event()
+        self._duplicates: list[tuple[int, Message]] = []
         self._looked_to = -1
         self._ends = deque(folder.load_ends(), _ENDS_KEPT)
         self.redactions = Redactions(log, folder, salt)
@@ -68,7 +73,7 @@ class Sender:
             if size != self._looked_to:
                 active_until = self._now() + _ACTIVE_SECONDS
                 count = await self._send_up_to(size)
-            elif self.redactions.is_news():
+            elif self.redactions.is_news() and not self._ledger.unconfirmed:
                 await self._send_redactions()
             # Whoever records quickly is not followed line by line: that would cost the program a core.
             is_soon = self._now() < active_until and count < _MANY_LINES
@@ -135,8 +140,21 @@ class Sender:
         own = self._own.pop(message_id, None)
         return own if own is not None and own.payload == payload else None
 
-    def check_answers(self) -> None:
-        """Raise `ReplicationUnavailableError` if the server has let a message wait too long."""
+    async def check_answers(self) -> None:
+        """Look at what the server says that it has already.
+
+        Raises:
+            ReplicationUnavailableError: it has let a message wait too long.
+            Rewind: it only knows the id: the message was removed since.
+        """
+        while self._duplicates:
+            seq, message = self._duplicates.pop()
+            found = await self._stream.message({"seq": seq})
+            if found is None or found[1] != self._stream.subject or found[3] != message.payload:
+                raise Rewind(f"the server takes the id of message {seq} for one that it has, and does not have it")
+            self._own.pop(message.headers[ID_HEADER], None)
+            self.redactions.note_received(message.payload)
+            self._ledger.note_there(message.op_ids)
         if self._in_flight and self._now() - self._in_flight[0] > _ANSWER_SECONDS:
             raise ReplicationUnavailableError(f"{self._link.url}: a message was not acknowledged")
 
@@ -161,5 +179,5 @@ class Sender:
             # A full stream, most likely. Nothing is dropped: the log keeps it, and the next rounds try again.
             self._link.fail(ReplicationUnavailableError(f"{self._link.url}: a message is not stored: {answer}"))
         elif answer.is_duplicate and answer.seq <= self._ledger.seen.seq:
-            self._own.pop(message.headers[ID_HEADER], None)
-            self._ledger.note_there(message.op_ids)
+            # It does not come back any more.
+            self._duplicates.append((answer.seq, message))

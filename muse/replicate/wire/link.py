@@ -16,9 +16,11 @@ import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from muse.replicate.errors import ReplicationRefusedError, ReplicationUnavailableError
 from muse.replicate.settings import Settings, shown
+from muse.replicate.wire.messages import MIN_PAYLOAD
 
 try:
     from nats.aio.client import Client
@@ -78,11 +80,7 @@ class Link:
     # -- the connection --------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Link:
-        try:
-            await self._connect()
-        except BaseException:
-            await self._close()
-            raise
+        await self._connect()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -102,16 +100,21 @@ class Link:
         reasons: list[str] = []
         for url in urls:
             self._last_error = ""
+            self._client, self._lost = Client(), asyncio.get_running_loop().create_future()
             try:
-                await self._connect_to(url)
+                try:
+                    await self._connect_to(url)
+                except BaseException:
+                    # The client leaves its socket open.
+                    await self._close()
+                    raise
             except ReplicationRefusedError:
                 raise
             except (OSError, NatsError, TimeoutError, ValueError) as error:
-                text = self._last_error or str(error) or type(error).__name__
+                text = self._last_error or str(error) or "no answer"
                 if any(word in text.lower() for word in _LOGIN) or isinstance(error, ssl.SSLError):
                     raise ReplicationRefusedError(f"{shown(url)}: {text}") from error
                 reasons.append(f"{shown(url)}: {text}")
-                self._client = Client()
             else:
                 self.url = shown(url)
                 return
@@ -127,14 +130,18 @@ class Link:
             tls = ssl.create_default_context(cafile=settings.tls_ca)
             if settings.tls_cert:
                 tls.load_cert_chain(settings.tls_cert, settings.tls_key)
+        # The client would take them as they are in the URL.
+        parts = urlsplit(url)
+        user, password = (text and unquote(text) for text in (parts.username, parts.password))
         options: dict[str, Any] = {
             "tls": tls,
-            "user": settings.user,
-            "password": settings.password,
+            "user": settings.user or (user if password is not None else None),
+            "password": settings.password or password,
+            "token": user if password is None else None,
             "user_credentials": settings.creds,
         }
         connecting = self._client.connect(
-            servers=[url],
+            servers=[shown(url)],
             allow_reconnect=False,
             # The fewest there are; else it tries one server sixty times, with two seconds in between.
             max_reconnect_attempts=1,
@@ -154,6 +161,10 @@ class Link:
             raise ReplicationRefusedError(
                 f"a credentials file needs {error.name}: pip install 'nats-py[nkeys]'"
             ) from error
+        if self.max_payload < MIN_PAYLOAD:
+            raise ReplicationRefusedError(
+                f"{shown(url)}: max_payload is {self.max_payload} bytes there, and has to be {MIN_PAYLOAD} or more"
+            )
         self._inbox = self._client.new_inbox()
         answers = f"{self._inbox}.*"
         self._subjects[answers.lower()] = answers

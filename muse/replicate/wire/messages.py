@@ -19,6 +19,8 @@ MAX_LINES = 1024
 MAX_BYTES = 256 << 10
 HEADROOM_BYTES = 4 << 10
 """What is left of the server's `max_payload` for headers."""
+MIN_PAYLOAD = 2 * HEADROOM_BYTES
+"""Less than this a server may not take at once."""
 GROUP_SECONDS = 3600
 """A group of parts that is not complete after this, by the server's clock, never will be: its sender begins anew."""
 
@@ -101,7 +103,8 @@ def _whole(page: list[bytes], stream: str, salt: str) -> Message:
 
 
 def _parts(line: bytes, most: int, stream: str, salt: str) -> Iterator[Message]:
-    group = _digest(line, salt)
+    # Parts of other sizes, as of a server that took less at once, are another group.
+    group = _digest(b"%d " % most + line, salt)
     pieces = [line[at : at + most] for at in range(0, len(line), most)]
     for number, piece in enumerate(pieces, start=1):
         # Two parts may hold the same bytes.
@@ -126,7 +129,10 @@ def lines_in(payload: bytes) -> list[bytes]:
 
 def number_in(headers: Mapping[str, str], name: str) -> int:
     """The number in a header; 0 if it is missing or no number."""
-    text = headers.get(name, "")
+    return _number(headers.get(name, ""))
+
+
+def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
 
 
@@ -151,12 +157,12 @@ class Assembler:
             (the line, if this was the part that lacked; the messages that needn't be read again: all of its group then,
             or this one if its headers make no sense)
         """
-        number, _, parts = headers[PART_HEADER].partition("/")
+        number, parts = (_number(text) for text in headers[PART_HEADER].partition("/")[::2])
         group = headers.get(GROUP_HEADER, "")
-        if not (number.isdigit() and parts.isdigit() and 0 < int(number) <= int(parts) <= 1 << 16 and group):
+        if not (0 < number <= parts <= 1 << 16 and group):
             return None, [seq]
-        known = self._groups.setdefault(group, _Group(int(parts), time_ns))
-        known.pieces[int(number)] = payload
+        known = self._groups.setdefault(group, _Group(parts, time_ns))
+        known.pieces[number] = payload
         known.seqs.append(seq)
         if len(known.pieces) < known.parts:
             return None, []

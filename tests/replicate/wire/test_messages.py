@@ -107,6 +107,12 @@ def test_the_op_id_of_a_line_is_found_however_it_is_spelled(spelled: Any) -> Non
     assert messages.op_id_of_line(spelled(3)) == uuid.UUID(op_id(3)).bytes
 
 
+def test_parts_of_different_sizes_are_not_mixed() -> None:
+    """Some were sent, then the server took more at once: the line comes out whole, not of pieces that overlap."""
+    long = line(entry(1, intent_id="x" * 9000))
+    assert unpacked([*packed([long])[:2], *packed([long], max_payload=MAX_PAYLOAD + 1000)]) == [long]
+
+
 @pytest.mark.parametrize("bad", [b"\n", b"{}\n", b"\xff\n", b'{"op_id":"' + b"z" * 36 + b'"}\n', b'{"op_id": 5}\n'])
 def test_what_is_no_entry_has_no_op_id(bad: bytes) -> None:
     """It gets a name of its own, longer than any op_id."""
