@@ -116,7 +116,7 @@ def test_answers_over_segments_of_the_usual_size(log: OpLog) -> None:
     for each in entries[4_500:4_600]:
         log.append(each)
     log.append_many(entries[4_600:])
-    sample = ids(random.Random(2).sample(entries, 12))
+    sample = ids(random.Random(2).sample(entries, 6))
     assert_same_as_graph(log, sample)
     log.rebuild_index()
     assert_same_as_graph(log, sample)

@@ -303,16 +303,23 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpLog]:
         yield log
 
 
+@pytest.fixture(scope="module")
+def scanned(filled: OpLog) -> list[plain_scan.Entry]:
+    """What a plain scan finds in it."""
+    return plain_scan.scan_file(filled.path).entries
+
+
 @pytest.mark.parametrize("filters", FILTERS, ids=str)
-def test_reverse_is_the_plain_scan_backwards(filled: OpLog, filters: dict[str, Any]) -> None:
+def test_reverse_is_the_plain_scan_backwards(
+    filled: OpLog, scanned: list[plain_scan.Entry], filters: dict[str, Any]
+) -> None:
     """With any filter, limit and checkpoint the answer is the end of the plain scan's, newest first."""
-    scanned = plain_scan.scan_file(filled.path).entries
-    expected = plain_scan.select(scanned, **filters)[::-1]
-    pending = plain_scan.select(scanned[3000:], **filters)[::-1]
-    assert exact_list(filled.query(reverse=True, **filters)) == exact_list(expected)
-    assert exact_list(filled.query(reverse=True, since_checkpoint=True, **filters)) == exact_list(pending)
+    expected = exact_list(plain_scan.select(scanned, **filters)[::-1])
+    pending = exact_list(plain_scan.select(scanned[3000:], **filters)[::-1])
+    assert exact_list(filled.query(reverse=True, **filters)) == expected
+    assert exact_list(filled.query(reverse=True, since_checkpoint=True, **filters)) == pending
     for limit in (0, 1, 20, 61, DEFAULT.segment_lines + 1):
-        assert exact_list(filled.query(reverse=True, limit=limit, **filters)) == exact_list(expected[:limit])
+        assert exact_list(filled.query(reverse=True, limit=limit, **filters)) == expected[:limit]
 
 
 def test_reverse_of_a_rebuilt_index_is_the_same(repo: Path) -> None:
@@ -365,9 +372,11 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("filters", [{}, {"domain": "music"}, {"min_lamport_ts": 5}], ids=str)
-def test_the_last_entries_are_sought(filled: OpLog, reads: list[tuple[int, int]], filters: dict[str, Any]) -> None:
+def test_the_last_entries_are_sought(
+    filled: OpLog, scanned: list[plain_scan.Entry], reads: list[tuple[int, int]], filters: dict[str, Any]
+) -> None:
     """Of the log no more is read than the lines that are given."""
-    wanted = plain_scan.exact_list(plain_scan.select(plain_scan.scan_file(filled.path).entries, **filters)[-20:])
+    wanted = exact_list(plain_scan.select(scanned, **filters)[-20:])
     assert exact_list(filled.query(reverse=True, limit=20, **filters)) == wanted[::-1]
     assert min(start for start, _ in reads) > filled.path.stat().st_size - 2 * 20 * 500
 

@@ -120,16 +120,18 @@ def test_a_rebuild_that_is_broken_off_harms_nothing(repo: Path, log: OpLog) -> N
 
 # -- in pieces, by worker processes ----------------------------------------------------------------------------
 
-SMALL = Options(segment_lines=64, long_batch_lines=16)
+SMALL = Options(segment_lines=16, long_batch_lines=4)
 PIECE = 16 * SMALL.segment_lines
 """How many lines one process packs at a time."""
+END = 10 * SMALL.segment_lines
+"""How many lines the last piece has, which is too short for a process of its own."""
 
 
 def awkward_log(copies: Iterable[tuple[int, int]], most_parents: int = 2) -> bytes:
     """Lines of several pieces: damage, links back and forth, an end too short; and copies, as (of which, at which)."""
     chance = random.Random(5)
     text = making.line(entry(1, parent_op_ids=["PARENTS"], actor_id="ACTOR", intent_id="INTENT")).decode()
-    ids = [str(uuid.UUID(int=chance.getrandbits(128), version=4)) for _ in range(5 * PIECE + 640)]
+    ids = [str(uuid.UUID(int=chance.getrandbits(128), version=4)) for _ in range(5 * PIECE + END)]
     made = []
     for number, op_id in enumerate(ids):
         # Mostly the line before, now and then one far before or after it, or one that is not there.
@@ -139,7 +141,7 @@ def awkward_log(copies: Iterable[tuple[int, int]], most_parents: int = 2) -> byt
             entry(1)["op_id"]: op_id,
             '"PARENTS"': parents,
             "ACTOR": f"actor {number % 4}",
-            "INTENT": f"intent {number // 300}",
+            "INTENT": f"intent {number // 75}",
             '"lamport_ts": 1': f'"lamport_ts": {number}',
         }
         made.append(text)
@@ -156,8 +158,8 @@ COPIES = {
     "a line twice in a segment": ((3, 10),),
     "a line twice in a piece": ((5, PIECE - 9),),
     "a line twice, far apart": ((7, 4 * PIECE),),
-    "a line twice, at the end": ((2, 5 * PIECE + 640),),
-    "all of these": ((3, 10), (5, PIECE + 9), (PIECE + 1, 3 * PIECE), (4 * PIECE, 4 * PIECE + 1), (2, 5 * PIECE + 640)),
+    "a line twice, at the end": ((2, 5 * PIECE + END),),
+    "all of these": ((3, 10), (5, PIECE + 9), (PIECE + 1, 3 * PIECE), (4 * PIECE, 4 * PIECE + 1), (2, 5 * PIECE + END)),
 }
 
 
@@ -225,8 +227,9 @@ def test_runs_written_once_are_those_that_merging_makes(tmp_path: Path, most: in
         database = new_with_hash(FIXED)
         fed = fed_with_lines(database, log, replace(SMALL, max_unwritten_lines=2**30), log.size(), lambda: None)
         assert len(index.runs) > 2
+        found = tables(index)
         for name, rows in tables(fed).items():
-            assert tables(index)[name] == rows, name
+            assert found[name] == rows, name
     for each in (index, fed):
         each.database.close()
     log.close()

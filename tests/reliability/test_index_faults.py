@@ -292,15 +292,15 @@ def test_index_is_locked_by_another_program(repo: Path, how: str) -> None:
 
 @pytest.fixture
 def _small_segments() -> Iterator[None]:
-    """Segments of 64 lines, so that a few thousand lines have runs of every kind."""
-    with small_index.segments_of(64):
+    """Segments of 16 lines, so that some hundred lines have runs of every kind."""
+    with small_index.segments_of(16):
         yield
 
 
 @pytest.mark.usefixtures("_small_segments")
 def test_writers_write_while_the_index_is_rebuilt(repo: Path) -> None:
     """Row 19: at every step of a rebuild another handle appends, reads and rebuilds: nothing is missing afterwards."""
-    filled(repo, 5_000)
+    filled(repo, 1_250)
     made = 0
     with OpLog(repo, "s") as log, OpLog(repo, "s") as writer, OpLog(repo, "s") as reader:
 
@@ -308,14 +308,14 @@ def test_writers_write_while_the_index_is_rebuilt(repo: Path) -> None:
             nonlocal made
             writer.append(entry(20_000 + made))
             # More than a segment: the old index goes on where the new one ends.
-            writer.append_many(entries(100, start=20_001 + made))
-            made += 101
-            assert len(reader) == 5_000 + made
+            writer.append_many(entries(25, start=20_001 + made))
+            made += 26
+            assert len(reader) == 1_250 + made
             assert reader.get(op_id(20_000 + made - 1)) is not None
-            assert reader.get(op_id(4_000)) is not None
+            assert reader.get(op_id(1_000)) is not None
 
         log.rebuild_index(progress=meanwhile)
-        assert made >= 4 * 101
+        assert made >= 4 * 26
         for handle in (log, writer, reader):
             making.assert_same_as_scan(handle, log.path)
         before = making.answers(writer)
@@ -324,23 +324,24 @@ def test_writers_write_while_the_index_is_rebuilt(repo: Path) -> None:
         assert log.verify().findings == ()
 
 
-@pytest.mark.parametrize("step", [1, 7, 300])
+@pytest.mark.parametrize("step", [1, 7, 150])
 def test_handle_lags_behind_what_another_has_folded_and_merged(repo: Path, step: int) -> None:
     """Row 19: it takes over the other's segments, even in the middle of catching up, and no line counts twice."""
-    with small_index.segments_of(8), OpLog(repo, "s") as one, OpLog(repo, "s") as two, OpLog(repo, "s") as three:
-        for start in (1, 9):
-            one.append_many(entries(8, start=start))
+    few = small_index.segments_of(4, long_batch=2)
+    with few, OpLog(repo, "s") as one, OpLog(repo, "s") as two, OpLog(repo, "s") as three:
+        for start in (1, 5):
+            one.append_many(entries(4, start=start))
         # They know two runs and, until they look for an op_id, not their keys.
-        assert len(two) == len(three) == 16
-        for start in range(200, 500, step):
-            for number in range(start, min(start + step, 500)):
+        assert len(two) == len(three) == 8
+        for start in range(200, 350, step):
+            for number in range(start, min(start + step, 350)):
                 one.append(entry(number))
             assert len(two) == two.count() == len(making.assert_same_as_scan(two, one.path).entries)
         assert three.append(entry(300)) is False
         assert three.append(entry(900)) is True
         for handle in (three, two, one):
-            assert len(making.assert_same_as_scan(handle, one.path).entries) == 317
-            assert handle.count() == 317
+            assert len(making.assert_same_as_scan(handle, one.path).entries) == 159
+            assert handle.count() == 159
 
 
 @pytest.mark.process
@@ -458,17 +459,17 @@ def test_connections_never_copy_the_wal_by_themselves(repo: Path) -> None:
 def test_pages_of_an_older_moment_are_among_the_newer_ones(repo: Path, seed: int) -> None:
     """Row 20: what that bug of SQLite leaves, some pages older than others, changes no answer and doubles no append."""
     with OpLog(repo, "s") as log:
-        log.append_many(entries(3_000))
+        log.append_many(entries(750))
     older = index_path(repo).read_bytes()
     with OpLog(repo, "s") as log:
-        log.append_many(entries(3_000, start=3_001))
+        log.append_many(entries(750, start=751))
     newer = bytearray(index_path(repo).read_bytes())
     chosen = random.Random(seed)
     for page in chosen.sample(range(1, len(older) // 1024), 8):
         newer[page * 1024 : (page + 1) * 1024] = older[page * 1024 : (page + 1) * 1024]
     index_path(repo).write_bytes(newer)
     with OpLog(repo, "s") as log:
-        sample = chosen.sample(range(1, 6_001), 200)
+        sample = chosen.sample(range(1, 1_501), 50)
         assert log.append_many([entries(1, start=number)[0] for number in sample]) == 0
         assert all(log.get(op_id(number)) is not None for number in sample)
         making.assert_same_as_scan(log, log.path)
