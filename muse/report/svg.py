@@ -35,7 +35,7 @@ class _Picture:
         self._gathered = gathered
         self._stats = gathered.stats
         self._lanes = Ranks(gathered.stats.actors, MAX_PICTURE_LANES)
-        self._single = gathered.density is None and len(gathered.ops) <= MAX_PICTURE_OPS
+        self._single = gathered.is_whole and len(gathered.ops) <= MAX_PICTURE_OPS
         self._lane_height = min(max(480 // max(len(self._lanes), 1), 15), 36)
         self._height = _TOP + self._lane_height * max(len(self._lanes), 1) + _BOTTOM
         self._lowest = self._stats.min_lamport_ts
@@ -75,6 +75,9 @@ class _Picture:
     def _y(self, lane: int) -> float:
         return _TOP + (lane + 0.5) * self._lane_height
 
+    def _upright(self, x: float) -> str:
+        return f"M{x:.1f} {_TOP}V{self._height - _BOTTOM}"
+
     def _stripes(self) -> Iterator[str]:
         counts = Counter[int]()
         for name, share in self._stats.actors.items():
@@ -96,16 +99,15 @@ class _Picture:
         return name if len(name) <= room else f"{name[: (room - 1) // 2]}…{name[-(room // 2) :]}"
 
     def _axis(self) -> Iterator[str]:
-        bottom = self._height - _BOTTOM
         yield f'<text class="soft" x="16" y="{_TOP - 8}" font-size="11">Lamport time</text>'
         for at in _ticks(self._lowest, self._lowest + self._span):
             x = self._x(at)
-            yield f'<path class="rule" d="M{x:.1f} {_TOP}V{bottom}"/>'
+            yield f'<path class="rule line" d="{self._upright(x)}"/>'
             yield f'<text class="soft" x="{x:.1f}" y="{_TOP - 8}" font-size="11" text-anchor="middle">{at:,}</text>'
 
     def _links(self) -> Iterator[str]:
         across = (ends for ends in self._gathered.links() if self._has_own_lane(*ends))
-        yield f'<path class="link" d="{"".join(starmap(self._curve, islice(across, MAX_PICTURE_LINKS)))}"/>'
+        yield f'<path class="links link" d="{"".join(starmap(self._curve, islice(across, MAX_PICTURE_LINKS)))}"/>'
 
     def _has_own_lane(self, start: ShownOp, end: ShownOp) -> bool:
         """Whether a link joins two different actors' own lanes. In the shared lane, the actor would be unclear."""
@@ -151,40 +153,33 @@ class _Picture:
     def _columns(self) -> dict[tuple[int, int], Counter[int]]:
         """The ops by domain in each lane and column of the picture."""
         columns: defaultdict[tuple[int, int], Counter[int]] = defaultdict(Counter)
-        for lane, domain, lamport_ts, ops in self._counts():
-            column = min(max(int((lamport_ts - self._lowest) / self._span * _COLUMNS), 0), _COLUMNS - 1)
-            columns[lane, column][domain] += ops
-        return columns
-
-    def _counts(self) -> Iterator[tuple[int, int, int, int]]:
-        """Lane, domain, timestamp and number of ops."""
-        density, domains = self._gathered.density, self._gathered.domains
-        if density is None:
-            for op in self._gathered.ops:
-                yield self._lanes.of(op.actor_id), domains.of(op.domain), op.lamport_ts, 1
-            return
+        density = self._gathered.density
         for (actor, domain), bins in density.runs():
-            yield from ((self._lanes.of(actor), domains.of(domain), at * density.width, ops) for at, ops in bins)
+            lane, place = self._lanes.of(actor), self._gathered.domains.of(domain)
+            for number, ops in bins:
+                column = int((number * density.width - self._lowest) / self._span * _COLUMNS)
+                columns[lane, min(max(column, 0), _COLUMNS - 1)][place] += ops
+        return columns
 
     def _commits(self) -> Iterator[str]:
         commits = self._gathered.commits
         for number in commits.shown() if self._stats.ops else ():
             made, x = commits.all[number - 1], self._x(commits.highest[number]) + 2
             about = _text(f"commit {commits.id_of(number)}, {made.ops:,} ops")
-            yield f'<path class="commit" d="M{x:.1f} {_TOP}V{self._height - _BOTTOM}"><title>{about}</title></path>'
+            yield f'<path class="commit mark" d="{self._upright(x)}"><title>{about}</title></path>'
 
     def _checkpoint(self) -> Iterator[str]:
         mark = self._stats.checkpoint
         if mark is None or not self._stats.ops:
             return
         x = self._x(mark["lamport_ts"]) + 2
-        yield f'<path class="mark" d="M{x:.1f} {_TOP}V{self._height - _BOTTOM}"/>'
+        yield f'<path class="checkpoint mark" d="{self._upright(x)}"/>'
         late = f", {self._gathered.late_pending:,} pending left of it" if self._gathered.late_pending else ""
         named = brief(mark["snapshot_id"], 30)
         label = f"highest Lamport time that checkpoint {named} covers{late}"
         right = x > _LEFT + _PLOT / 2
         yield (
-            f'<text class="marked" x="{x - 4 if right else x + 4:.1f}" y="{self._height - _BOTTOM + 13}" '
+            f'<text class="mark" x="{x - 4 if right else x + 4:.1f}" y="{self._height - _BOTTOM + 13}" '
             f'font-size="11" text-anchor="{"end" if right else "start"}">{_text(label)}</text>'
         )
 
@@ -213,24 +208,15 @@ def _ticks(lowest: int, highest: int) -> Iterator[int]:
 
 
 def _style() -> str:
-    """The style sheet: light colours, or dark ones if the reader prefers them."""
+    """The style sheet: light colours, or dark ones if the reader prefers them. A class of an element is its colour."""
     fixed = (
-        ".rule,.link,.commit,.mark{fill:none}.rule,.link,.commit,.dot{stroke-width:1}.link{opacity:.4}.commit{opacity:.5}"
-        ".mark{stroke-width:1.5;stroke-dasharray:5 4}.hollow{stroke-width:1.7}"
+        "text,rect,.dot,.bar{fill:currentColor}.rule,.links,.commit,.checkpoint{fill:none;stroke:currentColor}"
+        ".hollow{stroke:currentColor;stroke-width:1.7}.links{opacity:.4}.commit{opacity:.5}"
+        ".checkpoint{stroke-width:1.5;stroke-dasharray:5 4}"
     )
     return f"{fixed}{_colours(LIGHT)}@media (prefers-color-scheme:dark){{{_colours(DARK)}}}"
 
 
 def _colours(theme: Mapping[str, str]) -> str:
-    fills = "".join(f".{name}{{fill:{theme[name]}}}" for name in ("card", "ink", "soft", "stripe"))
-    named = (("rule", "line"), ("link", "link"), ("commit", "mark"), ("mark", "mark"))
-    lines = "".join(f".{of}{{stroke:{theme[name]}}}" for of, name in named)
-    domains = "".join(
-        f".dot.{name},.bar.{name}{{fill:{theme[name]}}}.hollow.{name}{{stroke:{theme[name]}}}"
-        for name in theme
-        if name == "shared" or name[1:].isdigit()
-    )
-    return (
-        f"{fills}{lines}{domains}.marked{{fill:{theme['mark']}}}"
-        f".dot{{stroke:{theme['card']}}}.hollow{{fill:{theme['card']}}}"
-    )
+    named = "".join(f".{name}{{color:{colour}}}" for name, colour in theme.items())
+    return f"{named}.dot{{stroke:{theme['card']}}}.hollow{{fill:{theme['card']}}}"

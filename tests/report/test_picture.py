@@ -73,7 +73,7 @@ def test_checkpoint_line_lies_at_the_highest_timestamp_covered(repo: Path, tmp_p
     sessions.recorded(repo, [*early, *late], checkpoint_after=10)
     root = picture(repo, tmp_path)
 
-    (line,) = drawn(root, "mark")
+    (line,) = drawn(root, "checkpoint")
     at = float(re.findall(r"[\d.]+", line.get("d", ""))[0])
     covered = [float(re.findall(r"[\d.]+", path.get("d", ""))[0]) for path in drawn(root, "dot") if len(path)]
     assert len(covered) == 10

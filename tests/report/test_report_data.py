@@ -171,7 +171,9 @@ def test_most_cells_of_the_density_still_fit(repo: Path) -> None:
     numbers = random.Random(1)
     for _ in range(limits.MAX_CELLS):
         density.add(numbers.randrange(2**53), (numbers.choice(lanes), numbers.choice(domains)))
-    full = replace(gathered(repo), density=density, lanes=Ranks(lanes, 1_000), domains=Ranks(domains, 7))
+    empty = gathered(repo)
+    stats = replace(empty.stats, ops=limits.MAX_CELLS)
+    full = replace(empty, stats=stats, density=density, lanes=Ranks(lanes, 1_000), domains=Ranks(domains, 7))
 
     data = page_data(full, made_at="", version="")["density"]
     assert sum(map(len, data["runs"])) > limits.MAX_CELLS

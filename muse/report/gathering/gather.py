@@ -79,9 +79,9 @@ class Gathered:
     stats: SessionStats
     lanes: Ranks
     domains: Ranks
-    density: Counts | None
-    """Ops over Lamport time; None if `ops` holds every op."""
-    time_density: Counts | None
+    density: Counts
+    """Ops over Lamport time."""
+    time_density: Counts
     """The same over wall time, in milliseconds since 1970; ops without a valid time are not in it."""
     addresses: Addresses
     ops: tuple[ShownOp, ...]
@@ -92,6 +92,11 @@ class Gathered:
     """The commits of the session, and what is in each."""
     verified: VerifyReport | None
     """The result of the full check; None if it was not made."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every op is shown."""
+        return len(self.ops) == self.stats.ops
 
     def is_pending(self, op: ShownOp) -> bool:
         """Whether an op is neither covered by the checkpoint nor in a commit."""
@@ -121,15 +126,14 @@ def gather(log: OpLog, *, step: Step, commits: Commits | None = None, check: boo
     stats = session_stats(log, upto=cut, progress=step("reading"), observe=found.add)
     commits.close(cut, is_damaged=bool(stats.damaged_lines))
     verified = log.verify(progress=step("verifying"), max_findings=MAX_FINDINGS) if check else None
-    is_whole = stats.ops <= WHOLE_UP_TO_OPS
     return Gathered(
         stats,
         Ranks(stats.actors, MAX_LANES),
         Ranks(stats.domains, MAX_DOMAINS),
-        None if is_whole else found.density,
-        None if is_whole else found.time_density,
+        found.density,
+        found.time_density,
         found.addresses,
-        tuple(found.all.drawn() if is_whole else found.sampled(cut)),
+        tuple(found.all.drawn() if stats.ops <= WHOLE_UP_TO_OPS else found.sampled(cut)),
         found.late_pending,
         commits,
         verified,

@@ -6,7 +6,7 @@ JavaScript object. The script of the page reads this data in `assets/model.js`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from heapq import nlargest
 from typing import Any
 
@@ -52,8 +52,9 @@ def page_data(gathered: Gathered, *, made_at: str, version: str) -> dict[str, An
         "activity": _activity(gathered),
         "addresses": _addresses(gathered),
         "verify": _verified(gathered.verified),
-        "density": _density(gathered, gathered.density),
-        "timeDensity": _density(gathered, gathered.time_density),
+        # The page counts the ops itself if it holds all of them.
+        "density": None if gathered.is_whole else _density(gathered, gathered.density),
+        "timeDensity": None if gathered.is_whole else _density(gathered, gathered.time_density),
         "shown": _shown(gathered),
     }
 
@@ -223,13 +224,11 @@ def _finding(finding: Finding) -> list[Any]:
     return [finding.kind, finding.severity, finding.byte_offset, finding.length, reason, remedy]
 
 
-def _density(gathered: Gathered, density: Counts | None) -> dict[str, Any] | None:
+def _density(gathered: Gathered, density: Counts) -> dict[str, Any]:
     """The counts, a run for each lane and domain: [lane, domain, gap, ops, gap, ops, …].
 
     A gap is a bin's distance from the previous bin of the run, or from bin 0 for the first.
     """
-    if density is None:
-        return None
     lanes, domains = gathered.lanes, gathered.domains
     runs = [[lanes.of(actor), domains.of(domain), *_gaps(bins)] for (actor, domain), bins in density.runs()]
     return {"width": density.width, "runs": runs}
@@ -251,10 +250,11 @@ def _shown(gathered: Gathered) -> dict[str, Any]:
     for op in gathered.ops:
         rows.append(_row(op, gathered, numbers))
         text = _texts(op, gathered)
-        room -= len(orjson.dumps(text)) + _escapes(text)
+        # The page writes `<` as an escape of six bytes.
+        room -= len(orjson.dumps(text)) + 5 * "".join(text).count("<")
         if room > 0:
             texts.append([kinds.setdefault(op.kind, len(kinds)), *text[1:]])
-    return {"rows": rows, "texts": texts, "kinds": list(kinds), "whole": gathered.density is None}
+    return {"rows": rows, "texts": texts, "kinds": list(kinds), "whole": gathered.is_whole}
 
 
 def _row(op: ShownOp, gathered: Gathered, numbers: Mapping[str, int]) -> list[Any]:
@@ -293,8 +293,3 @@ def _texts(op: ShownOp, gathered: Gathered) -> list[str]:
 
 def _if_shared(ranks: Ranks, name: str) -> str:
     return "" if ranks.of(name) < len(ranks.own) else brief(name, NAME_LETTERS)
-
-
-def _escapes(texts: Sequence[str]) -> int:
-    """How many bytes the page needs in addition, because it writes `<` as an escape of six bytes."""
-    return sum(5 * text.count("<") for text in texts)

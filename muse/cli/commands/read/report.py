@@ -79,7 +79,7 @@ def report(log: engine.OpLog, output: Path, file_format: str, git: Path | None, 
                 "commits": len(gathered.commits.all),
             }
         )
-    shown = "every op shown" if gathered.density is None else f"{pluralize(len(gathered.ops), 'op')} shown"
+    shown = "every op shown" if gathered.is_whole else f"{pluralize(len(gathered.ops), 'op')} shown"
     note(f"{output}: {pluralize(len(text.encode()), 'byte')}, {pluralize(gathered.stats.ops, 'op')}, {shown}")
 
 
