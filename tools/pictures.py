@@ -90,10 +90,9 @@ QUIET = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--hide-scrollbars",
-    "--window-size=1280,960",
-    "--virtual-time-budget=4000",
 )
+"""What a browser without a window needs, which asks the network for nothing of its own."""
+SHOT = ("--hide-scrollbars", "--window-size=1280,960", "--virtual-time-budget=4000")
 
 
 def main(*wanted: str) -> None:
@@ -121,7 +120,7 @@ def screenshot(page: Path, flags: tuple[str, ...]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "picture.png"
         options = [*flags, f"--user-data-dir={folder}/profile", f"--screenshot={picture}"]
-        subprocess.run([browser, *QUIET, *options, page.as_uri()], check=True, capture_output=True, timeout=120)
+        subprocess.run([browser, *QUIET, *SHOT, *options, page.as_uri()], check=True, capture_output=True, timeout=120)
         return picture.read_bytes()
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from muse.core.op_log import OpEntry
+from tests import plain_scan
 from tests.report import sessions
 
 if TYPE_CHECKING:
@@ -27,12 +28,16 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 
 
 @pytest.fixture
-def opened(driver: Chrome, repo: Path, tmp_path: Path) -> Callable[..., Page]:
-    """Record entries, make their report and open it."""
+def opened(driver: Chrome, repo: Path) -> Callable[..., Page]:
+    """Record entries, make the report of their session and open it; the page has what a plain scan finds in the log."""
     from tests.report.page.browser import Page
 
-    def open_report(entries: list[OpEntry], *, theme: str = "light", checkpoint_after: int = 0) -> Page:
-        sessions.recorded(repo, entries, checkpoint_after=checkpoint_after)
-        return Page(driver, sessions.report(repo, tmp_path / "report.html"), theme=theme)
+    def open_report(
+        entries: Iterable[OpEntry] = (), session: str = "s", *, file: str = "html", theme: str = "light", **more: int
+    ) -> Page:
+        path = sessions.recorded(repo, entries, session, **more)
+        page = Page(driver, sessions.report(repo, file, session=session), theme=theme)
+        page.entries = plain_scan.scan_file(path).entries
+        return page
 
     return open_report

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from click.testing import CliRunner
-
-from muse.cli import main
 from muse.commit import Committed, GitTarget, commit
 from muse.core.op_log import Cut, OpEntry, OpLog
+from muse.report.gathering.commits import Commits
+from muse.report.gathering.gather import Gathered, gather
+from muse.report.page.data import page_data
 from tests import making, plain_scan
+from tests.cli.running import muse
 from tests.commit.targets import git
+from tests.plain_graph import PlainGraph
 
 HOSTILE = (
     "<script>window.hacked=1;alert(1)</script>",
@@ -93,12 +96,30 @@ def recorded(repo: Path, entries: Iterable[OpEntry], session: str = "s", *, chec
         return log.path
 
 
-def report(repo: Path, output: Path, *options: str, session: str = "s") -> Path:
+def report(repo: Path, file_format: str = "html", *options: object, session: str = "s") -> Path:
     """Run the command; return the file it wrote."""
-    arguments = ["op-log", "report", session, "-o", str(output), "--repo", str(repo), *options]
-    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    output = repo / f"report.{file_format}"
+    result = muse("report", session, "-o", output, "--format", file_format, "--repo", repo, *options)
     assert result.exit_code == 0, result.output
     return output
+
+
+def data(repo: Path, *options: object) -> dict[str, Any]:
+    """The data in the page of a session, found and read as a plain reader would."""
+    text = report(repo, "html", *options).read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text.split('id="data">')[1].split("</script>")[0])
+    return found
+
+
+def gathered(repo: Path, commits: Sequence[Committed] = (), session: str = "s") -> Gathered:
+    """What is gathered of a session with these commits."""
+    with OpLog(repo, session) as log:
+        return gather(log, step=lambda _: lambda _done, _all: None, commits=Commits(log, commits), check=False)
+
+
+def data_with(repo: Path, commits: Sequence[Committed]) -> dict[str, Any]:
+    """The data of the page of a session with these commits."""
+    return page_data(gathered(repo, commits), made_at="", version="")
 
 
 def evenly(ops: int, *, actors: int = 3, domains: int = 2) -> list[Any]:
@@ -137,26 +158,20 @@ def made_by_hand(path: Path, ids: list[str]) -> list[Committed]:
     return made
 
 
-def ancestors(entries: list[OpEntry]) -> dict[str, set[str]]:
-    """What each op depends on, followed step by step."""
-    parents = {entry["op_id"]: entry["parent_op_ids"] for entry in entries}
-    found: dict[str, set[str]] = {op_id: set() for op_id in parents}
-    for op_id, before in found.items():
-        todo = list(parents[op_id])
-        while todo:
-            if (one := todo.pop()) not in before:
-                before.add(one)
-                todo += parents.get(one, [])
+def changed_at_once(entries: list[OpEntry], all_entries: list[OpEntry]) -> dict[str, set[str]]:
+    """By address, the actors of any two ops there of which neither depends on the other, among all entries."""
+    graph = PlainGraph(map(dict, all_entries))
+    found: dict[str, set[str]] = {}
+    for one, other in combinations(entries, 2):
+        address, actors = one["domain_op"]["address"], {one["actor_id"], other["actor_id"]}
+        is_apart = len(actors) == 2 and other["op_id"] in graph.concurrent(one["op_id"])
+        if is_apart and other["domain_op"]["address"] == address:
+            found.setdefault(address, set()).update(actors)
     return found
 
 
-def embedded(page: Path) -> dict[str, Any]:
-    """The data in a page, found and read as a plain reader would."""
-    text = page.read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text.split('id="data">')[1].split("</script>")[0])
-    return found
-
-
-def no_step(_what: str) -> Any:
-    """Progress that nobody looks at."""
-    return lambda _done, _total: None
+def damage_line(path: Path, number: int) -> None:
+    """Make one line of a log no entry any more, without moving those after it."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[number] = b"?" * (len(lines[number]) - 1) + b"\n"
+    path.write_bytes(b"".join(lines))

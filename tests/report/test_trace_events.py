@@ -79,9 +79,9 @@ def read_trace(file: Path) -> Read:
     return read
 
 
-def trace_of(repo: Path, tmp_path: Path) -> Read:
+def trace_of(repo: Path) -> Read:
     """Write the trace of the session and read it."""
-    return read_trace(sessions.report(repo, tmp_path / "trace.json", "--format", "trace-events"))
+    return read_trace(sessions.report(repo, "trace-events"))
 
 
 def seconds(entry: Mapping[str, Any]) -> int:
@@ -90,11 +90,11 @@ def seconds(entry: Mapping[str, Any]) -> int:
     return 60 * int(minute) + int(second)
 
 
-def test_lanes_ops_and_arrows_are_those_of_the_log(repo: Path, tmp_path: Path) -> None:
+def test_lanes_ops_and_arrows_are_those_of_the_log(repo: Path) -> None:
     """A thread for each actor, a slice for each op at its time, an arrow for each parent in another lane."""
     path = sessions.recorded(repo, sessions.crowd(6, 300))
     entries = {entry["op_id"]: entry for entry in plain_scan.scan_file(path).entries}
-    read = trace_of(repo, tmp_path)
+    read = trace_of(repo)
 
     by_id = {each["args"]["op_id"]: each for each in read.slices}
     assert by_id.keys() == entries.keys()
@@ -116,19 +116,19 @@ def test_lanes_ops_and_arrows_are_those_of_the_log(repo: Path, tmp_path: Path) -
     assert read.other["clock"] == "wall time"
 
 
-def test_without_times_lamport_time_is_the_clock(repo: Path, tmp_path: Path) -> None:
+def test_without_times_lamport_time_is_the_clock(repo: Path) -> None:
     """If one op has no valid time, each op is a millisecond for each step after the first."""
     entries = sessions.evenly(9)
     entries[4]["created_at"] = "later"
     sessions.recorded(repo, entries)
-    read = trace_of(repo, tmp_path)
+    read = trace_of(repo)
 
     assert sorted(each["ts"] for each in read.slices) == [1_000 * step for step in range(9)]
     assert read.other["clock"].startswith("Lamport time")
     assert read.counts == []
 
 
-def test_ops_of_one_moment_and_clocks_that_go_wrong_can_be_read(repo: Path, tmp_path: Path) -> None:
+def test_ops_of_one_moment_and_clocks_that_go_wrong_can_be_read(repo: Path) -> None:
     """Slices of a lane never overlap, and an arrow back in time is left out and counted."""
     same = [making.entry(number, actor_id="a") for number in range(1, 6)]
     before = making.entry(
@@ -138,18 +138,18 @@ def test_ops_of_one_moment_and_clocks_that_go_wrong_can_be_read(repo: Path, tmp_
         parent_op_ids=[making.op_id(number) for number in (1, 2)],
     )
     sessions.recorded(repo, [*same, before])
-    read = trace_of(repo, tmp_path)
+    read = trace_of(repo)
 
     assert len(read.slices) == 6
     assert (read.arrows, read.other["arrows_left_out"]) == ([], 2)
 
 
 @pytest.mark.process
-def test_commits_and_the_checkpoint_are_instants(repo: Path, tmp_path: Path) -> None:
+def test_commits_and_the_checkpoint_are_instants(repo: Path) -> None:
     """Each with its id, and the ops name the commit that they are in."""
     made = sessions.committed(repo, sessions.evenly(10)[:4], sessions.evenly(10)[4:7])
     sessions.recorded(repo, sessions.evenly(10)[7:])
-    read = trace_of(repo, tmp_path)
+    read = trace_of(repo)
 
     assert {read.threads[event["tid"]] for event in read.instants} == {"commits and checkpoint"}
     names = [event["name"] for event in read.instants]
@@ -158,21 +158,21 @@ def test_commits_and_the_checkpoint_are_instants(repo: Path, tmp_path: Path) -> 
     assert Counter(each["args"].get("commit") for each in read.slices) == {made[0][:12]: 4, made[1][:12]: 3, None: 3}
 
 
-def test_a_large_session_is_a_sample_that_counts_every_op(repo: Path, tmp_path: Path) -> None:
+def test_a_large_session_is_a_sample_that_counts_every_op(repo: Path) -> None:
     """The file stays small, says how much of the session it shows, and its counter holds all of it."""
     sessions.recorded(repo, sessions.crowd(60, 5_500))
-    read = trace_of(repo, tmp_path)
+    read = trace_of(repo)
 
     assert len(read.slices) == read.other["ops_shown"] < read.other["ops"] == sum(read.counts) == 5_500
     assert read.arrows
 
 
-def test_hostile_and_empty_sessions_have_a_trace(repo: Path, tmp_path: Path) -> None:
+def test_hostile_and_empty_sessions_have_a_trace(repo: Path) -> None:
     """Whatever texts entries hold, and if there are none."""
     making.add_bytes(making.log_path(repo), b"")
-    assert trace_of(repo, tmp_path).slices == []
+    assert trace_of(repo).slices == []
     sessions.recorded(repo, sessions.hostile_entries())
-    read = trace_of(repo, tmp_path)
+    read = trace_of(repo)
 
     assert len(read.slices) == len(sessions.HOSTILE)
     assert all(name.isprintable() and len(name) <= 60 for name in read.threads.values())

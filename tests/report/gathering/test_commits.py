@@ -9,12 +9,9 @@ from typing import Any
 
 import pytest
 
-from muse.commit import Committed
 from muse.core.op_log import OpEntry, OpLog
 from muse.report import limits
 from muse.report.gathering.commits import Commits
-from muse.report.gathering.gather import gather
-from muse.report.page.data import page_data
 from muse.report.page.html import report_page
 from tests import making, plain_scan
 from tests.cli.running import muse
@@ -30,25 +27,18 @@ def in_batches(entries: list[OpEntry], *ends: int) -> list[list[OpEntry]]:
     return [entries[start:end] for start, end in zip((0, *ends), ends, strict=False)]
 
 
-def data_with(repo: Path, commits: list[Committed]) -> dict[str, Any]:
-    """The data of the page of a session with these commits."""
-    with OpLog(repo, "s") as log:
-        gathered = gather(log, step=sessions.no_step, commits=Commits(log, commits), check=False)
-        return page_data(gathered, made_at="", version="")
-
-
 def commit_of_each_op(data: dict[str, Any]) -> dict[str, str]:
     """The id of the commit of each op shown, "pending", or "none"."""
     ids = {row[0]: row[1] for row in data["commits"]["rows"]} | dict(data["commits"]["others"])
     return {row[0]: ids.get(row[8], "pending" if row[5] else "none") for row in data["shown"]["rows"]}
 
 
-def test_commits_are_those_of_git_and_hold_what_git_says(repo: Path, tmp_path: Path) -> None:
+def test_commits_are_those_of_git_and_hold_what_git_says(repo: Path) -> None:
     """Ids, numbers, ends, timestamps and actors equal what `git` prints and plain JSON says of it, op by op."""
     entries = sessions.crowd(9, 300)
     sessions.committed(repo, *in_batches(entries, 50, 51, 170, 250))
     sessions.recorded(repo, entries[250:])
-    data = sessions.embedded(sessions.report(repo, tmp_path / "report.html"))
+    data = sessions.data(repo)
 
     ids = git(repo, "log", "--first-parent", "--reverse", "--format=%H", "refs/muse/s").split()
     inside = [[json.loads(line) for line in git(repo, "show", f"{each}:ops.jsonl").splitlines()] for each in ids]
@@ -77,8 +67,8 @@ def test_two_thousand_commits_are_thinned_and_each_op_knows_its_own(repo: Path) 
     """The newest are all there, the others at even distance; the page says how many there are, and stays small."""
     path = sessions.recorded(repo, sessions.evenly(2_100))
     ids = [f"{number:040x}" for number in range(1, 2_001)]
-    without = len(report_page(data_with(repo, [])))
-    data = data_with(repo, sessions.made_by_hand(path, [each[::-1] for each in ids]))
+    without = len(report_page(sessions.data_with(repo, [])))
+    data = sessions.data_with(repo, sessions.made_by_hand(path, [each[::-1] for each in ids]))
 
     numbers = [row[0] for row in data["commits"]["rows"]]
     assert data["commits"]["all"] == 2_000
@@ -97,8 +87,8 @@ def test_not_committed_is_what_neither_a_commit_nor_the_checkpoint_holds(repo: P
     path = sessions.recorded(repo, sessions.evenly(10), checkpoint_after=covered)
 
     commits = sessions.made_by_hand(path, list("abcde"))
-    assert data_with(repo, [])["checkpoint"]["pending"] == 10 - covered
-    data = data_with(repo, commits)
+    assert sessions.data_with(repo, [])["checkpoint"]["pending"] == 10 - covered
+    data = sessions.data_with(repo, commits)
     assert data["checkpoint"]["pending"] == 10 - max(covered, 5)
     assert list(commit_of_each_op(data).values()).count("pending") == 10 - max(covered, 5)
 
@@ -109,7 +99,7 @@ def test_the_worst_commits_take_little_of_the_page(repo: Path) -> None:
     path = sessions.recorded(repo, entries)
     commits = sessions.made_by_hand(path, [f"{'<' * 60}{number}" for number in range(2_000)])
 
-    grown = len(report_page(data_with(repo, commits))) - len(report_page(data_with(repo, [])))
+    grown = len(report_page(sessions.data_with(repo, commits))) - len(report_page(sessions.data_with(repo, [])))
     assert grown < limits.MAX_PAGE_BYTES / 10
 
 
@@ -117,7 +107,7 @@ def test_hostile_ids_and_times_are_text(repo: Path) -> None:
     """No text of a commit ends the data, and none holds a character that changes what is read."""
     hostile = sorted(sessions.HOSTILE)
     path = sessions.recorded(repo, sessions.evenly(len(hostile)))
-    data = data_with(repo, sessions.made_by_hand(path, hostile))
+    data = sessions.data_with(repo, sessions.made_by_hand(path, hostile))
 
     assert "<" not in report_page(data).split('id="data">')[1].split("</script>\n<script>")[0]
     texts = [text for row in data["commits"]["rows"] for text in row[1:3]]
@@ -126,16 +116,13 @@ def test_hostile_ids_and_times_are_text(repo: Path) -> None:
 
 
 @pytest.mark.parametrize("damaged", [0, 2, 5, 6])
-def test_ops_stay_in_their_commit_when_others_are_damaged(repo: Path, tmp_path: Path, damaged: int) -> None:
+def test_ops_stay_in_their_commit_when_others_are_damaged(repo: Path, damaged: int) -> None:
     """Which commit an op is in follows from where its line stands, not from how many are left before it."""
     batches = in_batches(sessions.evenly(12), 3, 6, 9)
     sessions.committed(repo, *batches)
     sessions.recorded(repo, sessions.evenly(12)[9:])
-    path = making.log_path(repo)
-    lines = path.read_bytes().splitlines(keepends=True)
-    lines[damaged] = b"?" * (len(lines[damaged]) - 1) + b"\n"
-    path.write_bytes(b"".join(lines))
-    data = sessions.embedded(sessions.report(repo, tmp_path / "report.html"))
+    sessions.damage_line(making.log_path(repo), damaged)
+    data = sessions.data(repo)
 
     ids = [row[1] for row in data["commits"]["rows"]]
     expected = {entry["op_id"]: ids[at] for at, batch in enumerate(batches) for entry in batch}
@@ -144,12 +131,12 @@ def test_ops_stay_in_their_commit_when_others_are_damaged(repo: Path, tmp_path: 
     assert commit_of_each_op(data) == expected
 
 
-def test_ops_before_an_adopted_commit_are_in_none(repo: Path, tmp_path: Path) -> None:
+def test_ops_before_an_adopted_commit_are_in_none(repo: Path) -> None:
     """What a checkpoint covered before the first commit is neither in it nor pending."""
     git(repo, "init", "-q")
     sessions.recorded(repo, sessions.evenly(7), checkpoint_after=4)
     assert muse("commit", "s", "--adopt", "--repo", repo).exit_code == 0
-    data = sessions.embedded(sessions.report(repo, tmp_path / "report.html"))
+    data = sessions.data(repo)
 
     (row,) = data["commits"]["rows"]
     assert (row[3], row[4], data["commits"]["ops"]) == (3, 7, 3)
@@ -164,8 +151,8 @@ def test_commits_elsewhere_are_named_with_git(repo: Path, tmp_path: Path) -> Non
     sessions.recorded(repo, sessions.evenly(5))
     assert muse("commit", "s", "--git", elsewhere, "--repo", repo).exit_code == 0
 
-    assert sessions.embedded(sessions.report(repo, tmp_path / "report.html"))["commits"] is None
-    data = sessions.embedded(sessions.report(repo, tmp_path / "report.html", "--git", str(elsewhere)))
+    assert sessions.data(repo)["commits"] is None
+    data = sessions.data(repo, "--git", elsewhere)
     assert data["commits"]["all"] == 1
 
 
@@ -189,21 +176,18 @@ def test_commits_that_are_asked_for_and_not_there_are_an_error(repo: Path, tmp_p
         assert not page.exists()
 
 
-def test_commits_that_were_not_asked_for_stop_no_report(repo: Path, tmp_path: Path) -> None:
+def test_commits_that_were_not_asked_for_stop_no_report(repo: Path) -> None:
     """A repository without commits is passed over in silence; commits of another log are, and it is said."""
     git(repo, "init", "-q")
     sessions.recorded(repo, sessions.evenly(5))
-    page = tmp_path / "report.html"
-    result = muse("report", "s", "-o", page, "--repo", repo)
-    assert (result.exit_code, "commits are not shown" in result.stderr) == (0, False)
+    report = ("report", "s", "-o", repo / "report.html", "--repo", repo)
+    assert "commits are not shown" not in muse(*report).stderr
 
     muse("commit", "s", "--repo", repo)
     making.log_path(repo).unlink()
     sessions.recorded(repo, sessions.evenly(9)[2:])
-    result = muse("report", "s", "-o", page, "--repo", repo)
-    assert result.exit_code == 0
-    assert "commits are not shown" in result.stderr
-    assert sessions.embedded(page)["commits"] is None
+    assert "commits are not shown" in muse(*report).stderr
+    assert sessions.data(repo)["commits"] is None
 
 
 def test_history_with_a_gap_is_refused(repo: Path) -> None:
@@ -214,10 +198,10 @@ def test_history_with_a_gap_is_refused(repo: Path) -> None:
         Commits(log, [*commits[:2], *commits[3:]])
 
 
-def test_picture_has_a_line_for_each_commit(repo: Path, tmp_path: Path) -> None:
+def test_picture_has_a_line_for_each_commit(repo: Path) -> None:
     """Each right of the ops of its commit, in order, with its id as a title; the picture says how many."""
     made = sessions.committed(repo, *in_batches(sessions.evenly(30), 10, 15, 28))
-    root = picture(repo, tmp_path)
+    root = picture(repo)
 
     lines = drawn(root, "commit")
     assert [line.findtext(f"{NAMESPACE}title") for line in lines] == [

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from selenium.webdriver import ActionChains, Chrome, ChromeOptions, Keys
@@ -21,17 +21,13 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-_ARGUMENTS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1300,1000",
-)
+from tests.plain_scan import Entry
+
+if TYPE_CHECKING:
+    # mypy knows the modules of tools/ by the names that the hooks of the site import them with.
+    from pictures import QUIET
+else:
+    from tools.pictures import QUIET
 
 
 @contextmanager
@@ -42,7 +38,7 @@ def chromium(profile: Path) -> Iterator[Chrome]:
         pytest.skip("chromium and chromedriver (Debian: chromium, chromium-driver) are not here")
     options = ChromeOptions()
     options.binary_location = binary
-    for argument in (*_ARGUMENTS, f"--user-data-dir={profile}"):
+    for argument in (*QUIET, "--window-size=1300,1000", f"--user-data-dir={profile}"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     running = Chrome(options=options, service=Service(driver))
@@ -54,6 +50,9 @@ def chromium(profile: Path) -> Iterator[Chrome]:
 
 class Page:
     """One report, opened."""
+
+    entries: list[Entry]
+    """What a plain scan finds in the log that it was made of, if it was made of one."""
 
     def __init__(self, driver: Chrome, path: Path, *, theme: str = "light", fragment: str = "") -> None:
         """Open the file; what the browser said of earlier pages is forgotten."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from muse.core.op_log import OpEntry
-from tests import making, plain_scan
+from tests import making
 from tests.report import sessions
 
 pytest.importorskip("selenium", reason="selenium (the dev group) is not here")
@@ -22,9 +21,6 @@ from selenium.webdriver.support.wait import WebDriverWait
 from tests.report.page.browser import Page, marks, number, range_in_view, tile
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
-
-if TYPE_CHECKING:
-    from selenium.webdriver import Chrome
 
 KINDS = {"insert": "+", "delete": "\u2212", "move": "→", "replace": "⇄", "mutate": "~", "patch": "≡", "sing": "•"}
 
@@ -71,13 +67,12 @@ def settled(page: Page) -> bool:
     return page.driver.current_url == before
 
 
-def test_a_colleague_finds_the_answers_in_the_page_alone(driver: Chrome, repo: Path, tmp_path: Path) -> None:
+def test_a_colleague_finds_the_answers_in_the_page_alone(opened: Callable[..., Page], repo: Path) -> None:
     """Who touched bar:17 last, what two changed at once, what is not committed, what was done in five seconds."""
     made = rehearsal()
     sessions.committed(repo, made[:20], made[20:41])
-    path = sessions.recorded(repo, made[41:])
-    page = Page(driver, sessions.report(repo, tmp_path / "report.html"))
-    entries: list[dict[str, Any]] = plain_scan.scan_file(path).entries
+    page = opened(made[41:])
+    entries = page.entries
 
     at_bar = [entry for entry in entries if entry["domain_op"]["address"] == "bar:17"]
     page.enter("#search", '"bar:17"')
@@ -88,12 +83,7 @@ def test_a_colleague_finds_the_answers_in_the_page_alone(driver: Chrome, repo: P
     assert page.text("#found") == f"{len(at_bar)} of {len(at_bar)} ops"
     page.enter("#search", Keys.BACKSPACE)
 
-    before = sessions.ancestors(made)
-    expected: dict[str, set[str]] = {}
-    for one, other in combinations(entries, 2):
-        apart = one["op_id"] not in before[other["op_id"]] and one["actor_id"] != other["actor_id"]
-        if apart and one["domain_op"]["address"] == other["domain_op"]["address"]:
-            expected.setdefault(one["domain_op"]["address"], set()).update((one["actor_id"], other["actor_id"]))
+    expected = sessions.changed_at_once(made, made)
     assert {address: set(names.split(", ")) for address, _, names, _ in page.rows("#at-once")} == expected
     assert 0 < len(expected) < 6
 
@@ -180,8 +170,7 @@ def test_by_wall_time_ops_lie_where_their_clocks_say(opened: Callable[..., Page]
 
     assert "Wall time (UTC) 2026-03-04 18:00:14.000 to 2026-03-04 18:00:54.000" in page.status
     assert "1 op without a valid time not shown" in page.status
-    found = marks(page, 0, top=46)
-    said = [page.point(*place) for place in found]
+    said = [page.point(*place) for place in marks(page, 0, top=46)]
     assert [re.findall(r"Lamport (\d+)", text) for text in said] == [[str(at)] for at in (9, 8, 7, 6, 4, 3, 2, 1)]
     page.choose("#axis", "lamport")
     assert range_in_view(page) == (1, 9)

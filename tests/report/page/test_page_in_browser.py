@@ -10,10 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from muse.core.op_log import OpLog
-from muse.report.gathering.commits import Commits
-from muse.report.gathering.gather import gather
-from muse.report.page.data import page_data
 from muse.report.page.html import report_page
 from tests import making, plain_scan
 from tests.report import sessions
@@ -36,44 +32,33 @@ def shares(page: Page) -> dict[str, int]:
     return {name.strip("+\u2212→⇄~≡• "): number(count) for name, _, count, _ in page.rows(".shares")}
 
 
-def test_page_asks_for_nothing_and_complains_of_nothing(opened: Callable[..., Page]) -> None:
-    """Opened from disk, the browser loads this one file, and its console stays empty."""
-    page = opened(sessions.evenly(30))
-
-    assert page.requests() == [page.url]
-    assert page.complaints() == []
-
-
-def test_numbers_are_those_of_a_plain_scan(opened: Callable[..., Page], repo: Path) -> None:
+def test_numbers_are_those_of_a_plain_scan(opened: Callable[..., Page]) -> None:
     """Ops, pending, actors, domains, kinds and timestamps equal what a plain reader of the log counts."""
     page = opened(sessions.crowd(8, 400), checkpoint_after=300)
-    entries = plain_scan.scan_file(making.log_path(repo)).entries
 
-    assert number(tile(page, "Ops")) == len(entries)
-    assert number(tile(page, "Not committed")) == len(entries) - 300
-    assert number(tile(page, "Lamport time")) == max(entry["lamport_ts"] for entry in entries)
+    assert number(tile(page, "Ops")) == len(page.entries)
+    assert number(tile(page, "Not committed")) == len(page.entries) - 300
+    assert number(tile(page, "Lamport time")) == max(entry["lamport_ts"] for entry in page.entries)
     expected: Counter[str] = Counter()
-    for entry in entries:
+    for entry in page.entries:
         expected.update((entry["actor_id"], entry["domain"], entry["domain_op"]["op"]))
     assert shares(page) == expected
 
 
-def test_a_mark_is_drawn_for_each_op(opened: Callable[..., Page], repo: Path) -> None:
+def test_a_mark_is_drawn_for_each_op(opened: Callable[..., Page]) -> None:
     """Each lane of the canvas has as many marks as its actor has ops."""
     page = opened(sessions.evenly(60))
-    entries = plain_scan.scan_file(making.log_path(repo)).entries
-    by_actor = Counter(entry["actor_id"] for entry in entries)
+    by_actor = Counter(entry["actor_id"] for entry in page.entries)
 
     lanes = sorted(by_actor, key=lambda name: (-by_actor[name], name))
     assert [len(marks(page, lane)) for lane in range(3)] == [by_actor[name] for name in lanes]
     assert "60 ops, every one shown" in page.status
 
 
-def test_pointing_at_a_mark_shows_its_op(opened: Callable[..., Page], repo: Path) -> None:
+def test_pointing_at_a_mark_shows_its_op(opened: Callable[..., Page]) -> None:
     """What the page says of the third mark of a lane is the third op of that actor, and of no other."""
     page = opened(sessions.evenly(60))
-    entries = plain_scan.scan_file(making.log_path(repo)).entries
-    third = [entry for entry in entries if entry["actor_id"] == "actor 0"][2]
+    third = [entry for entry in page.entries if entry["actor_id"] == "actor 0"][2]
 
     found = marks(page, 0)
     about = page.point(*found[2])
@@ -84,11 +69,10 @@ def test_pointing_at_a_mark_shows_its_op(opened: Callable[..., Page], repo: Path
     assert page.point((found[2][0] + found[3][0]) / 2, found[2][1]) == ""
 
 
-def test_a_click_shows_all_of_an_op_and_leads_to_its_parents(opened: Callable[..., Page], repo: Path) -> None:
+def test_a_click_shows_all_of_an_op_and_leads_to_its_parents(opened: Callable[..., Page]) -> None:
     """The details name every field; the button of a parent selects that parent."""
     page = opened(sessions.evenly(60))
-    entries = plain_scan.scan_file(making.log_path(repo)).entries
-    fourth = [entry for entry in entries if entry["actor_id"] == "actor 1"][3]
+    fourth = [entry for entry in page.entries if entry["actor_id"] == "actor 1"][3]
 
     page.point(*marks(page, 1)[3], click=True)
     details = page.text("#details")
@@ -99,7 +83,7 @@ def test_a_click_shows_all_of_an_op_and_leads_to_its_parents(opened: Callable[..
     assert fourth["parent_op_ids"][0] in page.text("#details")
 
 
-def test_keys_zoom_move_reset_and_select(opened: Callable[..., Page], repo: Path) -> None:
+def test_keys_zoom_move_reset_and_select(opened: Callable[..., Page]) -> None:
     """Without a mouse one can zoom, move, come back, and read op after op."""
     page = opened(sessions.evenly(200))
     everything = range_in_view(page)
@@ -116,12 +100,11 @@ def test_keys_zoom_move_reset_and_select(opened: Callable[..., Page], repo: Path
     page.press(Keys.HOME)
     assert range_in_view(page) == everything
 
-    entries = plain_scan.scan_file(making.log_path(repo)).entries
-    for entry in entries[:3]:
+    for entry in page.entries[:3]:
         page.press("n")
         assert entry["op_id"] in page.text("#details")
     page.press("p")
-    assert entries[1]["op_id"] in page.text("#details")
+    assert page.entries[1]["op_id"] in page.text("#details")
     page.press(Keys.ESCAPE)
     assert "No op is selected" in page.text("#details")
 
@@ -155,32 +138,18 @@ def test_buttons_reach_everything_by_tab(opened: Callable[..., Page]) -> None:
     for _ in range(15):
         ActionChains(page.driver, duration=0).send_keys(Keys.TAB).perform()
         reached.append(page.script("const at = document.activeElement; return at.id || at.getAttribute('aria-label')"))
-    zoom = ["Zoom out", "Zoom in", "Show all of it"]
-    search = ["search", "Previous op", "Next op"]
-    assert reached == [
-        "theme",
-        *zoom,
-        "axis",
-        "from",
-        "to",
-        *search,
-        "filter",
-        "order",
-        "lane-height",
-        "links",
-        "diagram",
-    ]
+    fields = ["axis", "from", "to", "search", "Previous op", "Next op", "filter", "order", "lane-height", "links"]
+    assert reached == ["theme", "Zoom out", "Zoom in", "Show all of it", *fields, "diagram"]
 
 
-def test_table_of_ops_says_what_the_diagram_shows(opened: Callable[..., Page], repo: Path) -> None:
+def test_table_of_ops_says_what_the_diagram_shows(opened: Callable[..., Page]) -> None:
     """The same ops can be read as a table, page by page, and follow the view."""
     page = opened(sessions.evenly(120))
     page.open_table()
-    entries = plain_scan.scan_file(making.log_path(repo)).entries
-    assert [row[0] for row in page.rows("#op-table")] == [str(entry["lamport_ts"]) for entry in entries[:50]]
+    assert [row[0] for row in page.rows("#op-table")] == [str(entry["lamport_ts"]) for entry in page.entries[:50]]
 
     page.find("#op-table .more button:nth-child(2)").click()
-    assert [row[0] for row in page.rows("#op-table")] == [str(entry["lamport_ts"]) for entry in entries[50:100]]
+    assert [row[0] for row in page.rows("#op-table")] == [str(entry["lamport_ts"]) for entry in page.entries[50:100]]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -197,11 +166,10 @@ def test_page_follows_the_theme_of_the_reader_and_its_own_button(opened: Callabl
     assert darkness() == [theme != "dark"] * 2
 
 
-def test_nine_hundred_actors_can_be_read(opened: Callable[..., Page], repo: Path) -> None:
+def test_nine_hundred_actors_can_be_read(opened: Callable[..., Page]) -> None:
     """The lanes scroll, most active first; the filter finds one actor; bars count what a plain scan counts."""
     page = opened(sessions.crowd(900, 6_000))
-    entries = plain_scan.scan_file(making.log_path(repo)).entries
-    by_actor = Counter(entry["actor_id"] for entry in entries)
+    by_actor = Counter(entry["actor_id"] for entry in page.entries)
     first = min(by_actor, key=lambda name: (-by_actor[name], name))
 
     assert page.complaints() == []
@@ -219,32 +187,23 @@ def test_nine_hundred_actors_can_be_read(opened: Callable[..., Page], repo: Path
     assert "agent-0456" in page.point(20, 30 + 7)
 
 
-def test_bars_count_every_op_of_a_large_session(opened: Callable[..., Page], repo: Path) -> None:
-    """Where ops are too many to be drawn, pointing at a bar tells how many a plain scan finds there."""
+def test_bars_count_every_op_of_a_large_session_and_zoomed_in_the_sample_appears(opened: Callable[..., Page]) -> None:
+    """Pointing at a bar tells how many ops a plain scan finds there; near enough, each op shown is one of the log."""
     page = opened(sessions.evenly(5_200, actors=2))
-    entries = plain_scan.scan_file(making.log_path(repo)).entries
     assert "density" in page.status
-
     about = page.point(700, 40)
-
     found = re.search(r"([\d,]+) ops? at Lamport ([\d,]+) to ([\d,]+)", about)
     assert found, about
-    ops, low, high = (int(text.replace(",", "")) for text in found.groups())
-    fitting = [entry for entry in entries if entry["actor_id"] == "actor 0" and low <= entry["lamport_ts"] <= high]
-    assert len(fitting) == ops > 1
+    ops, low, high = map(number, found.groups())
+    of_lane = [entry["lamport_ts"] for entry in page.entries if entry["actor_id"] == "actor 0"]
+    assert sum(low <= stamp <= high for stamp in of_lane) == ops > 1
 
-
-def test_zooming_into_a_large_session_shows_single_ops(opened: Callable[..., Page], repo: Path) -> None:
-    """Near enough, ops of the sample appear, and each is an op of the log."""
-    page = opened(sessions.evenly(5_200, actors=2))
     page.press(*"++++++")
     assert "ops of the sample" in page.status
-
     page.press("n")
-
     shown = re.search(r"op_id([0-9a-f-]{36})", page.text("#details"))
     assert shown
-    assert shown[1] in plain_scan.scan_file(making.log_path(repo)).op_ids
+    assert shown[1] in {entry["op_id"] for entry in page.entries}
 
 
 @pytest.mark.parametrize("ops", [0, 1])
@@ -300,11 +259,10 @@ def test_hostile_texts_are_shown_and_do_nothing(opened: Callable[..., Page]) -> 
     assert "snapshot <b>1</b>" in shown
 
 
-def test_hostile_session_name_is_shown_as_text(driver: Chrome, repo: Path, tmp_path: Path) -> None:
+def test_hostile_session_name_is_shown_as_text(opened: Callable[..., Page]) -> None:
     """The name of the session stands in the title and the heading, as text."""
     name = "</title><script>window.hacked=1</script>"
-    sessions.recorded(repo, sessions.evenly(2), name)
-    page = Page(driver, sessions.report(repo, tmp_path / "report.html", session=name))
+    page = opened(sessions.evenly(2), name)
 
     assert page.text("h1") == name
     assert name in page.driver.title
@@ -320,21 +278,14 @@ def ops_by_commit(page: Page) -> dict[str, set[str]]:
     return found
 
 
-def test_one_can_tell_which_ops_are_in_which_commit_and_which_in_none(
-    driver: Chrome, repo: Path, tmp_path: Path
-) -> None:
+def test_one_can_tell_which_ops_are_in_which_commit_and_which_in_none(opened: Callable[..., Page], repo: Path) -> None:
     """The table of commits, the table of ops, a mark's words, and the pale marks all agree with what was committed."""
     entries = sessions.evenly(40)
     made = [each[:12] for each in sessions.committed(repo, entries[:10], entries[10:16], entries[16:30])]
-    sessions.recorded(repo, entries[30:])
-    page = Page(driver, sessions.report(repo, tmp_path / "report.html"))
+    page = opened(entries[30:])
 
-    assert [[row[0], row[2]] for row in page.rows("#commits")] == [
-        ["not committed", "10"],
-        [made[2], "14"],
-        [made[1], "6"],
-        [made[0], "10"],
-    ]
+    listed = [("not committed", "10"), (made[2], "14"), (made[1], "6"), (made[0], "10")]
+    assert [(name, ops) for name, _, ops, _ in page.rows("#commits")] == listed
     assert "The commits hold 30 ops; 10 are in none." in page.text("main")
     assert "Earlier checkpoints are not recorded" not in page.text("main")
     ends = {made[0]: (1, 11), made[1]: (11, 17), made[2]: (17, 31), "pending": (31, 41)}
@@ -361,14 +312,12 @@ def test_one_can_tell_which_ops_are_in_which_commit_and_which_in_none(
     assert is_as_before
 
 
-def test_two_thousand_commits_can_be_looked_at(driver: Chrome, repo: Path, tmp_path: Path) -> None:
+def test_two_thousand_commits_can_be_looked_at(driver: Chrome, repo: Path) -> None:
     """The page says how many of them are listed; each row marks its own line, which zooming keeps in view."""
     path = sessions.recorded(repo, sessions.evenly(2_000))
-    with OpLog(repo, "s") as log:
-        commits = Commits(log, sessions.made_by_hand(path, [f"{number:040d}"[::-1] for number in range(1, 2_001)]))
-        data = page_data(gather(log, step=sessions.no_step, commits=commits), made_at="", version="")
-    file = tmp_path / "report.html"
-    file.write_text(report_page(data), encoding="utf-8")
+    commits = sessions.made_by_hand(path, [f"{number:040d}"[::-1] for number in range(1, 2_001)])
+    file = repo / "report.html"
+    file.write_text(report_page(sessions.data_with(repo, commits)), encoding="utf-8")
     page = Page(driver, file)
 
     assert len(page.rows("#commits")) == 500
@@ -445,25 +394,13 @@ def test_what_is_said_of_an_op_goes_when_the_view_changes(opened: Callable[..., 
     assert not page.find(".tip").is_displayed()
 
 
-def test_concurrency_is_said_to_be_a_matter_of_dependence_alone(opened: Callable[..., Page]) -> None:
-    """Ops of one lane may be concurrent, and ops without a line between them may depend on each other."""
-    page = opened(sessions.evenly(3))
-
-    assert "Neither a lane nor a missing line tells that" in page.text("footer")
-
-
 def test_links_leave_lanes_alone_that_have_no_part_in_them(opened: Callable[..., Page]) -> None:
-    """Between two lanes that are no neighbours nothing is drawn, unless one of the ops is selected."""
-    entries = [
-        making.entry(1, actor_id="a"),
-        making.entry(2, actor_id="a"),
-        making.entry(3, actor_id="a"),
-        making.entry(4, actor_id="b", lamport_ts=1),
-        making.entry(5, actor_id="b", lamport_ts=2),
-        making.entry(6, actor_id="c", lamport_ts=40, parent_op_ids=[making.op_id(1)]),
-    ]
-    page = opened(entries)
+    """Between lanes that are no neighbours nothing is drawn, unless an op is selected: a missing line tells nothing."""
+    places = enumerate(zip("aaabb", (1, 2, 3, 1, 2), strict=True), start=1)
+    early = [making.entry(number, actor_id=actor, lamport_ts=stamp) for number, (actor, stamp) in places]
+    page = opened([*early, making.entry(6, actor_id="c", lamport_ts=40, parent_op_ids=[making.op_id(1)])])
     assert "1 link" in page.status
+    assert "Neither a lane nor a missing line tells that" in page.text("footer")
     between, ends = range(30 + 44, 30 + 76), range(30, 30 + 40)
 
     def lines(rows: range) -> int:
@@ -490,10 +427,9 @@ def test_policy_of_the_page_stops_a_script_that_gets_in(opened: Callable[..., Pa
     assert any("Content Security Policy" in complaint for complaint in page.complaints())
 
 
-def test_picture_draws_the_same_ops(driver: Chrome, repo: Path, tmp_path: Path) -> None:
+def test_picture_draws_the_same_ops(opened: Callable[..., Page]) -> None:
     """The SVG alone opens in a browser without complaint and holds a mark for each op."""
-    sessions.recorded(repo, sessions.hostile_entries())
-    page = Page(driver, sessions.report(repo, tmp_path / "diagram.svg", "--format", "svg"))
+    page = opened(sessions.hostile_entries(), file="svg")
 
     assert page.complaints() == []
     assert page.requests() == [page.url]
