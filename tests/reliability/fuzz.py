@@ -268,7 +268,7 @@ def check_line(line: bytes) -> str:
     together = decode_plain_lines([_GOOD_LINE, line + b"\n", _GOOD_LINE])
     if together is not None:
         assert expected, "decoded together, but is no entry"
-        plain = plain_columns([_GOOD, json.loads(expected), _GOOD])
+        plain = plain_columns([_GOOD, expected_object(line.removeprefix(BOM)), _GOOD])
         assert tuple(map(tuple, together)) == plain, "decoded together it is another"
     check_object(line.removeprefix(BOM).strip(BLANKS))
     return outcome
