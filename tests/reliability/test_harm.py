@@ -150,7 +150,7 @@ def test_session_whose_place_is_taken_fails_with_an_error_that_names_it(
     for call in calls:
         if place == "session" and kind is folder:
             break
-        with OpLog(repo, "s") as log, pytest.raises(OSError, match="op_log/s['/]"):
+        with OpLog(repo, "s") as log, pytest.raises(OSError, match=r"op_log/s['/]"):
             call(log)
     assert kind is folder or path.is_symlink() or not path.is_file()
 
