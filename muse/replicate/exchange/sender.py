@@ -80,16 +80,19 @@ class Sender:
             await asyncio.sleep(_POLL_SECONDS if is_soon else _LONG_POLL_SECONDS)
 
     def log_size(self) -> int:
-        """In bytes; 0 if there is no log."""
+        """In bytes; 0 if there is no log. A `ReplicationUnavailableError` if it lost what was sent: begin anew."""
         try:
-            return os.stat(self._log.path).st_size  # noqa: PTH116 - two hundred times a second
+            size = os.stat(self._log.path).st_size  # noqa: PTH116 - two hundred times a second
         except FileNotFoundError:
-            return 0
+            size = 0
+        if size < (sent := self._ledger.sent_to):
+            raise ReplicationUnavailableError(f"{self._log.path}: the log was cut from {sent} to {size} bytes")
+        return size
 
     async def _send_up_to(self, size: int) -> int:
         """Send what the log holds up to a byte offset at least; how many lines were read."""
-        count = resume_at = 0
-        while resume_at < size:
+        count = 0
+        while True:
             lines, resume_at = await self._read_log()
             if not lines:
                 self._ledger.note_read([], max(resume_at, self._ledger.read_to))
@@ -103,6 +106,9 @@ class Sender:
                 self._folder.save_ends(self._ends)
             for message in messages:
                 await self.publish(message)
+            # Not `resume_at`: the last lines may have been left out, for the next turn.
+            if self._ledger.read_to >= size:
+                break
         self._looked_to = size
         return count
 
