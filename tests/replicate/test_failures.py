@@ -381,6 +381,21 @@ def test_what_is_not_valid_or_another_is_refused_and_told_alone(
             assert set(scan(b).op_ids) == set(scan(a).op_ids)
 
 
+def test_an_audit_is_followed_once_however_long_the_round_lasts(server: Server, host: Host) -> None:
+    """Also by a host that began at the start of the stream: what it has received since may be lost."""
+    a = host("a")
+    fill(a, range(1, 5))
+    with replica(a, server) as one:
+        one.wait_synced(WAIT)
+        publish(server, b"", **{"Muse-Audit": "1"})
+        until(lambda: one.status().rewinds == 1)
+        one.wait_synced(WAIT)
+    with replica(a, server) as one:
+        one.wait_synced(WAIT)
+        assert one.status().rewinds == 0
+    assert sorted(sent_op_ids(server)) == sorted(scan(a).op_ids)
+
+
 def test_a_newer_protocol_is_refused(server: Server, host: Host) -> None:
     """Who does not understand it must not guess."""
     a = host("a")

@@ -72,6 +72,7 @@ class Round:
         """The newest save point."""
         self._ledger = saved.ledger()
         self._is_from_start = saved.resume.seq == 0
+        self._own_audit = 0
         self._stored_on_disk: SavePoint | None = None
         self._assembler = Assembler()
         self._now = asyncio.get_running_loop().time
@@ -157,6 +158,7 @@ class Round:
                 self.saved = replace(self.saved, missing=missing)
                 _log.warning("%s: the server can't deliver %d of %d messages", self._log.path, missing, count)
                 if missing > self.saved.audit:
+                    self._own_audit = missing
                     await self._sender.publish(audit_message(missing, stream=self._stream.name))
                 return
             await self._link.wait(self._received, 0.2)
@@ -237,8 +239,8 @@ class Round:
 
     def _follow_audit(self, number: int) -> None:
         if number > self.saved.audit:
-            # Whoever reads from the start reads everything again already.
-            if not self._is_from_start:
+            # Whoever reads from the start reads everything again already, as far as it was there then.
+            if not self._is_from_start or (self._caught_up.is_set() and number != self._own_audit):
                 raise Rewind("an audit: some host has found that the server can't deliver everything")
             self.saved = replace(self.saved, audit=number)
 

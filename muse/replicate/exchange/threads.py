@@ -26,7 +26,9 @@ class Threads:
         return await asyncio.shield(future)
 
     async def end(self) -> None:
-        """Wait for what is still being done, as a thread can't be cancelled, and end the threads."""
-        if self._running:
-            await asyncio.wait(self._running)
-        self._pool.shutdown()
+        """Wait for what is still being done, as a thread can't be cancelled, and end the threads; if cancelled, too."""
+        try:
+            if self._running:
+                await asyncio.wait(self._running)
+        finally:
+            self._pool.shutdown()

@@ -136,7 +136,9 @@ class ReplicatingProcess:
         while self._failure is None and child.stdout and (chunk := os.read(child.stdout.fileno(), 1 << 16)):
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
-                self._take(json.loads(line))
+                # Others may print something, as modules do that are loaded whenever Python starts.
+                if line.startswith(b"{"):
+                    self._take(json.loads(line))
 
     def _take(self, told: dict[str, Any]) -> None:
         if record := told.get("log"):

@@ -132,12 +132,14 @@ class Link:
                 tls.load_cert_chain(settings.tls_cert, settings.tls_key)
         # The client would take them as they are in the URL.
         parts = urlsplit(url)
-        user, password = (text and unquote(text) for text in (parts.username, parts.password))
+        user = settings.user or (parts.username and unquote(parts.username))
+        password = settings.password or (parts.password and unquote(parts.password))
+        is_token = not (settings.user or password)
         options: dict[str, Any] = {
             "tls": tls,
-            "user": settings.user or (user if password is not None else None),
-            "password": settings.password or password,
-            "token": user if password is None else None,
+            "user": None if is_token else user,
+            "password": password,
+            "token": user if is_token else None,
             "user_credentials": settings.creds,
         }
         connecting = self._client.connect(

@@ -144,6 +144,17 @@ def test_why_a_process_can_not_start_is_told(
         assert one.status().last_error == "the process that replicates has ended (3): no module named wings"
 
 
+def test_what_others_print_in_it_is_passed_over(
+    server: Server, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a module does that Python loads whenever it starts."""
+    (tmp_path / "usercustomize.py").write_text("print('hello')\nprint(5)\n")
+    (tmp_path / "sitecustomize.py").write_text("print('hello')\nprint(5)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with host("a").replicate(server.url, space="t") as one:
+        one.wait_synced(WAIT)
+
+
 def test_a_handle_that_is_dropped_is_stopped(server: Server, host: Host) -> None:
     """With a warning, as a log's."""
     replicas = [host("a").replicate(server.url, space="t")]
