@@ -535,6 +535,21 @@ def test_a_full_stream_makes_sending_wait_and_drops_nothing(
             assert len(b) == 999
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("max_age", 10**9), ("max_bytes", 1000), ("max_msgs_per_subject", 3), ("retention", "interest")]
+)
+def test_a_stream_that_removes_messages_of_its_own_accord_is_refused(
+    server: Server, host: Host, name: str, value: object
+) -> None:
+    """Somebody else has made it: all hosts would fill it again for ever. The error names the setting."""
+    config = {"name": STREAM, "subjects": ["muse.t.ops.*", "muse.t.committer.*"], "storage": "file", name: value}
+    assert "error" not in servers.api(server, f"STREAM.CREATE.{STREAM}", config)
+    a = host("a")
+    fill(a, range(1, 9))
+    with replica(a, server) as one, pytest.raises(ReplicationRefusedError, match=f"{STREAM}.*{name}"):
+        one.wait_synced(WAIT)
+
+
 def test_a_second_replicator_of_one_session_is_told_who_has_it(server: Server, host: Host) -> None:
     """In this process or another, in this space or another; when the first is gone, the lock is."""
     a = host("a")

@@ -15,7 +15,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from muse.replicate.errors import ReplicationUnavailableError
+from muse.replicate.errors import ReplicationRefusedError, ReplicationUnavailableError
 from muse.replicate.wire.link import ApiError, Link, Received, parsed
 from muse.replicate.wire.messages import MAX_BYTES, Message, stream_name, subject_of
 
@@ -27,6 +27,8 @@ _INACTIVE_SECONDS = 60
 _MAX_CONSUMERS = 100_000
 """Said explicitly, as newer servers take a thousand else; each replica of each session needs one."""
 
+_DROPPING, _DROPPING_OLD = ("retention", "max_age", "max_msgs_per_subject"), ("max_msgs", "max_bytes")
+"""Settings of a stream by which it drops messages; the latter two only if it discards the old ones."""
 _NOT_FOUND = 404
 _NO_STREAM, _NO_MESSAGE, _STREAM_EXISTS = 10059, 10037, 10058
 _TOO_FEW_NODES = (10005, 10074)
@@ -75,9 +77,15 @@ class Stream:
                 await self.link.api(f"CONSUMER.DELETE.{self.name}.{self._consumer}", seconds=1)
 
     async def ensure(self) -> None:
-        """Make the stream of the space if it is not there."""
+        """Make the stream of the space if it is not there; a `ReplicationRefusedError` if it drops what it has."""
         try:
-            await self.link.api(f"STREAM.INFO.{self.name}")
+            config = (await self.link.api(f"STREAM.INFO.{self.name}"))["config"]
+            names = [*_DROPPING, *(_DROPPING_OLD if config.get("discard") == "old" else ())]
+            if found := [f"{name} {config[name]}" for name in names if config.get(name, 0) not in (0, -1, "limits")]:
+                raise ReplicationRefusedError(
+                    f"{self.link.url}: the stream {self.name} drops messages, as it has {', '.join(found)}: "
+                    "its administrator has to take the limit away"
+                )
         except ApiError as error:
             if error.number != _NO_STREAM:
                 raise
