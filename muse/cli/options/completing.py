@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from muse.cli.engine import engine
-from muse.cli.options.repo_folder import find_repo
+from muse.cli.options.repository import find_repo
 
 _MOST_OFFERED = 500
 _LONGEST_OFFERED = 200

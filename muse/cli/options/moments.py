@@ -1,4 +1,4 @@
-"""Moments on the command line: what stands for a cut of a session, and the options --since and --upto."""
+"""What stands for an op of a session, or for a moment of it, and the options --since and --upto."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from muse.cli.engine import engine
-from muse.cli.options.git import git_target
-from muse.cli.options.op_ids import find_op
+from muse.cli.options.repository import git_target
 from muse.cli.options.session import repo_of
 from muse.cli.output.failures import WrongUsage
 from muse.cli.output.together import together
@@ -27,6 +26,8 @@ _HELP = """
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _SHORTEST_OP_ID = 8
+_SHORTEST_PREFIX = 4
+_MOST_NAMED = 5
 
 
 def explain_moments(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -48,6 +49,30 @@ def moment_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def bounds(log: engine.OpLog, moments: dict[str, str | None]) -> dict[str, Any]:
     """The moments that were given, as the arguments `since` and `upto` of `OpLog.query`."""
     return {name: find_cut(log, text) for name, text in moments.items() if text is not None}
+
+
+def find_op(log: engine.OpLog, begun: str) -> engine.OpEntry:
+    """The entry whose op_id is `begun` or begins with it.
+
+    Raises:
+        WrongUsage: there is no such entry, or more than one.
+    """
+    entry = log.get(begun)
+    if entry is not None:
+        return entry
+    if len(begun) < _SHORTEST_PREFIX:
+        raise WrongUsage(f"{begun!r} is too short: give the first {_SHORTEST_PREFIX} letters of an op_id, or more")
+    try:
+        alike = log.op_ids_beginning(begun, limit=_MOST_NAMED + 1)
+    except engine.InvalidArgumentError:
+        raise WrongUsage(f"{begun!r} is neither an op_id nor the beginning of one") from None
+    if not alike:
+        raise WrongUsage(f"no op of session {log.session_id!r} has an op_id that begins with {begun!r}")
+    if len(alike) > 1:
+        named = ", ".join(alike[:_MOST_NAMED]) + (", …" if len(alike) > _MOST_NAMED else "")
+        raise WrongUsage(f"{begun!r} is the beginning of several op_ids: {named}")
+    (entry,) = filter(None, map(log.get, alike))
+    return entry
 
 
 def find_cut(log: engine.OpLog, text: str) -> engine.Cut:

@@ -12,7 +12,7 @@ import click
 
 from muse.cli.engine import engine
 from muse.cli.options.completing import complete_sessions
-from muse.cli.options.repo_folder import find_repo
+from muse.cli.options.repository import find_repo
 from muse.cli.output.failures import WrongUsage
 from muse.cli.output.printing import note, pluralize
 from muse.cli.output.together import parameters

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from muse.cli.engine import engine
-from muse.cli.options.git import git_option, git_target
+from muse.cli.options.repository import git_option, git_target
 from muse.cli.options.session import json_option, note_passed_over, repo_of, repo_option, session_argument, session_log
 from muse.cli.output.printing import note, pluralize, print_json, print_table, short_commit, tally, time_width
 from muse.cli.output.progress import ProgressBar

@@ -14,7 +14,7 @@ import click
 
 from muse.cli.engine import engine
 from muse.cli.options.guard import guard_options, note_would_refuse
-from muse.cli.options.repo_folder import has_sessions, note_first_session
+from muse.cli.options.repository import has_sessions, note_first_session
 from muse.cli.options.session import json_option, note_damaged_lines, repo_of, repo_option, session_log
 from muse.cli.output.failures import BadDataFound, WrongUsage
 from muse.cli.output.file import named_file, written_whole

@@ -8,8 +8,8 @@ import click
 
 from muse.cli.engine import engine
 from muse.cli.options.completing import complete_sessions
-from muse.cli.options.git import git_option
 from muse.cli.options.guard import guard_options
+from muse.cli.options.repository import git_option
 from muse.cli.options.session import repo_option
 from muse.cli.output.failures import SystemFailed, WrongUsage
 

@@ -10,7 +10,7 @@ from muse.cli.engine import engine
 from muse.cli.input.lines import LONGEST_LINE_BYTES
 from muse.cli.options.guard import guard_options, note_would_refuse
 from muse.cli.options.moments import explain_moments, find_cut
-from muse.cli.options.repo_folder import has_sessions, note_first_session
+from muse.cli.options.repository import has_sessions, note_first_session
 from muse.cli.options.session import (
     json_option,
     note_damaged_lines,

@@ -13,8 +13,8 @@ import click
 
 from muse.cli.engine import engine
 from muse.cli.options.completing import complete_sessions
-from muse.cli.options.git import git_option, git_target
 from muse.cli.options.guard import guard_options, note_would_refuse
+from muse.cli.options.repository import git_option, git_target
 from muse.cli.options.session import json_option, repo_option
 from muse.cli.output.failures import WrongUsage, sigterm_like_ctrl_c
 from muse.cli.output.printing import note, pluralize, print_json, print_table, shown

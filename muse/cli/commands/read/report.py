@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from muse.cli.engine import engine
-from muse.cli.options.git import git_option, git_target, may_have_commits
+from muse.cli.options.repository import git_option, git_target, may_have_commits
 from muse.cli.options.session import json_option, note_damaged_lines, repo_of, session_log
 from muse.cli.output.failures import WrongUsage
 from muse.cli.output.file import written_whole

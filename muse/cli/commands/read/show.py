@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from muse.cli.engine import engine
-from muse.cli.options.op_ids import find_op
+from muse.cli.options.moments import find_op
 from muse.cli.options.session import json_option, note_damaged_lines, session_log
 from muse.cli.output.failures import WrongUsage
 from muse.cli.output.listing import FIELDS
@@ -16,8 +16,6 @@ from muse.cli.output.printing import is_narrow, note, print_fields, print_json, 
 from muse.describing import ENTRY_COLUMNS, WHOLE_COLUMNS, description, entry_cells
 from muse.escaping import escape_for_terminal
 
-_SHORTEST_PREFIX = 4
-_MOST_NAMED = 5
 _RELATIVES_SHOWN = 20
 
 

@@ -19,7 +19,7 @@ import click
 from muse.cli.engine import engine
 from muse.cli.input.lines import LONGEST_LINE_BYTES, Line, read_lines
 from muse.cli.options.guard import guard_options
-from muse.cli.options.repo_folder import has_sessions, note_first_session
+from muse.cli.options.repository import has_sessions, note_first_session
 from muse.cli.options.session import json_option, repo_option, session_argument
 from muse.cli.output.failures import FOUND_DAMAGE, IO_FAILED, exit_with, sigterm_like_ctrl_c
 from muse.cli.output.printing import note, pluralize, print_json, print_table

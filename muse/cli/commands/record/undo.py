@@ -9,8 +9,7 @@ import click
 from muse.cli.engine import engine
 from muse.cli.options.consent import by_option, is_agreed, yes_option
 from muse.cli.options.filters import filter_options, note_unmatched
-from muse.cli.options.moments import bounds, moment_options
-from muse.cli.options.op_ids import find_op
+from muse.cli.options.moments import bounds, find_op, moment_options
 from muse.cli.options.session import json_option, note_damaged_lines, session_log
 from muse.cli.output.failures import WrongUsage
 from muse.cli.output.printing import note, pluralize, print_json, print_table

@@ -10,8 +10,8 @@ import click
 
 from muse.cli.engine import engine
 from muse.cli.options.consent import by_option, is_agreed, yes_option
-from muse.cli.options.git import git_option, git_target, may_have_commits
-from muse.cli.options.op_ids import find_op
+from muse.cli.options.moments import find_op
+from muse.cli.options.repository import git_option, git_target, may_have_commits
 from muse.cli.options.session import json_option, repo_of, session_log
 from muse.cli.output.failures import FOUND_DAMAGE, exit_with
 from muse.cli.output.printing import note, pluralize, print_json, print_table

@@ -12,7 +12,7 @@ import click
 from muse.cli.engine import engine
 from muse.cli.input.lines import LONGEST_LINE_BYTES
 from muse.cli.options.consent import is_agreed, yes_option
-from muse.cli.options.git import git_target
+from muse.cli.options.repository import git_target
 from muse.cli.options.session import json_option, open_session, repo_option, session_argument
 from muse.cli.output.failures import FOUND_DAMAGE, BadDataFound, WrongUsage, exit_with
 from muse.cli.output.findings import note_verdict, print_findings

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from muse.cli.engine import engine
-from muse.cli.options.git import git_option, git_target
+from muse.cli.options.repository import git_option, git_target
 from muse.cli.options.session import json_option, session_log
 from muse.cli.output.failures import FOUND_DAMAGE, exit_with, index_named
 from muse.cli.output.findings import note_verdict, print_findings

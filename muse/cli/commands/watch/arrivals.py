@@ -1,19 +1,17 @@
-"""The watched session as it grows: each new entry is read once, everything else comes from the index."""
+"""The watched session as it grows, told by its index."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections import Counter
+from collections.abc import Callable
 from logging import LogRecord
 from pathlib import Path
 
-from muse.cli.commands.watch.check import Check
-from muse.cli.commands.watch.findings import Findings
+from muse.cli.commands.watch.findings import Check, Findings
+from muse.cli.commands.watch.picture import HISTORY_PARTS, ActorView, View
 from muse.cli.commands.watch.rates import MINUTE_S, Rates
-from muse.cli.commands.watch.view import HISTORY_PARTS, ActorView, View
-from muse.core.op_log import CheckpointError, Cut, LogReplacedError, OpEntry, OpLog, OpLogCheckpoint
+from muse.core.op_log import CheckpointError, Cut, LogReplacedError, OpLog, OpLogCheckpoint
 
 _MOST_LINES = 200
 """No screen shows more actors or ops than this."""
@@ -30,7 +28,7 @@ def time_of_day() -> str:
 
 
 class Watched:
-    """A session that is polled again and again; each poll reads the entries that have arrived since the last one.
+    """A session that is polled again and again; each poll counts the entries that have arrived since the last one.
 
     A problem with the session becomes a finding and does not end the watch. If the log is replaced by another file,
     the watch goes on with the new file.
@@ -42,25 +40,18 @@ class Watched:
         self._repo = repo
         self._session_id = session_id
         self._rates = Rates(now_s)
-        self._open()
+        self._open(now_s)
 
-    def _open(self) -> None:
+    def _open(self, now_s: float) -> None:
         self._log = OpLog(self._repo, self._session_id)
         self._cut = self._log.cut()
         self._tail = (0, 0)
         self._tail_since_s = 0.0
-        self._actors, self._actors_ahead = self._totals(self._log.actors)
-        self._domains, self._domains_ahead = self._totals(self._log.domains)
-        self._max_lamport_ts = self._log.next_lamport_ts() - 1
-        self._newest = deque(_last(self._log, _MOST_LINES), _MOST_LINES)
+        self._actors = Counter(self._log.actors())
+        self._read_totals(now_s)
         self._checkpoint: OpLogCheckpoint | None = None
         self._pending: int | None = 0
         self._replaced = False
-
-    def _totals(self, ask: Callable[[], dict[str, int]]) -> tuple[Counter[str], int]:
-        """Ask for totals. Also return how many of the entries counted in them lie beyond the cut."""
-        totals = Counter(ask())
-        return totals, totals.total() - self._cut.op_count
 
     def close(self) -> None:
         """Stop the check and close the session."""
@@ -72,7 +63,7 @@ class Watched:
         try:
             if self._replaced:
                 self._log.close()
-                self._open()
+                self._open(now_s)
             self._poll(now_s)
             self.findings.set_state("read", None)
         except LogReplacedError as error:
@@ -84,7 +75,7 @@ class Watched:
     def _poll(self, now_s: float) -> None:
         cut = self._cut_with_pending()
         if cut != self._cut:
-            self._read_new(cut, now_s)
+            self._read_totals(now_s)
             for at, length, reason in self._log.damaged_lines(self._cut, cut):
                 self.findings.add_event(f"damaged line at byte {at:,}, {length:,} bytes: {reason}")
             self._cut = cut
@@ -109,21 +100,12 @@ class Watched:
                 break
         return cut
 
-    def _read_new(self, cut: Cut, now_s: float) -> None:
-        actor_ids: Counter[str] = Counter()
-        for entry in _between(self._log, self._cut, cut):
-            actor_ids[entry["actor_id"]] += 1
-            self._newest.append(entry)
-            self._max_lamport_ts = max(self._max_lamport_ts, entry["lamport_ts"])
-            if self._domains_ahead > 0:
-                self._domains_ahead -= 1
-            else:
-                self._domains[entry["domain"]] += 1
-            if self._actors_ahead > 0:
-                self._actors_ahead -= 1
-            else:
-                self._actors[entry["actor_id"]] += 1
-        self._rates.add(actor_ids, now_s)
+    def _read_totals(self, now_s: float) -> None:
+        actors = Counter(self._log.actors())
+        self._rates.add(actors - self._actors, now_s)
+        self._actors, self._domains = actors, self._log.domains()
+        self._max_lamport_ts = self._log.next_lamport_ts() - 1
+        self._newest = list(self._log.query(limit=_MOST_LINES, reverse=True))[::-1]
 
     def _read_checkpoint(self) -> None:
         try:
@@ -159,7 +141,7 @@ class Watched:
             domains=self._domains,
             actors=[self._actor(name, recent, lately, now_s) for name in order[:_MOST_LINES]],
             more_actors=max(0, len(order) - _MOST_LINES),
-            newest=list(self._newest),
+            newest=self._newest,
             findings=[*self.check.findings, *self.findings.lines()],
             check=self.check.status,
         )
@@ -172,13 +154,3 @@ class Watched:
             rate_60s=self._rates.per_second(recent[name], now_s, MINUTE_S),
             history=self._rates.history(name, now_s, HISTORY_PARTS),
         )
-
-
-def _between(log: OpLog, start: Cut, stop: Cut) -> Iterator[OpEntry]:
-    """The entries between two cuts, in arrival order."""
-    return islice(log.follow(since=start), stop.op_count - start.op_count)
-
-
-def _last(log: OpLog, number: int) -> list[OpEntry]:
-    """The last entries to arrive, in arrival order."""
-    return list(log.query(limit=number, reverse=True))[::-1]

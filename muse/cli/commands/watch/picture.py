@@ -1,23 +1,62 @@
-"""Lays out a view of the session as lines of text for a screen of a given size.
+"""What the screen shows, as of one moment, and how it is laid out as lines of text for a screen of a given size.
 
 Column widths depend only on the screen size, so that columns don't move when ops arrive.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.filesize import decimal
 from rich.text import Text
 
-from muse.cli.commands.watch.view import HISTORY_PARTS, ActorView, View
+from muse.cli.engine import engine
 from muse.cli.output.printing import cut_to_width, pluralize, shown, tally
 from muse.cli.output.sparkline import BLOCKS, draw_levels
 from muse.describing import ENTRY_COLUMNS, entry_cells
 
 KEYS = "q quit  v verify"
+HISTORY_PARTS = 20
+"""The number of parts in which an actor's last minute is drawn."""
+
+
+@dataclass(frozen=True)
+class ActorView:
+    """One actor: its number of ops and its recent rates."""
+
+    actor_id: str
+    ops: int
+    rate_10s: float
+    rate_60s: float
+    history: Sequence[int]
+    """The last minute in `HISTORY_PARTS` parts, the oldest first."""
+
+
+@dataclass(frozen=True)
+class View:
+    """The whole session."""
+
+    session_id: str
+    ops: int
+    rate_10s: float
+    size_bytes: int
+    max_lamport_ts: int
+    pending: int | None
+    """None if the checkpoint is damaged."""
+    checkpoint: engine.OpLogCheckpoint | None
+    domains: Mapping[str, int]
+    actors: Sequence[ActorView]
+    """The most active first; at most as many as a screen has lines."""
+    more_actors: int
+    """The number of actors not in `actors`."""
+    newest: Sequence[engine.OpEntry]
+    """The last ops to arrive, in arrival order."""
+    findings: Sequence[str]
+    """Problems found since the watch began, the newest last."""
+    check: str
+    """The state of the full check; "" if none was started."""
 
 
 @dataclass(frozen=True)

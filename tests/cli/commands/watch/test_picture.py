@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from muse.cli.commands.watch.picture import picture
-from muse.cli.commands.watch.view import ActorView, View
+from muse.cli.commands.watch.picture import ActorView, View, picture
 from tests import making
 from tests.cli.running import ESCAPE
 
