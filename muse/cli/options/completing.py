@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Iterable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -30,22 +31,12 @@ def complete_sessions(context: click.Context, _parameter: click.Parameter, begun
         return []
 
 
-def complete_actors(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
-    """The actors, beginning with `begun`, of the session named earlier in the line."""
-    return _names(context, begun, "actors")
-
-
-def complete_domains(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
-    """The domains, beginning with `begun`, of the session named earlier in the line."""
-    return _names(context, begun, "domains")
-
-
 def _repo(context: click.Context) -> Path:
     given = context.params.get("repo")
     return find_repo(Path(given) if given else None)
 
 
-def _names(context: click.Context, begun: str, kind: str) -> list[str]:
+def _names(kind: str, context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
     # While the last option has no value yet, click leaves the arguments unparsed.
     session = context.params.get("session") or next(iter(context.args), None)
     if not session:
@@ -57,6 +48,12 @@ def _names(context: click.Context, begun: str, kind: str) -> list[str]:
             return _offered(getattr(log, kind)(), begun) if (log.folder / "index.db").is_file() else []
     except (engine.MuseError, OSError):
         return []
+
+
+complete_actors = partial(_names, "actors")
+"""The actors, beginning with `begun`, of the session named earlier in the line."""
+complete_domains = partial(_names, "domains")
+"""The domains, beginning with `begun`, of the session named earlier in the line."""
 
 
 def _offered(names: Iterable[str], begun: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,6 +103,10 @@ def sync(
     What is not given is taken from the environment (MUSE_NATS_URL, MUSE_NATS_SPACE, …), then from
     .muse/replicate.toml. Passwords are taken from there only. URL may be several, with commas, of one cluster.
     """
+    from muse.replicate import become_committer, read_settings
+    from muse.replicate.settings import has_password
+    from muse.replicate.trial import trial_server
+
     if all_sessions and session is not None:
         if url is not None:
             raise WrongUsage("--all is for every session: give the URL only")
@@ -111,10 +115,15 @@ def sync(
         raise WrongUsage("name a SESSION, or give --all")
     if become and session is None:
         raise WrongUsage("--become-committer is about one SESSION")
-    settings = _settings(repo, url, where)
-    with sigterm_like_ctrl_c(), _server(settings, repo) if serve else nullcontext(), ExitStack() as stack:
+    if url is not None and has_password(url):
+        raise WrongUsage("a password in a command line can be seen by others: put it into .muse/replicate.toml")
+    settings = read_settings(repo, {**where, "url": url})
+    with sigterm_like_ctrl_c(), ExitStack() as stack:
+        if serve:
+            stack.enter_context(trial_server(settings.urls[0], repo / ".muse" / "replicas" / "server"))
         if become and session is not None:
-            _become_committer(repo, session, settings, git, timeout)
+            made_anew = become_committer(repo, session, settings, git_target(git, repo), timeout=timeout)
+            note(f"commits of {session!r} are made here from now on" + (": its log was made anew" if made_anew else ""))
             return
         running = _Running(stack, repo, settings, session, guard, as_json)
         running.start_new()
@@ -126,28 +135,6 @@ def sync(
             time.sleep(_LOOK_SECONDS)
             running.tell()
             running.start_new()
-
-
-def _settings(repo: Path, url: str | None, where: dict[str, Any]) -> Settings:
-    from muse.replicate import read_settings
-    from muse.replicate.settings import has_password
-
-    if url is not None and has_password(url):
-        raise WrongUsage("a password in a command line can be seen by others: put it into .muse/replicate.toml")
-    return read_settings(repo, {**where, "url": url})
-
-
-def _server(settings: Settings, repo: Path) -> AbstractContextManager[None]:
-    from muse.replicate.trial import trial_server
-
-    return trial_server(settings.urls[0], repo / ".muse" / "replicas" / "server")
-
-
-def _become_committer(repo: Path, session: str, settings: Settings, git: Path | None, timeout: float) -> None:
-    from muse.replicate import become_committer
-
-    was_made_anew = become_committer(repo, session, settings, git_target(git, repo), timeout=timeout)
-    note(f"commits of {session!r} are made here from now on" + (": its log was made anew" if was_made_anew else ""))
 
 
 @dataclass

@@ -53,7 +53,8 @@ def tail(
     """
     if wait and not follow:
         raise WrongUsage("--wait is of use with --follow only")
-    with sigterm_like_ctrl_c(), _opened(repo, session, wait=wait) as log:
+    open_log = engine.OpLog if wait else open_session
+    with sigterm_like_ctrl_c(), open_log(repo, session) as log:
         if not follow:
             listing.print(reversed(list(log.query(**filters, reverse=True, limit=number))))
             listing.note_unknown_fields()
@@ -71,12 +72,6 @@ def tail(
         note(f"following session {session!r}{waiting}: Ctrl-C ends it")
         note_damaged_lines(log)
         listing.print(chain(last, _arriving(log, repo, since, cut, filters)), existing=len(last))
-
-
-def _opened(repo: Path, session: str, *, wait: bool) -> engine.OpLog:
-    if not wait:
-        return open_session(repo, session)
-    return engine.OpLog(repo, session)
 
 
 def _arriving(

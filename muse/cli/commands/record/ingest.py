@@ -217,32 +217,28 @@ def _pretty_printed(batches: Iterator[list[Line]]) -> Iterator[list[Line]]:
     yield [Line(1, b" ".join(rest))]
 
 
-def _follow(ingestion: Ingestion, paths: tuple[Path, ...], make: Callable[[], Mapper]) -> None:
+def _follow(ingestion: Ingestion, paths: tuple[Path, ...], make: Callable[[], Mapper]) -> NoReturn:
     """Ingest the files, and then what is added to them, until an interrupt."""
     with ExitStack() as stack:
         growing = [stack.enter_context(closing(GrowingFile(path))) for path in paths]
+        files: list[IngestedFile | None] = [None] * len(growing)
         note(f"following {pluralize(len(growing), 'file')}: Ctrl-C ends it")
-        _keep_up(ingestion, growing, make)
-
-
-def _keep_up(ingestion: Ingestion, growing: list[GrowingFile], make: Callable[[], Mapper]) -> NoReturn:
-    files: list[IngestedFile | None] = [None] * len(growing)
-    while True:
-        moved = False
-        for number, source in enumerate(growing):
-            lines = source.read()
-            file = files[number]
-            if file is None or source.began_anew:
-                if file is not None:
+        while True:
+            moved = False
+            for number, source in enumerate(growing):
+                lines = source.read()
+                file = files[number]
+                if file is None or source.began_anew:
+                    if file is not None:
+                        ingestion.end_waiting(file)
+                    file = files[number] = ingestion.open(str(source.path), make())
+                for line in lines:
+                    _take(ingestion, file, line)
+                if not lines:
+                    # Caught up: whose parent has not come yet goes without it.
                     ingestion.end_waiting(file)
-                file = files[number] = ingestion.open(str(source.path), make())
-            for line in lines:
-                _take(ingestion, file, line)
-            if not lines:
-                # Caught up: whose parent has not come yet goes without it.
-                ingestion.end_waiting(file)
-            moved = moved or bool(lines)
-            ingestion.flush()
-        end_if_output_is_lost()
-        if not moved:
-            time.sleep(_POLL_SECONDS)
+                moved = moved or bool(lines)
+                ingestion.flush()
+            end_if_output_is_lost()
+            if not moved:
+                time.sleep(_POLL_SECONDS)

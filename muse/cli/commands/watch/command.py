@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from contextlib import closing
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -39,29 +40,24 @@ def watch(session: str, interval_s: float, repo: Path) -> None:
     Keys: q or Ctrl-C ends the watch, v verifies the whole session in the background. The command needs a terminal
     and has no --json. For a program or a file, use `muse op-log tail -f`.
     """
-    from muse.cli.commands.watch.screen import is_usable
+    from muse.cli.commands.watch.arrivals import Watched
+    from muse.cli.commands.watch.screen import Screen, is_usable
 
     open_session(repo, session).close()
     if not is_usable():
         instead = f"muse op-log tail -f {quote(session)}"
         raise WrongUsage(f"watch needs a terminal that it can draw on; try instead: {instead}")
-    exit_with(_watch(repo, session, interval_s))
-
-
-def _watch(repo: Path, session: str, interval_s: float) -> int:
-    """Watch until the user ends it; return the exit code."""
-    from muse.cli.commands.watch.arrivals import Watched
-    from muse.cli.commands.watch.screen import Screen
-
-    watched = Watched(repo, session, time.monotonic())
-    try:
-        with engine_log_to(watched.add_engine_message), Screen() as screen:
-            return _run_loop(watched, screen, interval_s)
-    finally:
-        watched.close()
+    with (
+        closing(Watched(repo, session, time.monotonic())) as watched,
+        engine_log_to(watched.add_engine_message),
+        Screen() as screen,
+    ):
+        exit_code = _run_loop(watched, screen, interval_s)
+    exit_with(exit_code)
 
 
 def _run_loop(watched: Watched, screen: Screen, interval_s: float) -> int:
+    """Watch until the user ends it; return the exit code."""
     from muse.cli.commands.watch.picture import picture
 
     next_poll_s = 0.0

@@ -35,15 +35,6 @@ def test_a_page_that_is_there_is_replaced(repo: Path, tmp_path: Path) -> None:
     assert page.read_text("utf-8").startswith("<!doctype html>")
 
 
-def test_picture_is_written(repo: Path, tmp_path: Path) -> None:
-    """--format svg writes the diagram alone."""
-    filled(repo, making.entries(20))
-    picture = tmp_path / "diagram.svg"
-
-    assert muse("report", "s", "--format", "svg", "-o", picture, "--repo", repo).exit_code == 0
-    assert picture.read_text("utf-8").startswith("<svg ")
-
-
 def test_session_is_not_changed(repo: Path, tmp_path: Path) -> None:
     """Log and checkpoint are as they were, byte by byte."""
     filled(repo, making.entries(20))

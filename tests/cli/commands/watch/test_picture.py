@@ -76,22 +76,14 @@ def test_a_usual_screen_shows_each_part(width: int, height: int) -> None:
         assert part in text
 
 
-def test_actors_that_find_no_line_are_counted() -> None:
-    """What is shown and what is counted are all 900."""
-    lines = drawn(FULL, 80, 24)
+@pytest.mark.parametrize(("what", "actors"), [(FULL, 900), (view(), 3)], ids=["many", "few"])
+def test_actors_that_find_no_line_are_counted(what: View, actors: int) -> None:
+    """What is shown and what is counted are all; where there is room for all, nothing is said of others."""
+    lines = drawn(what, 80, 24)
     shown = [line for line in lines if line.startswith("agent-")]
-    (more,) = [line for line in lines if line.startswith("and ")]
 
     assert shown
-    assert more == f"and {900 - len(shown)} more"
-
-
-def test_no_actor_is_hidden_where_there_is_room() -> None:
-    """Three actors have three lines, and nothing is said of others."""
-    lines = drawn(view(), 80, 24)
-
-    assert len([line for line in lines if line.startswith("agent-")]) == 3
-    assert not any(line.startswith("and ") for line in lines)
+    assert [line for line in lines if line.startswith("and ")] == [f"and {actors - len(shown)} more"] * (actors > 3)
 
 
 def test_newest_op_is_the_last_line_of_the_ops() -> None:
