@@ -17,7 +17,6 @@ from tests.cli.running import (
     ESCAPE,
     command_line,
     filled,
-    json_lines,
     muse,
     muse_process,
     on_a_terminal,
@@ -137,15 +136,6 @@ def test_tally_names_the_largest_and_counts_the_rest() -> None:
     """A session of many actors still fits a line."""
     assert tally({"a": 1, "b": 20}) == "b 20, a 1"
     assert tally({name: number for number, name in enumerate("abcdefg")}) == "g 6, f 5, e 4, d 3, and 3 more"
-
-
-def test_large_answer_comes_whole(repo: Path) -> None:
-    """More than one chunk of output loses nothing."""
-    entries = filled(repo, making.entries(2000))
-
-    found = json_lines(muse("query", "s", "--repo", repo, "--json").stdout)
-
-    assert [entry["op_id"] for entry in found] == [entry["op_id"] for entry in entries]
 
 
 def test_a_large_table_is_laid_out_as_a_small_one_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,18 +39,19 @@ def test_whole_entries_are_appended_unchanged(repo: Path) -> None:
 
 
 def test_rest_of_a_partial_line_is_filled_in(repo: Path) -> None:
-    """Actor, domain and operation are enough: identity, time and timestamp are given."""
-    linked = {**PART, "parent_op_ids": [making.op_id(1)], "intent_id": "i", "reservation_id": "r"}
+    """Actor, domain and operation are enough: identity, time and timestamp are given. What else is there is kept."""
+    links = {"parent_op_ids": [making.op_id(1)], "intent_id": "i", "reservation_id": "r"}
+    named = {**PART, **links, "op_id": making.op_id(2), "created_at": "yesterday"}
 
-    assert muse("append", "s", "--repo", repo, stdin=lines(PART, linked)).exit_code == 0
+    assert muse("append", "s", "--repo", repo, stdin=lines(PART, named, {**PART, "key": "job/1"})).exit_code == 0
 
-    first, second = logged(repo)
-    assert list(first) == list(plain_scan.FIELDS)
+    first, second, third = logged(repo)
+    assert all(list(entry) == list(plain_scan.FIELDS) for entry in (first, second, third))
     assert uuid.UUID(first["op_id"]).version == 4
-    assert first["op_id"] != second["op_id"]
     assert (first["parent_op_ids"], first["intent_id"], first["reservation_id"]) == ([], "", "")
-    assert {name: second[name] for name in linked} == linked
-    assert 0 < first["lamport_ts"] < second["lamport_ts"]
+    assert {name: second[name] for name in named} == named
+    assert third["op_id"] == op_id_of("job/1")
+    assert 0 < first["lamport_ts"] < second["lamport_ts"] < third["lamport_ts"]
 
 
 def test_filled_in_timestamp_is_above_the_whole_entries_before_it(repo: Path) -> None:
@@ -135,20 +136,6 @@ def keyed(count: int, start: int = 0) -> list[dict[str, object]]:
     return [{**PART, "domain_op": {"op": "x", "n": n}, "key": f"job/{n}"} for n in range(start, start + count)]
 
 
-def test_identity_and_time_may_be_given_without_the_rest(repo: Path) -> None:
-    """An op_id or a key and a created_at are taken as they are; only the timestamp is filled in."""
-    one = {**PART, "op_id": making.op_id(1), "created_at": "yesterday"}
-    two = {**PART, "key": "job/1"}
-
-    assert muse("append", "s", "--repo", repo, stdin=lines(one, two)).exit_code == 0
-
-    first, second = logged(repo)
-    assert (first["op_id"], first["created_at"]) == (making.op_id(1), "yesterday")
-    assert second["op_id"] == op_id_of("job/1")
-    assert first["lamport_ts"] < second["lamport_ts"]
-    assert all(list(entry) == list(plain_scan.FIELDS) for entry in (first, second))
-
-
 @pytest.mark.parametrize("there", [0, 1, 999, 1000, 1700, 2500])
 def test_interrupted_input_with_keys_is_appended_again_without_doubling(repo: Path, there: int) -> None:
     """However far the first attempt came: each line is in the log once, in its order, and acknowledged by its entry."""
@@ -225,9 +212,14 @@ def test_each_line_is_answered_before_the_next_is_sent(repo: Path) -> None:
 def test_refused_lines_are_put_aside_and_the_rest_is_appended(
     repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each is reported with its number; the file holds their bytes, can be appended, and is never written over."""
+    """Each is reported with its number; the file holds their bytes, can be appended, and is never written over.
+
+    Where none is refused there is no file.
+    """
     monkeypatch.chdir(tmp_path)
     good = lines(*keyed(1500))
+    assert muse("append", "s", "--keep-going", "--repo", repo, stdin=good).exit_code == 0
+    assert not list(tmp_path.glob("*refused*"))
     data = b"bad\n" + good + b'{"actor_id": "ada"}\r\n' + lines(*keyed(1, 2000)) + b"worse"
 
     result = muse("append", "s", "--keep-going", "--repo", repo, stdin=data)
@@ -241,16 +233,6 @@ def test_refused_lines_are_put_aside_and_the_rest_is_appended(
     again = muse("append", "s", aside, "--keep-going", "--repo", repo)
     assert again.exit_code == 1
     assert (tmp_path / "s.refused-2.jsonl").read_bytes() == aside.read_bytes()
-
-
-def test_nothing_is_put_aside_where_nothing_is_refused(
-    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No empty file is left, and the exit code is 0."""
-    monkeypatch.chdir(tmp_path)
-
-    assert muse("append", "s", "--keep-going", "--repo", repo, stdin=lines(*keyed(3))).exit_code == 0
-    assert not list(tmp_path.glob("*refused*"))
 
 
 def test_pipe_stays_open_where_refused_lines_can_not_be_put_aside(

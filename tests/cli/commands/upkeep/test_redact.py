@@ -88,18 +88,10 @@ def test_commits_and_spaces_that_still_have_it_are_named(leaked: Path) -> None:
 
 
 def test_merge_says_how_many_it_has_redacted(leaked: Path, tmp_path: Path) -> None:
-    """In its note and as JSON."""
+    """Nothing is added then, and the text is gone here too."""
     filled(tmp_path / "other", entries(5))
     muse("merge", "s", leaked, "--repo", tmp_path / "other")
     muse("redact", "s", op_id(9), "--why", "x", "--yes", "--repo", leaked)
-    done = muse("merge", "s", leaked, "--repo", tmp_path / "other", "--json")
-    assert {**json.loads(done.stdout), "other_repo": ""} == {
-        "session_id": "s",
-        "other_repo": "",
-        "other_session_id": "s",
-        "added": 0,
-        "redacted": 1,
-        "ops": 6,
-        "would_refuse": 0,
-    }
+    told = json.loads(muse("merge", "s", leaked, "--repo", tmp_path / "other", "--json").stdout)
+    assert (told["added"], told["redacted"], told["ops"]) == (0, 1, 6)
     assert not [name for name, data in making.tree(tmp_path / "other").items() if data and CANARY.encode() in data]
