@@ -18,6 +18,7 @@ from typing import Any
 import muse.core
 from muse.core import options
 from muse.core.options import Options
+from muse.core.paging import PageSize
 
 
 @cache
@@ -65,3 +66,8 @@ def segments_of(lines: int, *, long_batch: int = 0, **more: Any) -> AbstractCont
         PAGE_KEYS=max(lines, 4),
         **more,
     )
+
+
+def pages_of(lines: int, size_bytes: int = 1 << 20) -> AbstractContextManager[None]:
+    """`limits` under which so many lines, or bytes of them, are a page: a few hundred entries are several."""
+    return limits(WHOLE_PAGE=PageSize(lines, size_bytes))

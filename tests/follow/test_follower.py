@@ -19,6 +19,7 @@ from tests import children, plain_scan
 from tests.follow.following import LONG, collected, in_thread
 from tests.making import entries, entry, op_id
 from tests.plain_scan import exact_list
+from tests.small_index import pages_of
 
 
 @pytest.mark.process
@@ -55,22 +56,23 @@ FILTERS: list[dict[str, Any]] = [
     {"actor_id": "bob", "domain": "code"},
     {"actor_id": "nobody yet"},
     {"intent_id": ""},
-    {"min_lamport_ts": 5, "max_lamport_ts": 2_900},
+    {"min_lamport_ts": 5, "max_lamport_ts": 290},
 ]
 
 
 @pytest.mark.parametrize("filters", [{}, *FILTERS], ids=str)
 def test_a_follower_gives_what_matches(log: OpLog, filters: dict[str, Any]) -> None:
     """What had arrived, and then what arrives one by one and in batches, as a plain scan selects it."""
-    log.append_many(entries(2_500))
-    log.append_many([entry(9_000, actor_id="nobody yet")])
-    follower = log.follow(from_start=True, timeout=0.1, **filters)
+    log.append_many(entries(250))
+    log.append_many([entry(900, actor_id="nobody yet")])
+    with pages_of(100):
+        follower = log.follow(from_start=True, timeout=0.1, **filters)
     scanned = plain_scan.select(plain_scan.scan_file(log.path).entries, **filters)
     found = list(islice(follower, len(scanned)))
     assert exact_list(found) == exact_list(scanned)
-    for each in entries(20, start=2_501):
+    for each in entries(20, start=251):
         log.append(each)
-    log.append_many(entries(700, start=2_521))
+    log.append_many(entries(170, start=271))
     scanned = plain_scan.select(plain_scan.scan_file(log.path).entries, **filters)
     assert exact_list([*found, *follower]) == exact_list(scanned)
 

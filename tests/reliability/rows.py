@@ -72,7 +72,7 @@ ROWS = {
     54: "a link loop, a folder, a socket, a FIFO in the place of a session or of one of its files",
     55: "a reader of another user follows while a writer is live",
     56: "a long reader of index.db",
-    57: "40 names of 400 kB",
+    57: "10 names of 400 kB",
     58: "a batch past 2 GiB",
     59: "a redaction cut off",
 }

@@ -14,6 +14,7 @@ from tests import making, plain_scan
 from tests.making import entries, entry, line
 from tests.plain_scan import exact_list
 from tests.reliability.faults import filled
+from tests.small_index import pages_of
 
 
 def unlink(path: Path) -> None:
@@ -58,10 +59,10 @@ def test_log_is_taken_away_between_two_appends(repo: Path, take_away: Callable[[
 @pytest.mark.parametrize("take_away", [unlink, truncate, swap])
 def test_log_is_taken_away_while_it_is_iterated(repo: Path, take_away: Callable[[Path], None]) -> None:
     """Row 9: an iteration gives entries of the one log only: to its end, or until it raises."""
-    filled(repo, 5_000)
+    filled(repo, 500)
     whole = exact_list(plain_scan.scan_file(making.log_path(repo)).entries)
     seen = []
-    with OpLog(repo, "s") as log:
+    with pages_of(100), OpLog(repo, "s") as log:
         iterator = iter(log)
         seen.append(plain_scan.exact(next(iterator)))
         take_away(log.path)
@@ -93,8 +94,8 @@ def test_other_replica_is_taken_away_while_it_is_merged(
 ) -> None:
     """Row 9: a merge gives whole entries of the one log, and raises where it can't go on."""
     filled(repo, 3)
-    with OpLog(tmp_path / "other", "s") as other, OpLog(repo, "s") as log:
-        other.append_many(entries(6_000, start=100))
+    with pages_of(100), OpLog(tmp_path / "other", "s") as other, OpLog(repo, "s") as log:
+        other.append_many(entries(500, start=100))
         taken: list[int] = []
 
         def take(done: int, total: int) -> None:
@@ -109,7 +110,7 @@ def test_other_replica_is_taken_away_while_it_is_merged(
             log.merge(other)
         merged = making.assert_same_as_scan(log, log.path)
         assert merged.damaged == []
-        assert set(merged.op_ids) <= {making.op_id(number) for number in (*range(1, 4), *range(100, 6_100))}
+        assert set(merged.op_ids) <= {making.op_id(number) for number in (*range(1, 4), *range(100, 600))}
 
 
 def test_link_to_the_log_is_moved_away_and_back(repo: Path) -> None:

@@ -18,7 +18,7 @@ LONGEST_LINE = 20_000
 
 @pytest.fixture(scope="module")
 def long_names(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with 40 actors, domains and kinds of such names; all but the first op depend on it."""
+    """A repository with 10 actors, domains and kinds of such names; all but the first op depend on it."""
     repo = tmp_path_factory.mktemp("long")
     filled(
         repo,
@@ -30,7 +30,7 @@ def long_names(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 domain_op={"op": f"{number:02}" + "k" * LETTERS, "address": "x" * LETTERS},
                 parent_op_ids=[making.op_id(1)] if number > 1 else [],
             )
-            for number in range(1, 41)
+            for number in range(1, 11)
         ),
     )
     return repo
@@ -47,7 +47,7 @@ def long_names(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("sessions",),
         ("delta", "s", "none"),
         ("verify", "s"),
-        ("show", "s", making.op_id(40)),
+        ("show", "s", making.op_id(10)),
         ("show", "s", making.op_id(1)),
     ],
     ids=" ".join,
