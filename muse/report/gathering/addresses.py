@@ -12,17 +12,10 @@ from collections import OrderedDict
 from heapq import nlargest
 
 from muse.core.op_log import OpEntry
-from muse.report.limits import (
-    MAX_ADDRESS_ACTORS,
-    MAX_ADDRESS_ROWS,
-    MAX_ADDRESSES,
-    NAME_LETTERS,
-    TEXT_LETTERS,
-    WHOLE_UP_TO_OPS,
-)
+from muse.report import limits
 from muse.report.text import brief
 
-WINDOW = WHOLE_UP_TO_OPS
+WINDOW = limits.WHOLE_UP_TO_OPS
 
 _UNKNOWN = -1
 """Stands for what an op depends on, if that is not known."""
@@ -70,7 +63,7 @@ class Addresses:
 
     def busiest(self) -> list[Address]:
         """The addresses with the most ops, most first."""
-        return nlargest(MAX_ADDRESS_ROWS, self._known.values(), key=lambda address: address.ops)
+        return nlargest(limits.MAX_ADDRESS_ROWS, self._known.values(), key=lambda address: address.ops)
 
     def changed_at_once(self) -> list[Address]:
         """The addresses that several actors changed at once, those with the most such ops first; all of them."""
@@ -98,9 +91,9 @@ class Addresses:
 
     def _at(self, text: str) -> Address:
         # A long text is not kept: it may be of any length.
-        key: str | int = text if len(text) <= TEXT_LETTERS else hash(text)
-        if key not in self._known and len(self._known) == 2 * MAX_ADDRESSES:
-            kept = nlargest(MAX_ADDRESSES, self._known.items(), key=lambda item: (item[1].at_once, item[1].ops))
+        key: str | int = text if len(text) <= limits.TEXT_LETTERS else hash(text)
+        if key not in self._known and len(self._known) == 2 * limits.MAX_ADDRESSES:
+            kept = nlargest(limits.MAX_ADDRESSES, self._known.items(), key=lambda item: (item[1].at_once, item[1].ops))
             self._known, self.forgot = dict(kept), True
         return self._known.setdefault(key, Address(brief(text)))
 
@@ -108,11 +101,9 @@ class Addresses:
         actor = self._number(entry["actor_id"])
         here.ops += 1
         here.actors |= 1 << actor
-        here.last = max(
-            here.last,
-            # Of a text of any length, no more is kept than is shown.
-            (entry["lamport_ts"], self.actor_names[actor], entry["op_id"], entry["created_at"][: NAME_LETTERS + 1]),
-        )
+        # Of a text of any length, no more is kept than is shown.
+        created_at = entry["created_at"][: limits.NAME_LETTERS + 1]
+        here.last = max(here.last, (entry["lamport_ts"], self.actor_names[actor], entry["op_id"], created_at))
         if seen == _UNKNOWN:
             return
         unseen = [
@@ -125,7 +116,7 @@ class Addresses:
             here.at_once_actors |= sum(1 << other for other in unseen) | 1 << actor
         here.recent.pop(actor, None)
         here.recent[actor] = arrival
-        if len(here.recent) > MAX_ADDRESS_ACTORS:
+        if len(here.recent) > limits.MAX_ADDRESS_ACTORS:
             del here.recent[next(iter(here.recent))]
 
     def _number(self, actor_id: str) -> int:

@@ -12,24 +12,11 @@ from itertools import islice
 
 from muse.bins import Bins
 from muse.core.op_log import Cut, DamagedCheckpointError, OpEntry, OpLog, OpLogCheckpoint, VerifyReport
+from muse.report import limits
 from muse.report.gathering.addresses import Addresses
 from muse.report.gathering.commits import Commits
 from muse.report.gathering.sample import Sample, draw_of
 from muse.report.gathering.shown_op import ShownOp, microseconds, shown_op
-from muse.report.limits import (
-    MAX_BINS,
-    MAX_CELLS,
-    MAX_DOMAINS,
-    MAX_FETCHED_PARENTS,
-    MAX_FINDINGS,
-    MAX_LANES,
-    MAX_TIME_BINS,
-    MAX_TIME_CELLS,
-    NAME_LETTERS,
-    SAMPLED_LINKS,
-    SAMPLED_OPS,
-    WHOLE_UP_TO_OPS,
-)
 from muse.report.text import brief
 from muse.stats import SessionStats, session_stats
 
@@ -63,7 +50,7 @@ class Ranks:
         """The name, if it has its own place."""
         return name if name in self._place else None
 
-    def label(self, place: int, things: str, letters: int = NAME_LETTERS) -> str:
+    def label(self, place: int, things: str, letters: int = limits.NAME_LETTERS) -> str:
         """What stands at a place: its name, or at the shared one, how many `things` share it."""
         return brief(self.own[place], letters) if place < len(self.own) else f"{self.shared:,} other {things}"
 
@@ -125,15 +112,15 @@ def gather(log: OpLog, *, step: Step, commits: Commits | None = None, check: boo
     found = _Pass(log, commits)
     stats = session_stats(log, upto=cut, progress=step("reading"), observe=found.add)
     commits.close(cut, is_damaged=bool(stats.damaged_lines))
-    verified = log.verify(progress=step("verifying"), max_findings=MAX_FINDINGS) if check else None
+    verified = log.verify(progress=step("verifying"), max_findings=limits.MAX_FINDINGS) if check else None
     return Gathered(
         stats,
-        Ranks(stats.actors, MAX_LANES),
-        Ranks(stats.domains, MAX_DOMAINS),
+        Ranks(stats.actors, limits.MAX_LANES),
+        Ranks(stats.domains, limits.MAX_DOMAINS),
         found.density,
         found.time_density,
         found.addresses,
-        tuple(found.all.drawn() if stats.ops <= WHOLE_UP_TO_OPS else found.sampled(cut)),
+        tuple(found.all.drawn() if stats.ops <= limits.WHOLE_UP_TO_OPS else found.sampled(cut)),
         found.late_pending,
         commits,
         verified,
@@ -152,13 +139,13 @@ class _Pass:
 
     def __init__(self, log: OpLog, commits: Commits) -> None:
         # Of this moment, so not what is shown in the end, but near enough to say whose ops are counted together.
-        self._lanes, self._domains = Ranks(log.actors(), MAX_LANES), Ranks(log.domains(), MAX_DOMAINS)
-        self.density: Counts = Bins(MAX_BINS, MAX_CELLS)
-        self.time_density: Counts = Bins(MAX_TIME_BINS, MAX_TIME_CELLS)
+        self._lanes, self._domains = Ranks(log.actors(), limits.MAX_LANES), Ranks(log.domains(), limits.MAX_DOMAINS)
+        self.density: Counts = Bins(limits.MAX_BINS, limits.MAX_CELLS)
+        self.time_density: Counts = Bins(limits.MAX_TIME_BINS, limits.MAX_TIME_CELLS)
         self.addresses = Addresses()
-        self.all: Sample[ShownOp] = Sample(WHOLE_UP_TO_OPS)
+        self.all: Sample[ShownOp] = Sample(limits.WHOLE_UP_TO_OPS)
         self.late_pending = 0
-        self._linked: Sample[ShownOp] = Sample(SAMPLED_LINKS)
+        self._linked: Sample[ShownOp] = Sample(limits.SAMPLED_LINKS)
         self._log, self._commits = log, commits
         self._newest: dict[str, str] = {}
         self._arrived = 0
@@ -194,9 +181,9 @@ class _Pass:
     def sampled(self, upto: Cut) -> Iterable[ShownOp]:
         """The sample of a session that is too large to show every op, with the parents that its links need."""
         linked = self._linked.drawn()
-        sample = {op.op_id: op for op in [*linked, *self.all.drawn()[:SAMPLED_OPS]]}
+        sample = {op.op_id: op for op in [*linked, *self.all.drawn()[: limits.SAMPLED_OPS]]}
         wanted = dict.fromkeys(parent for op in linked for parent in op.parents if parent not in sample)
-        for parent in islice(wanted, MAX_FETCHED_PARENTS):
+        for parent in islice(wanted, limits.MAX_FETCHED_PARENTS):
             entry = self._log.get(parent)
             arrival = self._log.cut(parent).op_count if entry else 0
             if entry and arrival <= upto.op_count:

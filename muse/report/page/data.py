@@ -13,18 +13,10 @@ from typing import Any
 import orjson
 
 from muse.core.op_log import Finding, VerifyReport
+from muse.report import limits
 from muse.report.gathering.addresses import Address
 from muse.report.gathering.gather import Counts, Gathered, Ranks
 from muse.report.gathering.shown_op import ShownOp, milliseconds
-from muse.report.limits import (
-    MAX_ADDRESS_ROWS,
-    MAX_FINDINGS,
-    MAX_KINDS,
-    MAX_NAMED_ACTORS,
-    MAX_OP_TEXT_BYTES,
-    NAME_LETTERS,
-    REASON_LETTERS,
-)
 from muse.report.palette import SHAPES, colour_name
 from muse.report.text import brief
 
@@ -90,7 +82,7 @@ def _lanes(gathered: Gathered) -> dict[str, Any]:
 
 
 def _kinds(kinds: Mapping[str, int]) -> dict[str, Any]:
-    ranks = Ranks(kinds, MAX_KINDS)
+    ranks = Ranks(kinds, limits.MAX_KINDS)
     counts = [0] * len(ranks)
     for name, ops in kinds.items():
         counts[ranks.of(name)] += ops
@@ -101,14 +93,14 @@ def _checkpoint(gathered: Gathered) -> dict[str, Any]:
     mark = gathered.stats.checkpoint
     return {
         "pending": _uncommitted(gathered),
-        "problem": brief(gathered.stats.problem or "", REASON_LETTERS),
+        "problem": brief(gathered.stats.problem or "", limits.REASON_LETTERS),
         "late": gathered.late_pending,
         "mark": mark
         and {
-            "snapshot": brief(mark["snapshot_id"], NAME_LETTERS),
+            "snapshot": brief(mark["snapshot_id"], limits.NAME_LETTERS),
             "lamport": mark["lamport_ts"],
             "ops": mark["op_count"],
-            "at": brief(mark["created_at"], NAME_LETTERS),
+            "at": brief(mark["created_at"], limits.NAME_LETTERS),
             "time": milliseconds(mark["created_at"]),
         },
     }
@@ -140,7 +132,7 @@ def _commit(gathered: Gathered, number: int) -> list[Any]:
     """Its place, and its most active actors as [lane, ops]; those of the shared lane are not named."""
     commits, lanes = gathered.commits, gathered.lanes
     made = commits.all[number - 1]
-    most = nlargest(MAX_NAMED_ACTORS, made.actors.items(), key=lambda actor: actor[1])
+    most = nlargest(limits.MAX_NAMED_ACTORS, made.actors.items(), key=lambda actor: actor[1])
     named = [(lanes.of(name), ops) for name, ops in most if lanes.of(name) < len(lanes.own)]
     return [
         number,
@@ -164,7 +156,7 @@ def _addresses(gathered: Gathered) -> dict[str, Any]:
         "forgot": addresses.forgot,
         "notCompared": addresses.not_compared,
         "busiest": [_address(gathered, each) for each in addresses.busiest()],
-        "atOnce": [_address(gathered, each) for each in at_once[:MAX_ADDRESS_ROWS]],
+        "atOnce": [_address(gathered, each) for each in at_once[: limits.MAX_ADDRESS_ROWS]],
         "allAtOnce": len(at_once),
     }
 
@@ -178,12 +170,12 @@ def _address(gathered: Gathered, address: Address) -> list[Any]:
         address.text,
         address.ops,
         address.actors.bit_count(),
-        brief(actor_id, NAME_LETTERS),
+        brief(actor_id, limits.NAME_LETTERS),
         lamport_ts,
         milliseconds(created_at),
         address.at_once,
         len(at_once),
-        [brief(name, NAME_LETTERS) for name in at_once[:MAX_NAMED_ACTORS]],
+        [brief(name, limits.NAME_LETTERS) for name in at_once[: limits.MAX_NAMED_ACTORS]],
     ]
 
 
@@ -215,12 +207,12 @@ def _verified(report: VerifyReport | None) -> dict[str, Any] | None:
         "sizeBytes": report.size_bytes,
         "counts": list(report.counts.items()),
         "tailBytes": report.pending_tail_bytes,
-        "findings": [_finding(finding) for finding in report.findings[:MAX_FINDINGS]],
+        "findings": [_finding(finding) for finding in report.findings[: limits.MAX_FINDINGS]],
     }
 
 
 def _finding(finding: Finding) -> list[Any]:
-    reason, remedy = brief(finding.reason, REASON_LETTERS), brief(finding.remedy, REASON_LETTERS)
+    reason, remedy = brief(finding.reason, limits.REASON_LETTERS), brief(finding.remedy, limits.REASON_LETTERS)
     return [finding.kind, finding.severity, finding.byte_offset, finding.length, reason, remedy]
 
 
@@ -246,7 +238,7 @@ def _shown(gathered: Gathered) -> dict[str, Any]:
     """The ops shown individually, one row each. Ops beyond the page's limit for text have no texts."""
     numbers = {op.op_id: number for number, op in enumerate(gathered.ops)}
     kinds: dict[str, int] = {}
-    rows, texts, room = [], [], MAX_OP_TEXT_BYTES
+    rows, texts, room = [], [], limits.MAX_OP_TEXT_BYTES
     for op in gathered.ops:
         rows.append(_row(op, gathered, numbers))
         text = _texts(op, gathered)
@@ -292,4 +284,4 @@ def _texts(op: ShownOp, gathered: Gathered) -> list[str]:
 
 
 def _if_shared(ranks: Ranks, name: str) -> str:
-    return "" if ranks.of(name) < len(ranks.own) else brief(name, NAME_LETTERS)
+    return "" if ranks.of(name) < len(ranks.own) else brief(name, limits.NAME_LETTERS)

@@ -14,13 +14,17 @@ function utc(ms) {
   return Number.isNaN(moment.getTime()) ? "?" : moment.toISOString().replace("T", " ").replace("Z", "");
 }
 
+// The multiples of a step within a range.
+function multiples(step, from, to) {
+  const first = Math.ceil(from / step);
+  return Array.from({ length: Math.max(Math.floor(to / step) - first + 1, 0) }, (_, at) => (first + at) * step);
+}
+
 // Round times within a span, about `wanted` of them, as [milliseconds, label]. A label says no more than is needed.
 function timeTicks(startMs, span, wanted) {
   const step = TIME_STEPS_MS.find((size) => span / size <= wanted) || roundStep(span, wanted);
   const [from, to] = step >= DAY_MS ? [0, 10] : step >= 60_000 && span > DAY_MS ? [5, 16] : step >= 60_000 ? [11, 16] : step >= 1000 ? [11, 19] : [11, 23];
-  const made = [];
-  for (let at = Math.ceil(startMs / step) * step; at <= startMs + span; at += step) made.push([at, utc(at).slice(from, to)]);
-  return made;
+  return multiples(step, startMs, startMs + span).map((at) => [at, utc(at).slice(from, to)]);
 }
 
 class Axis {
@@ -51,10 +55,7 @@ class LamportAxis extends Axis {
   read(text) { return text.trim() ? Number(text.replaceAll(",", "")) : NaN; }
 
   ticks(from, span, wanted) {
-    const step = roundStep(span, wanted);
-    const made = [];
-    for (let at = Math.max(Math.ceil(from / step), 0) * step; at <= from + span; at += step) made.push([at, grouped(at)]);
-    return made;
+    return multiples(roundStep(span, wanted), Math.max(from, 0), from + span).map((at) => [at, grouped(at)]);
   }
 
   column(start, width) { return `at Lamport ${grouped(start)} to ${grouped(start + width - 1)}`; }

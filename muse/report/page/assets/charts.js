@@ -46,7 +46,7 @@ function activity(showTime) {
   const highest = Math.max(...bins.map(sum));
   const step = roundStep(highest, 4);
   const most = Math.ceil(highest / step) * step;
-  const rules = Array.from({ length: most / step + 1 }, (_, at) => el("div", { class: "rule", style: { bottom: `${(100 * at * step) / most}%` } }, el("span", {}, grouped(at * step))));
+  const rules = multiples(step, 0, most).map((at) => el("div", { class: "rule", style: { bottom: `${(100 * at) / most}%` } }, el("span", {}, grouped(at))));
   const columns = bins.map((parts, bin) => el("div", { class: "zooms", click: show(bin), title: `${time(bin)}: ${pluralize(sum(parts), "op")}; click to see them` }, parted(parts, most, "height")));
   const span = widthMs * bins.length;
   const ticks = timeTicks(startMs, span - 1, innerWidth / 160).map(([at, label]) => el("span", { class: "tick", style: { left: `${(100 * (at - startMs)) / span}%` } }, label));

@@ -10,18 +10,10 @@ const LANE_ORDERS = {
 };
 
 class View {
+  // Picked out, so that all other ops are pale, are those of the mark, which is a commit or the like, and those found.
   constructor() {
-    this.allLanes = data.lanes.names.map((_, lane) => lane);
-    this.axis = axes.lamport;
-    this.wanted = "";
-    this.order = "most active";
-    this.linked = true;
-    this.selected = null;
-    // What is picked out, so that all other ops are pale: a commit or the like, and the ops that a search found.
-    this.mark = null;
-    this.sought = "";
-    this.found = null;
-    this.fromTop = 0;
+    Object.assign(this, { axis: axes.lamport, wanted: "", order: "most active", linked: true, selected: null });
+    Object.assign(this, { mark: null, sought: "", found: null, fromTop: 0 });
     this.reset();
     this.arrange();
   }
@@ -84,7 +76,7 @@ class View {
     // The lane that the least active actors share stays last.
     const rank = (lane) => (data.lanes.shared && lane === data.lanes.names.length - 1 ? 1 : 0);
     const order = LANE_ORDERS[this.order];
-    this.lanes = this.allLanes.filter(fits).sort((one, other) => rank(one) - rank(other) || order(one, other));
+    this.lanes = [...data.lanes.names.keys()].filter(fits).sort((one, other) => rank(one) - rank(other) || order(one, other));
     this.rowOf = new Map(this.lanes.map((lane, row) => [lane, row]));
   }
 
