@@ -33,10 +33,10 @@ def opened(driver: Chrome, repo: Path) -> Callable[..., Page]:
     from tests.report.page.browser import Page
 
     def open_report(
-        entries: Iterable[OpEntry] = (), session: str = "s", *, file: str = "html", theme: str = "light", **more: int
+        entries: Iterable[OpEntry] = (), session: str = "s", *, theme: str = "light", checkpoint_after: int = 0
     ) -> Page:
-        path = sessions.recorded(repo, entries, session, **more)
-        page = Page(driver, sessions.report(repo, file, session=session), theme=theme)
+        path = sessions.recorded(repo, entries, session, checkpoint_after=checkpoint_after)
+        page = Page(driver, sessions.report(repo, session=session), theme=theme)
         page.entries = plain_scan.scan_file(path).entries
         return page
 

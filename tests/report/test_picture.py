@@ -24,6 +24,11 @@ def drawn(root: ET.Element, of_class: str) -> list[ET.Element]:
     return [path for path in root.iter(f"{NAMESPACE}path") if of_class in path.get("class", "").split()]
 
 
+def left(path: ET.Element) -> float:
+    """Where a path begins."""
+    return float(re.findall(r"[\d.]+", path.get("d", ""))[0])
+
+
 def titled(root: ET.Element) -> list[str]:
     """What the marks say of their ops."""
     found = [path.find(f"{NAMESPACE}title") for path in root.iter(f"{NAMESPACE}path")]
@@ -45,12 +50,8 @@ def test_later_ops_lie_further_right(repo: Path) -> None:
     sessions.recorded(repo, sessions.crowd(6, 200))
     root = picture(repo)
 
-    places = []
-    for path in root.iter(f"{NAMESPACE}path"):
-        title = path.find(f"{NAMESPACE}title")
-        if title is not None and title.text:
-            places.append((int(title.text.rsplit(" ", 1)[1]), float(re.findall(r"[\d.]+", path.get("d", ""))[0])))
-    places.sort()
+    lefts = [left(path) for path in root.iter(f"{NAMESPACE}path") if len(path)]
+    places = sorted(zip((int(text.rsplit(" ", 1)[1]) for text in titled(root)), lefts, strict=True))
     assert len({place for _, place in places}) == len({stamp for stamp, _ in places}) > 10
     assert [place for _, place in places] == sorted(place for _, place in places)
 
@@ -74,10 +75,9 @@ def test_checkpoint_line_lies_at_the_highest_timestamp_covered(repo: Path) -> No
     root = picture(repo)
 
     (line,) = drawn(root, "checkpoint")
-    at = float(re.findall(r"[\d.]+", line.get("d", ""))[0])
-    covered = [float(re.findall(r"[\d.]+", path.get("d", ""))[0]) for path in drawn(root, "dot") if len(path)]
+    covered = [left(path) for path in drawn(root, "dot") if len(path)]
     assert len(covered) == 10
-    assert max(covered) < at
+    assert max(covered) < left(line)
     texts = [text.text or "" for text in root.iter(f"{NAMESPACE}text")]
     assert "highest Lamport time that checkpoint snapshot <b>1</b> covers, 1 pending left of it" in texts
 
@@ -103,6 +103,8 @@ def test_hostile_texts_are_text(repo: Path) -> None:
     names = {element.tag.removeprefix(NAMESPACE) for element in root.iter()}
     assert names == {"svg", "title", "desc", "style", "rect", "text", "path"}
     assert any(text.startswith("<script>window.hacked=1;alert(1)</script> · ") for text in titled(root))
+    assert len(titled(root)) == len(sessions.HOSTILE)
+    assert "url(" not in "".join(root.itertext())
 
 
 def test_an_empty_session_has_a_picture(repo: Path) -> None:

@@ -17,7 +17,7 @@ from tests import making, plain_scan
 from tests.cli.running import muse
 from tests.commit.targets import git
 from tests.report import sessions
-from tests.report.test_picture import NAMESPACE, drawn, picture
+from tests.report.test_picture import NAMESPACE, drawn, left, picture
 
 pytestmark = pytest.mark.process
 
@@ -207,6 +207,5 @@ def test_picture_has_a_line_for_each_commit(repo: Path) -> None:
     assert [line.findtext(f"{NAMESPACE}title") for line in lines] == [
         f"commit {each[:12]}, {ops} ops" for each, ops in zip(made, (10, 5, 13), strict=True)
     ]
-    places = [float(line.get("d", "")[1:].split(" ")[0]) for line in lines]
-    assert places == sorted(places)
+    assert list(map(left, lines)) == sorted(map(left, lines))
     assert any("thin lines are commits, 3 in all" in (text.text or "") for text in root.iter(f"{NAMESPACE}text"))

@@ -160,18 +160,14 @@ class Page:
         chain = ActionChains(self.driver, duration=0).move_to_element_with_offset(strip, places[0], 0).click_and_hold()
         chain.move_by_offset(places[1] - places[0], 0).release().perform()
 
-    def pixels(self, top: int = 0, rows: int | None = None) -> list[list[int]]:
-        """The colours of the canvas or of some rows of it, row by row, each as one number 0xRRGGBB."""
+    def pixels(self, top: int, rows: int) -> list[list[int]]:
+        """The colours of some rows of the canvas, row by row, each as one number 0xRRGGBB."""
         script = """
             const canvas = document.querySelector("#diagram canvas");
-            const [top, height] = [arguments[0], arguments[1] || canvas.height];
-            const { data, width } = canvas.getContext("2d").getImageData(0, top, canvas.width, height);
-            const rows = [];
-            for (let at = 0; at < data.length; at += 4) {
-                if (at % (4 * width) === 0) rows.push([]);
-                rows[rows.length - 1].push((data[at] << 16) | (data[at + 1] << 8) | data[at + 2]);
-            }
-            return rows;
+            const { data } = canvas.getContext("2d").getImageData(0, arguments[0], canvas.width, arguments[1]);
+            const colour = (_, at) => (data[4 * at] << 16) | (data[4 * at + 1] << 8) | data[4 * at + 2];
+            const colours = Array.from({ length: data.length / 4 }, colour);
+            return Array.from({ length: arguments[1] }, () => colours.splice(0, canvas.width));
         """
         found: list[list[int]] = self.driver.execute_script(script, top, rows)
         return found
@@ -237,3 +233,10 @@ def range_in_view(page: Page) -> tuple[int, int]:
 def tile(page: Page, name: str) -> str:
     """The value of a tile."""
     return dict(zip(page.texts(".tile dt"), page.texts(".tile dd:nth-child(2)"), strict=True))[name]
+
+
+def settled(page: Page) -> bool:
+    """Whether the URL has been the same for longer than the page waits before it writes it."""
+    before = page.driver.current_url
+    page.driver.execute_async_script("setTimeout(arguments[0], 300)")
+    return page.driver.current_url == before

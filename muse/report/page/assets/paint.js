@@ -1,10 +1,12 @@
 // Draws the diagram on its canvas. Mouse and keys are handled in diagram.js.
 
 const NUMBERS_HEIGHT = 30;
-// Below the numbers, the names of the commits and the checkpoint.
-const AXIS_HEIGHT = NUMBERS_HEIGHT + (anyCommitted ? 16 : 0);
+// Below the numbers, the names of the commits.
+const AXIS_HEIGHT = NUMBERS_HEIGHT + (commits.length ? 16 : 0);
 const LEAST_LINE_PX = 4;
-const NAME_PX = 56;
+const LEAST_NAME_PX = 84;
+// Half of the widest name, "checkpoint".
+const HALF_NAME_PX = 34;
 const LEAST_COLUMN_PX = 3;
 const MOST_LINKS = 1500;
 const DOT_RADIUS = 4;
@@ -148,20 +150,24 @@ class Painter {
     for (const row of this.rows) if (row % 2 === 0) pen.fillRect(0, layout.top(row), layout.width, layout.laneHeight);
   }
 
-  // The numbers of the axis and the names of the lines, in front of everything.
+  // In front of everything, the numbers of the axis, and the names of the lines. That of the checkpoint is among the
+  // numbers, instead of those that it would touch.
   head(ticks) {
     const { pen, layout, colours, view } = this;
+    const within = (x) => Math.min(Math.max(x, layout.left + HALF_NAME_PX), layout.width - HALF_NAME_PX);
     pen.fillStyle = colours.card;
     pen.fillRect(0, 0, layout.width, AXIS_HEIGHT);
     write(pen, layout.left > 130 ? view.axis.name : view.axis.unit, 12, NUMBERS_HEIGHT / 2, colours.soft);
+    const [dashed = null] = [...this.marksInView(1, [checkpoint])].map(([, x]) => within(x));
+    if (dashed !== null) write(pen, "checkpoint", dashed, NUMBERS_HEIGHT / 2, colours.mark, "center");
     for (const [x, label] of ticks) {
       const half = pen.measureText(label).width / 2;
-      if (x - half >= layout.left && x + half <= layout.width - 2) write(pen, label, x, NUMBERS_HEIGHT / 2, colours.soft, "center");
+      const isFree = dashed === null || Math.abs(x - dashed) > half + HALF_NAME_PX + 6;
+      if (isFree && x - half >= layout.left && x + half <= layout.width - 2) write(pen, label, x, NUMBERS_HEIGHT / 2, colours.soft, "center");
     }
     if (commits.length) write(pen, "Commits", 12, NUMBERS_HEIGHT + 6, colours.soft, "left", "11px");
-    for (const [mark, x] of this.marksInView(1.5 * NAME_PX, [...commits, checkpoint])) {
-      const middle = Math.min(Math.max(x, layout.left + NAME_PX / 2), layout.width - NAME_PX / 2);
-      write(pen, mark === checkpoint ? "checkpoint" : mark.id.slice(0, 7), middle, NUMBERS_HEIGHT + 6, mark === view.mark ? colours.ink : colours.mark, "center", "11px");
+    for (const [commit, x] of this.marksInView(LEAST_NAME_PX, commits)) {
+      write(pen, commit.id.slice(0, 7), within(x), NUMBERS_HEIGHT + 6, commit === view.mark ? colours.ink : colours.mark, "center", "11px");
     }
     this.line(colours.line, 1, [0, AXIS_HEIGHT - 0.5], [layout.width, AXIS_HEIGHT - 0.5]);
   }
