@@ -22,10 +22,11 @@ from tests.making import entries, entry
 from tests.reliability import faults
 from tests.reliability.faults import errors, filled, folder_of, run_child
 
-MOST_SECONDS = 10
-"""How long any call may take."""
-APPEND_SECONDS = 1
-"""How long an append may take."""
+MOST_SECONDS = 30
+"""How long any call may take: what is stopped stays so, and nobody waits for more than 8 seconds; the rest is for a
+machine that has much else to do."""
+APPEND_SECONDS = 5
+"""How long an append may take, which waits for half a second at most."""
 
 STEPS = (
     *("append:51", "record:one", "batch:52-55", "read", "len", "actors", "get:3", "replay", "count"),
@@ -126,7 +127,9 @@ def test_whoever_waits_in_vain_is_told_who_holds_the_lock(tmp_path: Path) -> Non
     """Row 25: file, time and process are in the message; without a wait it is asked once."""
     with exclusive_lock(tmp_path, 0):
         for seconds in (0, 0.05):
-            with pytest.raises(LockTimeoutError, match=rf"{tmp_path}: .*process {os.getpid()}.* waited 0\.\d seconds"):
+            with pytest.raises(
+                LockTimeoutError, match=rf"{tmp_path}: .*process {os.getpid()}.* waited \d+\.\d seconds"
+            ):
                 exclusive_lock(tmp_path, seconds).__enter__()
     with exclusive_lock(tmp_path, 0):
         pass
@@ -140,18 +143,19 @@ def test_a_lock_is_waited_for_as_long_as_its_holder_gives_signs_of_life(tmp_path
     def hold() -> None:
         with lock_file(path, 1) as sign_of_life:
             held.set()
-            for _ in range(15):
+            # Many signs in the second for which one is waited for: a busy machine may delay a few of them.
+            for _ in range(25):
                 time.sleep(0.05)
                 sign_of_life(0)
-            sign_of_life(1)
-            time.sleep(0.7)
+            sign_of_life(5)
+            time.sleep(1.2)
             order.append("first")
 
     held = threading.Event()
     first = threading.Thread(target=hold)
     first.start()
     held.wait()
-    with lock_file(path, 0.3):
+    with lock_file(path, 1):
         order.append("second")
         with pytest.raises(LockTimeoutError), lock_file(path, 0.1):
             pass
