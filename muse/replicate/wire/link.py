@@ -35,7 +35,7 @@ ANSWER_SECONDS = 3.0
 _ASK_AGAIN_SECONDS = 0.5
 _CONNECT_SECONDS = 3
 _DENIED = re.compile(r'permissions violation for (\w+) to "?([^"\s]+)', re.IGNORECASE)
-_LOGIN = ("authorization violation", "authentication", "credentials", "user authentication expired", "nkey", "jwt")
+_LOGIN = re.compile("authorization violation|authentication (?!timeout)|credentials|nkey|jwt", re.IGNORECASE)
 
 Result = TypeVar("Result")
 
@@ -112,7 +112,7 @@ class Link:
                 raise
             except (OSError, NatsError, TimeoutError, ValueError) as error:
                 text = self._last_error or str(error) or "no answer"
-                if any(word in text.lower() for word in _LOGIN) or isinstance(error, ssl.SSLError):
+                if _LOGIN.search(text) or isinstance(error, ssl.SSLError):
                     raise ReplicationRefusedError(f"{shown(url)}: {text}") from error
                 reasons.append(f"{shown(url)}: {text}")
             else:
@@ -183,7 +183,7 @@ class Link:
             subject = self._subjects.get(subject.lower(), subject)
             what = "publish" if verb.lower() == "publish" else "subscribe to"
             self.fail(ReplicationRefusedError(f"{self.url}: not allowed to {what} {subject}"))
-        elif any(word in str(error).lower() for word in _LOGIN):
+        elif _LOGIN.search(str(error)):
             self.fail(ReplicationRefusedError(f"{self.url}: {error}"))
         else:
             _log.debug("%s: %s", self.url, error)
