@@ -13,6 +13,7 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import weakref
 from contextlib import suppress
@@ -94,20 +95,22 @@ class ReplicatingProcess:
     def _run_child(self, lock_fd: int) -> str:
         """Start it, take in what it tells until it ends, and say how it ended."""
         # It has the lock too: as long as it works, even if this process is dead, nobody else may.
-        with subprocess.Popen(
-            [sys.executable, "-P", "-m", "muse.replicate.process.child"],
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=(lock_fd,),
-            # It has to find the same packages as this process, wherever that has them from.
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
-        ) as child:
-            for pipe in (child.stdin, child.stderr):
-                if pipe is not None:
-                    # One that does not read, or that another process holds too, must not keep anybody waiting.
-                    os.set_blocking(pipe.fileno(), False)
+        with (
+            tempfile.TemporaryFile(dir=self._folder.folder) as said,
+            subprocess.Popen(
+                [sys.executable, "-P", "-m", "muse.replicate.process.child"],
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                pass_fds=(lock_fd,),
+                # It has to find the same packages as this process, wherever that has them from.
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
+            ) as child,
+        ):
+            if child.stdin is not None:
+                # One that does not read must not keep anybody waiting.
+                os.set_blocking(child.stdin.fileno(), False)
             with self._changed:
                 self._child = child
                 level = logging.getLogger("muse").getEffectiveLevel()
@@ -125,8 +128,8 @@ class ReplicatingProcess:
                 # Stopped by a signal, perhaps. Killed anywhere, it loses nothing.
                 child.kill()
                 code = child.wait()
-            said = (child.stderr.read() if child.stderr else None) or b""
-        why = said.decode(errors="replace").strip().rpartition("\n")[2]
+            said.seek(0)
+            why = said.read().decode(errors="replace").strip().rpartition("\n")[2]
         return f"the process that replicates has ended ({code})" + (f": {why}" if why else "")
 
     # -- what it tells ---------------------------------------------------------------------------------
@@ -222,7 +225,7 @@ class ReplicatingProcess:
         self._changed = threading.Condition()
         self._status, self._thread = ReplicaStatus(), None
         if child is not None:
-            for pipe in (child.stdin, child.stdout, child.stderr):
+            for pipe in (child.stdin, child.stdout):
                 if pipe is not None:
                     pipe.close()
             # It is not this process's child, so not one to wait for.

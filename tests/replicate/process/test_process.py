@@ -147,7 +147,8 @@ def test_why_a_process_can_not_start_is_told(
 def test_what_others_print_in_it_is_passed_over(
     server: Server, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a module does that Python loads whenever it starts."""
+    """As a module does that Python loads whenever it starts, and Python itself if it is asked to."""
+    monkeypatch.setenv("PYTHONVERBOSE", "1")
     (tmp_path / "usercustomize.py").write_text("print('hello')\nprint(5)\n")
     (tmp_path / "sitecustomize.py").write_text("print('hello')\nprint(5)\n")
     monkeypatch.syspath_prepend(tmp_path)
