@@ -13,8 +13,7 @@ from muse.cli.output.failures import ReportingGroup
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 _MODULES = {
-    "commit.checkpoint": ("checkpoint", "delta", "diff"),
-    "commit.commit": ("commit", "commits"),
+    "commit": ("checkpoint", "commit", "commits", "delta", "diff"),
     "demo.command": ("demo",),
     "exchange.archive": ("export", "import"),
     "exchange.mcp": ("mcp",),
@@ -22,19 +21,17 @@ _MODULES = {
     "exchange.sync": ("sync", "sync-status"),
     "help": ("completion", "help"),
     "read.blame": ("blame", "conflicts"),
-    "read.entries": ("count", "query", "replay"),
+    "read.entries": ("count", "query", "replay", "tail"),
     "read.report": ("report",),
     "read.sessions": ("sessions",),
     "read.show": ("show",),
     "read.stats": ("stats",),
-    "read.tail": ("tail",),
     "record.append": ("append",),
     "record.ingest": ("ingest",),
     "record.undo": ("undo",),
-    "upkeep.accept": ("accept",),
     "upkeep.redact": ("redact",),
     "upkeep.repair": ("repair",),
-    "upkeep.verify": ("rebuild-index", "verify"),
+    "upkeep.verify": ("accept", "rebuild-index", "verify"),
     "watch.command": ("watch",),
 }
 """Where the commands are, below `muse.cli.commands`."""

@@ -1,4 +1,4 @@
-"""The commands `delta` and `checkpoint`."""
+"""The commands `delta` and `checkpoint`. `diff` is tested with the moments, what makes commits in tests/commit."""
 
 from __future__ import annotations
 
