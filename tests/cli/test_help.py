@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from muse.cli import main
 from tests import children
-from tests.cli.running import muse, muse_process
+from tests.cli.running import muse
 
 
 def test_group_names_the_exit_codes() -> None:
@@ -45,12 +45,3 @@ def test_version_is_that_of_the_distribution() -> None:
 
     assert result.exit_code == 0
     assert result.stdout.startswith("muse, version ")
-
-
-@pytest.mark.process
-def test_package_can_be_run_as_a_module() -> None:
-    """`python -m muse` is the same command."""
-    done = muse_process("--help")
-
-    assert done.returncode == 0
-    assert done.stdout.startswith(b"Usage: muse op-log")

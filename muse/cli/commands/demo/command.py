@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -124,8 +125,6 @@ def _folder(repo: Path, session: str) -> Iterator[Path]:
 @contextmanager
 def _own_folder() -> Iterator[Path]:
     """The demo's own folder, emptied, and locked so that no other demo empties it meanwhile."""
-    import tempfile
-
     folder = Path(tempfile.gettempdir()) / f"muse-demo-{os.getuid()}"
     marker = folder / MARKER
     # Anybody may have put something else in its place.

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
@@ -128,8 +129,6 @@ def _restore_what_is_gone(session: str, repo: Path, git: Path, *, yes: bool) -> 
 @contextmanager
 def _commits(git: Path, session: str) -> Iterator[engine.OpLog]:
     """A log with the lines of all commits, in a temporary repository."""
-    from tempfile import TemporaryDirectory
-
     from muse.commit.history import write_lines
 
     with TemporaryDirectory(prefix="muse-repair-") as folder:
@@ -142,8 +141,6 @@ def _commits(git: Path, session: str) -> Iterator[engine.OpLog]:
 @contextmanager
 def _source(source: Path | None, session: str, damaged: engine.OpLog) -> Iterator[engine.OpLog | None]:
     """The log that has what is lost, if one is named; of a file in a temporary repository."""
-    from tempfile import TemporaryDirectory
-
     if source is not None and (source / _LOG_NAME).is_file():
         source /= _LOG_NAME
     if source is None:
