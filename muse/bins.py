@@ -28,8 +28,9 @@ class Bins(Generic[Name]):
     def add(self, number: int, *names: Name) -> None:
         """Count a number once under each of the names."""
         place = number // self.width
-        first, last = self._ends or (place, place)
-        self._ends = min(first, place), max(last, place)
+        if self._ends is None or not self._ends[0] <= place <= self._ends[1]:
+            first, last = self._ends or (place, place)
+            self._ends = min(first, place), max(last, place)
         for name in names:
             counts = self._counts[name]
             self._held += place not in counts

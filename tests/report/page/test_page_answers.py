@@ -182,10 +182,11 @@ def test_a_click_on_a_bar_zooms_into_it(opened: Callable[..., Page]) -> None:
     assert low <= number(found[1]) <= number(found[2]) <= high < low + 8
 
     page.script("document.querySelectorAll('.plot .zooms')[2].click()")
-    begins = page.texts(".card details th[scope=row]")[2]
+    begins, ends = page.texts(".card details th[scope=row]")[2:4]
     within = re.search(r"(\S+ \S+) to (\S+ \S+) · ([\d,]+) op", page.status)
     assert within
     assert within[1].startswith(begins)
+    assert within[2] < ends
     times = [entry["created_at"].replace("T", " ").replace("+00:00", ".000") for entry in entries]
     made = [time for time in times if within[1] <= time <= within[2]]
     assert number(within[3]) == len(made)
