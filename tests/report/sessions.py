@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -135,15 +135,15 @@ def evenly(ops: int, *, actors: int = 3, domains: int = 2) -> list[Any]:
     ]
 
 
-def committed(repo: Path, *batches: Iterable[OpEntry], session: str = "s") -> list[str]:
-    """Record one batch after the other in a git repository, each as one commit; return the ids of the commits."""
-    if not (repo / ".git").exists():
-        git(repo, "init", "-q")
-    with OpLog(repo, session) as log:
-        made = []
-        for batch in batches:
-            log.append_many(batch)
+def committed(repo: Path, entries: Sequence[OpEntry], *ends: int) -> list[str]:
+    """Record entries in a git repository, with a commit up to each of the ends; return the ids of the commits."""
+    git(repo, "init", "-q")
+    made = []
+    with OpLog(repo, "s") as log:
+        for start, end in pairwise((0, *ends)):
+            log.append_many(entries[start:end])
             made.append(commit(log, GitTarget(repo)))
+        log.append_many(entries[ends[-1] :])
     return [each.commit_id for each in made if each is not None]
 
 

@@ -147,8 +147,7 @@ def test_ops_of_one_moment_and_clocks_that_go_wrong_can_be_read(repo: Path) -> N
 @pytest.mark.process
 def test_commits_and_the_checkpoint_are_instants(repo: Path) -> None:
     """Each with its id, and the ops name the commit that they are in."""
-    made = sessions.committed(repo, sessions.evenly(10)[:4], sessions.evenly(10)[4:7])
-    sessions.recorded(repo, sessions.evenly(10)[7:])
+    made = sessions.committed(repo, sessions.evenly(10), 4, 7)
     read = trace_of(repo)
 
     assert {read.threads[event["tid"]] for event in read.instants} == {"commits and checkpoint"}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from muse.core.op_log import OpEntry, OpLog
+from muse.core.op_log import OpLog
 from muse.report import limits
 from muse.report.gathering.commits import Commits
 from muse.report.page.html import report_page
@@ -22,11 +22,6 @@ from tests.report.test_picture import NAMESPACE, drawn, left, picture
 pytestmark = pytest.mark.process
 
 
-def in_batches(entries: list[OpEntry], *ends: int) -> list[list[OpEntry]]:
-    """The entries up to each number, from the one before."""
-    return [entries[start:end] for start, end in zip((0, *ends), ends, strict=False)]
-
-
 def commit_of_each_op(data: dict[str, Any]) -> dict[str, str]:
     """The id of the commit of each op shown, "pending", or "none"."""
     ids = {row[0]: row[1] for row in data["commits"]["rows"]} | dict(data["commits"]["others"])
@@ -36,8 +31,7 @@ def commit_of_each_op(data: dict[str, Any]) -> dict[str, str]:
 def test_commits_are_those_of_git_and_hold_what_git_says(repo: Path) -> None:
     """Ids, numbers, ends, timestamps and actors equal what `git` prints and plain JSON says of it, op by op."""
     entries = sessions.crowd(9, 300)
-    sessions.committed(repo, *in_batches(entries, 50, 51, 170, 250))
-    sessions.recorded(repo, entries[250:])
+    sessions.committed(repo, entries, 50, 51, 170, 250)
     data = sessions.data(repo)
 
     ids = git(repo, "log", "--first-parent", "--reverse", "--format=%H", "refs/muse/s").split()
@@ -118,16 +112,12 @@ def test_hostile_ids_and_times_are_text(repo: Path) -> None:
 @pytest.mark.parametrize("damaged", [0, 2, 5, 6])
 def test_ops_stay_in_their_commit_when_others_are_damaged(repo: Path, damaged: int) -> None:
     """Which commit an op is in follows from where its line stands, not from how many are left before it."""
-    batches = in_batches(sessions.evenly(12), 3, 6, 9)
-    sessions.committed(repo, *batches)
-    sessions.recorded(repo, sessions.evenly(12)[9:])
+    sessions.committed(repo, sessions.evenly(12), 3, 6, 9)
     sessions.damage_line(making.log_path(repo), damaged)
     data = sessions.data(repo)
 
     ids = [row[1] for row in data["commits"]["rows"]]
-    expected = {entry["op_id"]: ids[at] for at, batch in enumerate(batches) for entry in batch}
-    expected |= {making.op_id(number): "pending" for number in (10, 11, 12)}
-    del expected[making.op_id(damaged + 1)]
+    expected = {making.op_id(at + 1): [*ids, "pending"][at // 3] for at in range(12) if at != damaged}
     assert commit_of_each_op(data) == expected
 
 
@@ -164,7 +154,7 @@ def test_commits_that_are_asked_for_and_not_there_are_an_error(repo: Path, tmp_p
     for folder in (plain, empty, other):
         folder.mkdir()
     git(empty, "init", "-q")
-    sessions.committed(other, sessions.evenly(9)[2:])
+    sessions.committed(other, sessions.evenly(9)[2:], 7)
 
     for folder, exit_code, said in (
         (plain, 3, "not a git repository"),
@@ -200,7 +190,7 @@ def test_history_with_a_gap_is_refused(repo: Path) -> None:
 
 def test_picture_has_a_line_for_each_commit(repo: Path) -> None:
     """Each right of the ops of its commit, in order, with its id as a title; the picture says how many."""
-    made = sessions.committed(repo, *in_batches(sessions.evenly(30), 10, 15, 28))
+    made = sessions.committed(repo, sessions.evenly(30), 10, 15, 28)
     root = picture(repo)
 
     lines = drawn(root, "commit")

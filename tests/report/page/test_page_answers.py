@@ -63,8 +63,8 @@ def table(page: Page) -> list[list[str]]:
 def test_a_colleague_finds_the_answers_in_the_page_alone(opened: Callable[..., Page], repo: Path) -> None:
     """Who touched bar:17 last, what two changed at once, what is not committed, what was done in five seconds."""
     made = rehearsal()
-    sessions.committed(repo, made[:20], made[20:41])
-    page = opened(made[41:])
+    sessions.committed(repo, made, 20, 41)
+    page = opened()
     entries = page.entries
 
     at_bar = [entry for entry in entries if entry["domain_op"]["address"] == "bar:17"]

@@ -278,9 +278,8 @@ def ops_by_commit(page: Page) -> dict[str, set[str]]:
 
 def test_one_can_tell_which_ops_are_in_which_commit_and_which_in_none(opened: Callable[..., Page], repo: Path) -> None:
     """The table of commits, the table of ops, a mark's words, and the pale marks all agree with what was committed."""
-    entries = sessions.evenly(40)
-    made = [each[:12] for each in sessions.committed(repo, entries[:10], entries[10:16], entries[16:30])]
-    page = opened(entries[30:])
+    made = [each[:12] for each in sessions.committed(repo, sessions.evenly(40), 10, 16, 30)]
+    page = opened()
 
     listed = [("not committed", "10"), (made[2], "14"), (made[1], "6"), (made[0], "10")]
     assert [(name, ops) for name, _, ops, _ in page.rows("#commits")] == listed
