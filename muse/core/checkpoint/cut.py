@@ -33,11 +33,12 @@ from muse.core.index.evidence import (
 )
 from muse.core.index.query import begins_a_line, count, damaged_lines, end_of_entry_line, highest_lamport_ts, last_op_id
 from muse.core.index.store import Index
+from muse.core.storage import durable
 from muse.core.storage.locks import exclusive_lock
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import StaleLocationError
 from muse.core.storage.redactions import holds_redaction
-from muse.core.storage.session_dir import CHECKPOINT_NAME
+from muse.core.storage.session_dir import CHECKPOINT_NAME, REDACTING_NAME
 
 _SHORTEST_LINE_BYTES = 170
 """No entry takes less."""
@@ -235,6 +236,7 @@ class Checkpoints:
             yield
 
     def _replace_alone(self, snapshot_id: str, cut: Cut, after: str | EllipsisType | None) -> OpLogCheckpoint:
+        durable.clear_aside(self._path.with_name(REDACTING_NAME))
         previous, start = self.current()
         known = previous["snapshot_id"] if previous else None
         # Made again at the same cut, it stands already.

@@ -128,15 +128,21 @@ def take_rights(fd: int, log_path: Path) -> None:
         os.fchmod(fd, mode)
 
 
+def clear_aside(path: Path) -> Path:
+    """Where `replace_file` puts what is to become `path`; what a crash left there is removed, under the same lock."""
+    aside = path.with_name(f"{path.name}.tmp")
+    with suppress(FileNotFoundError):
+        aside.unlink()
+    return aside
+
+
 def replace_file(path: Path, data: bytes, log_path: Path) -> None:
     """Replace the content of `path`, under a lock that keeps other writers of it away; it gets the log's rights.
 
     A reader sees the old content or the new, never a mixture, and after power loss it is one of the two. The file
     aside has one fixed name, so that a crash leaves at most one, which the next call removes.
     """
-    aside = path.with_name(f"{path.name}.tmp")
-    with suppress(FileNotFoundError):
-        aside.unlink()
+    aside = clear_aside(path)
     with open_descriptor(aside, _NEW) as file, _rename_at_end(aside, path):
         take_rights(file.fileno(), log_path)
         # A failure names the file that the user knows.
