@@ -175,7 +175,7 @@ def test_exceptions_from_signals_at_random_moments_leave_nothing_behind(repo: Pa
                         known += use in ("record", "follow")
                 finally:
                     signal.setitimer(signal.ITIMER_REAL, 0)
-            except Stop:
+            except (Stop, SystemError):  # what CPython 3.11 makes of it if another one comes just when it is raised
                 pass
             if not number % 20:
                 assert_nothing_is_left(log)
