@@ -56,7 +56,7 @@ class Replica(_Handle):
         self._process.stop()
 
     def __enter__(self) -> Self:
-        return self if self.status().is_running else self.start()
+        return self if self._process.was_started else self.start()
 
     def __exit__(self, *_: object) -> None:
         self.stop()

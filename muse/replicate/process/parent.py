@@ -59,6 +59,11 @@ class ReplicatingProcess:
         self._synced = 0
         self._sent_to = self._folder.load().sent_to
 
+    @property
+    def was_started(self) -> bool:
+        """Whether it was, and nobody has stopped it; it may have ended by itself."""
+        return self._thread is not None and not self._is_stopping
+
     def start(self) -> None:
         """Begin; a `ReplicaBusyError` if this session of this repository is being replicated already."""
         if self._thread is not None:
@@ -200,7 +205,8 @@ class ReplicatingProcess:
         if self._synced >= number:
             return True
         if self._failure is not None:
-            raise self._failure
+            # The same error each time, but not with all that it went through before.
+            raise self._failure.with_traceback(None)
         if not self._status.is_running:
             raise ReplicationUnavailableError(f"{self._folder.path}: replication is not running")
         return False

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from muse.replicate import Replica, ReplicationRefusedError, ReplicationUnavaila
 from tests import children
 from tests.making import entry
 from tests.replicate import servers
-from tests.replicate.hosts import WAIT, Host, assert_equal, fill, replica, until
+from tests.replicate.hosts import WAIT, Host, assert_equal, fill, replica, root, until
 from tests.replicate.servers import Server
 
 pytestmark = [
@@ -154,6 +155,22 @@ def test_what_others_print_in_it_is_passed_over(
     monkeypatch.syspath_prepend(tmp_path)
     with host("a").replicate(server.url, space="t") as one:
         one.wait_synced(WAIT)
+
+
+def test_whoever_asks_later_is_told_why_it_has_ended(host: Host, tmp_path: Path) -> None:
+    """As often as it is asked, with no more behind the error each time, and also when a `with` begins only then."""
+    if reason := servers.why_not():
+        pytest.skip(reason)
+    settings = Settings(("nats://127.0.0.1:1",), space="t", tls_ca=str(tmp_path / "missing.pem"))
+    one = Replica(root(host("a")), "s", settings).start()
+    until(lambda: not one.status().is_running)
+    with one:
+        depths = []
+        for _ in range(3):
+            with pytest.raises(ReplicationRefusedError, match=r"missing\.pem: can't be read") as raised:
+                one.wait_synced(1)
+            depths.append(len(list(traceback.walk_tb(raised.value.__traceback__))))
+    assert depths[0] == depths[2]
 
 
 def test_a_handle_that_is_dropped_is_stopped(server: Server, host: Host) -> None:
