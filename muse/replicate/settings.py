@@ -64,6 +64,10 @@ class Settings:
             raise InvalidArgumentError(f"replicas: must be 1 to 5, not {self.replicas!r}")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise InvalidArgumentError("tls_cert and tls_key: both or none")
+        for name in ("creds", "tls_ca", "tls_cert", "tls_key"):
+            if path := getattr(self, name):
+                # Read again at each connection, wherever the program has gone meanwhile.
+                object.__setattr__(self, name, str(Path(path).absolute()))
 
 
 def _is_url(url: str) -> bool:

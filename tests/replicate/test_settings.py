@@ -26,6 +26,14 @@ def test_settings_that_can_not_be_right_are_refused(tmp_path: Path) -> None:
     assert read_settings(tmp_path, {}, {"MUSE_NATS_URL": "a", "MUSE_NATS_REPLICAS": "3"}).replicas == 3
 
 
+def test_a_file_is_found_again_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program may have gone elsewhere when its process that replicates is started again."""
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(("nats://h",), creds="a", tls_ca="b", tls_cert="c", tls_key="d")
+    found = [settings.creds, settings.tls_ca, settings.tls_cert, settings.tls_key]
+    assert found == [str(tmp_path / name) for name in "abcd"]
+
+
 @pytest.mark.parametrize("url", ["nats://ada:s3cr,et@h", "ada:s3cr/et", "nats://ada:s3cr#et@h"])
 def test_no_part_of_a_password_is_told(url: str) -> None:
     """Neither by the error about a URL that has a character in it that must be encoded, nor by `repr`."""
