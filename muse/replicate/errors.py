@@ -20,5 +20,5 @@ class ReplicationRefusedError(MuseError, PermissionError):
     """
 
 
-class ReplicaBusyError(MuseError, RuntimeError):
+class ReplicaBusyError(MuseError, BlockingIOError):
     """The session of this repository is being replicated already. The message names the process."""
