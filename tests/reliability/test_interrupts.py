@@ -22,15 +22,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 _numbers = count(1000)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_collections() -> Iterator[None]:
-    """What was made before these tests is not looked through by each of their garbage collections."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @pytest.fixture
 def small(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Segments of eight lines: folds and merges come often. Nothing but a handle keeps its descriptors open."""
