@@ -120,7 +120,7 @@ def test_a_rebuild_that_is_broken_off_harms_nothing(repo: Path, log: OpLog) -> N
 
 # -- in pieces, by worker processes ----------------------------------------------------------------------------
 
-SMALL = Options(segment_lines=16, long_batch_lines=4)
+SMALL = Options(segment_lines=16, long_batch_lines=8)
 PIECE = 16 * SMALL.segment_lines
 """How many lines one process packs at a time."""
 END = 10 * SMALL.segment_lines
