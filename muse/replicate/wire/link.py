@@ -80,21 +80,6 @@ class Link:
     # -- the connection --------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Link:
-        await self._connect()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._close()
-
-    async def _close(self) -> None:
-        if not self._lost.done():
-            self._lost.cancel()
-        else:
-            self._lost.exception()
-        with suppress(Exception):
-            await asyncio.wait_for(self._client.close(), 2)
-
-    async def _connect(self) -> None:
         urls = list(self.settings.urls)
         random.shuffle(urls)
         reasons: list[str] = []
@@ -117,8 +102,19 @@ class Link:
                 reasons.append(f"{shown(url)}: {text}")
             else:
                 self.url = shown(url)
-                return
+                return self
         raise ReplicationUnavailableError("; ".join(reasons))
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
+        if not self._lost.done():
+            self._lost.cancel()
+        else:
+            self._lost.exception()
+        with suppress(Exception):
+            await asyncio.wait_for(self._client.close(), 2)
 
     async def _connect_to(self, url: str) -> None:
         settings = self.settings

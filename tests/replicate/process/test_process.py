@@ -117,7 +117,7 @@ def test_a_process_that_hangs_may_be_told_any_number_of_wishes(
     with host("a").replicate(server.url, space="t") as one:
         one.wait_synced(WAIT)
         os.kill(one_replicating(os.getpid()), signal.SIGSTOP)
-        wishing = threading.Thread(target=wish, args=(one, 3000), daemon=True)
+        wishing = threading.Thread(target=wish, args=(one, 2000), daemon=True)
         wishing.start()
         wishing.join(WAIT)
         is_stuck = wishing.is_alive()
