@@ -472,6 +472,52 @@ def test_what_was_redacted_and_is_lost_comes_back_redacted_from_another_replica(
             assert log.verify().ok
 
 
+def test_a_redacted_operation_that_came_back_elsewhere_is_still_known_to_have_moved(log: OpLog, tmp_path: Path) -> None:
+    """A checkpoint that is set back then covers nothing that was never committed.
+
+    An older copy of the log, cut in a damaged line, is put back and goes on; a replica brings the rest; the index is
+    made anew. Where the first operation was that is gone nothing is now: so how many are gone tells what is covered.
+    """
+    log.append_many(entries(4))
+    making.add_bytes(log.path, b"x" * 9_000 + b"\n")
+    log.append_many([secret(100), *entries(5, start=30)])
+    log.redact(op_id(100), **WHY)
+    log.checkpoint("one")
+    data = log.path.read_bytes()
+    covered = data.index(b"x" * 9_000)
+    with replica(tmp_path / "other", *log) as other:
+        log.path.write_bytes(data[: covered + 10])
+        for number in (200, 201):
+            with OpLog(log.path.parents[3], "s") as again:
+                again.append(secret(number))
+                again.merge(other)
+                again.rebuild_index()
+        with OpLog(log.path.parents[3], "s") as again:
+            moved = again.repair(source=other).checkpoint
+            assert moved is not None
+            assert moved.byte_offset == covered
+            pending = {each["op_id"] for each in again.replay_since_checkpoint()}
+            assert {op_id(200), op_id(201)} <= pending
+
+
+def test_a_damaged_redacted_line_that_came_back_is_told_alike_before_and_after_a_rebuild(
+    mixed: OpLog, tmp_path: Path
+) -> None:
+    """What it held is elsewhere again, whichever index is asked."""
+    mixed.redact(op_id(100), **WHY)
+    place = mixed.locate(op_id(100))
+    assert place is not None
+    with replica(tmp_path / "other") as other:
+        other.append_lines(mixed.path.read_bytes())
+        overwrite_at(mixed.path, place[0], bytes(20))
+        with OpLog(mixed.path.parents[3], "s") as log:
+            assert log.merge(other) == 1
+            before = log.verify().findings
+            assert [each.severity for each in before if each.kind == "damaged-line"] == ["note"]
+            log.rebuild_index()
+            assert log.verify().findings == before
+
+
 @samples.examples(12)
 @given(st.permutations([(a, b) for a in range(3) for b in range(3) if a != b] * 2))
 def test_redactions_made_on_several_replicas_end_the_same_in_any_order_of_merges(order: list[tuple[int, int]]) -> None:

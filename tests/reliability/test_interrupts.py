@@ -6,12 +6,15 @@ import gc
 import logging
 import os
 from collections.abc import Callable, Iterator
+from functools import cache
+from io import BytesIO
 from itertools import count, islice
 from pathlib import Path
 
 import pytest
 
-from muse.core.op_log import OpEntry, OpLog, describe_sessions
+from muse.core.op_log import OpEntry, OpLog, describe_sessions, export_session, fork_session, import_session
+from tests import making
 from tests.making import entries, entry, op_id
 from tests.reliability.interrupting import assert_nothing_is_left, descriptors, interrupt_at
 from tests.small_index import segments_of
@@ -55,6 +58,25 @@ def _use_another(log: OpLog) -> None:
         other.append(_fresh(1)[0])
 
 
+def _merge(log: OpLog) -> None:
+    with OpLog(log.folder.parents[3] / str(next(_numbers)), "s") as other:
+        other.append(_fresh(1)[0])
+        log.merge(other)
+
+
+@cache
+def _archive() -> bytes:
+    with making.fresh_repo() as repo, OpLog(repo, "s") as log, BytesIO() as file:
+        log.append_many(entries(10))
+        log.checkpoint("one")
+        export_session(log, file)
+        return file.getvalue()
+
+
+def _new_session() -> str:
+    return f"new-{next(_numbers)}"
+
+
 OPERATIONS: dict[str, Callable[[OpLog], object]] = {
     "append": lambda log: log.append(_fresh(1)[0]),
     "append one that is there": lambda log: log.append(entries(3)[2]),
@@ -73,6 +95,11 @@ OPERATIONS: dict[str, Callable[[OpLog], object]] = {
     "redact": lambda log: log.redact(op_id(3), by="ada", why="a token"),
     "describe_sessions": lambda log: describe_sessions(log.folder.parents[2]),
     "open and append": _use_another,
+    "merge": _merge,
+    "append_lines": lambda log: log.append_lines(making.line(_fresh(1)[0])),
+    "fork": lambda log: fork_session(log.folder.parents[2], "s", _new_session()),
+    "export": lambda log: export_session(log, BytesIO()),
+    "import": lambda log: import_session(log.folder.parents[2], BytesIO(_archive()), session_id=_new_session()),
 }
 
 

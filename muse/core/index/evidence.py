@@ -145,12 +145,12 @@ def _inherit(new: Index, path: Path, log: LogFile, wait_ms: int, frozen: Frozen)
         _inherit_tables(new, connection, log)
     if is_of_session(old := Index(database), log):
         _inherit_tables(new, connection, log)
-        record_held(new.connection, not_redacted(missing_entries(old, new), new, log))
+        record_held(new.connection, without_secrets(missing_entries(old, new), new, log))
 
 
 def _inherit_tables(new: Index, old: sqlite3.Connection, log: LogFile) -> None:
     inherit_checkpoint(new.connection, old)
-    record_held(new.connection, not_redacted(held_entries(old), new, log))
+    record_held(new.connection, without_secrets(held_entries(old), new, log))
 
 
 def is_of_session(index: Index, log: LogFile) -> bool:
@@ -202,12 +202,17 @@ def missing_entries(old: Index, new: Index, stop: int = END) -> Iterator[HeldEnt
                         yield entry
 
 
-def not_redacted(entries: Iterable[HeldEntry], new: Index, log: LogFile) -> Iterator[HeldEntry]:
-    """Those that were not redacted since: what these were is to be forgotten, their checksums too."""
+def without_secrets(entries: Iterable[HeldEntry], new: Index, log: LogFile) -> Iterator[HeldEntry]:
+    """The same, without the checksum of what was redacted since: it would tell a short secret.
+
+    One whose line was overwritten in its place is not gone. Of one that is elsewhere by now the place is remembered.
+    """
     for entry in entries:
         place = new.location_of(op_id_bytes(entry.op_id))
         if place is None or not is_redacted(log, place):
             yield entry
+        elif place.byte_offset != entry.byte_offset:
+            yield entry._replace(length=place.length, checksum=place.checksum)
 
 
 def is_redacted(log: LogFile, place: Location) -> bool:
