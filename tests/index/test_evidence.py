@@ -105,12 +105,14 @@ def inherited(new: Index, old: Index) -> dict[tuple[int, int, int], bytes]:
 
 
 def expected(old: list[PlainLine], new: list[PlainLine]) -> dict[tuple[int, int, int], bytes]:
-    """The same by plain search: the entries of which `new` has no line of the same length and checksum."""
-    there = {(each.op_id, each.length, each.checksum) for each in new if not each.problem}
+    """The same by plain search: the entries that `new` has not at their places, as they were."""
+    there = {
+        (at, each.length, each.checksum) for at, each in zip(offsets_of(new), new, strict=False) if not each.problem
+    }
     return {
-        (at, each.length, each.checksum): each.op_id
+        key: each.op_id
         for at, each in zip(offsets_of(old), old, strict=False)
-        if not each.problem and (each.op_id, each.length, each.checksum) not in there
+        if not each.problem and (key := (at, each.length, each.checksum)) not in there
     }
 
 
@@ -130,10 +132,10 @@ CHANGES: dict[str, Callable[[PlainLine], list[PlainLine]]] = {
     st.lists(st.integers(1, 12), max_size=5),
 )
 @examples(80)
-def test_entries_that_the_log_no_longer_has_as_they_were_are_inherited(
+def test_entries_that_are_not_where_they_were_are_inherited(
     lines: list[PlainLine], changes: dict[int, str], kept: int, portions: list[int]
 ) -> None:
-    """Altered, cut out, cut off or damaged ones, whatever segments the two indexes have; none that has only moved."""
+    """Altered, cut out, cut off, damaged or moved ones, whatever segments the two indexes have."""
     changed = [
         new
         for number, each in enumerate(lines[: max(kept, 1)])

@@ -1,7 +1,7 @@
 """Evidence: whether an index is this log's, and what it has seen that a rebuild from the log alone would forget.
 
-That is the last checkpoint, and each entry whose line is gone from the log or altered since it was indexed. It is never
-an answer, but it tells what is lost.
+That is the last checkpoint, and each entry whose line is not in its place any more as it was when it was indexed. It is
+never an answer, but it tells what is lost, and how much of what was committed has moved.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def inherit_checkpoint(new: sqlite3.Connection, old: sqlite3.Connection) -> None
 
 
 def record_held(connection: sqlite3.Connection, entries: Iterable[HeldEntry]) -> None:
-    """Remember entries that the log no longer has as they were."""
+    """Remember entries that the log no longer has in their places as they were."""
     connection.executemany(
         "INSERT OR IGNORE INTO held_entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         ((*entry, row_checksum(tuple(entry))) for entry in entries),
@@ -188,7 +188,7 @@ def held_entries(connection: sqlite3.Connection) -> Iterator[HeldEntry]:
 
 
 def missing_entries(old: Index, new: Index, stop: int = END) -> Iterator[HeldEntry]:
-    """The entries of `old` that begin before byte `stop` and that `new`, filled from the log, lacks as they were."""
+    """The entries of `old` that begin before byte `stop` and are not where they were in `new`, filled from the log."""
     for unit in units_between(old, 0, min(stop, old.end)):
         there, here = _spans_of(unit), _spans(new, unit.start, unit.end)
         # Mostly nothing is missing, and lists are compared quickly.
@@ -197,9 +197,7 @@ def missing_entries(old: Index, new: Index, stop: int = END) -> Iterator[HeldEnt
             known = set(here)
             for number, op_id in enumerate(lines.op_ids):
                 if op_id and there[number] not in known and there[number][0] < stop:
-                    entry = _held(lines, number)
-                    if not is_as_it_was(entry, new.location_of(op_id)):
-                        yield entry
+                    yield _held(lines, number)
 
 
 def without_secrets(entries: Iterable[HeldEntry], new: Index, log: LogFile) -> Iterator[HeldEntry]:
