@@ -929,9 +929,8 @@ class OpLog:
             What was found, with the place, the reason and the remedy of each finding; the worst first.
         """
         with Turn(self._lock):
-            self._catch_up.finish_redaction()
             self._catch_up.close()
-            return verify(self._file, self.session_id, progress, max_findings)
+            return verify(self._file, self.session_id, self._catch_up.finish_redaction, progress, max_findings)
 
     def rebuild_index(self, *, progress: Progress | None = None, workers: int = 1) -> None:
         """Make the index anew from the log, if there is one, and swap it in; writers and readers go on meanwhile.

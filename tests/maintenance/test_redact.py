@@ -599,6 +599,17 @@ def cut_off_half_written(log: OpLog, monkeypatch: pytest.MonkeyPatch) -> None:
     assert plain_scan.scan_file(log.path).damaged
 
 
+def test_verify_finishes_a_redaction_that_is_cut_off_while_it_reads(
+    mixed: OpLog, repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what the killed one has overwritten already would differ from the index, which it has not made anew."""
+    with OpLog(repo, "s") as log:
+        cuts = iter([lambda: cut_off_half_written(mixed, monkeypatch)])
+        report = log.verify(progress=lambda _done, _total: next(cuts, lambda: None)())
+        assert report.counts == {"redacted": 1}
+    assert holding(mixed.folder, f"{CANARY} 100") == []
+
+
 @pytest.mark.parametrize("how", ["read", "append", "checkpoint", "verify", "summary", "other"])
 def test_whoever_comes_next_finishes_a_redaction_that_was_cut_off(
     mixed: OpLog, repo: Path, monkeypatch: pytest.MonkeyPatch, how: str

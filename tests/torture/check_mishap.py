@@ -44,7 +44,8 @@ def check_told(report: VerifyReport, before: bytes, now: bytes) -> None:
     told = [(each.op_id, each.actor_id, each.lamport_ts, each.byte_offset) for each in making.lost(report)]
     expected = lost_between(before, now)
     unnoticed, too_many = set(expected) - set(told), set(told) - set(expected)
-    demand(not unnoticed, "lost", f"{len(unnoticed)} are lost and not told: {sorted(unnoticed)[:3]}")
+    of_index = [each.reason for each in report.findings if each.kind == "index-differs"]
+    demand(not unnoticed, "lost", f"{len(unnoticed)} are lost and not told: {sorted(unnoticed)[:3]}; {of_index}")
     demand(not too_many and len(told) == len(expected), "verify", f"told, though not lost: {sorted(too_many)[:3]}")
     demand(report.counts.get("operation-lost", 0) == len(expected), "verify", f"it counts wrongly: {report.counts}")
     demand(not (expected and report.ok), "verify", "something is lost, and nothing is damaged")

@@ -11,7 +11,7 @@ import heapq
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from typing import Any
 
@@ -54,10 +54,15 @@ _TAIL_WAIT_SECONDS = 0.2
 
 
 def verify(
-    log: LogFile, session_id: str, progress: Progress | None = None, max_findings: int | None = 1000
+    log: LogFile,
+    session_id: str,
+    finish_redaction: Callable[[], None],
+    progress: Progress | None = None,
+    max_findings: int | None = 1000,
 ) -> VerifyReport:
-    """Check the session whose log this is; see `OpLog.verify`."""
+    """Check the session whose log this is; see `OpLog.verify`. A redaction that was cut off is finished first."""
     for _ in range(_ATTEMPTS - 1):
+        finish_redaction()
         before = state_of(log.path.parent)
         check = _Check(log, session_id, max_findings)
         # A line may be altered between two looks at it, an index be replaced by a new one, an operation be redacted.
@@ -65,6 +70,7 @@ def verify(
             report = check.run(progress)
             if not check.is_index_replaced and not redacted_since(log.path.parent, before):
                 return report
+    finish_redaction()
     return _Check(log, session_id, max_findings).run(progress)
 
 
