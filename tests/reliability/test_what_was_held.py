@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import stat
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from muse.core.op_log import Cut, DamagedCheckpointError, Finding, OpLog, VerifyReport, describe_sessions
+from muse.core.storage.locks import exclusive_lock
 from tests import making, plain_scan
 from tests.making import entries, entry, op_id
 from tests.plain_scan import exact_list
@@ -109,6 +113,25 @@ def test_what_is_lost_is_told_before_and_after_reads_and_rebuilds(tmp_path: Path
                 )
                 assert told(log.verify())[0] == [], way
                 making.assert_same_as_scan(log, path)
+
+
+def test_what_is_lost_is_told_also_if_the_index_is_being_replaced_for_a_while(repo: Path) -> None:
+    """A busy machine takes its time to put an index into its place, and nothing else knows what is lost."""
+    with OpLog(repo, "s") as log:
+        log.append_many(entries(20))
+    path = making.log_path(repo)
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:15]))
+    is_held = threading.Event()
+
+    def replace_index() -> None:
+        with exclusive_lock(path.parent, 1):
+            is_held.set()
+            time.sleep(1)
+
+    with ThreadPoolExecutor() as others, OpLog(repo, "s") as log:
+        others.submit(replace_index)
+        is_held.wait()
+        assert {each.op_id for each in making.lost(log.verify())} == {op_id(number) for number in range(16, 21)}
 
 
 def test_an_emptied_log_that_goes_on_still_tells_what_it_held(repo: Path) -> None:

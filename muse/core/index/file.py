@@ -191,14 +191,16 @@ _left_to_parent: list[Database] = []
 # -- opening --------------------------------------------------------------------------------------------------
 
 
-def open_database(folder: Path) -> Database | None:
+def open_database(folder: Path, wait_seconds: float = _LOCK_WAIT_SECONDS) -> Database | None:
     """Open the session's `index.db`; None if there is none, or it is not an index of this schema.
+
+    While another one is put into its place, that is waited for.
 
     Raises:
         sqlite3.OperationalError, OSError: it is there but can't be opened now (locked, read-only, …).
     """
     path = folder / INDEX_NAME
-    with exclusive_lock(folder, _LOCK_WAIT_SECONDS):
+    with exclusive_lock(folder, wait_seconds):
         if any(database.path == path and database.is_current() for database in _left_to_parent):
             raise OSError(errno.EBUSY, "was in use when this process was forked", str(path))
         if not is_safe(path) or not path.stat().st_size:

@@ -51,6 +51,8 @@ from muse.core.storage.session_dir import CHECKPOINT_NAME, INDEX_NAME
 
 _ATTEMPTS = 4
 _TAIL_WAIT_SECONDS = 0.2
+_INDEX_WAIT_SECONDS = 3.0
+"""Longer than whoever only reads: without the index nobody can tell what is lost."""
 
 
 def verify(
@@ -244,7 +246,7 @@ class _Check:
     def _open_own(self) -> Database | None:
         """The session's index, if there is one that can be opened."""
         try:
-            database = open_database(self.folder)
+            database = open_database(self.folder, _INDEX_WAIT_SECONDS)
             if database is None and (self.folder / INDEX_NAME).exists():
                 self._found("index-differs", None, None, "it is not a usable index of this version")
         except FileNotFoundError:
