@@ -24,7 +24,8 @@ from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from muse.core.batch import Batch, Refuse, raise_it
-from muse.core.checkpoint.cut import Checkpoints, Cut, remember_record
+from muse.core.checkpoint.covered import remember_record
+from muse.core.checkpoint.cut import Checkpoints, Cut
 from muse.core.checkpoint.moments import between, cut_at
 from muse.core.checkpoint.record import OpLogCheckpoint, check_is_committer
 from muse.core.clock import LamportClock

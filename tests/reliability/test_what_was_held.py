@@ -325,6 +325,31 @@ def test_new_operations_in_the_place_of_lost_ones_are_not_taken_for_committed(re
         log.replay_since_checkpoint()
 
 
+def test_a_log_cut_in_a_long_line_and_gone_on_does_not_fit_though_a_line_ends_there(
+    repo: Path,
+) -> None:
+    """Row 45: the bytes of what was cut could hold all that is missing, and do not, as new lines lie where it was."""
+    path = making.log_path(repo)
+    with OpLog(repo, "s") as log, OpLog(repo, "backup") as backup:
+        log.append_many(
+            [*entries(4), entry(90, domain_op={"op": "insert", "text": "x" * 50_000}), *entries(6, start=30)]
+        )
+        log.checkpoint("one")
+        backup.merge(log)
+    data = path.read_bytes()
+    older = data[: data.index(b"x" * 50_000) + 20_000] + b"\n"
+    room = len(data) - len(older) - len(making.line(entry(200, domain_op={"op": "new", "text": ""})))
+    path.write_bytes(older + making.line(entry(200, domain_op={"op": "new", "text": "y" * room})))
+    assert path.stat().st_size == len(data)
+    with OpLog(repo, "s") as log, OpLog(repo, "backup") as backup:
+        with pytest.raises(DamagedCheckpointError):
+            log.replay_since_checkpoint()
+        moved = log.repair(source=backup).checkpoint
+        assert moved is not None
+        assert moved.is_set_back
+        assert op_id(200) in {each["op_id"] for each in log.replay_since_checkpoint()}
+
+
 def test_what_came_back_elsewhere_before_it_was_missed_counts_as_gone_from_below_the_checkpoint(repo: Path) -> None:
     """Row 45: a log cut in a damaged line, gone on, and filled up by hand from a backup, all but one: what is new is
     pending after a repair, as is all that came back.

@@ -32,7 +32,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import Any
 
-from muse.core.checkpoint.cut import remember_record
+from muse.core.checkpoint.covered import remember_record
 from muse.core.checkpoint.record import EMPTY_DIGEST, OpLogCheckpoint, chain_digest, read_record, write_record
 from muse.core.entry.codec import checksum
 from muse.core.entry.marker import MAX_TEXT, Redaction, marker, rank, redacted_in, span_of_operation

@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from muse.core.checkpoint.cut import Checkpoints, remember_record
+from muse.core.checkpoint.covered import remember_record
+from muse.core.checkpoint.cut import Checkpoints
 from muse.core.checkpoint.record import OpLogCheckpoint
 from muse.core.entry.filter import END, Filter
 from muse.core.entry.model import parse_time

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from typing import Any
 
-from muse.core.checkpoint.cut import end_of_covered
+from muse.core.checkpoint.covered import end_of_covered
 from muse.core.checkpoint.record import EMPTY_DIGEST, OpLogCheckpoint, chain_digest, read_record
 from muse.core.entry.codec import checksum, decode_line, same_operation
 from muse.core.entry.filter import END, Filter
@@ -292,10 +292,8 @@ class _Check:
         # Both come by byte offset.
         for entry in heapq.merge(held_entries(own.connection), missing_entries(own, fresh)):
             place = fresh.location_of(op_id_bytes(entry.op_id))
-            if place is not None and is_as_it_was(entry, place):
+            if place is not None and (is_as_it_was(entry, place) or is_redacted(self.log, place)):
                 self.returned[entry.byte_offset] = place.byte_offset
-            elif place is not None and is_redacted(self.log, place):
-                continue
             elif (entry.op_id, entry.checksum) not in known:
                 known.add((entry.op_id, entry.checksum))
                 self.lost.append(entry)
