@@ -20,7 +20,11 @@ from tests.reliability.interrupting import assert_nothing_is_left, descriptors, 
 from tests.small_index import segments_of
 
 # What is interrupted while it closes a handle drops it.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    # So does tarfile, with a stream that then writes into a file that is closed.
+    pytest.mark.filterwarnings("ignore:.*_Stream.__del__:pytest.PytestUnraisableExceptionWarning"),
+]
 
 _numbers = count(1000)
 
@@ -34,11 +38,11 @@ def small(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
         yield
 
 
-MOST_DESCRIPTORS = 6
+MOST_DESCRIPTORS = 7
 """The handle has four: its log, its index and the two files beside that. When a connection is closed while this process
 has another one on the same file, SQLite keeps its descriptor for the next one, as to close any would give up the locks
 of all. So there is one more for each connection that was open at once beside the handle's: the one that an interrupted
-call opened, and that of `assert_nothing_is_left`."""
+call opened, that of a fork, and that of `assert_nothing_is_left`."""
 
 EVERY = int(os.environ.get("MUSE_TEST_EVERY_LINE", "797"))
 """Behind the first lines only one of so many is interrupted; `nox -s interrupts` sets it to 1."""
@@ -116,9 +120,8 @@ def test_interrupt_at_any_line_leaves_nothing_behind(repo: Path, small: None, na
                 break
             assert_nothing_is_left(log)
             # A connection of SQLite and its statements refer to each other: one whose opening was interrupted is closed
-            # by the garbage collector.
-            if len(descriptors()) > MOST_DESCRIPTORS:
-                gc.collect()
+            # by the garbage collector: at once, or the next would be opened beside it.
+            gc.collect()
             assert len(descriptors()) <= MOST_DESCRIPTORS, descriptors()
         assert number > 5
     assert not descriptors()
