@@ -163,7 +163,8 @@ class Worker:
             try:
                 if not await asyncio.to_thread(saved.fits, log):
                     _log.warning("%s: the log is not as it was: everything is compared again", self._folder.path)
-                    saved = SavePoint.rewound()
+                    # Nothing was lost in the stream: what others send just now is the same message.
+                    saved = SavePoint(salt=saved.salt)
                 await Round(stream, log, self._folder, saved, self.progress, self._note).run()
             finally:
                 log.close()
