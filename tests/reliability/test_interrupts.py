@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from functools import cache
 from io import BytesIO
@@ -77,8 +78,13 @@ def _archive() -> bytes:
         return file.getvalue()
 
 
-def _new_session() -> str:
-    return f"new-{next(_numbers)}"
+def _repo_without_others(log: OpLog) -> Path:
+    """Only this session: each other one would make listing them longer, and the last line would never be reached."""
+    for folder in log.folder.parent.iterdir():
+        if folder != log.folder:
+            assert not folder.name.startswith("."), "an interrupt has left the beginning of a session"
+            shutil.rmtree(folder)
+    return log.folder.parents[2]
 
 
 OPERATIONS: dict[str, Callable[[OpLog], object]] = {
@@ -101,9 +107,9 @@ OPERATIONS: dict[str, Callable[[OpLog], object]] = {
     "open and append": _use_another,
     "merge": _merge,
     "append_lines": lambda log: log.append_lines(making.line(_fresh(1)[0])),
-    "fork": lambda log: fork_session(log.folder.parents[2], "s", _new_session()),
+    "fork": lambda log: fork_session(_repo_without_others(log), "s", "fork"),
     "export": lambda log: export_session(log, BytesIO()),
-    "import": lambda log: import_session(log.folder.parents[2], BytesIO(_archive()), session_id=_new_session()),
+    "import": lambda log: import_session(_repo_without_others(log), BytesIO(_archive()), session_id="new"),
 }
 
 

@@ -101,17 +101,21 @@ def _rename_at_end(aside: Path, path: Path, remove: Callable[[Path], None] = os.
     """
     try:
         yield
-        try:
-            os.rename(aside, path)
-        except OSError as error:
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
-            raise
+        _rename(aside, path)
     except BaseException:
         with suppress(OSError):
             remove(aside)
         raise
     sync_folder(path.parent)
+
+
+def _rename(aside: Path, path: Path) -> None:
+    try:
+        os.rename(aside, path)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        raise
 
 
 def take_rights(fd: int, log_path: Path) -> None:
@@ -229,8 +233,8 @@ def new_folder(folder: Path, prefix: str, levels: int) -> Iterator[Path]:
         make_folders(folder.parent)
         sync_names(folder.parent, max(levels - 1, len(made)))
         aside = folder.with_name(prefix + os.urandom(8).hex())
-        aside.mkdir()
         with _rename_at_end(aside, folder, partial(rmtree, ignore_errors=True)):
+            aside.mkdir()
             yield aside
             sync_folder(aside)
     except BaseException:
