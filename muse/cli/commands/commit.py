@@ -45,7 +45,7 @@ _where_commits_are = git_option("The git repository with the commits; default: t
 @click.option(
     "--adopt",
     is_flag=True,
-    help="Begin where the checkpoint is, if there is no commit yet: what it covers was committed elsewhere.",
+    help="For the first commit: begin at the checkpoint. What lies before it is committed elsewhere.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be committed.")
 @json_option("one object for the commit, or none if nothing is pending")

@@ -23,7 +23,7 @@ def is_agreed(question: str, *, yes: bool) -> bool:
     if yes:
         return True
     if not sys.stdin.isatty():
-        note("nothing was changed: there is no terminal to ask at; add --yes to do it without asking")
+        note("nothing was changed: there is no terminal to ask at; add --yes")
         return False
     agreed = click.confirm(question, err=True)
     if not agreed:
@@ -32,7 +32,7 @@ def is_agreed(question: str, *, yes: bool) -> bool:
 
 
 def by_option(help_text: str) -> Decorator:
-    """Add `--by NAME`; the command receives the name that was given, or else that of whoever runs it."""
+    """Add `--by NAME`; the default is the name of the user."""
     return click.option(
         "--by", metavar="NAME", callback=lambda _ctx, _param, given: given or _name_of_user(), help=help_text
     )

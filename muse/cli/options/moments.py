@@ -55,7 +55,7 @@ def find_op(log: engine.OpLog, begun: str) -> engine.OpEntry:
     """The entry whose op_id is `begun` or begins with it.
 
     Raises:
-        WrongUsage: there is no such entry, or more than one.
+        WrongUsage: no entry fits, or several do.
     """
     entry = log.get(begun)
     if entry is not None:

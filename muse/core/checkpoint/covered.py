@@ -134,8 +134,10 @@ def _is_replaced(index: Index, damaged: Sequence[tuple[int, int]], end: int) -> 
     starts = [at for at, _ in damaged]
     for entry in held_entries(index.connection):
         at = entry.byte_offset
+        if at >= end:
+            break
         place = index.location_of(op_id_bytes(entry.op_id))
-        if at < end and (place is None or place.byte_offset >= end):
+        if place is None or place.byte_offset >= end:
             number = bisect_right(starts, at) - 1
             if number < 0 or at >= sum(damaged[number]):
                 return True

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import orjson
 
 from muse.core.entry.codec import checksum
-from muse.core.entry.filter import END
 from muse.core.entry.marker import redacted_in
 from muse.core.entry.model import op_id_bytes
 from muse.core.errors import LockTimeoutError
@@ -187,16 +186,16 @@ def held_entries(connection: sqlite3.Connection) -> Iterator[HeldEntry]:
         yield HeldEntry(*row)
 
 
-def missing_entries(old: Index, new: Index, stop: int = END) -> Iterator[HeldEntry]:
-    """The entries of `old` that begin before byte `stop` and are not where they were in `new`, filled from the log."""
-    for unit in units_between(old, 0, min(stop, old.end)):
+def missing_entries(old: Index, new: Index) -> Iterator[HeldEntry]:
+    """The entries of `old` that are not where they were in `new`, filled from the log."""
+    for unit in units_between(old, 0, old.end):
         there, here = _spans_of(unit), _spans(new, unit.start, unit.end)
         # Mostly nothing is missing, and lists are compared quickly.
         if there != here:
             lines = unit if isinstance(unit, Lines) else unit.lines()
             known = set(here)
             for number, op_id in enumerate(lines.op_ids):
-                if op_id and there[number] not in known and there[number][0] < stop:
+                if op_id and there[number] not in known:
                     yield _held(lines, number)
 
 
