@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from pathlib import Path
 
@@ -107,6 +108,37 @@ def test_what_was_redacted_before_it_was_sent_is_sent_once(server: Server, host:
         one.wait_synced(WAIT)
         one.wait_synced(WAIT)
     assert len(sent_op_ids(server)) == 3
+
+
+@pytest.mark.process
+@pytest.mark.slow
+def test_nobody_waits_for_a_pause_of_whoever_records(server: Server, host: Host) -> None:
+    """Another thread records all the time: what there was is synced nevertheless, and redactions are sent."""
+    a, b = host("a"), host("b")
+    a.append_many([secret := entry(1, domain_op={"op": "insert", "text": "s3cr3t-CANARY"}), *entries(3, start=2)])
+    is_over = threading.Event()
+
+    def record() -> None:
+        with OpLog(root(a), "s") as log:
+            while not is_over.wait(0.001):
+                log.record("ada", "code", {"op": "insert"})
+
+    recording = threading.Thread(target=record)
+    with replica(a, server) as one, replica(b, server) as two:
+        recording.start()
+        try:
+            one.wait_synced(WAIT)
+            a.redact(secret["op_id"], by="ada", why="a token")
+            one.wait_synced(WAIT)
+            two.wait_synced(WAIT)
+        finally:
+            is_over.set()
+            recording.join()
+        assert "CANARY" not in b.path.read_text()
+        sync(one, two)
+    assert_equal(a, b)
+    # The redaction is the only one that was sent twice.
+    assert len(sent_op_ids(server)) == len(a) + 1
 
 
 @pytest.mark.process

@@ -54,20 +54,27 @@ class Redactions:
             with suppress(OSError), whole_file(self._path, replace=True) as path:
                 path.write_text(json.dumps({"salt": self._salt, "op_ids": sorted(self._back)}), encoding="utf-8")
 
-    def to_send(self, below: int) -> list[bytes]:
-        """The lines below a byte offset that were redacted and are to be sent once more; each is given once."""
-        self._seen = state_of(self._log.folder)
+    def to_send(self, sent_to: int, read_to: int) -> list[bytes]:
+        """The lines below the byte offset `sent_to` that were redacted and have to be sent once more; each comes once.
+
+        From there up to `read_to` they may be on their way as they were: then these are looked at again.
+        """
+        state, is_on_its_way = state_of(self._log.folder), False
         lines = []
         for op_id in read_redacted(self._log.folder).keys() - self._back - self._sent:
             place = self._log.locate(op_id)
             # What lies above is sent as it is, as all that is new.
-            if place is None or place[0] >= below:
+            if place is None or place[0] >= read_to:
+                continue
+            if place[0] >= sent_to:
+                is_on_its_way = True
                 continue
             placed, _ = self._log.lines_after(place[0])
             if placed and op_id_of_line(placed[0][2]).hex() == op_id.replace("-", ""):
                 lines.append(placed[0][2])
                 self._sent.add(op_id)
                 self._missing.add(op_id)
+        self._seen = None if is_on_its_way else state
         return lines
 
 

@@ -73,7 +73,7 @@ class Sender:
             if size != self._looked_to:
                 active_until = self._now() + _ACTIVE_SECONDS
                 count = await self._send_up_to(size)
-            elif self.redactions.is_news() and not self._ledger.unconfirmed:
+            if self.redactions.is_news():
                 await self._send_redactions()
             # Whoever records quickly is not followed line by line: that would cost the program a core.
             is_soon = self._now() < active_until and count < _MANY_LINES
@@ -113,7 +113,7 @@ class Sender:
         return count
 
     async def _send_redactions(self) -> None:
-        lines = await self._threads.run(self.redactions.to_send, self._ledger.read_to)
+        lines = await self._threads.run(self.redactions.to_send, self._ledger.sent_to, self._ledger.read_to)
         for message in self._pack(lines):
             # Their places are known for long: the answer says nothing about them.
             await self.publish(replace(message, op_ids=()))
