@@ -99,7 +99,8 @@ def _keep_telling(worker: Any, records: _Records, parent: int) -> None:
             _write(now)
             told = now
         if not status.is_running:
-            return
+            # Stopped, or for want of files or threads: if it was not told to stop, it is started again.
+            break
         with progress.changed:
             progress.changed.wait_for(lambda now=now: progress.synced != now["synced"], _TELL_SECONDS)
     os._exit(0)

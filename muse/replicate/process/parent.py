@@ -71,8 +71,14 @@ class ReplicatingProcess:
         lock_fd = self._folder.lock()
         self._status = ReplicaStatus(is_running=True)
         _started.add(self)
-        self._thread = threading.Thread(target=self._work, args=(lock_fd,), name="muse-replicate", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._work, args=(lock_fd,), name="muse-replicate", daemon=True)
+        try:
+            thread.start()
+        except BaseException:  # there may be too many threads
+            self._status = ReplicaStatus()
+            self._folder.unlock()
+            raise
+        self._thread = thread
 
     def _work(self, lock_fd: int) -> None:
         try:
@@ -145,8 +151,9 @@ class ReplicatingProcess:
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 # Others may print something, as modules do that are loaded whenever Python starts.
-                if line.startswith(b"{"):
-                    self._take(json.loads(line))
+                with suppress(ValueError):
+                    if line.startswith(b"{"):
+                        self._take(json.loads(line))
 
     def _take(self, told: dict[str, Any]) -> None:
         if record := told.get("log"):

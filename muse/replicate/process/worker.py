@@ -69,8 +69,14 @@ class Worker:
             self._folder.lock()
         self._is_running = True
         started = threading.Event()
-        self._thread = threading.Thread(target=self._work, args=(started,), name="muse-replicate", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._work, args=(started,), name="muse-replicate", daemon=True)
+        try:
+            thread.start()
+        except BaseException:  # there may be too many threads
+            self._is_running = False
+            self._folder.unlock()
+            raise
+        self._thread = thread
         started.wait(_STOP_SECONDS)
         return self
 
@@ -83,7 +89,11 @@ class Worker:
 
         try:
             asyncio.run(main())
+        except (OSError, RuntimeError) as error:
+            # No event loop can be made or ended: too many files are open, or there are too many threads.
+            self._tell(error)
         finally:
+            started.set()
             self._is_running = False
             self._folder.unlock()
             self.progress.note()
@@ -108,9 +118,8 @@ class Worker:
     async def _run(self) -> None:
         pause = _FIRST_PAUSE_SECONDS
         telling = asyncio.create_task(self._keep_telling())
+        saved = self._folder.load()
         try:
-            await asyncio.to_thread(finish_rebase, self._repo_root, self._session_id, self._folder.folder.parent)
-            saved = self._folder.load()
             while True:
                 began = time.monotonic()
                 try:
@@ -124,17 +133,16 @@ class Worker:
                         self._folder.save(saved)
                     # Not all hosts at once: who comes later finds most of it sent.
                     await asyncio.sleep(random.uniform(0, _REWIND_PAUSE_SECONDS))  # noqa: S311
-                except ReplicationRefusedError:
-                    raise
-                except (MuseError, OSError, TimeoutError) as error:
+                except ReplicationRefusedError as error:
+                    self._tell(error)
+                    self.failure = error
+                    return
+                except Exception as error:  # noqa: BLE001 - whatever this machine lacks just now, it may have later
                     self._tell(error)
                     pause = _FIRST_PAUSE_SECONDS if time.monotonic() - began > _LONGEST_PAUSE_SECONDS else pause * 2
                     pause = min(pause, _LONGEST_PAUSE_SECONDS)
                     await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
                     saved = self._folder.load()
-        except Exception as error:  # noqa: BLE001 - told to whoever asks, as nobody awaits this
-            self._tell(error)
-            self.failure = error
         finally:
             telling.cancel()
             self.progress.note(is_connected=False)
@@ -144,18 +152,20 @@ class Worker:
         while True:
             status = self.status()
             if status != told:
-                with suppress(OSError):
+                with suppress(OSError, RuntimeError):
                     await asyncio.to_thread(self._folder.save_status, asdict(status))
                 told = status
             await asyncio.sleep(_TELL_SECONDS)
 
     def _tell(self, error: Exception) -> None:
-        text = str(error) or type(error).__name__
+        is_foreseen = isinstance(error, MuseError | OSError)
+        text = str(error) if is_foreseen and str(error) else f"{type(error).__name__}: {error}".removesuffix(": ")
         if text != self.progress.last_error:
-            _log.warning("%s: %s", self._folder.path, text)
+            _log.warning("%s: %s", self._folder.path, text, exc_info=None if is_foreseen else error)
         self.progress.note(last_error=text)
 
     async def _round(self, saved: SavePoint) -> None:
+        await asyncio.to_thread(finish_rebase, self._repo_root, self._session_id, self._folder.folder.parent)
         async with Link(self._settings) as link:
             stream = Stream(link, self._settings.space, self._session_id)
             # Opened anew for each round, as a log that was replaced can't be used through an old handle.
@@ -191,7 +201,8 @@ class Worker:
         if self.failure is not None:
             raise self.failure
         if not self._is_running:
-            raise ReplicationUnavailableError(f"{self._folder.path}: replication is not running")
+            why = self.progress.last_error and f": {self.progress.last_error}"
+            raise ReplicationUnavailableError(f"{self._folder.path}: replication is not running{why}")
         return False
 
     def status(self) -> ReplicaStatus:

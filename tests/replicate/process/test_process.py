@@ -150,8 +150,8 @@ def test_what_others_print_in_it_is_passed_over(
 ) -> None:
     """As a module does that Python loads whenever it starts, and Python itself if it is asked to."""
     monkeypatch.setenv("PYTHONVERBOSE", "1")
-    (tmp_path / "usercustomize.py").write_text("print('hello')\nprint(5)\n")
-    (tmp_path / "sitecustomize.py").write_text("print('hello')\nprint(5)\n")
+    for name in ("usercustomize.py", "sitecustomize.py"):
+        (tmp_path / name).write_text("print('hello')\nprint(5)\nprint({'hello': 5})\n")
     monkeypatch.syspath_prepend(tmp_path)
     with host("a").replicate(server.url, space="t") as one:
         one.wait_synced(WAIT)
