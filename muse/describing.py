@@ -48,7 +48,8 @@ def utc(created_at: str, width: int = 19) -> str:
 
 
 def _content(op: Mapping[str, Any]) -> str:
-    return _text(op.get("content_summary", op.get("content_id", "")))
+    content = op.get("content_summary", op.get("content_id"))
+    return _anything(op) if content is None else _text(content)
 
 
 def _move(op: Mapping[str, Any]) -> str:
@@ -56,6 +57,8 @@ def _move(op: Mapping[str, Any]) -> str:
 
 
 def _replacement(op: Mapping[str, Any]) -> str:
+    if not op.keys() & {"old_summary", "new_summary"}:
+        return _content(op)
     return f"{_text(op.get('old_summary', '?'))} -> {_text(op.get('new_summary', '?'))}"
 
 

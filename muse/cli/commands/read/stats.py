@@ -93,7 +93,7 @@ def _print_session(found: SessionStats) -> None:
         ("over time", _over_time(found)),
         ("late", f"{found.late:,}"),
         ("concurrent", f"{found.concurrent:,}"),
-        ("causal", f"{causal}, {found.missing_parents:,} before one of their parents"),
+        ("causal", f"{causal}, {found.missing_parents:,} with a parent not there before them"),
         (
             "created_at",
             f"{time.out_of_order:,} out of order, {time.missing:,} empty, {time.unparsable:,} not a time",

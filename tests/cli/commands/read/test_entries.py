@@ -143,8 +143,12 @@ def test_person_gets_a_table_with_a_heading(repo: Path, entries: list[Any]) -> N
     [
         ({"op": "insert", "address": "a", "content_summary": "C4"}, "C4"),
         ({"op": "delete", "address": "a", "content_id": "c9"}, "c9"),
+        ({"op": "insert", "address": "a", "text": "C4"}, "text=C4"),
         ({"op": "move", "address": "a", "from_position": 3, "to_position": 1}, "3 -> 1"),
         ({"op": "replace", "address": "a", "old_summary": "C4", "new_summary": "D4"}, "C4 -> D4"),
+        ({"op": "replace", "address": "a", "old_summary": "C4"}, "C4 -> ?"),
+        ({"op": "replace", "address": "a", "content_summary": "D4"}, "D4"),
+        ({"op": "replace", "address": "a"}, ""),
         ({"op": "mutate", "address": "a", "fields": {"velocity": {"old": 1, "new": 2}}}, "velocity 1 -> 2"),
         ({"op": "mutate", "address": "a", "fields": {"velocity": None}}, "velocity"),
         ({"op": "mutate", "address": "a", "fields": 3, "old_summary": "x", "new_summary": "y"}, "x -> y"),
