@@ -28,6 +28,8 @@ from muse.core.op_log import (
 _ATTEMPTS = 100
 """Each time somebody else has committed in between, so it is never the same that fails for long."""
 
+_WAY_ON_WITHOUT_COMMITS = "; if what it covers is committed elsewhere, begin after it: adopt=True, or --adopt"
+
 _log = logging.getLogger(__name__)
 
 
@@ -80,9 +82,11 @@ def prepare(log: OpLog, target: CommitTarget, *, message: str | None = None, ado
         except CheckpointBackwardsError as error:
             # Somebody has committed since it was asked; or the target has lost what was committed.
             if target.latest(log.session_id) == newest:
+                ends = f", where the target's last commit of session {log.session_id!r} ends" if newest else ""
+                way_on = "" if newest or adopt else _WAY_ON_WITHOUT_COMMITS
                 raise CommitDivergedError(
-                    f"{error}, where the target's last commit of session {log.session_id!r} ends: commits are missing "
-                    "there, or it is not the target that has them: fetch them, or name the right one"
+                    f"{error}{ends}: commits are missing there, or it is not the target that has them: fetch them, or "
+                    f"name the right one{way_on}"
                 ) from error
             continue
         return _batch(log, newest, begin, message)
@@ -97,12 +101,14 @@ class _Begin(NamedTuple):
 
 
 def _begin_first(log: OpLog, *, adopt: bool) -> _Begin:
-    """Where the first commit of a session begins; a `CheckpointBackwardsError` if the checkpoint is beyond."""
+    """Where the first commit of a session begins; a `CheckpointBackwardsError` if there is a checkpoint."""
     record = log.read_checkpoint()
     if record is None or not record["op_count"]:
         return _Begin(Cut(log.session_id, 0, 0), EMPTY_DIGEST)
     if not adopt or "log_digest" not in record:
-        raise CheckpointBackwardsError(f"{log.path}: the checkpoint is of snapshot {record['snapshot_id']!r}, beyond")
+        raise CheckpointBackwardsError(
+            f"{log.path}: there is a checkpoint, of snapshot {record['snapshot_id']!r}, and no commit of the session"
+        )
     return _Begin(Cut(log.session_id, record["byte_offset"], record["op_count"]), record["log_digest"])
 
 

@@ -20,6 +20,7 @@ from muse.core.op_log import (
     Guard,
     InvalidArgumentError,
     OpEntry,
+    OpIdConflictError,
     OpLog,
     describe_sessions,
     list_sessions,
@@ -35,7 +36,7 @@ _SMALL_BYTES = 1 << 10
 _MOST_NAMES = 20
 
 Session = Annotated[str, Field(description="Which session.")]
-OpId = Annotated[str, Field(description="The op_id of an operation.")]
+OpId = Annotated[str, Field(description="The whole op_id of an operation.")]
 Where = Annotated[
     dict[str, Any] | None,
     Field(description='Values inside the operation by path, all of which must be so: {"address": "app.py"}.'),
@@ -226,8 +227,11 @@ class Tools:
         if name is None:
             raise InvalidArgumentError("actor_id: say who did it")
         op_id = None if key is None else op_id_of(key)
-        with self._open(session) as log:
-            entry = log.record(name, domain, op, op_id=op_id, parent_op_ids=parent_op_ids, intent_id=intent_id)
+        try:
+            with self._open(session) as log:
+                entry = log.record(name, domain, op, op_id=op_id, parent_op_ids=parent_op_ids, intent_id=intent_id)
+        except OpIdConflictError as error:
+            raise OpIdConflictError(f"key: {key!r} is another operation's already: give this one its own") from error
         return _as_json({name: entry[name] for name in ("op_id", "actor_id", "lamport_ts", "created_at")})
 
     def commit(

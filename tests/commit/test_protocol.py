@@ -273,7 +273,7 @@ def test_checkpoint_made_by_hand_is_not_taken_for_no_commit(log: OpLog, target: 
     log.append_many(entries(3))
     log.checkpoint("elsewhere")
     log.append(entry(4))
-    assert_refused(log, target, "elsewhere")
+    assert_refused(log, target, "of snapshot 'elsewhere', and no commit of the session: .*--adopt")
 
 
 def test_session_with_a_checkpoint_is_adopted(log: OpLog, target: MemoryTarget) -> None:

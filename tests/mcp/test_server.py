@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from muse.core.op_log import OpLog
-from tests import children, making
+from tests import children, making, plain_scan
 from tests.making import entry
 
 pytestmark = pytest.mark.process
@@ -168,6 +168,19 @@ def test_odd_arguments_are_told_and_the_server_goes_on(repo: Path) -> None:
     assert making.tree(repo).keys() == before
     with OpLog(repo, "s") as log:
         assert len(log) == 1
+
+
+def test_a_key_of_another_operation_is_named(repo: Path) -> None:
+    """The agent gave a key and no op_id: the error tells it to choose another key, and nothing is recorded."""
+
+    async def work() -> None:
+        async with agent(repo, "--actor", "ada", "--session", "s") as call:
+            await call("record", session="s", domain="d", op={"op": "x"}, key="step 1")
+            with pytest.raises(ToolFailed, match="key: 'step 1' is another operation's"):
+                await call("record", session="s", domain="d", op={"op": "y"}, key="step 1")
+
+    asyncio.run(work())
+    assert [each["domain_op"]["op"] for each in plain_scan.scan(making.log_bytes(repo)).entries] == ["x"]
 
 
 def test_two_clients_and_a_local_writer_lose_nothing(repo: Path) -> None:

@@ -17,9 +17,10 @@ from muse.cli.output.together import together
 if TYPE_CHECKING:
     from datetime import datetime
 
-_HELP = """
+_TIME = "2026-05-03T14:00"
+_HELP = f"""
 
-    A moment is an op_id or its beginning, a time such as 2026-05-03T14:00 (UTC if it names no zone), a Lamport
+    A moment is an op_id or its beginning, a time such as {_TIME} (UTC if it names no zone), a Lamport
     timestamp, the snapshot id of the checkpoint, commit:ID for a commit in git, or start, checkpoint or now. A number
     of 8 digits or more is an op_id if one begins with it; lamport:N never is.
 """
@@ -91,10 +92,15 @@ def find_cut(log: engine.OpLog, text: str) -> engine.Cut:
         mark = log.read_checkpoint()
         if text in ("checkpoint", mark and mark["snapshot_id"]):
             return _cut_of_checkpoint(log, mark)
-        at = (
-            int(text.removeprefix("lamport:")[:20]) if _is_timestamp(log, text) else find_op(log, text.lower())["op_id"]
-        )
+        at = int(text.removeprefix("lamport:")[:20]) if _is_timestamp(log, text) else _op_id(log, text)
     return log.cut(at=at)
+
+
+def _op_id(log: engine.OpLog, text: str) -> str:
+    try:
+        return find_op(log, text.lower())["op_id"]
+    except WrongUsage as error:
+        raise WrongUsage(f"not a moment: {error.message}; nor is it a time such as {_TIME}, see --help") from None
 
 
 def _is_timestamp(log: engine.OpLog, text: str) -> bool:

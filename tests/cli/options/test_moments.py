@@ -62,6 +62,7 @@ def test_what_is_no_moment_is_wrong_usage(repo: Path, entries: list[Any], moment
     """Exit code 2 and a message, never all entries or none."""
     result = muse("query", "s", "--repo", repo, "--since", moment)
     assert (result.exit_code, result.stdout) == (2, "")
+    assert "a moment" in result.stderr or moment.startswith("2026")
 
 
 def test_diff_is_a_delta_for_each_domain(repo: Path, entries: list[Any]) -> None:

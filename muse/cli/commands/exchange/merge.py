@@ -60,8 +60,9 @@ def fork(log: engine.OpLog, new: str, *, upto: str, as_json: bool) -> None:
 @click.command(
     short_help="Take over what another replica has.",
     epilog="\b\n"
-    "Example: take over what a colleague recorded on the train.\n"
-    "  muse op-log merge demo /media/stick/project",
+    "Examples: take over what a colleague recorded on the train; what came of a fork in this repository.\n"
+    "  muse op-log merge demo /media/stick/project\n"
+    "  muse op-log merge demo . demo-try",
 )
 @session_argument
 @click.argument("other_repo", type=click.Path(exists=True, file_okay=False, path_type=Path))
@@ -80,8 +81,9 @@ def merge(
 ) -> None:
     """Append to SESSION what the same session in OTHER_REPO has and it lacks, entries unchanged.
 
-    OTHER_SESSION names the session there if its id differs. SESSION is made if it does not exist:
-    that is how a new replica begins. Merging again adds nothing. What was redacted there is redacted here too.
+    OTHER_REPO is the folder that holds .muse/. OTHER_SESSION names the session there if its id differs. SESSION is made
+    if it does not exist: that is how a new replica begins. Merging again adds nothing. What was redacted there is
+    redacted here too.
     """
     redacted: list[str] = []
 
