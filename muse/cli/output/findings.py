@@ -8,6 +8,9 @@ from muse.cli.engine import engine
 from muse.cli.output.failures import WAY_OUT
 from muse.cli.output.printing import note, pluralize, print_fields, print_table
 
+MOST_LISTED = 100
+"""Rows for findings of each kind, lost operations and repairs: on a screen what stands above them stays in reach."""
+
 
 def print_findings(findings: Sequence[engine.Finding]) -> None:
     """Print what was found as a table; then the reason of each, and what to do about each kind."""

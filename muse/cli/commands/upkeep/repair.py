@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,7 +18,7 @@ from muse.cli.options.consent import is_agreed, yes_option
 from muse.cli.options.repository import git_target
 from muse.cli.options.session import json_option, open_session, repo_option, session_argument
 from muse.cli.output.failures import FOUND_DAMAGE, BadDataFound, WrongUsage, exit_with
-from muse.cli.output.findings import note_verdict, print_findings
+from muse.cli.output.findings import MOST_LISTED, note_verdict, print_findings
 from muse.cli.output.printing import note, pluralize, print_json, print_table
 from muse.cli.output.progress import ProgressBar
 
@@ -82,8 +84,8 @@ def repair(
     ):
         with ProgressBar(f"checking {session}"):
             planned = done = log.repair(source=other, dry_run=True)
-        if not as_json and (rows := list(_rows(planned))):
-            print_table(("ACTION", "WHAT", "WHY"), rows)
+        if not as_json:
+            _print_plan(planned)
         note(f"to be done: {_in_short(planned, is_done=False)}")
         is_done = planned.does_something and is_agreed(f"Repair {session}?", yes=yes)
         if is_done:
@@ -179,6 +181,14 @@ def _log_of_file(file: Path, repo: Path, session: str) -> engine.OpLog:
     return log
 
 
+def _print_plan(planned: engine.RepairReport) -> None:
+    rows = list(_rows(planned))
+    listed = [row for _, alike in groupby(rows, itemgetter(0)) for row in islice(alike, MOST_LISTED)]
+    print_table(("ACTION", "WHAT", "WHY"), listed)
+    if further := len(rows) - len(listed):
+        note(f"{pluralize(further, 'further row')} not shown: --json has all")
+
+
 def _rows(planned: engine.RepairReport) -> Iterator[tuple[str, str, str]]:
     """What would be done, and what stays as it is."""
     pending = set(planned.pending_again)
@@ -209,4 +219,5 @@ def _in_short(report: engine.RepairReport, *, is_done: bool) -> str:
         parts.append("checkpoint.json restored")
         if is_done and report.checkpoint.kept_as:
             parts.append(f"what it was is kept as {report.checkpoint.kept_as}")
-    return "; ".join(parts) or "nothing"
+    short = "; ".join(parts) or "nothing"
+    return f"{short}; {len(report.not_repaired):,} left as they are" if report.not_repaired else short

@@ -16,15 +16,12 @@ from muse.cli.options.consent import by_option, is_agreed, yes_option
 from muse.cli.options.repository import git_option, git_target
 from muse.cli.options.session import json_option, session_log
 from muse.cli.output.failures import FOUND_DAMAGE, WrongUsage, exit_with, index_named
-from muse.cli.output.findings import note_verdict, print_findings
+from muse.cli.output.findings import MOST_LISTED, note_verdict, print_findings
 from muse.cli.output.printing import note, pluralize, print_json, print_table
 from muse.cli.output.progress import ProgressBar
 
 if TYPE_CHECKING:
     from muse.commit import CommitReport
-
-MOST_LISTED = 1000
-"""Findings of each kind in a table, and lost operations."""
 
 WORKERS_FROM_BYTES = 64 << 20
 """From this size of a log on it is read by worker processes: to start them takes a quarter of a second."""
@@ -46,7 +43,7 @@ def verify(log: engine.OpLog, git: Path | None, *, as_json: bool) -> None:
 
     What the index knew and the log no longer has is listed as lost, each operation with where to ask for it. Nothing is
     changed on disk. Ends with exit code 1 if anything is damaged, unless it was accepted. --json lists everything,
-    a table the first thousand of each kind. With --git, each entry has to be in exactly one commit, as it is in the
+    a table the first hundred of each kind. With --git, each entry has to be in exactly one commit, as it is in the
     log, or pending.
     """
     with ProgressBar(f"verifying {log.session_id}", "bytes") as bar:

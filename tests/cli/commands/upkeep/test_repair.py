@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from muse.cli.commands.upkeep import repair as upkeep
 from muse.core.op_log import OpLog
 from tests import making, plain_scan
 from tests.cli.running import filled, json_lines, muse
@@ -84,6 +85,23 @@ def test_what_append_would_refuse_comes_back(repo: Path, tmp_path: Path) -> None
 
     assert done.exit_code == 0, done.output
     assert op_ids_in(repo) == [making.op_id(1), making.op_id(2)]
+
+
+def test_a_long_plan_keeps_its_other_rows_in_sight(
+    repo: Path, whole: bytes, replica: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each action so many rows are shown; the rest is counted, as are the ten operations and the checkpoint left."""
+    cut_at(repo, whole, 2)
+    monkeypatch.setattr(upkeep, "MOST_LISTED", 3)
+
+    unaided = muse("repair", "s", "--repo", repo)
+    planned = muse("repair", "s", "--from", replica, "--repo", repo)
+
+    actions = [line.split()[0] for line in planned.stdout.splitlines()[1:]]
+    assert "to be done: nothing; 11 left as they are" in unaided.stderr
+    assert [line.split()[0] for line in unaided.stdout.splitlines()[1:4]] == ["leave"] * 3
+    assert actions == ["append"] * 3 + ["restore"]
+    assert "7 further rows not shown" in planned.stderr
 
 
 def test_what_the_source_lacks_stays_and_is_named(repo: Path, whole: bytes, replica: Path, tmp_path: Path) -> None:
