@@ -51,7 +51,12 @@ LAYERS = {
     ),
 }
 """The rooms and single modules of each package, from top to bottom. Each imports only what lies below it."""
-ALSO_ALLOWED = {("history", "checkpoint"), ("follow", "checkpoint"), ("maintenance", "checkpoint")}
+ALSO_ALLOWED = {
+    ("history", "checkpoint"),
+    ("follow", "checkpoint"),
+    ("maintenance", "checkpoint"),
+    ("maintenance", "history"),
+}
 """Imports between neighbours of one layer that are allowed nevertheless."""
 
 KEPT_IN = {
@@ -64,13 +69,14 @@ KEPT_IN = {
 HANDED_ON = {("muse.core.op_log", f"muse.{name}") for name in ("commit", "replicate", "undo")}
 """Methods of `OpLog` for convenience that hand it on to a package above the engine: not a part of its layers."""
 
-MOST_CORE_LINES = 12_048
+MOST_CORE_LINES = 12_114
 """It has to stay below. Some 800 of them are what guards against processes that stop, interrupt, fork or mean harm,
 1,140 tell what a log has lost and bring it back, 100 let the checkpoint follow the commits, 140 give other
 hosts lines as they are, take them, and ask which host commits, 130 find the cut of a moment, 100 ask a guard,
 170 search for fields of operations (`where`) and filter by several names, or by all but some,
 30 explain undo, 150 find contested values, and 170 fork a session and leave its shared past out of a merge.
-And 890 redact an operation, whole or not at all, and let all that knows its line know it as redacted."""
+890 redact an operation, whole or not at all, and let all that knows its line know it as redacted. And 60 read causality
+off the links of the index, so that verify need not look up each parent: a third of the time in all."""
 MOST_MODULES = 10
 LEAST_LINES, MOST_LINES = 40, 400
 MOST_FUNCTIONS = 25

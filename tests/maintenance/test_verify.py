@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,38 @@ def test_a_timestamp_that_is_not_above_its_parents_is_a_note(log: OpLog) -> None
     assert [each.byte_offset for each in found] == [spans[1].byte_offset, spans[3].byte_offset]
     assert {each.severity for each in found} == {"note"}
     assert report.ok
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_causality_is_judged_as_a_plain_scan_judges_it(repo: Path, seed: int) -> None:
+    """Over several segments, with damage and repeated lines between, and parents before, behind, in and out of them."""
+    choose = random.Random(seed)
+    made = []
+    for number in range(1, 3001):
+        near = range(max(number - 50, 1), number + 20)
+        # Some of those that lie further down never arrive, nor do those that are damaged.
+        parents = [op_id(choose.choice(choose.choice((near, range(1, 3101))))) for _ in range(choose.randrange(3))]
+        lamport_ts = 2**52 if number == 1234 else number + choose.randrange(30)
+        made.append(line(entry(number, lamport_ts=lamport_ts, parent_op_ids=parents)))
+    data = b"".join(
+        b"{\n" if choose.random() < 0.01 else each for each in made for _ in range(choose.choice((1, 1, 1, 2)))
+    )
+    path = making.log_path(repo)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(data)
+    with OpLog(repo, "s") as log:
+        found = log.verify(max_findings=None).findings
+    expected: dict[str, set[str]] = {"missing-parent": set(), "timestamp-not-above-parent": set()}
+    placed = plain_scan.scan_file(path).placed
+    timestamps = {each["op_id"]: each["lamport_ts"] for each, _ in placed}
+    for each, span in placed:
+        member = f"{span.byte_offset}+{span.length + 1}"
+        known = [timestamps[parent] for parent in each["parent_op_ids"] if parent in timestamps]
+        expected["missing-parent"] |= {member} if len(known) < len(each["parent_op_ids"]) else set()
+        expected["timestamp-not-above-parent"] |= {member} if max(known, default=-1) >= each["lamport_ts"] else set()
+    for kind, members in expected.items():
+        assert {member for each in found if each.kind == kind for member in each.members} == members, kind
+    assert [each.count for each in found if each.kind == "timestamp-far-above"] == [1]
 
 
 def test_a_line_changed_in_place_is_noticed_though_it_still_parses(repo: Path) -> None:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from muse.core.entry.filter import END, Filter
 from muse.core.entry.model import split_op_ids
+from muse.core.index.blocks.links import Link, UnresolvedLink, links_named_in, unpack_links, unpack_unresolved
 from muse.core.index.blocks.op_id_runs import Run
 from muse.core.index.blocks.segment import DamagedIndexError, Segment, Summary, location, places
 from muse.core.index.store import Index
@@ -110,11 +111,30 @@ def units_between(index: Index, start: int, stop: int) -> Iterator[Unit]:
     return _units(index, _Plan(Filter(start=start, stop=stop)))
 
 
+def unit_at(index: Index, at: int) -> Unit:
+    """The unit in which byte `at` of the log lies."""
+    return index.tail if at >= index.folded_end else index.segment(index.number_at(at))
+
+
+def op_id_at(index: Index, at: int) -> bytes:
+    """The op_id of the line that begins at byte `at`."""
+    unit = unit_at(index, at)
+    return unit.op_id(unit.number_at(at))
+
+
+def links_in(unit: Unit) -> tuple[list[Link], list[UnresolvedLink]]:
+    """The links of the entries in a unit, and those whose parents are known by their op_ids alone."""
+    if isinstance(unit, Lines):
+        return [], links_named_in(unit)
+    packed = unit.first_offset, unit.links, unit.end - unit.first_offset
+    return unpack_links(*packed), unpack_unresolved(*packed)
+
+
 def begins_a_line(index: Index, at: int) -> bool:
     """Whether a line begins at this byte of the log, or will."""
     if at == index.end:
         return True
-    unit: Unit = index.tail if at >= index.folded_end else index.segment(index.number_at(at))
+    unit = unit_at(index, at)
     number = unit.number_at(at)
     return number < len(unit) and unit.first_offset + unit.offsets[number] == at
 

@@ -6,10 +6,10 @@ from itertools import islice
 from typing import Any
 
 from muse.core.entry.filter import Filter
-from muse.core.index.blocks.links import UnresolvedLink, links_named_in, unpack_links, unpack_unresolved
+from muse.core.index.blocks.links import Link, UnresolvedLink
 from muse.core.index.blocks.op_id_runs import merged_summary
 from muse.core.index.blocks.segment import DamagedIndexError, Segment, Summary, as_json, pack_lines
-from muse.core.index.query import matching, units_between
+from muse.core.index.query import links_in, matching, op_id_at, units_between
 from muse.core.index.store import Index
 from muse.core.storage.lines import ROLES, Lines
 
@@ -30,22 +30,25 @@ def rows_between(index: Index, start: int, stop: int) -> dict[int, _Row]:
     return found
 
 
-def links_between(index: Index, start: int, stop: int) -> set[UnresolvedLink]:
-    """What an index knows of the parents of the lines that begin at the bytes [start, stop)."""
-    found: list[UnresolvedLink] = []
+def link_alike(one: Index, other: Index, start: int, stop: int) -> bool:
+    """Whether two indexes link the same entries to those whose lines begin at the bytes [start, stop)."""
+    # Mostly they have found the same parents: then no op_id has to be looked up.
+    mine, theirs = _links_between(one, start, stop), _links_between(other, start, stop)
+    return mine == theirs or _all_named(one, *mine) == _all_named(other, *theirs)
+
+
+def _links_between(index: Index, start: int, stop: int) -> tuple[list[Link], list[UnresolvedLink]]:
+    links: list[Link] = []
+    named: list[UnresolvedLink] = []
     for unit in units_between(index, start, stop):
-        if isinstance(unit, Lines):
-            found += links_named_in(unit)
-        else:
-            packed = unit.first_offset, unit.links, unit.end - unit.first_offset
-            found += unpack_unresolved(*packed)
-            found += [(child, _op_id_at(index, parent)) for child, parent in unpack_links(*packed)]
-    return {link for link in found if start <= link[0] < stop}
+        here, named_here = links_in(unit)
+        links += [link for link in here if start <= link[0] < stop]
+        named += [link for link in named_here if start <= link[0] < stop]
+    return links, named
 
 
-def _op_id_at(index: Index, at: int) -> bytes:
-    unit = index.tail if at >= index.folded_end else index.segment(index.number_at(at))
-    return unit.op_id(unit.number_at(at))
+def _all_named(index: Index, links: list[Link], named: list[UnresolvedLink]) -> set[UnresolvedLink]:
+    return {*named, *((child, op_id_at(index, parent)) for child, parent in links)}
 
 
 def check_keys_and_summaries(index: Index) -> None:
@@ -73,11 +76,11 @@ def check_keys_and_summaries(index: Index) -> None:
 
 
 def _summed_up(index: Index, segment: Segment) -> Summary:
-    packed = segment.first_offset, segment.links, segment.end - segment.first_offset
-    parents = {index.number_at(parent) for _, parent in unpack_links(*packed)}
+    links, named = links_in(segment)
+    parents = {segment.number if parent >= segment.first_offset else index.number_at(parent) for _, parent in links}
     before = index.summary(segment.number - 1) if segment.number > 1 else None
     return pack_lines(segment.lines()).summary._replace(
         entries_before=before.entries_before + before.entries if before else 0,
         parent_segments=as_json(sorted(parents)),
-        unresolved_links=len(unpack_unresolved(*packed)),
+        unresolved_links=len(named),
     )
