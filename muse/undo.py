@@ -39,10 +39,12 @@ class UndoConflictError(MuseError, ValueError):
         """The operation that was to be undone."""
         self.later = later
         """The operation after it on the same address."""
-        address = entry["domain_op"].get("address")
+        shared = sorted(str(place)[:100] for place in _addresses(entry) & _addresses(later) - {None})
+        where = f"on {shared[0]!r}" if shared else f"in {entry['domain'][:100]!r}"
+        unsaid = "" if shared else ", and one of the two names no address"
         super().__init__(
-            f"{entry['op_id']} can't be undone by itself: {later['actor_id'][:100]!r} worked on {str(address)[:100]!r} "
-            f"later, by {later['op_id']}: undo that too, or force it"
+            f"{entry['op_id']} can't be undone by itself: {later['actor_id'][:100]!r} worked {where} later, by "
+            f"{later['op_id']}{unsaid}: undo that too, or force it"
         )
 
 

@@ -187,7 +187,7 @@ def test_a_later_operation_on_the_same_address_is_a_conflict(log: OpLog) -> None
     """It is named, whoever made it; not if it is undone, chosen too, elsewhere, or if undo is forced."""
     first, other, later = insert(log, "ada"), insert(log, "bob", address="b"), insert(log, "ada")
     log.record("bob", "music", {"op": "insert", "address": "a"})
-    with pytest.raises(UndoConflictError, match=later["op_id"]) as caught:
+    with pytest.raises(UndoConflictError, match=f"'ada' worked on 'a' later, by {later['op_id']}: ") as caught:
         log.undo([first], by="eve")
     assert (caught.value.entry, caught.value.later) == (first, later)
     assert [each.entry for each in plan_undo(log, [first], force=True)] == [first]
@@ -207,8 +207,9 @@ def test_what_comes_later_is_told_by_the_total_order(log: OpLog) -> None:
 def test_an_operation_without_an_address_may_be_about_all(log: OpLog) -> None:
     """So it stands in the way of what came before it in its domain, and all that follows in its way."""
     first, everywhere = insert(log, "ada"), log.record("bob", "code", {"op": "insert"})
-    with pytest.raises(UndoConflictError):
+    with pytest.raises(UndoConflictError, match=r"'bob' worked in 'code' later, by .*, and one of the two") as caught:
         log.undo([first], by="eve")
+    assert caught.value.later == everywhere
     last = insert(log, "ada", address="b")
     with pytest.raises(UndoConflictError, match=last["op_id"]):
         log.undo([everywhere], by="eve")
