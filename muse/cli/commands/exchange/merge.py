@@ -20,7 +20,7 @@ from muse.cli.options.session import (
     session_argument,
     session_log,
 )
-from muse.cli.output.failures import WrongUsage
+from muse.cli.output.failures import FOUND_DAMAGE, WrongUsage, exit_with
 from muse.cli.output.printing import note, pluralize, print_json, print_table
 from muse.cli.output.progress import ProgressBar
 
@@ -67,8 +67,9 @@ def fork(log: engine.OpLog, new: str, *, upto: str, as_json: bool) -> None:
 @session_argument
 @click.argument("other_repo", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("other_session", required=False)
+@click.option("--keep-going", is_flag=True, help="Pass over an entry that can't be taken, and take the rest.")
 @guard_options("take over all the same, and count,")
-@json_option("one object: session_id, other_repo, other_session_id, added, redacted, ops, would_refuse")
+@json_option("one object: session_id, other_repo, other_session_id, added, refused, redacted, ops, would_refuse")
 @repo_option
 def merge(
     session: str,
@@ -76,6 +77,7 @@ def merge(
     other_session: str | None,
     repo: Path,
     *,
+    keep_going: bool,
     guard: engine.Guard | None,
     as_json: bool,
 ) -> None:
@@ -84,8 +86,12 @@ def merge(
     OTHER_REPO is the folder that holds .muse/. OTHER_SESSION names the session there if its id differs. SESSION is made
     if it does not exist: that is how a new replica begins. Merging again adds nothing. What was redacted there is
     redacted here too.
+
+    An entry that can't be taken, such as one with other content under an op_id that is here, ends the merge with exit
+    code 1; what was added before stays. With --keep-going each is listed, and the exit code is 1 too.
     """
     redacted: list[str] = []
+    refused: list[tuple[str, str]] = []
 
     is_first = not has_sessions(repo)
     with (
@@ -95,7 +101,13 @@ def merge(
         if log.folder.exists() and log.folder.samefile(other.folder):
             raise WrongUsage(f"{other.folder} is session {session!r} itself: name another replica to merge")
         with ProgressBar(f"merging {session}") as bar:
-            added = log.merge(other, progress=bar, on_redact=redacted.extend)
+            added = log.merge(
+                other,
+                on_conflict="skip" if keep_going else "raise",
+                on_skip=lambda op_id, reason: refused.append((op_id, reason)),
+                on_redact=redacted.extend,
+                progress=bar,
+            )
         if is_first and added:
             note_first_session(repo)
         note_would_refuse(log.would_refuse)
@@ -108,13 +120,17 @@ def merge(
                     "other_repo": str(other_repo),
                     "other_session_id": other.session_id,
                     "added": added,
+                    "refused": len(refused),
                     "redacted": len(redacted),
                     "ops": total,
                     "would_refuse": log.would_refuse,
                 }
             )
-            return
-        print_table(("SESSION", "ADDED", "OPS NOW"), [(session, added, total)], right=("ADDED", "OPS NOW"))
-        if redacted:
-            note(f"{pluralize(len(redacted), 'entry')} redacted here, as in {other.path}")
-        note(f"{pluralize(added, 'entry')} came from {other.path}")
+        else:
+            print_table(("SESSION", "ADDED", "OPS NOW"), [(session, added, total)], right=("ADDED", "OPS NOW"))
+            if redacted:
+                note(f"{pluralize(len(redacted), 'entry')} redacted here, as in {other.path}")
+            note(f"{pluralize(added, 'entry')} came from {other.path}")
+        for op_id, reason in refused:
+            note(f"not merged: {op_id}: {reason}")
+    exit_with(FOUND_DAMAGE if refused else 0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import making
+from tests import making, plain_scan
 from tests.cli.running import filled, muse
 
 
@@ -63,6 +63,22 @@ def test_merge_with_nothing_is_wrong_usage(repo: Path, tmp_path: Path, wrong: st
 
     assert muse("merge", "s", folder, "--repo", repo).exit_code == 2
     assert making.tree(repo) == {}
+
+
+def test_merge_keeps_going_over_what_can_not_be_taken(repo: Path, other: Path) -> None:
+    """Without the option it stops there, with it all else is taken; the exit code is 1 both times."""
+    filled(repo, [making.entry(15, domain_op={"op": "another"})])
+    before = making.log_bytes(repo)
+    stopped = muse("merge", "s", other, "--repo", repo)
+    assert (stopped.exit_code, making.log_bytes(repo)) == (1, before)
+
+    told = muse("merge", "s", other, "--repo", repo, "--json", "--keep-going")
+
+    found = json.loads(told.stdout)
+    assert (told.exit_code, found["added"], found["refused"], found["ops"]) == (1, 19, 1, 20)
+    assert f"not merged: {making.op_id(15)}: " in told.stderr
+    numbers = [15, *(number for number in range(11, 31) if number != 15)]
+    assert plain_scan.scan(making.log_bytes(repo)).op_ids == [making.op_id(number) for number in numbers]
 
 
 @pytest.mark.parametrize("way", ["same", "link"])
