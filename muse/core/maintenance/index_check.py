@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
 from itertools import islice
 from typing import Any
 
 from muse.core.entry.filter import Filter
 from muse.core.index.blocks.links import Link, UnresolvedLink
-from muse.core.index.blocks.op_id_runs import merged_summary
+from muse.core.index.blocks.op_id_runs import merged_keys, merged_summary
 from muse.core.index.blocks.segment import DamagedIndexError, Segment, Summary, as_json, pack_lines
 from muse.core.index.query import links_in, matching, op_id_at, units_between
 from muse.core.index.store import Index
@@ -58,18 +59,18 @@ def check_keys_and_summaries(index: Index) -> None:
         DamagedIndexError: it is not, or a block is altered.
     """
     for run in index.runs:
-        keys: set[int] = set()
+        keys: list[array[int]] = []
         summaries: list[Summary] = []
         for number in range(run.first_segment, run.end_segment):
             segment = index.segment(number)
             op_ids = b"".join(segment.op_id(line) for line in matching(segment, Filter()))
-            keys.update(index.database.op_id_hash.keys(op_ids, number))
+            keys.append(index.database.op_id_hash.keys(op_ids, number))
             summaries.append(segment.summary)
             if segment.summary != _summed_up(index, segment):
                 raise DamagedIndexError(f"what it sums up of segment {number} is wrong")
         if run.is_filtered:
             run.filter.load()
-        if keys != set(run.all_keys()):
+        if merged_keys(keys) != run.all_keys():
             raise DamagedIndexError(f"op_ids of the segments from {run.first_segment} on can't be found")
         if run.summary != merged_summary(summaries):
             raise DamagedIndexError(f"what it sums up of the segments from {run.first_segment} on is wrong")
