@@ -318,13 +318,14 @@ def op_ids_beginning(index: Index, digits: str, limit: int) -> list[str]:
     """
     blocks = chain(
         (b"".join(index.tail.op_ids),),
-        (_entry_op_ids(index.segment(number)) for number in index.segment_numbers()),
+        (entry_op_ids(index.segment(number)) for number in index.segment_numbers()),
     )
     found = (op_id for block in blocks for op_id in _beginning(block, digits))
     return [str(uuid.UUID(bytes=op_id)) for op_id in heapq.nsmallest(limit, found)]
 
 
-def _entry_op_ids(segment: Segment) -> bytes:
+def entry_op_ids(segment: Segment) -> bytes:
+    """The 16 bytes of the op_id of each entry in a segment."""
     if not segment.problems:
         return segment.op_ids
     return b"".join(segment.op_id(number) for number in matching(segment, Filter()))

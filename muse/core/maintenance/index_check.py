@@ -6,11 +6,10 @@ from array import array
 from itertools import islice
 from typing import Any
 
-from muse.core.entry.filter import Filter
 from muse.core.index.blocks.links import Link, UnresolvedLink
 from muse.core.index.blocks.op_id_runs import merged_keys, merged_summary
 from muse.core.index.blocks.segment import DamagedIndexError, Segment, Summary, as_json, pack_lines
-from muse.core.index.query import links_in, matching, op_id_at, units_between
+from muse.core.index.query import entry_op_ids, links_in, op_id_at, units_between
 from muse.core.index.store import Index
 from muse.core.storage.lines import ROLES, Lines
 
@@ -63,8 +62,7 @@ def check_keys_and_summaries(index: Index) -> None:
         summaries: list[Summary] = []
         for number in range(run.first_segment, run.end_segment):
             segment = index.segment(number)
-            op_ids = b"".join(segment.op_id(line) for line in matching(segment, Filter()))
-            keys.append(index.database.op_id_hash.keys(op_ids, number))
+            keys.append(index.database.op_id_hash.keys(entry_op_ids(segment), number))
             summaries.append(segment.summary)
             if segment.summary != _summed_up(index, segment):
                 raise DamagedIndexError(f"what it sums up of segment {number} is wrong")
