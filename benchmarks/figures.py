@@ -55,6 +55,7 @@ FIGURES: dict[str, Callable[[Bench], Figure]] = {
     "query/late-actor": queries.by_late_actor,
     "rebuild/one-process": rebuild.in_one_process,
     "rebuild/two-workers": rebuild.with_two_workers,
+    "verify": rebuild.verifying,
     "sessions/scan": sessions.against_scan,
     "sessions/command": sessions.listing,
     "where/read": search.against_reading,

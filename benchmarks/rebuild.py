@@ -1,4 +1,4 @@
-"""Making the index anew from the log, in one process and with workers."""
+"""Making the index anew from the log, in one process and with workers; and verify, which makes one to compare with."""
 
 from __future__ import annotations
 
@@ -38,3 +38,21 @@ def in_one_process(bench: Bench) -> Figure:
 def with_two_workers(bench: Bench) -> Figure:
     """Against the same, with two worker processes."""
     return _against_reading(bench, "rebuild_index with two workers", 0.4, workers=2)
+
+
+@contextmanager
+def _verifying(built: Built) -> Iterator[Work]:
+    with built.opened() as log:
+        yield log.verify
+
+
+def verifying(bench: Bench) -> Figure:
+    """The full check of a sound session, against making the index anew."""
+    with bench.copy(bench.size.big) as built:
+        compared = compare(
+            timed(partial(_verifying, built)),
+            timed(partial(_rebuilding, built, 1)),
+            rounds=bench.few_rounds,
+            warm_up=False,
+        )
+    return figure_of(compared, f"verify of {bench.size.big:,}", "rebuild_index")
