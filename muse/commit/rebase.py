@@ -15,7 +15,7 @@ from pathlib import Path
 from muse.commit.batch import CommitHistory
 from muse.commit.errors import CommitDivergedError
 from muse.commit.history import restore_session
-from muse.core.op_log import InvalidCutError, OpLog, encode_session_id
+from muse.core.op_log import MAX_LINE_BYTES, InvalidCutError, OpLog, encode_session_id
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def rebase_session(repo_root: Path, session_id: str, target: CommitHistory, asid
     new_root = _folder(aside, session_id, "rebase")
     new_root.mkdir(parents=True)
     restore_session(new_root, session_id, target)
-    with OpLog(repo_root, session_id) as old, OpLog(new_root, session_id) as new:
+    with OpLog(repo_root, session_id) as old, _open_to_all(new_root, session_id) as new:
         lacking = sum(old.get(entry["op_id"]) is None for entry in new)
         if lacking:
             raise CommitDivergedError(
@@ -101,10 +101,15 @@ def _swap(here: Path, made: Path, aside: Path, session_id: str) -> None:
 def _merge_aside(repo_root: Path, session_id: str, aside: Path) -> None:
     """Take in what was written to a log that is put aside, up to the last moment."""
     for root in _folders(aside, session_id, "before"):
-        with OpLog(repo_root, session_id) as log, OpLog(root, session_id) as old:
+        with _open_to_all(repo_root, session_id) as log, OpLog(root, session_id) as old:
             added = log.merge(old, on_conflict="skip")
             if added:
                 _log.info("%s: %d entries were taken over from %s", log.path, added, old.path)
+
+
+def _open_to_all(repo_root: Path, session_id: str) -> OpLog:
+    """A handle that takes whatever a log holds, with whatever limits it was recorded."""
+    return OpLog(repo_root, session_id, max_line_bytes=MAX_LINE_BYTES, max_lamport_jump=None)
 
 
 def _folder(aside: Path, session_id: str, kind: str) -> Path:

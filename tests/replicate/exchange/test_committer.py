@@ -218,6 +218,21 @@ def test_what_was_written_into_the_old_log_at_the_last_moment_is_taken_over(host
     assert list(aside.glob("s.*")) == []
 
 
+def test_what_was_recorded_with_wider_limits_is_taken_over(host: Host, target: GitTarget) -> None:
+    """A timestamp far above the others, which replication lets through, and a long line, also at the last moment."""
+    a, b = host("a"), host("b")
+    fill(a, range(1, 9))
+    commit(a, target)
+    with OpLog(root(b), "s", max_lamport_jump=None) as log:
+        log.append_many([making.entry(20, lamport_ts=2**52 + 1), *entries(8)])
+    aside = root(b) / ".muse" / "replicas"
+    assert rebase_session(root(b), "s", target, aside)
+    (old,) = aside.glob("s.before.*/.muse/op_log/s/ops.jsonl")
+    making.add_bytes(old, making.line(making.entry(21, domain_op={"op": "insert", "text": "x" * (16 << 20)})))
+    finish_rebase(root(b), "s", aside)
+    assert sorted(scan(b).op_ids) == sorted(map(making.op_id, [*range(1, 9), 20, 21]))
+
+
 TAKE_OVER = """
 import sys
 from muse.commit import GitTarget
