@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from muse.core.op_log import OpEntry, OpLog, RefusedByGuardError
+from muse.core.op_log import OpEntry, OpLog, RefusedByGuardError, fork_session
 from muse.replicate import ReplicaBusyError, ReplicationUnavailableError, Settings
 from muse.replicate.bookkeeping.folder import ReplicaFolder
 from muse.replicate.process.worker import Worker
@@ -35,6 +35,23 @@ def test_a_log_replicates_itself_as_long_as_a_block_lasts(server: Server, host: 
     assert_equal(a, b)
     with pytest.raises(ReplicationUnavailableError, match="not running"):
         one.wait_synced(1)
+
+
+@pytest.mark.process
+@pytest.mark.slow
+def test_a_fork_is_replicated_beside_its_source(server: Server, host: Host) -> None:
+    """It holds the same lines in the same stream, and is another session: each host gets both whole, at once."""
+    a, b = host("a"), host("b")
+    fill(a, range(1, 9))
+    fork_session(root(a), "s", "fork")
+    with OpLog(root(a), "fork") as forked, OpLog(root(b), "fork") as arrived:
+        with replica(a, server) as one, replica(forked, server) as two:
+            sync(one, two)
+            assert one.status().rewinds == two.status().rewinds == 0
+        with replica(b, server) as three, replica(arrived, server) as four:
+            sync(three, four)
+        assert_equal(a, b, forked, arrived)
+        assert len(arrived) == 8
 
 
 @pytest.mark.process

@@ -159,7 +159,8 @@ class Round:
                 _log.warning("%s: the server can't deliver %d of %d messages", self._log.path, missing, count)
                 if missing > self.saved.audit:
                     self._own_audit = missing
-                    await self._sender.publish(audit_message(missing, stream=self._stream.name))
+                    audit = audit_message(missing, stream=self._stream.name, subject=self._stream.subject)
+                    await self._sender.publish(audit)
                 return
             await self._link.wait(self._received, 0.2)
 

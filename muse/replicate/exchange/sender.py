@@ -132,7 +132,9 @@ class Sender:
         return messages
 
     def _pack(self, lines: Iterable[bytes]) -> Iterator[Message]:
-        return messages_of(lines, stream=self._stream.name, salt=self._salt, max_payload=self._link.max_payload)
+        stream = self._stream
+        most = self._link.max_payload
+        return messages_of(lines, stream=stream.name, subject=stream.subject, salt=self._salt, max_payload=most)
 
     async def _read_log(self) -> tuple[list[Line], int]:
         return await self._threads.run(self._read_log_after, self._ledger.read_to)

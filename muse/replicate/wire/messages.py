@@ -70,11 +70,13 @@ def op_id_of_line(line: bytes) -> bytes:
         return sha256(line).digest()
 
 
-def messages_of(lines: Iterable[bytes], *, stream: str, salt: str, max_payload: int) -> Iterator[Message]:
+def messages_of(lines: Iterable[bytes], *, stream: str, subject: str, salt: str, max_payload: int) -> Iterator[Message]:
     """The messages that carry some lines, in their order, each as full as it may be.
 
-    `salt` keeps the server from taking a message for one that it has seen, and has lost since.
+    `subject` keeps the server from taking a message for one of another session, such as a fork, which holds the same
+    lines; `salt` from taking it for one that it has seen, and has lost since.
     """
+    salt = f"{subject} {salt}"
     most = min(MAX_BYTES, max_payload - HEADROOM_BYTES)
     page: list[bytes] = []
     size = 0
@@ -91,9 +93,9 @@ def messages_of(lines: Iterable[bytes], *, stream: str, salt: str, max_payload: 
         yield _whole(page, stream, salt)
 
 
-def audit_message(number: int, *, stream: str) -> Message:
+def audit_message(number: int, *, stream: str, subject: str) -> Message:
     """The message that has every host read everything again."""
-    headers = _headers(stream, f"audit-{number}".encode(), "")
+    headers = _headers(stream, f"audit-{number}".encode(), subject)
     return Message(b"", {**headers, AUDIT_HEADER: str(number)}, ())
 
 

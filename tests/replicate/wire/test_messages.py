@@ -17,9 +17,10 @@ from tests.samples import examples
 MAX_PAYLOAD = messages.HEADROOM_BYTES + 2000
 
 
-def packed(lines: list[bytes], salt: str = "", max_payload: int = MAX_PAYLOAD) -> list[Message]:
+def packed(lines: list[bytes], salt: str = "", max_payload: int = MAX_PAYLOAD, subject: str = "s") -> list[Message]:
     """The messages of some lines."""
-    return list(messages.messages_of(lines, stream="MUSE_t", salt=salt, max_payload=max_payload))
+    made = messages.messages_of(lines, stream="MUSE_t", subject=subject, salt=salt, max_payload=max_payload)
+    return list(made)
 
 
 def unpacked(sent: list[Message]) -> list[bytes]:
@@ -54,12 +55,14 @@ def test_a_message_holds_at_most_1024_lines() -> None:
     assert [len(message.op_ids) for message in packed([b"{}\n"] * 1025, max_payload=1 << 20)] == [1024, 1]
 
 
-def test_the_id_of_a_message_is_that_of_its_content_and_salt() -> None:
-    """Two hosts give the same page the same id; after a loss it is another."""
+def test_the_id_of_a_message_is_that_of_its_session_content_and_salt() -> None:
+    """Two hosts give the same page the same id; after a loss it is another, as in another session of the stream."""
     lines = [line(entry(1)), line(entry(2, intent_id="x" * 3000))]
-    ids = [[message.headers[ID_HEADER] for message in packed(lines, salt)] for salt in ("", "", "s")]
+    made = [packed(lines), packed(lines), packed(lines, salt="s"), packed(lines, subject="fork")]
+    made += [[messages.audit_message(1, stream="MUSE_t", subject=subject)] for subject in ("s", "fork")]
+    ids = [[message.headers[ID_HEADER] for message in each] for each in made]
     assert ids[0] == ids[1]
-    assert len({*ids[0], *ids[2]}) == len(ids[0]) + len(ids[2])
+    assert len({each for some in ids for each in some}) == sum(map(len, ids[1:]))
 
 
 def test_parts_of_two_senders_may_come_in_between() -> None:
