@@ -15,7 +15,7 @@ from pathlib import Path
 from muse.commit.batch import CommitHistory
 from muse.commit.errors import CommitDivergedError
 from muse.commit.history import restore_session
-from muse.core.op_log import MAX_LINE_BYTES, InvalidCutError, OpLog, encode_session_id
+from muse.core.op_log import MAX_LINE_BYTES, InvalidCutError, OpLog, encode_session_id, name_beside
 
 _log = logging.getLogger(__name__)
 
@@ -113,11 +113,11 @@ def _open_to_all(repo_root: Path, session_id: str) -> OpLog:
 
 
 def _folder(aside: Path, session_id: str, kind: str) -> Path:
-    return aside / f"{encode_session_id(session_id)}.{kind}.{secrets.token_hex(4)}"
+    return aside / f"{name_beside(encode_session_id(session_id))}.{kind}.{secrets.token_hex(4)}"
 
 
 def _folders(aside: Path, session_id: str, kind: str) -> list[Path]:
-    start = f"{encode_session_id(session_id)}.{kind}."
+    start = f"{name_beside(encode_session_id(session_id))}.{kind}."
     if not aside.is_dir():
         return []
     # The name of another session may begin with all of this.

@@ -79,7 +79,6 @@ from muse.core.options import (
     DEFAULT_MAX_APPEND_BYTES,
     DEFAULT_MAX_LAMPORT_JUMP,
     MAX_LAMPORT_TS,
-    MAX_LINE_BYTES,
     MAX_SNAPSHOT_ID_BYTES,
     MAX_WORKERS,
     Options,
@@ -106,9 +105,11 @@ from muse.core.checkpoint.record import RestoredCheckpoint as RestoredCheckpoint
 from muse.core.collapse import collapse as collapse  # isort: skip
 from muse.core.maintenance.findings import ACCEPTABLE as ACCEPTABLE  # isort: skip
 from muse.core.maintenance.summary import ops_per_minute as ops_per_minute  # isort: skip
-from muse.core.storage.durable import whole_file as whole_file  # isort: skip
+from muse.core.options import MAX_LINE_BYTES as MAX_LINE_BYTES  # isort: skip
+from muse.core.storage.durable import read_small_file as read_small_file, whole_file as whole_file  # isort: skip
 from muse.core.storage.redactions import read_redacted as read_redacted, state_of as state_of  # isort: skip
 from muse.core.storage.session_dir import encode_session_id as encode_session_id  # isort: skip
+from muse.core.storage.session_dir import name_beside as name_beside  # isort: skip
 
 __all__ = [
     "AppendError",

@@ -368,7 +368,8 @@ def test_what_is_not_valid_or_another_is_refused_and_told_alone(
         publish(server, b"no JSON\n" + line(entry(1, actor_id="eve")) + line(entry(50)))
         publish(server, b"x", **{"Muse-Part": "7/2", "Muse-Group": "g"})
         publish(server, b"x", **{"Muse-Part": "²/3", "Muse-Group": "g"})
-        publish(server, b'{"committer": "eve", "term": 1e400}', "muse.t.committer.s")
+        for said in (b'{"committer": "eve", "term": 1e400}', b'{"committer": "eve", "term": 1e300}', b"[" * 100_000):
+            publish(server, said, "muse.t.committer.s")
         publish(server, b"")
         publish(server, line(entry(51))[:-1])
         one.wait_synced(WAIT)

@@ -18,7 +18,7 @@ from muse.core.errors import DamagedCheckpointError, InvalidEntryError, NotCommi
 from muse.core.options import MAX_LAMPORT_TS
 from muse.core.storage import durable
 from muse.core.storage.log_file import CHUNK_BYTES
-from muse.core.storage.session_dir import LOG_NAME
+from muse.core.storage.session_dir import LOG_NAME, name_beside
 
 _MAX_RECORD_BYTES = 1 << 20
 
@@ -142,7 +142,7 @@ def check_is_committer(log_path: Path) -> None:
     """
     folder = log_path.parent
     repo_root = folder.parents[2]
-    path = repo_root / ".muse" / "replicas" / f"{folder.name}.committer"
+    path = repo_root / ".muse" / "replicas" / f"{name_beside(folder.name)}.committer"
     try:
         noted = parse_object(durable.read_small_file(path, _MAX_RECORD_BYTES).strip(JSON_SPACES))
     except FileNotFoundError:

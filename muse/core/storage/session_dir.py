@@ -11,6 +11,7 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
@@ -31,6 +32,7 @@ ASIDE_PREFIX = ".import-"
 
 SESSION_DEPTH = 3
 """How many names lead from the repository to a session's folder: `.muse`, `op_log` and its own."""
+_LONGEST_ENDING = len(".rebase.01234567")
 _NAMES = (LOG_NAME, CHECKPOINT_NAME, INDEX_NAME)
 
 # A dot is unsafe in front ("..", hidden files) and at the end (dropped by some file systems).
@@ -59,6 +61,14 @@ def encode_session_id(session_id: str) -> str:
             f"{MAX_SESSION_FOLDER_BYTES} are possible: choose a shorter id"
         )
     return name
+
+
+def name_beside(folder_name: str) -> str:
+    """How the names of files outside a session's folder begin that are about it: as the folder, if an ending fits."""
+    if len(folder_name) <= MAX_SESSION_FOLDER_BYTES - _LONGEST_ENDING:
+        return folder_name
+    # "+" stands in the name of no folder.
+    return f"{folder_name[:100]}+{sha256(folder_name.encode()).hexdigest()}"
 
 
 def decode_folder_name(name: str) -> str | None:

@@ -19,12 +19,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from muse.core.op_log import OpLog, encode_session_id, list_sessions, whole_file
+import orjson
+
+from muse.core.op_log import OpLog, encode_session_id, list_sessions, name_beside, read_small_file, whole_file
 from muse.replicate.bookkeeping.note import Note
 from muse.replicate.bookkeeping.save_point import SavePoint
 from muse.replicate.errors import ReplicaBusyError
 
 _PATIENCE_SECONDS, _ASKING_SECONDS = 10.0, 0.2
+_MOST_BYTES = 64 << 20
 _IN_SPACE = ", in space "
 
 
@@ -33,7 +36,7 @@ class ReplicaFolder:
 
     def __init__(self, repo_root: Path, space: str, session_id: str) -> None:
         self.folder = repo_root / ".muse" / "replicas" / space
-        name = encode_session_id(session_id)
+        name = name_beside(encode_session_id(session_id))
         self.path = self.folder / f"{name}.json"
         self._status_path = self.folder / f"{name}.status"
         # One for all spaces, as only one process may make the log anew, when the commits are handed over.
@@ -43,11 +46,7 @@ class ReplicaFolder:
 
     def load(self) -> SavePoint:
         """The save point; that of the very start if there is none that can be read."""
-        try:
-            value = json.loads(self.path.read_bytes())
-        except (OSError, ValueError):
-            return SavePoint()
-        return SavePoint.from_json(value) or SavePoint()
+        return SavePoint.from_json(read_json(self.path)) or SavePoint()
 
     def save(self, save_point: SavePoint) -> None:
         """Replace the save point; whoever dies meanwhile leaves the old one."""
@@ -61,16 +60,13 @@ class ReplicaFolder:
 
     def read_status(self) -> dict[str, Any]:
         """What was written down last; nothing if nothing was."""
-        try:
-            status = json.loads(self._status_path.read_bytes())
-        except (OSError, ValueError):
-            return {}
+        status = read_json(self._status_path)
         return status if isinstance(status, dict) else {}
 
     def load_ends(self) -> list[int]:
         """Where in the log messages ended that were sent last; perhaps of another log, so it is only a hint."""
         try:
-            data = self._ends_path.read_bytes()
+            data = read_small_file(self._ends_path, _MOST_BYTES)
         except OSError:
             return []
         return list(memoryview(data).cast("q")) if len(data) % 8 == 0 else []
@@ -78,7 +74,8 @@ class ReplicaFolder:
     def save_ends(self, ends: Sequence[int]) -> None:
         """Remember where messages end before they are sent: for whoever goes on after this process is killed."""
         # Not emptied first: when such a file is closed, some file systems wait for the disk.
-        fd = os.open(self._ends_path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(self._ends_path, flags, 0o666)
         try:
             os.pwrite(fd, array("q", ends).tobytes(), 0)
         finally:
@@ -128,6 +125,14 @@ class ReplicaFolder:
             os.close(fd)
 
 
+def read_json(path: Path) -> Any:
+    """What a file holds; None if it is not there or can't be read. Nobody is waited for, were it a FIFO."""
+    try:
+        return orjson.loads(read_small_file(path, _MOST_BYTES))
+    except (OSError, ValueError):
+        return None
+
+
 def _locks(fd: int, how: int) -> bool:
     try:
         fcntl.flock(fd, how | fcntl.LOCK_NB)
@@ -160,7 +165,7 @@ def _is_dead(holder: str) -> bool:
 def list_replicas(repo_root: Path) -> list[dict[str, Any]]:
     """What a repository knows of its replicated sessions, by session and space."""
     found = []
-    sessions = {encode_session_id(session): session for session in list_sessions(repo_root)}
+    sessions = {name_beside(encode_session_id(session)): session for session in list_sessions(repo_root)}
     for path in sorted((repo_root / ".muse" / "replicas").glob("*/*.status")):
         session = sessions.get(path.name.removesuffix(".status"))
         if session is None:

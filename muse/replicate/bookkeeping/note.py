@@ -5,12 +5,19 @@ from __future__ import annotations
 import json
 import os
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from muse.core.op_log import encode_session_id, whole_file
+import orjson
+
+from muse.core.op_log import encode_session_id, name_beside, read_small_file, whole_file
 from muse.replicate.settings import Settings
+
+_MOST_TERMS = 2**53
+"""More than anybody hands over; the engine, which reads the note too, takes no number without end."""
+_MOST_BYTES = 1 << 20
 
 
 class Committer(NamedTuple):
@@ -26,10 +33,11 @@ class Committer(NamedTuple):
     def from_json(cls, data: bytes, seq: int = 0) -> Committer | None:
         """What a message or a note says; None if it makes no sense."""
         try:
-            value = json.loads(data)
-            return cls(int(value["term"]), str(value["committer"]), seq)
+            value = orjson.loads(data)
+            found = cls(int(value["term"]), str(value["committer"]), seq)
         except (ValueError, KeyError, TypeError, OverflowError):
             return None
+        return found if 0 <= found.term <= _MOST_TERMS else None
 
 
 @dataclass(frozen=True)
@@ -50,14 +58,17 @@ class Note:
     @property
     def path(self) -> Path:
         """The file that the engine reads too."""
-        return self.repo_root / ".muse" / "replicas" / f"{encode_session_id(self.session_id)}.committer"
+        return self.repo_root / ".muse" / "replicas" / f"{name_beside(encode_session_id(self.session_id))}.committer"
 
     def read(self) -> Committer | None:
         """What is noted; None if nothing is that can be read."""
         try:
-            return Committer.from_json(self.path.read_bytes())
+            return Committer.from_json(self._content())
         except OSError:
             return None
+
+    def _content(self) -> bytes:
+        return read_small_file(self.path, _MOST_BYTES)
 
     def write(self, committer: Committer) -> None:
         """Note who commits."""
@@ -68,10 +79,8 @@ class Note:
             # A copy of the repository is another replica.
             "folder": os.path.realpath(self.repo_root),
         }
-        try:
-            if json.loads(self.path.read_bytes()) == noted:
+        with suppress(OSError, ValueError):
+            if orjson.loads(self._content()) == noted:
                 return
-        except (OSError, ValueError):
-            pass
         with whole_file(self.path, replace=True) as path:
             path.write_text(json.dumps(noted), encoding="utf-8")

@@ -10,7 +10,7 @@ import json
 from contextlib import suppress
 
 from muse.core.op_log import OpLog, decode_line, is_redacted, read_redacted, state_of, whole_file
-from muse.replicate.bookkeeping.folder import ReplicaFolder
+from muse.replicate.bookkeeping.folder import ReplicaFolder, read_json
 from muse.replicate.wire.messages import lines_in, op_id_of_line
 
 
@@ -25,8 +25,8 @@ class Redactions:
         self._sent: set[str] = set()
         self._missing: set[str] = set()
         self._seen: object = None
-        with suppress(OSError, ValueError, TypeError, LookupError):
-            found = json.loads(self._path.read_bytes())
+        with suppress(TypeError, LookupError):
+            found = read_json(self._path)
             if found["salt"] == salt:
                 self._back = set(map(str, found["op_ids"]))
 

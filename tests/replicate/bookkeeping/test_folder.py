@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -9,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from muse.core.op_log import OpLog
 from muse.replicate.bookkeeping.folder import ReplicaFolder
+from muse.replicate.bookkeeping.note import Committer, Note
+from muse.replicate.bookkeeping.redactions import Redactions
+from muse.replicate.bookkeeping.save_point import SavePoint
 from tests import children
 
 
@@ -63,3 +68,19 @@ def test_a_lock_that_can_not_be_written_is_not_kept(tmp_path: Path) -> None:
     """The disk is full, then not any more: the next attempt gets it."""
     done = children.run([sys.executable, "-c", NO_ROOM, tmp_path], stdout=subprocess.PIPE, text=True)
     assert done.stdout == "locked\n"
+
+
+def test_nobody_waits_for_a_fifo_in_place_of_a_file(tmp_path: Path) -> None:
+    """It is as if the file was not there; what can't be written says so."""
+    folder, note = ReplicaFolder(tmp_path, "t", "s"), Note(tmp_path, "s", "ada")
+    folder.folder.mkdir(parents=True)
+    for ending in ("json", "status", "ends", "redacted"):
+        os.mkfifo(folder.path.with_suffix(f".{ending}"))
+    os.mkfifo(note.path)
+    assert (folder.load(), folder.read_status(), folder.load_ends(), note.read()) == (SavePoint(), {}, [], None)
+    with OpLog(tmp_path, "s") as log:
+        Redactions(log, folder, "")
+    with pytest.raises(OSError, match=r"s\.ends"):
+        folder.save_ends([1])
+    with pytest.raises(OSError, match=r"s\.committer"):
+        note.write(Committer(1, "ada"))

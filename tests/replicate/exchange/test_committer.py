@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from muse.commit import CommitDivergedError, GitTarget, commit, verify_commits
 from muse.commit.rebase import finish_rebase, rebase_session
 from muse.core.op_log import LogReplacedError, NotCommitterError, OpLog
 from muse.replicate import Replica, Settings, become_committer
+from muse.replicate.bookkeeping.folder import list_replicas
+from muse.replicate.process.worker import Worker
 from tests import children, making
 from tests.cli.running import muse
 from tests.making import entries
@@ -179,6 +182,30 @@ def is_committer(log: OpLog) -> bool:
     except NotCommitterError:
         return False
     return True
+
+
+def test_sessions_with_the_longest_names_are_kept_apart(server: Server, target: GitTarget, tmp_path: Path) -> None:
+    """Their files are named otherwise than their folders: exchanged, committed, handed over and listed as any other."""
+    names = ["x" * 255, "x" * 254 + "y"]
+    for name in names:
+        with OpLog(tmp_path / "a", name) as log:
+            log.append_many(entries(3))
+        with OpLog(tmp_path / "b", name) as log:
+            log.append_many(entries(3)[::-1])
+    for repo in (tmp_path / "a", tmp_path / "b"):
+        with ExitStack() as stack:
+            for worker in [stack.enter_context(Worker(repo, name, where(server))) for name in names]:
+                worker.wait_synced(WAIT)
+        assert sorted(each["session"] for each in list_replicas(repo)) == names
+    with OpLog(tmp_path / "a", names[0]) as log, OpLog(tmp_path / "b", names[0]) as other:
+        assert commit(log, target) is not None
+        with pytest.raises(NotCommitterError):
+            other.checkpoint("x")
+    assert become_committer(tmp_path / "b", names[0], where(server), target)
+    with OpLog(tmp_path / "b", names[0]) as here, OpLog(tmp_path / "b", names[1]) as other:
+        assert commit(here, target) is None
+        with pytest.raises(NotCommitterError):
+            other.checkpoint("x")
 
 
 def test_who_has_not_caught_up_does_not_take_over(host: Host, target: GitTarget) -> None:

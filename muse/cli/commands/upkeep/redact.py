@@ -110,7 +110,7 @@ def _elsewhere(log: engine.OpLog, op_ids: Sequence[str], git: Path | None) -> _E
     covered = record.get("byte_offset", 0) if record else 0
     if record and any((place := log.locate(op_id)) and place[0] < covered for op_id in op_ids):
         found.snapshot_id = record["snapshot_id"]
-    name = f"{engine.encode_session_id(log.session_id)}.json"
+    name = f"{engine.name_beside(log.folder.name)}.json"
     found.spaces = sorted(path.parent.name for path in (repo / ".muse" / "replicas").glob(f"*/{name}"))
     return found
 
