@@ -70,7 +70,9 @@ def test_commits_are_listed_newest_first(folder: Path, tmp_path: Path) -> None:
     result = muse("commits", "s", "--repo", tmp_path, "--git", folder)
     assert len(result.stdout.splitlines()) == 4
     assert "3 commits of 16 entries" in result.stderr
-    assert "0 commits of 0 entries" in muse("commits", "none", "--repo", folder).stderr
+    assert muse("commits", "none", "--repo", folder).exit_code == 2
+    filled(folder, making.entries(1), "new")
+    assert "0 commits of 0 entries" in muse("commits", "new", "--repo", folder).stderr
 
 
 def test_damaged_lines_and_names_are_shown_as_such(folder: Path) -> None:

@@ -16,6 +16,7 @@ from muse.cli.options.session import (
     json_option,
     note_damaged_lines,
     note_passed_over,
+    open_session,
     repo_of,
     repo_option,
     session_argument,
@@ -90,9 +91,11 @@ def commit(
 def commits(session: str, git: Path | None, repo: Path, *, as_json: bool) -> None:
     """List what was committed of SESSION, the newest first: when, how many entries of which domain, and whose.
 
-    The session itself need not be there.
+    The session itself need not be there if its commits are.
     """
     found = git_target(git, repo).commits(session)
+    if not found:
+        open_session(repo, session).close()
     _print_commits(found[::-1], as_json=as_json)
     ops = found[-1].cut.op_count if found else 0
     note(f"{pluralize(len(found), 'commit')} of {pluralize(ops, 'entry')}")
