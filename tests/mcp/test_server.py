@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ import pytest
 
 from muse.core.op_log import OpLog
 from tests import children, making, plain_scan
+from tests.cli.running import command_line
 from tests.making import entry
 
 pytestmark = pytest.mark.process
@@ -168,6 +170,18 @@ def test_odd_arguments_are_told_and_the_server_goes_on(repo: Path) -> None:
     assert making.tree(repo).keys() == before
     with OpLog(repo, "s") as log:
         assert len(log) == 1
+
+
+def test_who_starts_it_by_hand_is_told_what_it_waits_for(repo: Path) -> None:
+    """On a terminal, and not a client; Ctrl-D ends it."""
+    ours, theirs = os.openpty()
+    with children.started(command_line("mcp", "--repo", repo), stdin=theirs, stderr=subprocess.PIPE) as server:
+        assert server.stderr is not None
+        assert b"waiting for an MCP client" in server.stderr.readline()
+        os.write(ours, b"\x04")
+        assert server.wait(children.DEADLINE_S) == 0
+    os.close(ours)
+    os.close(theirs)
 
 
 def test_a_key_of_another_operation_is_named(repo: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from muse.cli.options.guard import guard_options
 from muse.cli.options.repository import git_option
 from muse.cli.options.session import repo_option
 from muse.cli.output.failures import SystemFailed, WrongUsage
+from muse.cli.output.printing import note
 
 
 @click.command(
@@ -63,6 +65,8 @@ def mcp(
         raise WrongUsage("mcp is missing, or older than version 2: pip install 'muse-op-log[mcp]'") from None
     tools = Tools(repo, sessions=sessions, actor=actor, guard=guard, git=git)
     server = make_server(tools, may_record=not read_only, may_commit=allow_commit)
+    if sys.stdin.isatty():
+        note("waiting for an MCP client on standard input: configure one to start this command (Ctrl-D ends it)")
     try:
         server.run("stdio")
     except ExceptionGroup as errors:
