@@ -94,12 +94,14 @@ def _conditions(given: Iterable[str]) -> dict[str, Any] | None:
 
 
 def json_or_text(value: str) -> Any:
-    """What a value of the command line stands for: JSON, or else the text itself."""
+    """What a value of the command line stands for: JSON, or else the text itself; a `WrongUsage` if it is not UTF-8."""
     # By the strict reader of the log: what no line can hold as JSON, such as a huge integer, is text.
     try:
         found = engine.parse_object(b'{"value":%b}' % value.encode())
-    except (engine.InvalidEntryError, UnicodeEncodeError):
+    except engine.InvalidEntryError:
         return value
+    except UnicodeEncodeError:
+        raise WrongUsage(f"{value}: must be text in UTF-8") from None
     return found["value"] if len(found) == 1 else value
 
 

@@ -17,7 +17,7 @@ import click
 
 from muse.cli.engine import engine
 from muse.cli.output.failures import WrongUsage
-from muse.cli.output.printing import Columns, note, time_width
+from muse.cli.output.printing import Columns, json_text, note, time_width
 from muse.cli.output.streams import end_if_output_is_lost
 from muse.cli.output.together import together
 from muse.describing import ENTRY_COLUMNS, WHOLE_COLUMNS, entry_cells
@@ -87,12 +87,10 @@ class Listing:
         return [None if value is MISSING else value for value in values]
 
     def _json_lines(self, entries: Iterator[engine.OpEntry]) -> Iterator[str]:
-        import orjson
-
         on_terminal = sys.stdout.isatty()
         for entry in entries:
             value = dict(zip(self.fields, self._values(entry, self.fields), strict=True)) if self.fields else entry
-            line = orjson.dumps(value).decode()
+            line = json_text(value)
             yield escape_json_for_terminal(line) if on_terminal else line
 
     def _csv_lines(self, entries: Iterator[engine.OpEntry]) -> Iterator[str]:
@@ -127,11 +125,9 @@ class Listing:
 
 def _cell(value: Any) -> str:
     """A value as a table cell: text unchanged, None as "", anything else as JSON."""
-    import orjson
-
     if value is None:
         return ""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    return value if isinstance(value, str) else json_text(value)
 
 
 def _print(lines: Iterable[str], *, at_once: bool, in_utf8: bool = False) -> None:
@@ -150,7 +146,7 @@ def _print(lines: Iterable[str], *, at_once: bool, in_utf8: bool = False) -> Non
 def _write(lines: Sequence[str], *, in_utf8: bool) -> None:
     text = "".join(f"{line}\n" for line in lines)
     if in_utf8:
-        sys.stdout.buffer.write(text.encode())
+        sys.stdout.buffer.write(text.encode(errors="backslashreplace"))
     else:
         sys.stdout.write(text)
     end_if_output_is_lost()

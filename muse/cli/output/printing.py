@@ -6,6 +6,7 @@ and rich never interprets markup found in data.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -27,6 +28,7 @@ _NARROWEST = 8
 _USUAL = 80
 _WIDE = 120
 _LONGEST_CELL = 1000
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def note(text: str) -> None:
@@ -57,11 +59,21 @@ def short_commit(snapshot_id: str) -> str:
 
 def print_json(*values: Any) -> None:
     """Print JSON objects at once, each as one line."""
+    lines = "".join(f"{json_text(value)}\n" for value in values)
+    sys.stdout.buffer.write((escape_json_for_terminal(lines) if sys.stdout.isatty() else lines).encode())
+    sys.stdout.buffer.flush()
+
+
+def json_text(value: Any) -> str:
+    """A value as JSON on one line. Of a file's name or an argument that is not UTF-8, bytes are shown as escapes."""
     import orjson
 
-    lines = b"".join(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE) for value in values)
-    sys.stdout.buffer.write(escape_json_for_terminal(lines.decode()).encode() if sys.stdout.isatty() else lines)
-    sys.stdout.buffer.flush()
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        # The escape of a lone surrogate would be JSON too, but strict readers refuse it.
+        return _SURROGATE.sub(lambda found: rf"\\u{ord(found[0]):04x}", text)
 
 
 def console(stream: TextIO) -> Console:

@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
 
 from muse.cli.output import printing as output
@@ -124,6 +126,39 @@ def test_json_for_a_terminal_is_equal_in_value() -> None:
 
     assert json.loads(escape_json_for_terminal(text)) == json.loads(text)
     assert not set(map(chr, range(0x7F, 0xA0))) & set(escape_json_for_terminal(text))
+
+
+def test_names_that_are_no_utf8_are_json_that_strict_readers_take(repo: Path, tmp_path: Path) -> None:
+    """A folder, a file and an argument: their bytes are shown as escapes, as on standard error."""
+    odd, shown = os.fsdecode(b"odd\xff"), "odd\\udcff"
+    folder = tmp_path / odd
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 only")
+    filled(folder, making.entries(1))
+    (tmp_path / "lines").write_text('{"id": 1}')
+
+    def told(*command: object) -> Any:
+        return orjson.loads(muse(*command, "--json", "--repo", folder).stdout.splitlines()[0])
+
+    assert told("verify", "s")["log_path"] == f"{tmp_path}/{shown}/.muse/op_log/s/ops.jsonl"
+    assert told("report", "s", "-o", folder / odd, "--format", "svg")["file"] == f"{tmp_path}/{shown}/{shown}"
+    assert shown in told("ingest", "t", tmp_path / "lines", "--actor", f".{odd}", "--domain", "d")["error"]
+    assert told("query", "s", "--fields", odd) == {shown: None}
+    assert muse("query", "s", "--fields", odd, "--format", "csv", "--repo", folder).stdout.splitlines()[0] == shown
+
+
+def test_value_that_is_no_utf8_is_wrong_usage(repo: Path) -> None:
+    """No log holds it, so it can only be a slip."""
+    filled(repo, making.entries(1))
+    for command in (
+        ("blame", "s", "\udcff"),
+        ("conflicts", "s", "--address", "\udcff"),
+        ("count", "s", "--where", "a=\udcff"),
+    ):
+        done = muse(*command, "--repo", repo)
+        assert (done.exit_code, done.stderr) == (2, "Error: \\udcff: must be text in UTF-8\n")
 
 
 def test_counts_are_said_with_their_noun() -> None:
