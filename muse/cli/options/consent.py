@@ -25,7 +25,13 @@ def is_agreed(question: str, *, yes: bool) -> bool:
     if not sys.stdin.isatty():
         note("nothing was changed: there is no terminal to ask at; add --yes")
         return False
-    agreed = click.confirm(question, err=True)
+    try:
+        agreed = click.confirm(question, err=True)
+    except click.Abort as end:
+        # The end of the input is no yes. An interrupt ends the command as anywhere else.
+        if not isinstance(end.__context__, EOFError):
+            raise KeyboardInterrupt from None
+        agreed = False
     if not agreed:
         note("nothing was changed")
     return agreed

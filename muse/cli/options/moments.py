@@ -88,11 +88,14 @@ def find_cut(log: engine.OpLog, text: str) -> engine.Cut:
     if text in ("start", "now"):
         return log.cut() if text == "now" else engine.Cut(log.session_id, 0, 0)
     at: str | int | datetime | None = engine.parse_time(text) if _DATE.match(text) else None
-    if at is None:
+    if at is None and not text.startswith("lamport:") and log.get(text) is None:
+        # Not asked of what is sure without it: the checkpoint may be damaged.
         mark = log.read_checkpoint()
         if text in ("checkpoint", mark and mark["snapshot_id"]):
             return _cut_of_checkpoint(log, mark)
-        at = int(text.removeprefix("lamport:")[:20]) if _is_timestamp(log, text) else _op_id(log, text)
+    if at is None:
+        number = text.removeprefix("lamport:").lstrip("0")[:20]
+        at = int(number or 0) if _is_timestamp(log, text) else _op_id(log, text)
     return log.cut(at=at)
 
 

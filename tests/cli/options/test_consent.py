@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,31 @@ def test_without_a_terminal_nothing_is_done_unasked(harmed: Path, command: str) 
     assert done.exit_code == (0 if command == "undo" else 1)
     assert ASKING[command][2] in done.stdout
     assert "nothing was changed" in done.stderr
+    assert files(harmed) == before
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(("end", "code"), [("interrupt", 130), ("no more input", 1)])
+def test_who_ends_the_question_has_not_agreed(harmed: Path, end: str, code: int) -> None:
+    """Ctrl-C ends the command with 130, as anywhere; Ctrl-D is a no."""
+    before = files(harmed)
+    ours, theirs = pty.openpty()
+    with children.started(command_line(*words("redact", harmed)), stdin=theirs, stderr=subprocess.PIPE) as process:
+        while b"[y/N]" not in (said := os.read(process.stderr.fileno(), 1 << 16)):
+            assert said
+        if end == "no more input":
+            os.write(ours, b"\x04")
+        # One that comes just before it begins to read is seen with the next one only, as by any Python program.
+        while end == "interrupt" and process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(3)
+        said = process.communicate(timeout=60)[1]
+    os.close(ours)
+    os.close(theirs)
+
+    assert process.returncode == code
+    assert said.strip() == (b"stopped" if end == "interrupt" else b"nothing was changed")
     assert files(harmed) == before
 
 

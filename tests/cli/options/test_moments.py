@@ -65,6 +65,14 @@ def test_what_is_no_moment_is_wrong_usage(repo: Path, entries: list[Any], moment
     assert "a moment" in result.stderr or moment.startswith("2026")
 
 
+def test_moments_that_need_no_checkpoint_are_found_beside_a_damaged_one(repo: Path, entries: list[Any]) -> None:
+    """An op_id, a time, a timestamp that says it is one; what may be a snapshot's id is told of."""
+    making.log_path(repo).with_name("checkpoint.json").write_text("{")
+    moments = [making.op_id(9), "lamport:9", f"lamport:{9:030}", "2026-05-03T12:08"]
+    assert [muse("count", "s", "--repo", repo, "--upto", each).stdout for each in moments] == ["9\n"] * 4
+    assert [muse("count", "s", "--repo", repo, "--upto", each).exit_code for each in ("checkpoint", "c1")] == [1, 1]
+
+
 def test_diff_is_a_delta_for_each_domain(repo: Path, entries: list[Any]) -> None:
     """Those of the slice of the list, for programs and for people; a domain without operations is left out."""
     filled(repo, [making.entry(99, domain="docs")])

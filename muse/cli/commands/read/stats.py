@@ -84,7 +84,7 @@ def _print_session(found: SessionStats) -> None:
         ("ops", f"{found.ops:,} in {pluralize(found.size_bytes, 'byte')}"),
         ("damaged", f"{pluralize(found.damaged_lines, 'line')} passed over"),
         ("pending", "unknown" if found.pending is None else f"{found.pending:,}"),
-        ("checkpoint", found.checkpoint["snapshot_id"] if found.checkpoint else "none"),
+        ("checkpoint", "damaged" if found.problem else found.checkpoint["snapshot_id"] if found.checkpoint else "none"),
         ("lamport", f"{found.min_lamport_ts} to {found.max_lamport_ts}" if found.ops else "-"),
         (
             "made (UTC)",

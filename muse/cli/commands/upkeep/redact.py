@@ -93,6 +93,8 @@ class _Elsewhere:
     """Why it is not known which commits hold them."""
     snapshot_id: str | None = None
     """The snapshot of the checkpoint, which covers at least one of them."""
+    checkpoint_unknown: str = ""
+    """Why it is not known what the checkpoint covers."""
     spaces: list[str] = field(default_factory=list)
     """The spaces in which the session is replicated."""
 
@@ -106,7 +108,10 @@ def _elsewhere(log: engine.OpLog, op_ids: Sequence[str], git: Path | None) -> _E
             found.commits = commits_with(git_target(git, repo), log.session_id, op_ids)
         except (engine.MuseError, OSError) as error:
             found.commits_unknown = str(error)
-    record = log.read_checkpoint()
+    try:
+        record = log.read_checkpoint()
+    except engine.DamagedCheckpointError as error:
+        record, found.checkpoint_unknown = None, str(error)
     covered = record.get("byte_offset", 0) if record else 0
     if record and any((place := log.locate(op_id)) and place[0] < covered for op_id in op_ids):
         found.snapshot_id = record["snapshot_id"]
@@ -122,6 +127,8 @@ def _say(elsewhere: _Elsewhere) -> None:
     if elsewhere.snapshot_id is not None and not elsewhere.commits:
         unknown = f" ({elsewhere.commits_unknown})" if elsewhere.commits_unknown else ""
         note(f"- snapshot {elsewhere.snapshot_id}, or one before it: the checkpoint covers it{unknown}")
+    if elsewhere.checkpoint_unknown:
+        note(f"- the snapshot of the checkpoint, if it covers one of them: {elsewhere.checkpoint_unknown}")
     for space in elsewhere.spaces:
         note(f"- the stream of space {space}: it keeps every message (docs/replication.md, Redactions)")
     note("- replicas that have not merged this session since, exports, reports and backups")

@@ -88,6 +88,14 @@ def test_sparkline_draws_the_largest_highest_and_nothing_as_a_blank() -> None:
     assert sparkline([], "12345678", 4) == ""
 
 
+def test_damaged_checkpoint_is_not_told_as_none(repo: Path) -> None:
+    """What is pending is not known then."""
+    filled(repo, making.entries(1))
+    making.log_path(repo).with_name("checkpoint.json").write_text("{")
+    told = dict(line.split(maxsplit=1) for line in muse("stats", "s", "--repo", repo).stdout.splitlines()[:6])
+    assert (told["checkpoint"], told["pending"]) == ("damaged", "unknown")
+
+
 def test_empty_session_has_stats(repo: Path) -> None:
     """No table of nobody."""
     making.log_path(repo).parent.mkdir(parents=True)

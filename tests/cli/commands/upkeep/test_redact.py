@@ -45,6 +45,19 @@ def test_ops_are_redacted_by_the_beginning_of_their_ids(leaked: Path) -> None:
     assert (again.exit_code, "redacted before" in again.stderr) == (0, True)
 
 
+def test_damaged_checkpoint_hides_neither_what_was_done_nor_where_else_it_is(leaked: Path) -> None:
+    """The redaction is made whatever the checkpoint is, so it is a success, and the places are listed."""
+    making.log_path(leaked).with_name("checkpoint.json").write_text("{")
+    command = ("redact", "s", op_id(9), "--why", "x", "--repo", leaked)
+
+    planned = json.loads(muse(*command, "--json").stdout)
+    assert "checkpoint.json: not JSON" in planned["elsewhere"]["checkpoint_unknown"]
+    done = muse(*command, "--yes")
+    assert (done.exit_code, CANARY.encode() in making.log_bytes(leaked)) == (0, False)
+    assert "checkpoint.json: not JSON" in done.stderr
+    assert "- replicas" in done.stderr
+
+
 @pytest.mark.parametrize("wrong", [("ffffffff",), (op_id(9), "zz"), ()])
 def test_an_op_that_is_not_there_is_wrong_usage(leaked: Path, wrong: tuple[str, ...]) -> None:
     """And nothing is redacted, also of the others."""
