@@ -296,15 +296,16 @@ def _fitting(rows: Iterable[Any], limit: int, way_on: str) -> tuple[list[Any], d
 
 
 def _row(row: dict[str, Any]) -> tuple[dict[str, Any], int]:
-    """A row and its size; of one that is too large its small fields, and a note."""
-    sizes = {name: len(orjson.dumps(value)) for name, value in row.items()}
-    size = sum(sizes.values()) + sum(len(name) + 4 for name in row)
+    """A row and its size; of one that is too large some small fields, those that any entry has first, and a note."""
+    sizes = {name: len(orjson.dumps({name: value})) for name, value in row.items()}
+    size = sum(sizes.values())
     if size <= MOST_ROW_BYTES:
         return row, size
-    kept = {name: value for name, value in row.items() if sizes[name] <= _SMALL_BYTES}
-    told = ", ".join(name for name in row if name not in kept)
+    known_first = sorted(row, key=lambda name: name not in OpEntry.__annotations__)
+    kept = [name for name in known_first if sizes[name] <= _SMALL_BYTES][:_MOST_NAMES]
+    told = ", ".join(name for name in row if name not in kept)[:_SMALL_BYTES]
     note = f"{told}: {size} bytes are too many here; `muse op-log show --json` has an entry whole"
-    return _row({**kept, "left_out": note})
+    return {**{name: row[name] for name in kept}, "left_out": note}, sum(sizes[name] for name in kept) + len(note)
 
 
 def _as_json(value: Any) -> str:

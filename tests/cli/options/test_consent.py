@@ -67,6 +67,7 @@ def test_who_ends_the_question_has_not_agreed(harmed: Path, end: str, code: int)
     before = files(harmed)
     ours, theirs = pty.openpty()
     with children.started(command_line(*words("redact", harmed)), stdin=theirs, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
         while b"[y/N]" not in (said := os.read(process.stderr.fileno(), 1 << 16)):
             assert said
         if end == "no more input":
