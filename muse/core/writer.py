@@ -30,11 +30,12 @@ from muse.core.errors import (
     SyncError,
 )
 from muse.core.index.catch_up import CatchUp
+from muse.core.index.query import places_at
 from muse.core.index.store import Index
 from muse.core.options import MAX_LINE_BYTES, MAX_WRITE_BYTES
 from muse.core.storage.lines import Lines
 from muse.core.storage.log_file import LogFile
-from muse.core.storage.reader import StaleLocationError, read_lines
+from muse.core.storage.reader import StaleLocationError, read_placed_lines
 from muse.core.storage.redactions import redacted_here
 
 _MAX_WRITES = 8
@@ -154,7 +155,8 @@ class Writer:
         """
         self.check_usable()
         self._catch_up.catch_up()
-        distinct = set(batch.columns.op_ids)
+        # In their order: what was written together is quickly found together.
+        distinct = dict.fromkeys(batch.columns.op_ids)
         indexed = self._catch_up.find_all(distinct)
         known: _Known = {}
         jumps = max(batch.columns.lamport_ts, default=0) > self._clock.now + self._clock.max_jump
@@ -302,17 +304,17 @@ class Writer:
         return self._catch_up.with_index(partial(self._lines_of, op_ids))
 
     def _lines_of(self, op_ids: Collection[bytes], index: Index) -> _Known:
-        places = {op_id: place for op_id in op_ids if (place := index.location_of(op_id))}
-        ordered = sorted(places, key=places.__getitem__)
+        there = index.offsets_of(op_ids)
+        ordered = sorted(there, key=there.__getitem__)
+        placed = read_placed_lines(self._log, places_at(index, [there[op_id] for op_id in ordered]))
         found: _Known = {}
         end_before = 0
-        for op_id, line in zip(ordered, read_lines(self._log, [places[op_id] for op_id in ordered]), strict=True):
-            at = places[op_id].byte_offset
+        for op_id, (at, end, line) in zip(ordered, placed, strict=True):
             # A damaged newline joins a line to the one before: then it is no line by itself any more.
             if at != end_before and self._log.read(at - 1, at) != b"\n":
                 raise StaleLocationError(f"no line begins at byte {at} any more: run verify")
             found[op_id] = at, line
-            end_before = places[op_id].end
+            end_before = end
         return found
 
 

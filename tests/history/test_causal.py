@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muse.core.history import graph
+from muse.core.index import query
 from muse.core.index.blocks.links import unpack_links
 from muse.core.op_log import CausalEntry, CausalHistory, OpEntry, OpLog, UnknownOpError
 from muse.core.paging import PageSize
@@ -170,7 +170,7 @@ def test_a_link_to_a_place_without_a_line_costs_a_rebuild_not_the_answer(
     """Only an index that contradicts its log has one; it is made anew and asked again."""
     log.append_many(entries := branching(1_000, seed=6))
     wrong = [[(0, 1)]]
-    monkeypatch.setattr(graph, "unpack_links", lambda *packed: wrong.pop() if wrong else unpack_links(*packed))
+    monkeypatch.setattr(query, "unpack_links", lambda *packed: wrong.pop() if wrong else unpack_links(*packed))
     assert ids(each.entry for each in log.history.causal_order()) == ids(entries)
     assert "a link leads to byte 1" in caplog.text
 

@@ -17,9 +17,9 @@ from operator import gt, lt
 
 from muse.core.entry.filter import END, Filter
 from muse.core.history.order import Ordered, no_operations
-from muse.core.index.blocks.links import Link, UnresolvedLink, links_named_in, unpack_links, unpack_unresolved
+from muse.core.index.blocks.links import Link, UnresolvedLink
 from muse.core.index.blocks.segment import DamagedIndexError
-from muse.core.index.query import matching, totals, units_between
+from muse.core.index.query import links_in, matching, totals, units_between
 from muse.core.index.store import Index
 from muse.core.storage.lines import Lines
 
@@ -208,10 +208,7 @@ def children_of(index: Index, at: int, op_id: bytes) -> list[int]:
 
 
 def _links_in(index: Index, number: int) -> list[Link]:
-    if number == _TAIL:
-        return []
-    segment = index.segment(number)
-    return unpack_links(segment.first_offset, segment.links, segment.end - segment.start)
+    return [] if number == _TAIL else links_in(index.segment(number))[0]
 
 
 def _unresolved_links(index: Index) -> Iterator[UnresolvedLink]:
@@ -220,6 +217,5 @@ def _unresolved_links(index: Index) -> Iterator[UnresolvedLink]:
         if run.summary.unresolved_links:
             for number in range(run.first_segment, run.end_segment):
                 if index.summary(number).unresolved_links:
-                    segment = index.segment(number)
-                    yield from unpack_unresolved(segment.first_offset, segment.links, segment.end - segment.start)
-    yield from links_named_in(index.tail)
+                    yield from links_in(index.segment(number))[1]
+    yield from links_in(index.tail)[1]

@@ -18,6 +18,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, TypeVar
 
 from muse.core import options as tuning
@@ -75,8 +76,7 @@ class Index:
 
     def _use_tail(self, tail: Lines) -> None:
         self.tail = tail
-        self.tail_op_ids = dict(zip(tail.op_ids, tail.offsets, strict=True))
-        self.tail_op_ids.pop(b"", None)
+        self.tail_op_ids = {op_id: at for op_id, at in zip(tail.op_ids, tail.offsets, strict=True) if op_id}
 
     # -- what it covers -------------------------------------------------------------------------------
 
@@ -243,14 +243,18 @@ class Index:
     def _look_up_all(self, op_ids: Sequence[bytes]) -> dict[bytes, int]:
         hashes = self.database.op_id_hash.of_all(b"".join(op_ids))
         runs = self._lookup.runs_with_any(set(hashes))
-        candidates = [(op_id, hashed) for op_id, hashed in zip(op_ids, hashes, strict=True) if hashed in runs]
-        return {op_id: at[1] for op_id, hashed in candidates if (at := self._find(op_id, hashed, runs[hashed]))}
+        found: dict[bytes, int] = {}
+        guess: tuple[int, ...] = ()
+        for op_id, hashed in zip(op_ids, hashes, strict=True):
+            if hashed in runs and (at := self._find(op_id, hashed, runs[hashed], guess)):
+                # What was written together is mostly asked for together.
+                guess, found[op_id] = at[:1], at[1]
+        return found
 
-    def _find(self, op_id: bytes, hashed: int, runs: Sequence[Run]) -> FoundEntry | None:
-        for run in runs:
-            for segment in map(self.segment, run.segments_with(hashed)):
-                if (line := segment.find(op_id)) is not None:
-                    return segment.number, segment.first_offset + segment.offsets[line]
+    def _find(self, op_id: bytes, hashed: int, runs: Sequence[Run], guess: Sequence[int] = ()) -> FoundEntry | None:
+        for segment in map(self.segment, chain(guess, chain.from_iterable(run.segments_with(hashed) for run in runs))):
+            if (line := segment.find(op_id)) is not None:
+                return segment.number, segment.first_offset + segment.offsets[line]
         return None
 
     def _ask_runs(self, ask: Callable[[], Answer]) -> Answer:
@@ -272,17 +276,14 @@ class Index:
 
     def location_of(self, op_id: bytes) -> Location | None:
         """Where the entry with this op_id lies; None if there is none."""
-        if (at := self.tail_op_ids.get(op_id)) is not None:
-            return location(self.tail, self.tail.number_at(at))
-        if not self.runs or (found := self.find_folded(op_id)) is None:
+        if (at := self.offset_of(op_id)) is None:
             return None
-        segment = self.segment(found[0])
-        return location(segment, segment.number_at(found[1]))
+        unit = self.tail if at >= self.folded_end else self.segment(self.number_at(at))
+        return location(unit, unit.number_at(at))
 
     def demote_duplicates(self, lines: Lines) -> None:
         """Of several lines with one op_id only the first stays an entry; `lines` are not in the index yet."""
-        op_ids = set(lines.op_ids)
-        op_ids.discard(b"")
+        op_ids = dict.fromkeys(filter(None, lines.op_ids))
         there = self.offsets_of(op_ids)
         if not there and len(op_ids) == len(lines) - len(lines.problems):
             return
