@@ -60,7 +60,7 @@ class TargetContract:
         """What `commit` returns is what `latest` says, also to who opens the target anew."""
         with _session(tmp_path, "friday") as log:
             for number in range(3):
-                made = _commit(log, self.open_target(tmp_path))
+                made = committed(log, self.open_target(tmp_path))
                 assert made == self.open_target(tmp_path).latest("friday")
                 assert (made.actors, made.domains) == ({"ada": 2, "bob": 1}, {"code": 1, "music": 2})
                 assert made.cut.op_count == 3 * (number + 1)
@@ -71,8 +71,8 @@ class TargetContract:
         with _session(tmp_path, "friday") as log:
             for _ in range(2):
                 target = self.open_target(tmp_path)
-                late = _prepared(log, target)
-                made = _commit(log, target)
+                late = prepared(log, target)
+                made = committed(log, target)
                 assert _committed_or_refused(target, late) is None
                 assert self.open_target(tmp_path).latest("friday") == made
                 _record(log)
@@ -81,7 +81,7 @@ class TargetContract:
         """After an unknown outcome the same batch may come again: it is committed already, or its parent has moved."""
         with _session(tmp_path, "friday") as log:
             target = self.open_target(tmp_path)
-            batch = _prepared(log, target)
+            batch = prepared(log, target)
             made = target.commit(batch)
             assert _committed_or_refused(target, batch) in (None, made)
             assert target.latest("friday") == made
@@ -90,7 +90,7 @@ class TargetContract:
         """Of eight threads that commit after the same parent one succeeds, again and again."""
         with _session(tmp_path, "friday") as log, ThreadPoolExecutor(8) as pool:
             for _ in range(3):
-                batch, barrier = _prepared(log, self.open_target(tmp_path)), Barrier(8)
+                batch, barrier = prepared(log, self.open_target(tmp_path)), Barrier(8)
                 done = list(pool.map(_together(barrier, batch), [self.open_target(tmp_path) for _ in range(8)]))
                 (made,) = {each.commit_id for each in done if each is not None}
                 newest = self.open_target(tmp_path).latest("friday")
@@ -104,7 +104,7 @@ class TargetContract:
         made = {}
         for name in SESSIONS:
             with _session(tmp_path, name) as log:
-                made[name] = _commit(log, target)
+                made[name] = committed(log, target)
         assert {name: target.latest(name) for name in SESSIONS} == made
 
     def test_names_mean_nothing(self, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ class TargetContract:
             assert target.latest("friday") == made
             log.record("ada", "x" * 5000, {"op": "insert"})
             log.record("ada", ".git", {"op": "insert"})
-            assert _commit(log, target).domains == {"x" * 5000: 1, ".git": 1}
+            assert committed(log, target).domains == {"x" * 5000: 1, ".git": 1}
 
     def test_history_is_the_log(self, tmp_path: Path) -> None:
         """The lines of all commits, one after the other, are the log; each begins where its parent ended."""
@@ -127,10 +127,10 @@ class TargetContract:
             return
         with _session(tmp_path, "friday") as log:
             for _ in range(4):
-                _commit(log, target)
+                committed(log, target)
                 _record(log)
                 _append_damage(log)
-            _commit(log, target)
+            committed(log, target)
             assert_whole(target, log)
 
     def test_every_operation_is_in_one_commit(self, tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ class TargetContract:
             for number in range(8):
                 if number % 2:
                     # This one dies between commit and checkpoint.
-                    target.commit(_prepared(log, target))
+                    target.commit(prepared(log, target))
                 if number % 3 == 1:
                     (log.folder / "checkpoint.json").unlink(missing_ok=True)
                 _record(other)
@@ -150,6 +150,20 @@ class TargetContract:
                 assert commit(log, target) is None
                 assert_whole(target, log)
                 _record(log)
+
+
+def committed(log: OpLog, target: CommitTarget) -> Committed:
+    """Commit what is pending; there has to be something."""
+    made = commit(log, target)
+    assert made is not None
+    return made
+
+
+def prepared(log: OpLog, target: CommitTarget) -> CommitBatch:
+    """What would be committed; there has to be something."""
+    batch = prepare(log, target)
+    assert batch is not None
+    return batch
 
 
 def assert_whole(target: CommitHistory, log: OpLog) -> None:
@@ -192,18 +206,6 @@ def _record(log: OpLog) -> None:
 def _append_damage(log: OpLog) -> None:
     with log.path.open("ab") as file:
         file.write(b'{"torn": \x00\xff\n')
-
-
-def _commit(log: OpLog, target: CommitTarget) -> Committed:
-    made = commit(log, target)
-    assert made is not None
-    return made
-
-
-def _prepared(log: OpLog, target: CommitTarget) -> CommitBatch:
-    batch = prepare(log, target)
-    assert batch is not None
-    return batch
 
 
 def _committed_or_refused(target: CommitTarget, batch: CommitBatch) -> Committed | None:

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from muse.commit import CommitBatch, CommitDivergedError, CommitMovedError, CommitTarget, Committed, commit
-from muse.commit.protocol import prepare
-from muse.commit.testing import assert_whole
+from muse.commit.testing import assert_whole, committed, prepared
 from muse.core.op_log import CheckpointError, Cut, DamagedCheckpointError, OpLog
 from tests import making
 from tests.commit.targets import MemoryTarget
@@ -23,20 +22,6 @@ from tests.plain_scan import exact_list
 def target() -> MemoryTarget:
     """A target without commits."""
     return MemoryTarget()
-
-
-def committed(log: OpLog, target: CommitTarget) -> Committed:
-    """Commit, and there was something to commit."""
-    made = commit(log, target)
-    assert made is not None
-    return made
-
-
-def prepared(log: OpLog, target: CommitTarget) -> CommitBatch:
-    """What would be committed, and there is something."""
-    batch = prepare(log, target)
-    assert batch is not None
-    return batch
 
 
 def covers(log: OpLog, made: Committed) -> None:
