@@ -37,7 +37,7 @@ class Settings:
     tls_cert: str | None = None
     """This client's certificate."""
     tls_key: str | None = None
-    """The key of that certificate."""
+    """The key of that certificate, without a passphrase."""
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     inbox: str = "_INBOX"

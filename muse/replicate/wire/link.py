@@ -15,7 +15,7 @@ import re
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from muse.replicate.errors import ReplicationRefusedError, ReplicationUnavailableError
@@ -125,7 +125,7 @@ class Link:
         if settings.tls_ca or settings.tls_cert or url.startswith("tls://"):
             tls = ssl.create_default_context(cafile=settings.tls_ca)
             if settings.tls_cert:
-                tls.load_cert_chain(settings.tls_cert, settings.tls_key)
+                tls.load_cert_chain(settings.tls_cert, settings.tls_key, password=self._refuse_passphrase)
         # The client would take them as they are in the URL.
         parts = urlsplit(url)
         user = settings.user or (parts.username and unquote(parts.username))
@@ -167,6 +167,10 @@ class Link:
         answers = f"{self._inbox}.*"
         self._subjects[answers.lower()] = answers
         await self._client.subscribe(answers, cb=self._dispatch)
+
+    def _refuse_passphrase(self) -> NoReturn:
+        # Else the terminal would be asked for it, again for each round, and all would wait for that.
+        raise ReplicationRefusedError(f"{self.settings.tls_key}: has a passphrase: a key without one is needed")
 
     async def _disconnected(self) -> None:
         self.fail(ReplicationUnavailableError(f"{self.url}: the connection was lost"))

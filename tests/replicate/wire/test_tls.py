@@ -53,6 +53,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     certify(folder, "server", "ca", "subjectAltName=IP:127.0.0.1", "extendedKeyUsage=serverAuth")
     for name, authority in (("admin", "ca"), ("ada", "ca"), ("unknown", "ca"), ("stranger", "other-ca")):
         certify(folder, name, authority, "extendedKeyUsage=clientAuth")
+    openssl(folder, "ec", "-in", "ada.key", "-aes256", "-passout", "pass:x", "-out", "locked.key")
+    shutil.copy(folder / "ada.pem", folder / "locked.pem")
     return folder
 
 
@@ -113,6 +115,7 @@ def test_what_is_wrong_with_a_certificate_is_told_and_not_tried_for_ever(
         ("unknown", "ca", "(?i)authorization"),
         ("stranger", "ca", "unknown ca"),
         ("ada", "other-ca", "certificate verify failed"),
+        ("locked", "ca", "locked.key: has a passphrase"),
         ("nobody", "ca", "nobody.pem: can't be read"),
         ("ada", "nothing", "nothing.pem: can't be read"),
     ):
