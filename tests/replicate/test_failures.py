@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -170,6 +171,36 @@ def test_what_the_server_counts_and_can_not_deliver_is_called_for_by_an_audit(
             sync(three, one)
             assert_equal(a, c)
         assert (one.status().rewinds, three.status().rewinds) == (1, 0)
+
+
+def test_what_the_server_can_not_deliver_is_called_for_though_more_arrives_all_the_time(
+    server: Server, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No moment comes in which all that is counted should have arrived; no message is missed that only comes later."""
+    monkeypatch.setattr("muse.replicate.exchange.round.CHECK_SECONDS", 0.2)
+    monkeypatch.setattr("muse.replicate.exchange.round.QUIET_SECONDS", 1.0)
+    a, b = host("a"), host("b")
+    a.append_many([entry(number, domain_op={"op": "insert", "text": "x" * 240_000}) for number in range(1, 40)])
+    with replica(a, server) as one:
+        one.wait_synced(WAIT)
+    assert damage(server, op_id(3).encode(), keep_state=True) == 1
+    with replica(a, server) as one, replica(b, server) as two:
+        number = 100
+
+        def record_until(condition: Callable[[], bool]) -> None:
+            nonlocal number
+            deadline = time.monotonic() + WAIT
+            while not condition():
+                assert time.monotonic() < deadline
+                fill(a, [number := number + 1])
+                time.sleep(0.02)
+
+        record_until(lambda: b.get(op_id(3)) is not None)
+        end = number + 10
+        record_until(lambda: number > end)
+        sync(one, two)
+        assert_equal(a, b)
+        assert (one.status().rewinds, two.status().rewinds) == (1, 0)
 
 
 def send_one_by_one(server: Server, log: OpLog) -> None:

@@ -16,6 +16,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+_SEEN_KEPT = 256
+"""More than come while the server answers a question."""
+
 
 class Position(NamedTuple):
     """One message of the session in the stream."""
@@ -84,6 +87,7 @@ class Ledger:
         self._by_seq: dict[int, _Arrived] = {}
         self._unconfirmed: deque[Line] = deque()
         self._delivered = resume.delivered
+        self._last_seen = deque([seen], _SEEN_KEPT)
 
     # What comes from the stream.
 
@@ -94,10 +98,15 @@ class Ledger:
         # Up to `seen` they come for the second time, after a restart.
         if seq > self.seen.seq:
             self.seen = position
+            self._last_seen.append(position)
         arrived = _Arrived(position, list(op_ids))
         self._arrived.append(arrived)
         self._by_seq[seq] = arrived
         self._received.update(arrived.op_ids)
+
+    def delivered_up_to(self, seq: int) -> int:
+        """How many messages were delivered up to a sequence number; up to now, if that was long ago."""
+        return next((each.delivered for each in reversed(self._last_seen) if each.seq <= seq), self.seen.delivered)
 
     def note_line(self, seq: int, op_id: bytes) -> None:
         """The last part of a long line was received, with the message `seq`."""

@@ -151,9 +151,11 @@ class Round:
     async def _check(self) -> None:
         """Agree again, and wait for what the server counts; if it can't deliver it, have it sent again."""
         count = await self._agree()
+        # Asked afterwards, so that what was counted lies below. Once later messages come, nothing more comes of it.
+        last_seq = await self._stream.last_seq()
         asked_at = self._now()
-        while (lacking := count - self._ledger.seen.delivered - self.saved.missing) > 0:
-            if self._is_quiet(since=asked_at):
+        while (lacking := count - self._ledger.delivered_up_to(last_seq) - self.saved.missing) > 0:
+            if self._ledger.seen.seq > last_seq or self._is_quiet(since=asked_at):
                 missing = self.saved.missing + lacking
                 self.saved = replace(self.saved, missing=missing)
                 _log.warning("%s: the server can't deliver %d of %d messages", self._log.path, missing, count)

@@ -122,8 +122,16 @@ class Stream:
 
     async def count(self) -> int:
         """How many messages of the session the server says it has."""
-        info = await self.link.api(f"STREAM.INFO.{self.name}", {"subjects_filter": self.subject})
-        return int((info["state"].get("subjects") or {}).get(self.subject, 0))
+        state = await self._state({"subjects_filter": self.subject})
+        return int((state.get("subjects") or {}).get(self.subject, 0))
+
+    async def last_seq(self) -> int:
+        """The sequence number of the newest message of any session."""
+        return int((await self._state(None))["last_seq"])
+
+    async def _state(self, request: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        state: Mapping[str, Any] = (await self.link.api(f"STREAM.INFO.{self.name}", request))["state"]
+        return state
 
     async def message(self, request: Mapping[str, Any]) -> tuple[int, str, int, bytes] | None:
         """(seq, subject, when it was stored in nanoseconds, payload) of one message; None if there is none."""

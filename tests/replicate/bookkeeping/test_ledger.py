@@ -146,6 +146,16 @@ def test_a_duplicate_below_what_was_seen_counts_as_returned() -> None:
     assert (ledger.sent_to, ledger.unconfirmed, ledger.remembered) == (10, 0, 0)
 
 
+def test_how_many_were_delivered_up_to_a_number_is_known_for_a_while() -> None:
+    """Of what is long past, only how many there are by now."""
+    ledger = Ledger(START, START, 0, None)
+    for seq in range(2, 2000, 2):
+        ledger.note_received(seq, seq, [])
+    assert [ledger.delivered_up_to(seq) for seq in (5000, 1998, 1997, 1900)] == [999, 999, 998, 950]
+    assert ledger.delivered_up_to(10) == 999
+    assert Ledger(START, Position(7, 7, 3), 0, None).delivered_up_to(8) == 3
+
+
 def test_the_parts_of_a_line_hold_back_where_reading_resumes() -> None:
     """As long as the line is not whole, its first part has to be read again after a restart."""
     ledger = Ledger(START, START, 0, None)
