@@ -93,8 +93,7 @@ class Index:
     @property
     def entries(self) -> int:
         """How many entries it knows."""
-        folded = self.runs[-1].summary.entries_before + self.runs[-1].summary.entries if self.runs else 0
-        return folded + len(self.tail) - len(self.tail.problems)
+        return sum(run.summary.entries for run in self.runs) + len(self.tail) - len(self.tail.problems)
 
     @property
     def highest_lamport_ts(self) -> int:
@@ -124,7 +123,6 @@ class Index:
     def _use_runs(self, runs: list[Run]) -> None:
         self.runs = runs
         self._lookup = Lookup(runs)
-        self._first_segments = [run.first_segment for run in runs]
 
     def new_run(self, first_segment: int, summary: Summary, directory: bytes, block: bytes | int) -> Run:
         """A run of this index: with its block or, if that is not loaded yet, with the block's checksum."""
@@ -149,7 +147,7 @@ class Index:
 
     def run_of(self, number: int) -> Run:
         """The run that covers segment `number`."""
-        return self.runs[bisect_right(self._first_segments, number) - 1]
+        return self.runs[bisect_right(self.runs, number, key=lambda run: run.first_segment) - 1]
 
     def number_at(self, byte_offset: int) -> int:
         """The number of the segment in which a byte below the tail lies."""
@@ -252,6 +250,8 @@ class Index:
         return found
 
     def _find(self, op_id: bytes, hashed: int, runs: Sequence[Run], guess: Sequence[int] = ()) -> FoundEntry | None:
+        if not runs:
+            return None
         for segment in map(self.segment, chain(guess, chain.from_iterable(run.segments_with(hashed) for run in runs))):
             if (line := segment.find(op_id)) is not None:
                 return segment.number, segment.first_offset + segment.offsets[line]
