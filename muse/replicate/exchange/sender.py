@@ -21,7 +21,9 @@ from muse.replicate.wire.stream import Stored, Stream
 
 _POLL_SECONDS, _LONG_POLL_SECONDS, _ACTIVE_SECONDS = 0.005, 0.025, 2.0
 _MANY_LINES = 3
-_MAX_IN_FLIGHT, _MAX_UNCONFIRMED = 16, 1 << 16
+_MAX_IN_FLIGHT = 16
+_MAX_UNCONFIRMED, _MAX_UNCONFIRMED_BYTES = 1 << 16, 32 << 20
+"""How many lines, and how much of the log, may be on their way: they are in memory until they have come back."""
 _ANSWER_SECONDS = 20.0
 _ENDS_KEPT = 64
 """More than can be on their way."""
@@ -91,11 +93,13 @@ class Sender:
 
     async def _send_up_to(self, size: int) -> int:
         """Send what the log holds up to a byte offset at least; how many lines were read."""
-        count = 0
+        count, ledger = 0, self._ledger
         while True:
+            while ledger.unconfirmed > _MAX_UNCONFIRMED or ledger.read_to - ledger.sent_to > _MAX_UNCONFIRMED_BYTES:
+                await self._link.wait(self._answered, 0.2)
             lines, resume_at = await self._read_log()
             if not lines:
-                self._ledger.note_read([], max(resume_at, self._ledger.read_to))
+                ledger.note_read([], max(resume_at, ledger.read_to))
                 break
             count += len(lines)
             messages: list[Message] = []
@@ -107,7 +111,7 @@ class Sender:
             for message in messages:
                 await self.publish(message)
             # Not `resume_at`: the last lines may have been left out, for the next turn.
-            if self._ledger.read_to >= size:
+            if ledger.read_to >= size:
                 break
         self._looked_to = size
         return count
@@ -175,7 +179,7 @@ class Sender:
 
     async def publish(self, message: Message) -> None:
         """Have the server store a message, as soon as not too many are on their way."""
-        while len(self._in_flight) >= _MAX_IN_FLIGHT or self._ledger.unconfirmed > _MAX_UNCONFIRMED:
+        while len(self._in_flight) >= _MAX_IN_FLIGHT:
             await self._link.wait(self._answered, 0.2)
         self._in_flight.append(self._now())
         await self._stream.publish(message, partial(self._stored, message))
