@@ -78,6 +78,20 @@ def sent_op_ids(server: Server) -> list[str]:
     return [json.loads(each)["op_id"] for each in whole]
 
 
+def publish(server: Server, payload: bytes, subject: str = "muse.t.ops.s", **headers: str) -> None:
+    """Put a message into the stream as a program that knows nothing of the rules would."""
+    import asyncio
+
+    import nats
+
+    async def send() -> None:
+        client = await nats.connect(server.url)
+        await client.request(subject, payload, timeout=5, headers=headers or None)
+        await client.close()
+
+    asyncio.run(send())
+
+
 def fill(log: OpLog, numbers: Iterable[int]) -> None:
     """Append some entries."""
     log.append_many([each for number in numbers for each in entries(1, number)])

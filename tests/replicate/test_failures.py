@@ -22,7 +22,20 @@ from muse.replicate import (
 from tests import making
 from tests.making import add_bytes, entries, entry, line, op_id
 from tests.replicate import servers
-from tests.replicate.hosts import STREAM, WAIT, Host, assert_equal, fill, replica, root, scan, sent_op_ids, sync, until
+from tests.replicate.hosts import (
+    STREAM,
+    WAIT,
+    Host,
+    assert_equal,
+    fill,
+    publish,
+    replica,
+    root,
+    scan,
+    sent_op_ids,
+    sync,
+    until,
+)
 from tests.replicate.servers import Server
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
@@ -372,20 +385,6 @@ def test_a_log_cut_in_place_while_it_is_replicated_gets_it_again(server: Server,
         assert len(scan(b).op_ids) == 20
         sync(one)
         assert_equal(a, host("b"))
-
-
-def publish(server: Server, payload: bytes, subject: str = "muse.t.ops.s", **headers: str) -> None:
-    """Put a message into the stream as a program that knows nothing of the rules would."""
-    import asyncio
-
-    import nats
-
-    async def send() -> None:
-        client = await nats.connect(server.url)
-        await client.request(subject, payload, timeout=5, headers=headers or None)
-        await client.close()
-
-    asyncio.run(send())
 
 
 def test_what_is_not_valid_or_another_is_refused_and_told_alone(

@@ -146,7 +146,7 @@ class Round:
         if self._progress.take_over:
             await take_over(self._stream, self._note)
             self._progress.note(take_over=False)
-        await follow(self._stream, self._note, has_recorded=self._sender.log_size() > 0)
+        await follow(self._stream, self._note, has_recorded=self._sender.has_recorded)
 
     async def _check(self) -> None:
         """Agree again, and wait for what the server counts; if it can't deliver it, have it sent again."""

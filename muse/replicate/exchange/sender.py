@@ -54,6 +54,8 @@ class Sender:
         self._looked_to = -1
         self._ends = deque(folder.load_ends(), _ENDS_KEPT)
         self.redactions = Redactions(log, folder, salt)
+        self.has_recorded = self.log_size() > 0
+        """Whether the log held something at the start, or something since that is not from the stream."""
 
     async def run(self, caught_up: asyncio.Event, received: asyncio.Event) -> None:
         """Send what is new, and look again, until there is trouble; not before all that the stream holds is received.
@@ -124,6 +126,7 @@ class Sender:
 
     def _messages_of(self, lines: Sequence[Line], resume_at: int) -> list[Message]:
         to_send = self._ledger.note_read(lines, resume_at)
+        self.has_recorded |= bool(to_send)
         ends = {line.op_id: line.end for line in to_send}
         messages = list(self._pack(line.line for line in to_send))
         for message in messages:

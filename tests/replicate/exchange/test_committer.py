@@ -18,11 +18,12 @@ from muse.commit.rebase import finish_rebase, rebase_session
 from muse.core.op_log import LogReplacedError, NotCommitterError, OpLog
 from muse.replicate import Replica, Settings, become_committer
 from muse.replicate.bookkeeping.folder import list_replicas
+from muse.replicate.bookkeeping.note import Note
 from muse.replicate.process.worker import Worker
 from tests import children, making
 from tests.cli.running import muse
 from tests.making import entries
-from tests.replicate.hosts import WAIT, Host, assert_equal, fill, replica, root, scan, sync
+from tests.replicate.hosts import WAIT, Host, assert_equal, fill, publish, replica, root, scan, sync, until
 from tests.replicate.servers import Server
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
@@ -92,6 +93,25 @@ def test_a_session_that_is_not_replicated_has_no_committer(tmp_path: Path) -> No
         log.append_many(entries(2))
         log.check_may_commit()
         log.checkpoint("x")
+
+
+def test_who_has_recorded_nothing_does_not_become_the_committer(server: Server, host: Host) -> None:
+    """Even if the operations of others are in the log before these have said that they commit."""
+    a, b = host("a"), host("b")
+    fill(a, [1])
+    with replica(b, server) as two:
+        two.wait_synced(WAIT)
+        publish(server, a.path.read_bytes())
+        for _ in range(2):
+            until(lambda: len(b) == 1)
+            two.wait_synced(WAIT)
+        assert Note.of(root(b), "s", where(server)).read() is None
+        with replica(a, server) as one:
+            one.wait_synced(WAIT)
+        two.wait_synced(WAIT)
+    a.check_may_commit()
+    with pytest.raises(NotCommitterError, match=str(root(a))):
+        b.check_may_commit()
 
 
 def test_the_committer_is_known_again_after_a_loss_of_the_server(server: Server, host: Host) -> None:
