@@ -7,7 +7,7 @@ the one before it in the file, and above those of its parents. So both depend on
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import lru_cache
 
 from muse.core.op_log import (
@@ -49,16 +49,10 @@ class IngestedFile:
 class Ingestion:
     """Appends what files hold to one log."""
 
-    def __init__(self, log: OpLog, tell: Callable[[str, int, str], None], *, asks_guard: bool = False) -> None:
-        """Append to `log`, which acknowledges as "os" does; `asks_guard` says whether it has a guard.
-
-        `tell` is called with (file, line number, reason) of each line that can't be mapped or is refused.
-        """
+    def __init__(self, log: OpLog, tell: Callable[[str, int, str], None]) -> None:
+        """`tell` is called with (file, line number, reason) of each line that can't be mapped or is refused."""
         self._log = log
         self._tell = tell
-        self._asks_guard = asks_guard
-        self._last_there = ""
-        """The op_id of the last entry given to the log, if all of its batch was there already."""
         self._given: dict[str, int] = {}
         """The timestamp of each op_id so far."""
         self._batch: list[tuple[str, int, OpEntry]] = []
@@ -157,25 +151,7 @@ class Ingestion:
     def flush(self) -> None:
         """Append what was mapped so far."""
         batch, self._batch = self._batch, []
-        if not batch:
-            return
-        there = self.already_there
-        if self._comes_next([entry for _, _, entry in batch]):
-            self.already_there += len(batch)
-        else:
-            self._append(batch)
-        is_all_there = self.already_there - there == len(batch)
-        self._last_there = batch[-1][2]["op_id"] if is_all_there else ""
-
-    def _comes_next(self, entries: list[OpEntry]) -> bool:
-        """Whether the log goes on with just these: to read on takes a fraction of looking each of them up."""
-        if not self._last_there or self._asks_guard:
-            return False
-        try:
-            return _says(entries) == _says(self._log.query(since=self._last_there, limit=len(entries)))
-        except TypeError:
-            # One can't be written as JSON: that is told of as by any append.
-            return False
+        self._append(batch)
 
     def _append(self, batch: list[tuple[str, int, OpEntry]]) -> None:
         try:
@@ -200,10 +176,11 @@ class Ingestion:
         self.already_there += len(batch) - added
 
     def _is_there(self, entry: OpEntry) -> bool:
+        """Whether it is there, but for what depends on the rest of the file: a resumed session begins with a copy."""
         there = self._log.get(entry["op_id"])
-        return there is not None and _says([there]) == _says([entry])
+        return there is not None and _said(there) == _said(entry)
 
 
-def _says(entries: Iterable[OpEntry]) -> bytes:
-    """What of entries is compared: not what depends on the rest of the file. A resumed session begins with a copy."""
-    return same_value_text([[each["op_id"], each["actor_id"], each["domain"], each["domain_op"]] for each in entries])
+def _said(entry: OpEntry) -> bytes:
+    # As JSON: Python takes 1, 1.0 and true for equal.
+    return same_value_text([entry["actor_id"], entry["domain"], entry["domain_op"]])

@@ -1,4 +1,4 @@
-"""A file that is ingested again: what is new is added, what differs is listed, the rest is read and not sought."""
+"""A file that is ingested again: what is new is added, what differs is listed."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ VALUES = st.sampled_from([1, 1.0, True, "1", 10**30, None])
 LINES = st.lists(st.tuples(st.integers(0, 5), VALUES), max_size=12)
 
 
-def ingest(log: OpLog, lines: Iterable[tuple[int, Any]], *, size: int = 3, asks_guard: bool = False) -> Ingestion:
+def ingest(log: OpLog, lines: Iterable[tuple[int, Any]], *, size: int = 3) -> Ingestion:
     """Ingest lines with an id and a value, in batches of this size."""
-    ingestion = Ingestion(log, lambda *_told: None, asks_guard=asks_guard)
+    ingestion = Ingestion(log, lambda *_told: None)
     file = ingestion.open("f", Fields({"actor": "a", "domain": "d", "id": ".id"}))
     for number, (name, value) in enumerate(lines, start=1):
         ingestion.take(file, number, json.dumps({"id": name, "value": value}).encode())
@@ -54,30 +54,6 @@ def test_first_line_of_an_id_counts_and_another_one_is_listed(files: list[list[t
         assert {op["id"]: json.dumps(op["value"]) for op in (entry["domain_op"] for entry in log)} == kept
 
 
-class Asked(OpLog):
-    """Counts the entries that it is given."""
-
-    given = 0
-
-    def append_many(self, entries: Iterable[OpEntry]) -> int:
-        """As the log's own."""
-        entries = list(entries)
-        self.given += len(entries)
-        return super().append_many(entries)
-
-
-def test_what_is_there_in_the_same_order_is_not_sought_one_by_one() -> None:
-    """The log is given the first batch, and from the first on that brings something new."""
-    lines = [(number, number) for number in range(40)]
-    with fresh_repo() as folder:
-        with OpLog(folder, "s") as log:
-            ingest(log, [(100, 1), *lines[:35], (101, 1)])
-        with Asked(folder, "s") as log:
-            again = ingest(log, lines, size=5)
-            assert (again.added, again.already_there) == (5, 35)
-            assert log.given == 5 + 5
-
-
 def test_guard_is_asked_about_what_is_there_too() -> None:
     """Whoever ingests a file with a guard wants to know of each line that it refuses."""
 
@@ -91,7 +67,7 @@ def test_guard_is_asked_about_what_is_there_too() -> None:
         with OpLog(folder, "s") as log:
             ingest(log, lines)
         with OpLog(folder, "s", guard=guard) as log:
-            again = ingest(log, lines, asks_guard=True)
+            again = ingest(log, lines)
             assert (again.added, again.already_there, again.unmapped) == (0, 11, 1)
 
 

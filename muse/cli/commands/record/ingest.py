@@ -94,7 +94,7 @@ def ingest(
         raise WrongUsage("--follow is for files: standard input is read to its end anyway")
     with sigterm_like_ctrl_c(), engine.OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES, guard=guard) as log:
         telling = _Telling(repo, as_json=as_json)
-        ingestion = Ingestion(log, telling.unmapped, asks_guard=guard is not None)
+        ingestion = Ingestion(log, telling.unmapped)
         try:
             if follow:
                 _follow(ingestion, file, make)
