@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
 from click.shell_completion import get_completion_class
 
-from muse.cli.output.failures import SystemFailed
+from muse.cli.output.failures import SystemFailed, WrongUsage
 
+_PAGE = "recovery.md"
+_SECTION = re.compile(r"^### (.*?)(?=^###? |\Z)", re.MULTILINE | re.DOTALL)
 _PROGRAM = "muse"
 # The environment variable that click checks for a program of this name.
 _VARIABLE = "_MUSE_COMPLETE"
@@ -17,24 +20,33 @@ _VARIABLE = "_MUSE_COMPLETE"
 @click.command(
     "help",
     short_help="Say what to do when something is damaged.",
-    epilog="\b\nExample: the page about damage, in your pager.\n  muse op-log help recovery",
+    epilog="\b\n"
+    "Examples: the page about damage, in your pager; what it says of one kind of finding.\n"
+    "  muse op-log help recovery\n"
+    "  muse op-log help operation-lost",
 )
-@click.argument("page", type=click.Choice(["recovery"]), required=False)
+@click.argument("topic", required=False)
 @click.pass_context
-def help_command(context: click.Context, page: str | None) -> None:
-    """Print PAGE of the documents; recovery says what to do about each finding of verify and each message.
+def help_command(context: click.Context, topic: str | None) -> None:
+    """Print what to do about TOPIC: recovery is the page on all findings of verify and all messages, the kind of a
+    finding, such as operation-lost, what that page says of it.
 
-    Without PAGE the commands are listed. `muse op-log COMMAND --help` explains one of them.
+    Without TOPIC the commands are listed. `muse op-log COMMAND --help` explains one of them.
     """
-    if page is None:
+    if topic is None:
         click.echo(context.parent.get_help() if context.parent else "")
         return
     package = Path(__file__).resolve().parents[2]
     # Inside the package in a wheel, beside it in a checkout.
-    places = (package / "_docs" / f"{page}.md", package.parent / "docs" / f"{page}.md")
+    places = (package / "_docs" / _PAGE, package.parent / "docs" / _PAGE)
     text = next((place.read_text("utf-8") for place in places if place.is_file()), None)
     if text is None:
-        raise SystemFailed(f"no docs/{page}.md beside {package}: the installation is incomplete")
+        raise SystemFailed(f"no docs/{_PAGE} beside {package}: the installation is incomplete")
+    if topic != "recovery":
+        sections = {section.partition("\n")[0]: section for section in _SECTION.findall(text)}
+        if topic not in sections:
+            raise WrongUsage(f"nothing is said of {topic!r}, only of recovery, {', '.join(sections)}")
+        text = f"### {sections[topic]}"
     click.echo_via_pager(text)
 
 

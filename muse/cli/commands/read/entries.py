@@ -114,6 +114,7 @@ _LOOK_AT_READER_S = 1.0
     "--lines",
     "number",
     type=click.IntRange(min=0),
+    metavar="N",
     default=10,
     show_default=True,
     help="Show the last N entries.",

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from muse.cli.commands.upkeep import repair as upkeep
+from muse.core.maintenance.findings import REMEDIES
 from muse.core.op_log import OpLog
 from tests import making, plain_scan
 from tests.cli.running import filled, json_lines, muse
@@ -304,6 +305,19 @@ def test_page_about_damage_is_printed() -> None:
         muse("help", "recovery").stdout.strip() == (making.PROJECT / "docs" / "recovery.md").read_text("utf-8").strip()
     )
     assert muse("help", "everything").exit_code == 2
+
+
+@pytest.mark.parametrize("kind", REMEDIES)
+def test_what_to_do_about_a_kind_of_finding_is_printed_alone(kind: str) -> None:
+    """From its heading in the page to the next one, by a plain search."""
+    page = (making.PROJECT / "docs" / "recovery.md").read_text("utf-8")
+    wanted = page.partition(f"\n### {kind}\n")[2].partition("\n##")[0]
+    assert wanted
+    assert muse("help", kind).stdout.strip() == f"### {kind}\n{wanted}".strip()
+
+
+def test_help_without_a_topic_lists_the_commands() -> None:
+    """As --help does."""
     assert muse("help").stdout == muse("--help").stdout
 
 
