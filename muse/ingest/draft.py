@@ -20,8 +20,9 @@ class UnmappedError(MuseError, ValueError):
     """A line can't be mapped; the message says why."""
 
 
-SURPRISES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What a mapper may raise: another tool's line may be anything, and must not keep out the others."""
+SURPRISES = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
+"""What a mapper may raise: another tool's line may be anything, and must not keep out the others. The system refuses a
+time that it can't hold."""
 
 
 def unmapped(error: Exception) -> UnmappedError:

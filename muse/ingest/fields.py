@@ -15,7 +15,7 @@ from muse.core.op_log import InvalidArgumentError, parse_time
 from muse.ingest.draft import Draft, Json, UnmappedError
 from muse.ingest.line_keys import LineKeys
 
-_STEP = re.compile(r'\.?(?:\[(\d+)\]|\["([^"]*)"\]|"([^"]*)")|\.([^.\["]+)')
+_STEP = re.compile(r'\.?(?:\[(\d{1,9})\]|\["([^"]*)"\]|"([^"]*)")|\.([^.\["]+)')
 _MISSING = object()
 _TEXTS = ("actor", "domain", "time", "id", "kind")
 

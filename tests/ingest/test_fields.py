@@ -69,7 +69,7 @@ def test_paths(path: str, value: Any) -> None:
     assert draft.domain_op == (value if isinstance(value, dict) else {"value": value})
 
 
-@pytest.mark.parametrize("path", [".a..b", ".[x]", ".a[", '."a', "..", ".a]b["])
+@pytest.mark.parametrize("path", [".a..b", ".[x]", ".a[", '."a', "..", ".a]b[", ".[" + "9" * 5000 + "]"], ids=len)
 def test_path_that_is_none_is_refused_at_once(repo: Path, tmp_path: Path, path: str) -> None:
     """As wrong usage, before a file is read."""
     with pytest.raises(InvalidArgumentError, match="not a path"):

@@ -276,6 +276,15 @@ def test_span_that_can_not_be_mapped_costs_itself_alone(repo: Path, tmp_path: Pa
     assert [each[3] for each in shown(repo)] == ["one", "two"]
 
 
+def test_span_of_a_time_that_no_system_holds_is_listed(repo: Path, tmp_path: Path) -> None:
+    """Too late for a calendar, for the system, for 64 bits: the lines after it are taken."""
+    odd = [span(n, None, "odd", 0, 1, startTimeUnixNano=f"1{'0' * (17 + n)}") for n in range(10, 20)]
+    path = write(tmp_path / "t.jsonl", *map(request, odd), request(span(1, None, "one", 0, 1)))
+    told = ingest(repo, path, "otel")
+
+    assert (told["added"], told["unmapped"]) == (1, 10)
+
+
 def test_no_more_spans_wait_for_a_parent_than_may(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also if all of them wait for the same one; it comes after them then."""
     monkeypatch.setattr(ingestion, "_MOST_HELD", 3)

@@ -7,7 +7,6 @@ Other keys are ignored.
 
 from __future__ import annotations
 
-import json
 import uuid
 from itertools import chain
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from muse.cli.input.lines import read_lines
 from muse.cli.output.failures import BadDataFound
+from muse.core.op_log import parse_object
 
 Edit = dict[str, Any]
 """The arguments of `OpLog.record`, with an op_id made beforehand, so that others can name the edit as a parent."""
@@ -26,7 +26,7 @@ def read_trace(path: Path) -> list[Edit]:
     try:
         with path.open("rb") as file:
             for line in filter(lambda line: line.content, chain.from_iterable(read_lines(file))):
-                edits.append(_edit(json.loads(line.content), edits))
+                edits.append(_edit(parse_object(line.content), edits))
     except BadDataFound as error:
         raise BadDataFound(f"{path}: {error}") from None
     except (ValueError, KeyError, TypeError) as error:

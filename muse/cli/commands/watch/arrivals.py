@@ -48,6 +48,7 @@ class Watched:
         self._tail = (0, 0)
         self._tail_since_s = 0.0
         self._actors = Counter(self._log.actors())
+        self._max_lamport_ts = 0
         self._read_totals(now_s)
         self._checkpoint: OpLogCheckpoint | None = None
         self._pending: int | None = 0
@@ -104,7 +105,9 @@ class Watched:
         actors = Counter(self._log.actors())
         self._rates.add(actors - self._actors, now_s)
         self._actors, self._domains = actors, self._log.domains()
-        self._max_lamport_ts = self._log.next_lamport_ts() - 1
+        # Not by the clock of the handle, which each question moves on. The last to arrive mostly have the highest.
+        while above := list(self._log.query(min_lamport_ts=self._max_lamport_ts + 1, reverse=True, limit=_MOST_LINES)):
+            self._max_lamport_ts = max(entry["lamport_ts"] for entry in above)
         self._newest = list(self._log.query(limit=_MOST_LINES, reverse=True))[::-1]
 
     def _read_checkpoint(self) -> None:

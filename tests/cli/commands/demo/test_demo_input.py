@@ -140,6 +140,9 @@ def test_check_that_does_not_hold_ends_with_exit_code_1(tmp_path: Path, monkeypa
         {**EDIT, "parents": None},
         {**EDIT, "actor_id": ""},
         {**EDIT, "domain": 3},
+        {**EDIT, "domain_op": {"x": 2**64}},
+        {**EDIT, "domain_op": {"x": "\ud800"}},
+        {**EDIT, "domain_op": {"x": float("nan")}},
     ],
 )
 def test_bad_line_is_named_before_anything_is_made(tmp_path: Path, bad: Any) -> None:
