@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import making
-from tests.cli.running import filled
+from tests.cli.running import filled, muse
 
 
 @pytest.mark.parametrize("name", ["k" * 20_000, "short"])
@@ -24,3 +24,9 @@ def test_entry_with_too_many_further_fields_hides_no_other(repo: Path, name: str
     assert {field: long[field] for field in short} == making.entry(1)
     assert f"{name[:50]}" in long["left_out"]
     assert len(json.dumps(long)) < 4_000
+
+
+def test_repository_for_commits_that_are_not_allowed_is_wrong_usage(repo: Path) -> None:
+    """Whoever names it would wait for them."""
+    done = muse("mcp", "--git", repo, "--repo", repo)
+    assert (done.exit_code, done.stderr) == (2, "Error: --git is of use with --allow-commit only\n")

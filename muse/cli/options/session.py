@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -55,6 +56,17 @@ def session_log(command: Callable[..., Any]) -> Callable[..., Any]:
 def json_option(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add `--json`; `what` says in the help text what it prints."""
     return click.option("--json", "as_json", is_flag=True, help=f"Print as JSON {what}.")
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds in a range. For click NaN is in any."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click's own; a `BadParameter` for NaN."""
+        seconds = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is no number of seconds.", param, ctx)
+        return seconds
 
 
 def open_session(repo: Path, session_id: str) -> engine.OpLog:

@@ -165,7 +165,9 @@ def _address(gathered: Gathered, address: Address) -> list[Any]:
     """Its text and counts, who was there last and when, and the first of those who were there at once."""
     lamport_ts, actor_id, _, created_at = address.last
     names = gathered.addresses.actor_names
-    at_once = [name for number, name in enumerate(names) if address.at_once_actors >> number & 1]
+    # Digit by digit: to shift a number of as many bits as there are actors takes time with their square.
+    bits = reversed(f"{address.at_once_actors:b}")
+    at_once = [name for name, bit in zip(names, bits, strict=False) if bit == "1"]
     return [
         address.text,
         address.ops,

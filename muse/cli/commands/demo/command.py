@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from muse.cli.engine import engine
-from muse.cli.options.session import json_option
+from muse.cli.options.session import Seconds, json_option
 from muse.cli.output.failures import FOUND_DAMAGE, WrongUsage, exit_with, sigterm_like_ctrl_c
 from muse.cli.output.printing import print_json
 from muse.escaping import escape_for_terminal
@@ -43,7 +43,7 @@ MARKER = "made-by-muse-demo.txt"
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0, min_open=True, max=3600),
+    type=Seconds(min=0, min_open=True, max=3600),
     metavar="S",
     help=f"How many seconds the recording takes; default {_SECONDS:g}. Not with --speed max.",
 )

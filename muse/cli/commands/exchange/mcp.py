@@ -55,6 +55,8 @@ def mcp(
     """
     if read_only and allow_commit:
         raise WrongUsage("--read-only and --allow-commit exclude each other: a commit is written")
+    if git is not None and not allow_commit:
+        raise WrongUsage("--git is of use with --allow-commit only")
     if actor == "":
         raise WrongUsage("--actor: must not be empty")
     from muse.mcp.tools import Tools

@@ -15,7 +15,7 @@ from muse.cli.engine import engine
 from muse.cli.options.completing import complete_sessions
 from muse.cli.options.guard import guard_options, note_would_refuse
 from muse.cli.options.repository import git_option, git_target
-from muse.cli.options.session import json_option, repo_option
+from muse.cli.options.session import Seconds, json_option, repo_option
 from muse.cli.output.failures import WrongUsage, sigterm_like_ctrl_c
 from muse.cli.output.printing import note, pluralize, print_json, print_table, shown
 from muse.cli.output.streams import end_if_output_is_lost
@@ -63,7 +63,7 @@ _server_options = together(
 @click.option("--once", is_flag=True, help="End as soon as all there is now is exchanged.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(min=0, min_open=True),
     default=60.0,
     show_default=True,
     metavar="SECONDS",

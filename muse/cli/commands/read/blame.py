@@ -9,7 +9,7 @@ import click
 from muse.cli.engine import engine
 from muse.cli.options.filters import json_or_text
 from muse.cli.options.session import json_option, note_damaged_lines, session_log
-from muse.cli.output.printing import note, pluralize, print_json, print_table, shown, tally, time_width
+from muse.cli.output.printing import json_text, note, pluralize, print_json, print_table, shown, tally, time_width
 from muse.describing import ENTRY_COLUMNS, WHOLE_COLUMNS, entry_cells, utc
 
 field_option = click.option(
@@ -109,4 +109,5 @@ def _actors(contested: engine.Contested) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else str(value)
+    # As JSON, so that it can be given to --address.
+    return value if isinstance(value, str) else json_text(value)

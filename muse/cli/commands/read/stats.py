@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -136,7 +135,7 @@ def _print_parts(
 ) -> None:
     """Print the largest parts of the session as a table: the name, the ops, their share, and what `cells` tells."""
     rows = []
-    for name, part in islice(parts.items(), most):
+    for name, part in list(parts.items())[:most]:
         ops = getattr(part, "ops", part)
         rows.append((name, ops, f"{100 * ops / found.ops:.1f}%", *cells(part)))
     click.echo()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from muse.cli.options.session import open_session, repo_option
+from muse.cli.options.session import Seconds, open_session, repo_option
 from muse.cli.output.failures import WrongUsage, engine_log_to, exit_with
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option(
     "--interval",
     "interval_s",
-    type=click.FloatRange(0.1, 60),
+    type=Seconds(0.1, 60),
     default=0.25,
     show_default=True,
     metavar="SECONDS",

@@ -75,3 +75,13 @@ def test_conflicts_are_those_of_operations_that_did_not_know_of_each_other(repo:
 
     rows = muse("conflicts", "s", "--address", "a.py", "--repo", repo).stdout.splitlines()
     assert [row.split()[0] for row in rows] == ["LAMPORT", "1", "2"]
+
+
+def test_values_of_a_table_can_be_given_to_address(repo: Path) -> None:
+    """What is no text is shown as JSON, as --address takes it."""
+    values = [None, True, 2.0, {"a": "b"}]
+    filled(repo, [op(2 * at + who, "ab"[who], value) for at, value in enumerate(values, 1) for who in range(2)])
+    lines = muse("conflicts", "s", "--repo", repo).stdout.splitlines()[1:]
+    cells = [line.split()[0] for line in lines]
+    told = [json_lines(muse("conflicts", "s", "--address", cell, "--json", "--repo", repo).stdout) for cell in cells]
+    assert sorted(repr(each["value"]) for (each,) in told) == sorted(map(repr, values))

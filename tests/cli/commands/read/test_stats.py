@@ -96,6 +96,12 @@ def test_damaged_checkpoint_is_not_told_as_none(repo: Path) -> None:
     assert (told["checkpoint"], told["pending"]) == ("damaged", "unknown")
 
 
+def test_any_number_of_rows_may_be_asked_for(crowd: Path) -> None:
+    """More than there are is all of them."""
+    all_of_them = muse("stats", "s", "--all", "--repo", crowd).stdout
+    assert muse("stats", "s", "--top", 10**30, "--repo", crowd).stdout == all_of_them
+
+
 def test_empty_session_has_stats(repo: Path) -> None:
     """No table of nobody."""
     making.log_path(repo).parent.mkdir(parents=True)
