@@ -170,6 +170,9 @@ def json_schema(schemas: Mapping[str, Mapping[str, Any] | bool]) -> Guard:
                 error = jsonschema.exceptions.best_match(validator.iter_errors(fields.get("domain_op")))
             except referencing.exceptions.Unresolvable as unknown:
                 raise InvalidArgumentError(f"schema of {domain!r}: {unknown.ref!r} is not in it") from None
+            except RecursionError:
+                why = f"nests too deep for the schema of {domain!r}, or that leads to itself"
+                raise RefusedByGuardError(f"domain_op: {why}") from None
             if error is not None:
                 place = error.json_path.replace("$", "domain_op", 1)
                 raise RefusedByGuardError(f"{place}: {error.message[:_MAX_MESSAGE]} (schema of {domain!r})")

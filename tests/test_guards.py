@@ -261,6 +261,14 @@ def test_schema_elsewhere_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None
         guard(entry(1))
 
 
+def test_schema_that_leads_to_itself_without_end_refuses() -> None:
+    """As any that does not fit; one that follows what is inside an operation ends with it."""
+    with pytest.raises(RefusedByGuardError, match="domain_op: nests too deep for the schema of 'music'"):
+        json_schema({"music": {"$ref": "#"}})(entry(1))
+    nested = entry(2, domain_op={"x": {"y": {}}})
+    assert json_schema({"music": {"additionalProperties": {"$ref": "#"}}})(nested) is nested
+
+
 def test_schema_on_the_command_line(repo: Path, tmp_path: Path) -> None:
     """`--schema DOMAIN=FILE`: a line that does not fit is refused; a file that is no schema is wrong usage."""
     (tmp_path / "music.json").write_text(json.dumps(SCHEMA, indent=2))
@@ -275,6 +283,9 @@ def test_schema_on_the_command_line(repo: Path, tmp_path: Path) -> None:
     for wrong in ("music", "=x", *(f"music={tmp_path / name}.json" for name in ("none", "bad", "odd"))):
         result = muse("append", "s", "--repo", repo, "--schema", wrong, stdin=data)
         assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+    twice = [f"--schema=music={tmp_path / name}" for name in ("music.json", "music.json")]
+    result = muse("append", "s", "--repo", repo, *twice, stdin=data)
+    assert (result.exit_code, "--schema music=…: given twice" in result.stderr) == (2, True)
 
 
 def test_guards_are_asked_one_after_the_other_without_extras() -> None:

@@ -48,7 +48,12 @@ def _guard(guard: tuple[str, ...], schema: tuple[str, ...]) -> engine.Guard | No
     from muse.guards import GuardUnavailableError, all_of, json_schema, load_detectors, refuse_secrets
 
     try:
-        guards = [json_schema(dict(map(_read_schema, schema)))] if schema else []
+        schemas: dict[str, Any] = {}
+        for domain, found in map(_read_schema, schema):
+            if domain in schemas:
+                raise WrongUsage(f"--schema {domain}=…: given twice, but a domain has one schema")
+            schemas[domain] = found
+        guards = [json_schema(schemas)] if schemas else []
         if "secrets" in guard:
             load_detectors()
             # First, so that what another guard says of an entry can't hold a secret.
