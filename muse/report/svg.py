@@ -186,7 +186,7 @@ class _Picture:
     def _legend(self) -> Iterator[str]:
         x, y = 20.0, self._height - 12
         for domain in range(len(self._gathered.domains)):
-            name = self._gathered.domains.label(domain, "domains", 20)
+            name = self._gathered.domains.label(domain, "domains", 18)
             yield f'<path class="dot {self._colour(domain)}" d="M{x:.1f} {y - 4}{SHAPES[domain]}"/>'
             yield f'<text class="ink" x="{x + 10:g}" y="{y}" font-size="12">{_text(name)}</text>'
             x += 34 + 7 * len(name)

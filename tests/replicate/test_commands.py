@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -149,6 +153,24 @@ def test_wrong_usage_is_told_before_anything_is_made(
     assert message in result.stderr
     assert "pw" not in result.stderr.replace("password", "")
     assert tree(tmp_path) == before
+
+
+@pytest.mark.process
+def test_status_keeps_to_one_line_of_a_narrow_terminal(tmp_path: Path) -> None:
+    """What is written over must not have gone on in the next line."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"nats://127.0.0.1:{free.getsockname()[1]}"
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 30, 0, 0))
+    with children.started(command_line("sync", "s", url, "--repo", tmp_path), stderr=theirs):
+        sent = b""
+        while sent.count(b"\x1b[K") < 3:
+            sent += os.read(ours, 1 << 16)
+    os.close(ours)
+    os.close(theirs)
+    first, second = sent.decode().split("\r\x1b[K")[1:3]
+    assert first.startswith("connected 0/1")
+    assert max(map(len, (first, second))) <= 30
 
 
 def test_a_file_with_an_unknown_setting_is_refused(tmp_path: Path) -> None:

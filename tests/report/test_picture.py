@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from muse.core.op_log import OpLog
 from muse.report import limits
 from tests import making, plain_scan
 from tests.report import sessions
@@ -43,6 +44,17 @@ def test_each_op_of_a_small_session_is_a_mark(repo: Path) -> None:
 
     assert Counter(text.split(" · ")[0] for text in titled(root)) == Counter(entry["actor_id"] for entry in entries)
     assert len(drawn(root, "hollow")) == 100
+
+
+def test_names_of_all_domains_lie_within_the_picture(repo: Path) -> None:
+    """However long they are: a letter takes some 7 units."""
+    letters = "abcdef"
+    with OpLog(repo, "s") as log:
+        log.append_many([making.entry(at, domain=each * 80) for at, each in enumerate(letters, 1)])
+    names = [text for text in picture(repo).iter(f"{NAMESPACE}text") if (text.text or " ")[0] in letters]
+    named = {name.text[0]: float(name.get("x", "0")) + 7 * len(name.text) for name in names if name.text}
+    assert set(letters) <= named.keys()
+    assert max(named.values()) <= float(picture(repo).get("width", "0"))
 
 
 def test_later_ops_lie_further_right(repo: Path) -> None:

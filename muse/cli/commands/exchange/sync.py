@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ from muse.cli.options.guard import guard_options, note_would_refuse
 from muse.cli.options.repository import git_option, git_target
 from muse.cli.options.session import Seconds, json_option, repo_option
 from muse.cli.output.failures import WrongUsage, sigterm_like_ctrl_c
-from muse.cli.output.printing import note, pluralize, print_json, print_table, shown
+from muse.cli.output.printing import cut_to_width, note, pluralize, print_json, print_table, shown
 from muse.cli.output.streams import end_if_output_is_lost
 from muse.cli.output.together import together
 
@@ -197,7 +198,9 @@ class _Running:
             self._print()
             end_if_output_is_lost()
         if sys.stderr.isatty():
-            click.echo(f"\r\x1b[K{line}", err=True, nl=False)
+            # A line that is too long would go on in the next one, and never be in its place again.
+            room = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+            click.echo(f"\r\x1b[K{cut_to_width(line, room)}", err=True, nl=False)
         elif line != self._told and not self.as_json:
             note(line)
         self._told = line
