@@ -6,7 +6,8 @@ An error of the engine is a tool error with the engine's message, which the mode
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
@@ -58,22 +59,20 @@ def make_server(tools: Tools, *, may_record: bool, may_commit: bool) -> MCPServe
 
 def _told(tool: Callable[..., Any]) -> Callable[..., Any]:
     """The tool, whose errors tell the client what the engine says."""
-    if inspect.iscoroutinefunction(tool):
-
-        @wraps(tool)
-        async def waits(*arguments: Any, **named: Any) -> Any:
-            try:
-                return await tool(*arguments, **named)
-            except (MuseError, OSError) as error:
-                raise ToolError(str(error)) from error
-
-        return waits
+    if not inspect.iscoroutinefunction(tool):
+        return _telling()(tool)
 
     @wraps(tool)
-    def answers(*arguments: Any, **named: Any) -> Any:
-        try:
-            return tool(*arguments, **named)
-        except (MuseError, OSError) as error:
-            raise ToolError(str(error)) from error
+    async def waits(*arguments: Any, **named: Any) -> Any:
+        with _telling():
+            return await tool(*arguments, **named)
 
-    return answers
+    return waits
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    try:
+        yield
+    except (MuseError, OSError) as error:
+        raise ToolError(str(error)) from error
