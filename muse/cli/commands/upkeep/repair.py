@@ -23,6 +23,7 @@ from muse.cli.output.printing import note, pluralize, print_json, print_table
 from muse.cli.output.progress import ProgressBar
 
 _LOG_NAME = "ops.jsonl"
+_MAKE_ANEW = "append makes it of a copy of ops.jsonl, import of an archive, merge of the one in another repository"
 _GZIP_BEGINS = b"\x1f\x8b"
 
 
@@ -79,7 +80,7 @@ def repair(
             raise WrongUsage("--from and --from-git: one after the other")
         _restore_what_is_gone(session, repo, from_git, yes=yes)
     with (
-        _opened_to_repair(repo, session) as log,
+        _opened_to_repair(repo, session, source) as log,
         _commits(from_git, session) if from_git else _source(source, from_session or session, log) as other,
     ):
         with ProgressBar(f"checking {session}"):
@@ -105,8 +106,10 @@ def repair(
     exit_with(0 if report.ok and is_done == planned.does_something else FOUND_DAMAGE)
 
 
-def _opened_to_repair(repo: Path, session: str) -> engine.OpLog:
+def _opened_to_repair(repo: Path, session: str, source: Path | None) -> engine.OpLog:
     """The session's log; whatever was in it may be appended again, however long or far ahead of the clock."""
+    if source and session not in engine.list_sessions(repo):
+        raise WrongUsage(f"no session {session!r} in {repo}: {_MAKE_ANEW}")
     open_session(repo, session).close()
     return engine.OpLog(repo, session, max_line_bytes=LONGEST_LINE_BYTES, max_lamport_jump=None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,19 @@ def test_sources_that_can_not_help_are_refused(repo: Path, whole: bytes, replica
         done = muse("repair", "s", *arguments, "--yes", "--repo", repo)
         assert (done.exit_code, said in done.stderr) == (exit_code, True), (arguments, done.output)
     assert making.log_bytes(repo) == whole[:100]
+
+
+def test_a_session_whose_folder_is_gone_is_made_again_by_what_is_named(
+    repo: Path, whole: bytes, tmp_path: Path
+) -> None:
+    """Repair makes none of a copy of the log: it names the command that does."""
+    copy = tmp_path / "copy.jsonl"
+    copy.write_bytes(whole)
+    shutil.rmtree(making.log_path(repo).parent)
+    told = muse("repair", "s", "--from", copy, "--yes", "--repo", repo)
+    assert (told.exit_code, "append makes it of a copy" in told.stderr) == (2, True)
+    assert muse("append", "s", copy, "--repo", repo).exit_code == 0
+    assert making.log_bytes(repo) == whole
 
 
 def findings(repo: Path) -> list[dict[str, Any]]:
