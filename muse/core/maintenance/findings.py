@@ -15,7 +15,7 @@ from muse.core.storage.accepted import Acceptance
 Severity = Literal["damage", "index", "note"]
 
 REMEDIES = {
-    "operation-lost": "take it from a replica, an export or a backup: muse op-log repair --from; else accept it",
+    "operation-lost": "muse op-log repair: --from a replica, an export or a backup, or --from-git; else accept it",
     "line-changed": "somebody or something altered the file: compare with a backup or a replica, or accept it",
     "conflicting-duplicate": "the first line counts; find out who wrote the second, and append it with its own op_id",
     "damaged-line": "nothing else is affected; muse op-log repair appends again what it holds whole; else accept it",

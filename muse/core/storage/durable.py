@@ -35,7 +35,7 @@ def append_bytes(fd: int, data: bytes | bytearray, path: Path) -> None:
         written = os.write(fd, data)
     except OSError as error:
         raise AppendError(
-            error.errno, f"append failed, nothing was acknowledged: {error.strerror}", str(path)
+            error.errno, f"can't be written, nothing was acknowledged: {error.strerror}", str(path)
         ) from error
     if written == len(data):
         return
