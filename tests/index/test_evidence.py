@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from muse.core.index.blocks.segment import DamagedIndexError
 from muse.core.index.evidence import (
+    SeenCheckpoint,
     checkpoint_seen,
     held_entries,
     inherit_checkpoint,
     missing_entries,
+    placed,
     record_checkpoint,
     record_held,
 )
@@ -62,9 +64,9 @@ def test_the_last_checkpoint_is_remembered(index: Index) -> None:
     """None at first, then the one that was recorded last, with all of its record."""
     assert checkpoint_seen(index.connection) is None
     record_checkpoint(index.connection, 700, record("snapshot ü"))
-    assert checkpoint_seen(index.connection) == (700, record("snapshot ü"))
+    assert checkpoint_seen(index.connection) == SeenCheckpoint(700, record("snapshot ü"), 0)
     record_checkpoint(index.connection, 900, record("two"))
-    assert checkpoint_seen(index.connection) == (900, record("two"))
+    assert checkpoint_seen(index.connection) == SeenCheckpoint(900, record("two"), 0)
 
 
 @pytest.mark.parametrize("change", ["byte_offset = 5", "record = '{}'", "row_checksum = 5", "byte_offset = 'x'"])
@@ -89,7 +91,7 @@ def test_the_furthest_checkpoint_is_inherited(
             record_checkpoint(made.connection, seen, record(f"at {seen}"))
     inherit_checkpoint(index.connection, older.connection)
     found = checkpoint_seen(index.connection)
-    assert found == (None if expected is None else (expected, record(f"at {expected}")))
+    assert found == (None if expected is None else SeenCheckpoint(expected, record(f"at {expected}"), 0))
 
 
 def feed(index: Index, lines: list[PlainLine]) -> None:
@@ -135,7 +137,7 @@ CHANGES: dict[str, Callable[[PlainLine], list[PlainLine]]] = {
 def test_entries_that_are_not_where_they_were_are_inherited(
     lines: list[PlainLine], changes: dict[int, str], kept: int, portions: list[int]
 ) -> None:
-    """Altered, cut out, cut off, damaged or moved ones, whatever segments the two indexes have."""
+    """Altered, cut out, cut off, damaged or moved ones, whatever segments the two indexes have; and all are found."""
     changed = [
         new
         for number, each in enumerate(lines[: max(kept, 1)])
@@ -150,6 +152,9 @@ def test_entries_that_are_not_where_they_were_are_inherited(
         if changed:
             feed(new, changed)
         assert inherited(new, old) == expected(lines, changed)
+        held = list(missing_entries(old, older := index_in_memory()))[::-1] + list(missing_entries(old, older))
+        assert list(placed(new, held)) == [(each, new.location_of(uuid.UUID(each.op_id).bytes)) for each in held]
+        older.database.close()
     old.database.close()
     new.database.close()
 

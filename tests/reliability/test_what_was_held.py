@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import stat
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +134,23 @@ def test_what_is_lost_is_told_also_if_the_index_is_being_replaced_for_a_while(re
         others.submit(replace_index)
         is_held.wait()
         assert {each.op_id for each in making.lost(log.verify())} == {op_id(number) for number in range(16, 21)}
+
+
+def test_what_is_lost_is_told_also_if_the_index_is_damaged(repo: Path) -> None:
+    """As far as the index can be read: what it has remembered, and what it knows of the lines before the damage."""
+    with segments_of(5):
+        with OpLog(repo, "s") as log:
+            log.append_many(entries(10))
+        path = making.log_path(repo)
+        path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:8]))
+        with OpLog(repo, "s") as log:
+            log.append_many(entries(20, start=50))
+        with closing(sqlite3.connect(path.with_name("index.db"))) as database, database:
+            database.execute("UPDATE segment SET columns = zeroblob(length(columns)) WHERE number = 3")
+        with OpLog(repo, "s") as log:
+            report = log.verify()
+            assert report.counts["index-differs"]
+            assert {each.op_id for each in making.lost(report)} == {op_id(9), op_id(10)}
 
 
 def test_an_emptied_log_that_goes_on_still_tells_what_it_held(repo: Path) -> None:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, cast
+from typing import cast
 
-from muse.core.checkpoint.record import OpLogCheckpoint, damaged, read_record
+from muse.core.checkpoint.record import EMPTY_DIGEST, OpLogCheckpoint, chain_digest, damaged, read_record
 from muse.core.entry.filter import Filter
-from muse.core.entry.model import differ_in_few, op_id_bytes
+from muse.core.entry.model import op_id_bytes
 from muse.core.errors import CheckpointError, DamagedCheckpointError
 from muse.core.index.evidence import (
+    SeenCheckpoint,
     checkpoint_seen,
     checkpoint_seen_on_disk,
     held_entries,
+    holds_few,
     is_as_it_was,
-    record_checkpoint,
+    note_checkpoint,
+    placed,
+    replaced_below,
 )
-from muse.core.index.query import begins_a_line, count, damaged_lines, end_of_entry_line, last_op_id
+from muse.core.index.query import (
+    begins_a_line,
+    count,
+    end_of_entry_line,
+    last_op_id,
+    lines_without_entry,
+)
 from muse.core.index.store import Index
 from muse.core.storage.log_file import LogFile
 from muse.core.storage.reader import StaleLocationError
@@ -34,60 +42,97 @@ def end_of_covered(index: Index | None, log: LogFile, record: OpLogCheckpoint | 
     A `DamagedCheckpointError` if it does not fit the log, or is not the last one that was made.
     """
     path = log.path.with_name(CHECKPOINT_NAME)
-    end = 0 if record is None else _end_of_record(index, log, record)
     seen = None if index is None else seen_of(log, index)
+    end = 0 if record is None else _end_of_record(index, log, record, seen)
     if seen and record is None:
-        raise damaged(path, f"is missing, but a checkpoint of snapshot {seen[1].get('snapshot_id')!r} was made")
-    if seen and end < seen[0]:
-        after = f"the checkpoint of snapshot {seen[1].get('snapshot_id')!r}, which was made after it"
+        raise damaged(path, f"is missing, but a checkpoint of snapshot {seen.record['snapshot_id']!r} was made")
+    if seen and end < seen.byte_offset:
+        after = f"the checkpoint of snapshot {seen.record['snapshot_id']!r}, which was made after it"
         raise damaged(path, f"is older than {after}")
     return end
 
 
-def seen_of(log: LogFile, index: Index) -> tuple[int, dict[str, Any]] | None:
+def seen_of(log: LogFile, index: Index) -> SeenCheckpoint | None:
     """What the index has seen of a checkpoint; of one in memory, the index on disk that it serves in place of."""
     seen = checkpoint_seen(index.connection)
     return checkpoint_seen_on_disk(log) if seen is None and index.database.path is None else seen
 
 
-def _end_of_record(index: Index | None, log: LogFile, record: OpLogCheckpoint) -> int:
+def _end_of_record(index: Index | None, log: LogFile, record: OpLogCheckpoint, seen: SeenCheckpoint | None) -> int:
     path, op_count = log.path.with_name(CHECKPOINT_NAME), record["op_count"]
     if index is None:
         if op_count:
             raise damaged(path, f"covers {op_count} entries, but the log is empty or gone")
         return 0
-    if "byte_offset" not in record:
-        found = end_of_entry_line(index, op_count)
-        if found is None:
+    size, replaced = log.size(), 0
+    if seen and seen.record["created_at"] == record["created_at"]:
+        replaced = seen.replaced
+    if "byte_offset" in record:
+        end = record["byte_offset"]
+        if end > size:
+            raise damaged(path, f"covers {end} bytes, the log has {size}: the log was cut or replaced")
+        is_of_this_log = _fits(index, log, record, replaced)
+    else:
+        # Where lines were damaged since it was seen, so many entries would reach further.
+        found = seen.byte_offset if seen and seen.record == record else end_of_entry_line(index, op_count)
+        if found is None or found > size:
             raise damaged(path, f"covers {op_count} entries, more than the log holds: the log was cut or replaced")
-        return found
-    end, size = record["byte_offset"], log.size()
-    if end > size:
-        raise damaged(path, f"covers {end} bytes, the log has {size}: the log was cut or replaced")
-    last = last_op_id(index, end)
-    is_as_it_was = _ends_a_line(index, log, end) and last == record["last_op_id"]
-    # As many entries as were covered, and another one at the end: others, unless something is damaged.
-    may_be_damaged = end > index.end or differ_in_few(last, record["last_op_id"]) or bool(damaged_lines(index, 0, end))
-    if not is_as_it_was and not (may_be_damaged and has_cut(index, log, end, op_count)):
+        end, is_of_this_log = found, replaced_below(index, log, found) <= replaced
+    if not is_of_this_log:
         below = count(index, Filter(stop=end))
         raise damaged(path, f"covers {op_count} entries, but {below} others lie below byte {end}: the log was replaced")
     return end
 
 
-def end_as_it_was(log: LogFile, end: int, record: Mapping[str, Any], index: Index) -> int | None:
-    """The byte offset up to which the log still is what a record covered, whose end was `end`; None: nobody knows."""
+def _fits(index: Index, log: LogFile, record: OpLogCheckpoint, replaced: int) -> bool:
+    """Whether what lies below a record's end is what it covers, or what damage has left of that.
+
+    So many entries were `replaced` when it was made.
+    """
+    end, last_op = record["byte_offset"], record["last_op_id"]
+    if not has_cut(index, log, end, record["op_count"]):
+        return False
+    last = last_op_id(index, end)
+    place = index.location_of(op_id_bytes(last)) if last else None
+    # Or it is damaged: then something that is no entry lies behind the last one that is left.
+    is_last = last == last_op or place is None or place.end < end
+    is_soon_told = holds_few(index, end)
+    if is_last and is_soon_told and replaced_below(index, log, end) <= replaced:
+        return True
+    # Bits of its op_id may be flipped, or nobody has noted what was replaced; if all else is as it was, it fits.
+    start = end if is_last or place is None else place.byte_offset
+    line = log.read(start, end).replace(last.encode(), last_op.encode(), 1)
+    digest = chain_digest(_Line(line), 0, len(line), chain_digest(log, 0, start, EMPTY_DIGEST))
+    if digest == record["log_digest"]:
+        return True
+    return is_last and not is_soon_told and replaced_below(index, log, end) <= replaced
+
+
+class _Line(bytes):
+    """A line that can be digested by itself."""
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Its bytes [start, stop)."""
+        return self[start:stop]
+
+
+def end_as_it_was(log: LogFile, seen: SeenCheckpoint, index: Index) -> int | None:
+    """The byte offset up to which the log still is what a checkpoint covered; None: nobody knows."""
+    end, record = seen.byte_offset, cast(OpLogCheckpoint, seen.record)
     with suppress(DamagedCheckpointError):
-        if end_of_covered(index, log, cast(OpLogCheckpoint, record)) == end:
+        if end_of_covered(index, log, record) == end:
             return end
     gone: dict[str, int] = {}
-    for entry in held_entries(index.connection):
-        place = index.location_of(op_id_bytes(entry.op_id))
-        is_there = place is not None and place.byte_offset == entry.byte_offset and is_as_it_was(entry, place)
-        if entry.byte_offset < end and not is_there:
+    back: list[int] = []
+    for entry, place in placed(index, held_entries(index.connection, end)):
+        if place is not None and place.byte_offset == entry.byte_offset and is_as_it_was(entry, place):
+            back.append(entry.byte_offset)
+        else:
             gone.setdefault(entry.op_id, entry.byte_offset)
-    if not gone:
+    if not gone and not back:
         return None
-    first, unchanged = min(gone.values()), record["op_count"] - len(gone)
+    # If nothing is gone, there is more than was covered: what has come back.
+    first, unchanged = min(gone.values(), default=min(back, default=0)), record["op_count"] - len(gone)
     below = count(index, Filter(stop=first))
     if first <= index.end and below <= unchanged and begins_a_line(index, first):
         return first
@@ -97,8 +142,7 @@ def end_as_it_was(log: LogFile, end: int, record: Mapping[str, Any], index: Inde
 
 def changed(below: int, index: Index) -> bool:
     """Whether a line that begins below is known to have changed: then an old digest is not one of what the log has."""
-    first = next(held_entries(index.connection), None)
-    return first is not None and first.byte_offset < below
+    return next(held_entries(index.connection, below), None) is not None
 
 
 def _ends_a_line(index: Index, log: LogFile, end: int) -> bool:
@@ -115,33 +159,17 @@ def has_cut(index: Index, log: LogFile, end: int, op_count: int) -> bool:
     """Whether there is a cut at byte `end` of a log below which so many entries lay when it was taken.
 
     Lines may have been damaged since, and a damaged newline joins two. That costs these lines and not the cut, as long
-    as all entries that are missing can have stood in the bytes that are damaged now.
+    as all entries that are missing can have stood in lines that are no entries now.
     """
-    below = count(index, Filter(stop=end))
-    if _ends_a_line(index, log, end) and below == op_count:
+    ends_a_line, missing = _ends_a_line(index, log, end), op_count - count(index, Filter(stop=end))
+    if ends_a_line and not missing:
         return True
-    damaged = [(at, length) for at, length, _ in damaged_lines(index, 0, end)]
+    others = list(lines_without_entry(index, 0, end))
     if end > index.end:
-        damaged.append((index.end, log.size() - index.end))
-    is_at_damage = any(at < end <= at + length for at, length in damaged[-1:])
-    missing_bytes = (op_count - below) * _SHORTEST_LINE_BYTES
-    may_be = (is_at_damage or _ends_a_line(index, log, end)) and 0 <= missing_bytes <= sum(each[1] for each in damaged)
-    return may_be and not _is_replaced(index, damaged, end)
-
-
-def _is_replaced(index: Index, damaged: Sequence[tuple[int, int]], end: int) -> bool:
-    """Whether an entry is gone from below byte `end`, and where it was there is something else than damage."""
-    starts = [at for at, _ in damaged]
-    for entry in held_entries(index.connection):
-        at = entry.byte_offset
-        if at >= end:
-            break
-        place = index.location_of(op_id_bytes(entry.op_id))
-        if place is None or place.byte_offset >= end:
-            number = bisect_right(starts, at) - 1
-            if number < 0 or at >= sum(damaged[number]):
-                return True
-    return False
+        others.append((index.end, log.size() - index.end, ("damaged", "")))
+    is_in_damage = any(at < end <= at + length and kind != "duplicate" for at, length, (kind, _) in others[-1:])
+    room = sum(length for _, length, _ in others)
+    return (ends_a_line or is_in_damage) and 0 <= missing * _SHORTEST_LINE_BYTES <= room
 
 
 def remember_record(log: LogFile, session_id: str, index: Index) -> None:
@@ -149,4 +177,4 @@ def remember_record(log: LogFile, session_id: str, index: Index) -> None:
     with suppress(CheckpointError, OSError):
         record = read_record(log.path.with_name(CHECKPOINT_NAME), session_id)
         if record is not None and (end := end_of_covered(index, log, record)):
-            record_checkpoint(index.connection, end, record)
+            note_checkpoint(log, end, record, index, replaces=True, wait_ms=0)

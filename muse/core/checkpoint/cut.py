@@ -24,9 +24,7 @@ from muse.core.checkpoint.record import (
 from muse.core.entry.filter import Filter
 from muse.core.errors import CheckpointBackwardsError, CheckpointError, DamagedCheckpointError, InvalidCutError
 from muse.core.index.catch_up import CatchUp
-from muse.core.index.evidence import (
-    checkpoint_seen,
-)
+from muse.core.index.evidence import checkpoint_seen
 from muse.core.index.query import count, highest_lamport_ts, last_op_id
 from muse.core.index.store import Index
 from muse.core.storage import durable
@@ -168,7 +166,7 @@ class Checkpoints:
         with suppress(DamagedCheckpointError):
             return self.current()
         seen = self._catch_up.with_index(partial(seen_of, self._log))
-        return None, seen[0] if seen else 0
+        return None, seen.byte_offset if seen else 0
 
     def restore(self, *, may_set_back: bool, dry_run: bool) -> RestoredCheckpoint | None:
         """Write the last record that the index has seen again, if the file is not right.
@@ -192,11 +190,11 @@ class Checkpoints:
                 raise
         else:
             return None
-        record = cast(OpLogCheckpoint, seen[1])
-        end = self._catch_up.with_index(partial(end_as_it_was, self._log, *seen))
+        record = cast(OpLogCheckpoint, seen.record)
+        end = self._catch_up.with_index(partial(end_as_it_was, self._log, seen))
         if end is None:
             raise damaged(self._path, "what the index has seen of it does not fit the log either")
-        if end < seen[0] and not may_set_back:
+        if end < seen.byte_offset and not may_set_back:
             raise damaged(self._path, "is set back when all that is lost has come back or is accepted, not before")
         aside = self._path.with_name(f"{CHECKPOINT_NAME}.{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}")
         is_there = self._path.is_file()
@@ -206,12 +204,12 @@ class Checkpoints:
                 if is_there:
                     os.link(self._path, aside, follow_symlinks=False)
                 # A redaction may have found no record to renew: then the digest that was seen is of what stood there.
-                if end == seen[0] and not holds_redaction(self._log, end):
+                if end == seen.byte_offset and not holds_redaction(self._log, end):
                     write_record(self._path, record)
                 else:
                     digest = chain_digest(self._log, 0, end, EMPTY_DIGEST)
                     self._write(record["snapshot_id"], self.cut(end), digest)
-        return RestoredCheckpoint(record["snapshot_id"], aside.name if is_there else None, end, end < seen[0])
+        return RestoredCheckpoint(record["snapshot_id"], aside.name if is_there else None, end, end < seen.byte_offset)
 
     def take_over_digest(self, digest: str) -> None:
         """What the checkpoint covers is right as it is now: let its record say so."""

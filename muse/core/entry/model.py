@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from operator import ne
 from typing import Any, cast
 
 from typing_extensions import TypedDict
@@ -13,7 +12,6 @@ from typing_extensions import TypedDict
 from muse.core.errors import InvalidArgumentError
 
 OP_ID_BYTES = 16
-_MOST_DIGITS_ALTERED = 4
 _NAMESPACE = uuid.UUID("4feea1cf-730c-4d36-bea3-22e8633bc86c")
 """Never to be changed: the op_ids of all keys hang on it."""
 
@@ -91,11 +89,6 @@ def parse_op_id(text: object) -> bytes | None:
     except ValueError:
         return None
     return parsed.bytes if str(parsed) == text else None
-
-
-def differ_in_few(op_id: str, other: str) -> bool:
-    """Whether two op_ids may be one, of which some bits were flipped."""
-    return len(op_id) == len(other) and sum(map(ne, op_id, other)) <= _MOST_DIGITS_ALTERED
 
 
 def op_id_bytes(op_id: str) -> bytes:

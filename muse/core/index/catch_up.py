@@ -241,9 +241,10 @@ class CatchUp:
 
     def note_checkpoint(self, byte_offset: int, record: Mapping[str, Any], *, replaces: bool = False) -> None:
         """Let the index remember a checkpoint that was made or read; raises nothing."""
-        note = partial(note_checkpoint, byte_offset=byte_offset, record=record, replaces=replaces, wait_ms=READ_WAIT_MS)
         with suppress(*_FAULTS, OSError, MuseError):
-            self.with_index(note)
+            self.with_index(
+                partial(note_checkpoint, self._log, byte_offset, record, replaces=replaces, wait_ms=READ_WAIT_MS)
+            )
 
     # -- the index's life -----------------------------------------------------------------------------
 

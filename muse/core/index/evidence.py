@@ -11,25 +11,33 @@ import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 
 from muse.core.entry.codec import checksum
+from muse.core.entry.filter import END
 from muse.core.entry.marker import redacted_in
 from muse.core.entry.model import op_id_bytes
 from muse.core.errors import LockTimeoutError
-from muse.core.index.blocks.segment import DamagedIndexError, row_checksum
+from muse.core.index.blocks.segment import DamagedIndexError, location, row_checksum
 from muse.core.index.file import INDEX_FAULTS, LIES, Database, open_database
 from muse.core.index.guard import connect_guarded, has_our_schema, is_refused
-from muse.core.index.query import Unit, units_between
+from muse.core.index.query import Unit, unit_at, units_between
 from muse.core.index.store import Index
 from muse.core.storage.lines import Lines, Location
 from muse.core.storage.locks import writer_to
 from muse.core.storage.log_file import LogFile
 
 _log = logging.getLogger(__name__)
+
+_FEW = 1000
+"""So many entries are looked up in some milliseconds."""
+
+_REPLACED = "replaced"
+"""A key that is added to a record: see `SeenCheckpoint`."""
 
 
 class HeldEntry(NamedTuple):
@@ -46,18 +54,29 @@ class HeldEntry(NamedTuple):
     domain: str
 
 
-def checkpoint_seen(connection: sqlite3.Connection) -> tuple[int, dict[str, Any]] | None:
-    """(byte offset up to which it covers the log, record) of the last checkpoint that was made or read."""
+class SeenCheckpoint(NamedTuple):
+    """The last checkpoint that was made or read."""
+
+    byte_offset: int
+    """Up to where it covers the log."""
+    record: dict[str, Any]
+    replaced: int
+    """How many entries were lost by then, and had others in their places: if they are more, some were lost since."""
+
+
+def checkpoint_seen(connection: sqlite3.Connection) -> SeenCheckpoint | None:
+    """The last checkpoint that was made or read."""
     found = connection.execute("SELECT byte_offset, record, row_checksum FROM seen_checkpoint").fetchone()
     if found is None:
         return None
-    byte_offset, record, checksum = found
-    if row_checksum((byte_offset, record)) != checksum:
+    byte_offset, text, checksum = found
+    if row_checksum((byte_offset, text)) != checksum:
         raise DamagedIndexError("what it has seen of a checkpoint is altered")
-    return byte_offset, orjson.loads(record)
+    record = orjson.loads(text)
+    return SeenCheckpoint(byte_offset, record, record.pop(_REPLACED, 0))
 
 
-def checkpoint_seen_on_disk(log: LogFile) -> tuple[int, dict[str, Any]] | None:
+def checkpoint_seen_on_disk(log: LogFile) -> SeenCheckpoint | None:
     """The same of the index beside the log, for one in memory that serves in its place; None if it can't be read."""
     with suppress(*INDEX_FAULTS, *LIES, OSError, LockTimeoutError):
         if (database := open_database(log.path.parent)) is not None:
@@ -67,24 +86,30 @@ def checkpoint_seen_on_disk(log: LogFile) -> tuple[int, dict[str, Any]] | None:
     return None
 
 
-def record_checkpoint(connection: sqlite3.Connection, byte_offset: int, record: Mapping[str, Any]) -> None:
+def record_checkpoint(
+    connection: sqlite3.Connection, byte_offset: int, record: Mapping[str, Any], replaced: int = 0
+) -> None:
     """Remember a checkpoint's record, so that its file can't vanish unnoticed, and can be made again."""
-    text = orjson.dumps(record).decode()
+    text = orjson.dumps({**record, _REPLACED: replaced} if replaced else record).decode()
     connection.execute(
         "INSERT OR REPLACE INTO seen_checkpoint VALUES (1, ?, ?, ?)",
         (byte_offset, text, row_checksum((byte_offset, text))),
     )
 
 
-def note_checkpoint(index: Index, byte_offset: int, record: Mapping[str, Any], *, replaces: bool, wait_ms: int) -> None:
+def note_checkpoint(
+    log: LogFile, byte_offset: int, record: Mapping[str, Any], index: Index, *, replaces: bool, wait_ms: int
+) -> None:
     """Remember a checkpoint that was made or read, if the index has seen no further one, or one that it `replaces`."""
     seen = checkpoint_seen(index.connection)
     # Of two at one cut the time tells: the other may have been read before this one was made.
-    is_newer = seen is None or (seen[0], seen[1]["created_at"]) < (byte_offset, record["created_at"])
-    if is_newer or (replaces and seen is not None and seen[1] != record):
+    is_newer = seen is None or (seen.byte_offset, seen.record["created_at"]) < (byte_offset, record["created_at"])
+    if is_newer or (replaces and seen is not None and seen.record != record):
+        # Of many it would take too long each time; then only the digest tells that a record fits.
+        replaced = replaced_below(index, log, byte_offset) if holds_few(index, byte_offset) else 0
         index.database.wait_up_to(wait_ms)
         try:
-            record_checkpoint(index.connection, byte_offset, record)
+            record_checkpoint(index.connection, byte_offset, record, replaced)
         except sqlite3.OperationalError as error:  # it may only be read, or is busy, and serves as before
             _log.info("%s: the index could not note the checkpoint (%s)", index.database.path, error)
 
@@ -163,7 +188,7 @@ def is_of_session(index: Index, log: LogFile) -> bool:
 def inherit_checkpoint(new: sqlite3.Connection, old: sqlite3.Connection) -> None:
     """Take over the checkpoint that `old` has seen."""
     seen, known = checkpoint_seen(old), checkpoint_seen(new)
-    if seen is not None and (known is None or known[0] < seen[0]):
+    if seen is not None and (known is None or known.byte_offset < seen.byte_offset):
         record_checkpoint(new, *seen)
 
 
@@ -175,10 +200,14 @@ def record_held(connection: sqlite3.Connection, entries: Iterable[HeldEntry]) ->
     )
 
 
-def held_entries(connection: sqlite3.Connection) -> Iterator[HeldEntry]:
-    """What `record_held` has remembered, by byte offset. Some of it may be back in the log by now."""
+def held_entries(connection: sqlite3.Connection, stop: int = END) -> Iterator[HeldEntry]:
+    """What `record_held` has remembered of entries that began before byte `stop`, by byte offset.
+
+    Some of it may be back in the log by now.
+    """
     before = (-1, 0, 0)
-    for *row, found in connection.execute("SELECT * FROM held_entry ORDER BY byte_offset, length, checksum"):
+    asked = "SELECT * FROM held_entry WHERE byte_offset < ? ORDER BY byte_offset, length, checksum"
+    for *row, found in connection.execute(asked, (stop,)):
         # In their order, or pages come again and again.
         if row_checksum(row) != found or (key := tuple(row[:3])) <= before:
             raise DamagedIndexError("what it has seen of lost entries is altered")
@@ -204,8 +233,7 @@ def without_secrets(entries: Iterable[HeldEntry], new: Index, log: LogFile) -> I
 
     One whose line was overwritten in its place is not gone. Of one that is elsewhere by now the place is remembered.
     """
-    for entry in entries:
-        place = new.location_of(op_id_bytes(entry.op_id))
+    for entry, place in placed(new, entries):
         if place is None or not is_redacted(log, place):
             yield entry
         elif place.byte_offset != entry.byte_offset:
@@ -221,6 +249,50 @@ def is_redacted(log: LogFile, place: Location) -> bool:
 def is_as_it_was(entry: HeldEntry, place: Location | None) -> bool:
     """Whether what lies at the place where the log has the operation now is the very line that it was."""
     return place is not None and (place.length, place.checksum) == (entry.length, entry.checksum)
+
+
+def placed(index: Index, entries: Iterable[HeldEntry]) -> Iterator[tuple[HeldEntry, Location | None]]:
+    """Each entry, and where the log has its operation now. What only moved, and its neighbours too, is soon found."""
+    unit: Unit = Lines(0)
+    number = 0
+    for entry in entries:
+        op_id = op_id_bytes(entry.op_id)
+        if number < len(unit) and unit.op_id(number) == op_id:
+            place: Location | None = location(unit, number)
+        elif (place := index.location_of(op_id)) is not None:
+            unit = unit_at(index, place.byte_offset)
+            number = unit.number_at(place.byte_offset)
+        yield entry, place
+        number += place is not None
+
+
+def holds_few(index: Index, stop: int) -> bool:
+    """Whether what is remembered of entries that began before byte `stop` is soon gone through."""
+    return next(islice(held_entries(index.connection, stop), _FEW, None), None) is None
+
+
+def replaced_below(index: Index, log: LogFile, end: int) -> int:
+    """How many entries are gone from below byte `end`, and another one lies where they were, wherever that was."""
+    replaced: set[str] = set()
+    damaged: set[str] = set()
+    for entry, place in placed(index, held_entries(index.connection, end)):
+        if place is None or place.byte_offset >= end:
+            (replaced if _has_another(index, log, entry) else damaged).add(entry.op_id)
+    return len(replaced - damaged)
+
+
+def _has_another(index: Index, log: LogFile, held: HeldEntry) -> bool:
+    """Whether an entry lies where this one was, and is not this one with another op_id."""
+    start, stop = held.byte_offset, held.byte_offset + held.length
+    line = log.read(start, stop)
+    for unit in units_between(index, start, stop):
+        first = max(unit.number_at(start + 1) - 1, 0) if start < unit.end else len(unit)
+        for number in range(first, unit.number_at(stop)):
+            if any(op_id := unit.op_id(number)):
+                altered = str(uuid.UUID(bytes=op_id)).encode()
+                if checksum(line.replace(altered, held.op_id.encode(), 1)) != held.checksum:
+                    return True
+    return False
 
 
 def _held(lines: Lines, number: int) -> HeldEntry:

@@ -20,7 +20,7 @@ from muse.core.index.blocks.links import Link, UnresolvedLink, links_named_in, u
 from muse.core.index.blocks.op_id_runs import Run
 from muse.core.index.blocks.segment import DamagedIndexError, Segment, Summary, location, places
 from muse.core.index.store import Index
-from muse.core.storage.lines import Lines, Places
+from muse.core.storage.lines import Lines, Places, Problem
 
 Unit = Segment | Lines
 
@@ -166,12 +166,16 @@ def places_at(index: Index, offsets: Sequence[int]) -> Places:
 
 def damaged_lines(index: Index, start: int, stop: int) -> list[tuple[int, int, str]]:
     """Byte offset, length and what is wrong, of each damaged line that begins at the bytes [start, stop)."""
-    return [
-        (at, unit.length(unit.number_at(at)), reason)
-        for unit in _units_with_problems(index, _Plan(Filter(start=start, stop=stop)))
-        for at, (kind, reason) in unit.problems.items()
-        if kind == "damaged" and start <= at < stop
-    ]
+    others = lines_without_entry(index, start, stop)
+    return [(at, length, reason) for at, length, (kind, reason) in others if kind == "damaged"]
+
+
+def lines_without_entry(index: Index, start: int, stop: int) -> Iterator[tuple[int, int, Problem]]:
+    """Byte offset, length and problem of each line that begins at the bytes [start, stop) and is no entry."""
+    for unit in _units_with_problems(index, _Plan(Filter(start=start, stop=stop))):
+        for at, problem in unit.problems.items():
+            if start <= at < stop:
+                yield at, unit.length(unit.number_at(at)), problem
 
 
 def _units_with_problems(index: Index, plan: _Plan) -> Iterator[Unit]:

@@ -7,13 +7,11 @@ line by line. Nothing in the session is changed, and memory stays constant whate
 
 from __future__ import annotations
 
-import heapq
 import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
-from typing import Any
 
 from muse.core.checkpoint.covered import end_of_covered
 from muse.core.checkpoint.record import EMPTY_DIGEST, OpLogCheckpoint, chain_digest, read_record
@@ -26,6 +24,7 @@ from muse.core.errors import CheckpointError, DamagedAcceptanceError
 from muse.core.history.contradictions import contradictions
 from muse.core.index.evidence import (
     HeldEntry,
+    SeenCheckpoint,
     checkpoint_seen,
     held_entries,
     inherit_checkpoint,
@@ -33,6 +32,8 @@ from muse.core.index.evidence import (
     is_of_session,
     is_redacted,
     missing_entries,
+    placed,
+    record_held,
 )
 from muse.core.index.file import INDEX_FAULTS, LIES, Database, new_temporary, open_database
 from muse.core.index.query import count, find_page, highest_lamport_ts, last_op_id, units_between
@@ -273,13 +274,21 @@ class _Check:
 
     def _check_what_was_held(self, own: Index, fresh: Index) -> None:
         seen = checkpoint_seen(own.connection)
-        if self.checkpoint and seen and self.checkpoint.get("byte_offset", -1) >= seen[0]:
+        if self.checkpoint and seen and self.checkpoint.get("byte_offset", -1) >= seen.byte_offset:
             # The file is the newer one, or as new.
-            seen = self.checkpoint["byte_offset"], {**self.checkpoint}
+            seen = seen._replace(byte_offset=self.checkpoint["byte_offset"], record={**self.checkpoint})
+        try:
+            # The fresh one is asked about the checkpoint then, and knows what any other would.
+            record_held(fresh.connection, held_entries(own.connection))
+            record_held(fresh.connection, missing_entries(own, fresh))
+        except (*INDEX_FAULTS, *LIES):
+            self._report_what_was_held(fresh, seen)  # as far as it can be read
+            raise
+        self._report_what_was_held(fresh, seen)
+
+    def _report_what_was_held(self, fresh: Index, seen: SeenCheckpoint | None) -> None:
         known: set[tuple[str, int]] = set()
-        # Both come by byte offset.
-        for entry in heapq.merge(held_entries(own.connection), missing_entries(own, fresh)):
-            place = fresh.location_of(op_id_bytes(entry.op_id))
+        for entry, place in placed(fresh, held_entries(fresh.connection)):
             if place is not None and (is_as_it_was(entry, place) or is_redacted(self.log, place)):
                 self.returned[entry.byte_offset] = place.byte_offset
             elif (entry.op_id, entry.checksum) not in known:
@@ -288,7 +297,7 @@ class _Check:
                 self.first_change = min(self.first_change, entry.byte_offset)
                 self._report_lost(entry, place, seen, fresh)
 
-    def _report_lost(self, entry: HeldEntry, now: Location | None, seen: tuple[int, Any] | None, fresh: Index) -> None:
+    def _report_lost(self, entry: HeldEntry, now: Location | None, seen: SeenCheckpoint | None, fresh: Index) -> None:
         at, length, op_id = entry.byte_offset, entry.length, entry.op_id
         member = f"{op_id}:{entry.checksum:08x}"
         if now is not None:
@@ -296,7 +305,7 @@ class _Check:
             reason = f"the line of {op_id} is not what it was when it was indexed{where}"
             self._found("line-changed", at, length, reason, member=member)
             return
-        snapshot_id = seen[1].get("snapshot_id") if seen and at < seen[0] else None
+        snapshot_id = seen.record["snapshot_id"] if seen and at < seen.byte_offset else None
         reason = f"{op_id} of {entry.actor_id}, timestamp {entry.lamport_ts}, was in the log and is not there any more"
         if self.findings.would_list("operation-lost", at):
             reason += self._told_since(fresh, at)
