@@ -472,6 +472,23 @@ def test_what_was_redacted_and_is_lost_comes_back_redacted_from_another_replica(
             assert log.verify().ok
 
 
+def test_what_was_redacted_comes_back_redacted_out_of_a_damaged_line(mixed: OpLog) -> None:
+    """Somebody put it there from a backup, behind half a line: repair appends what it holds, but not what it said."""
+    last = making.line(secret(300))
+    mixed.append_lines(last)
+    mixed.redact(op_id(300), by="ada", why="held a token")
+    place = mixed.locate(op_id(300))
+    assert place is not None
+    mixed.close()
+    os.truncate(mixed.path, place[0] + 40)
+    making.add_bytes(mixed.path, last)
+    with OpLog(mixed.path.parents[3], "s") as log:
+        assert log.repair().found_in_damage == [op_id(300)]
+        found = log.get(op_id(300))
+        assert found is not None
+        assert found["domain_op"]["op"] == "redacted"
+
+
 def test_a_redacted_operation_that_came_back_elsewhere_is_still_known_to_have_moved(log: OpLog, tmp_path: Path) -> None:
     """A checkpoint that is set back then covers nothing that was never committed.
 

@@ -185,6 +185,18 @@ def test_what_is_accepted_is_a_note_and_what_comes_after_it_is_damage(repo: Path
         assert [each.op_id for each in found.operations] == [op_id(15)]
 
 
+def test_what_was_appended_again_behind_half_a_line_is_brought_back(repo: Path) -> None:
+    """A log that was cut in a line, and what is missing added from a backup by hand: all of it is there, one glued."""
+    filled(repo, 20)
+    path = making.log_path(repo)
+    for kept in (STARTS[9] + 1, STARTS[9] + 100, STARTS[10] - 1):
+        path.write_bytes(b"".join(LINES)[:kept] + b"".join(LINES[9:]))
+        with OpLog(repo, "s") as log:
+            assert log.repair().found_in_damage == [op_id(10)], kept
+            assert {each["op_id"] for each in log} == {op_id(number) for number in range(1, 21)}
+            assert making.lost(log.verify()) == []
+
+
 # -- checkpoints ------------------------------------------------------------------------------------------------
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from muse.core.checkpoint.record import RestoredCheckpoint
 from muse.core.entry.codec import checksum, decode_line
-from muse.core.entry.marker import redacted_line
+from muse.core.entry.marker import Redaction, redacted_line
 from muse.core.entry.model import OpEntry
 from muse.core.maintenance.findings import Finding, LostOperation, VerifyReport
 from muse.core.options import MAX_LINE_BYTES
-from muse.core.storage.log_file import LogFile
+from muse.core.storage.log_file import CHUNK_BYTES, LogFile
 from muse.core.storage.redactions import read_redacted
 
 _FIRST_FIELD = '{"op_id"'
@@ -76,15 +76,14 @@ def lines_to_append(
     for finding in report.findings:
         for at, entry, line in _whole_entries(log, finding):
             if entry["op_id"] not in lines and not is_there(entry["op_id"]):
-                lines[entry["op_id"]] = at, line
+                lines[entry["op_id"]] = at, _redacted(line, entry["op_id"], redacted)
                 repair.found_in_damage.append(entry["op_id"])
     for operation in lost.values():
         if operation.op_id in lines:
             continue
         there = find and find(operation.op_id)
         if there and _is_it(operation, there):
-            said = redacted.get(operation.op_id)
-            lines[operation.op_id] = operation.byte_offset, redacted_line(there, said) if said else there
+            lines[operation.op_id] = operation.byte_offset, _redacted(there, operation.op_id, redacted)
             repair.taken.append(operation.op_id)
         elif operation.op_id not in accepted:
             repair.not_repaired.append(_why_not(operation, there, is_asked=find is not None))
@@ -95,6 +94,12 @@ def lines_to_append(
             repair.pending_again.append(op_id)
         end += len(line)
     return repair, [line for _, (_, line) in in_order]
+
+
+def _redacted(line: bytes, op_id: str, redacted: Mapping[str, Redaction]) -> bytes:
+    """A line as it may be appended: what was redacted here stays so, whoever still has the text."""
+    said = redacted.get(op_id)
+    return redacted_line(line, said) if said else line
 
 
 def _is_it(operation: LostOperation, line: bytes) -> bool:
@@ -119,7 +124,8 @@ def _whole_entries(log: LogFile, finding: Finding) -> Iterator[tuple[int, OpEntr
     if finding.severity != "damage" or not is_of_lines or finding.byte_offset is None:
         return
     start = finding.byte_offset
-    end = start + (finding.length or 0)
+    # The line that lies there now may be longer than what is lost: half of that, and then the whole of it.
+    end = _end_of_line(log, start + (finding.length or 0))
     while start < end:
         piece = log.read(start, min(start + MOST_BYTES_WITHIN, end))
         # Whole lines, unless one is longer than all that is looked at at once.
@@ -131,6 +137,17 @@ def _whole_entries(log: LogFile, finding: Finding) -> Iterator[tuple[int, OpEntr
                 if line != data:
                     yield start + at, entry, line
             start += len(data)
+
+
+def _end_of_line(log: LogFile, at: int) -> int:
+    """The byte offset after the line that byte `at` - 1 lies in."""
+    if log.read(at - 1, at) == b"\n":
+        return at
+    while piece := log.read(at, at + CHUNK_BYTES):
+        if newline := piece.find(b"\n") + 1:
+            return at + newline
+        at += len(piece)
+    return at
 
 
 def entries_within(data: bytes) -> Iterator[tuple[int, OpEntry, bytes]]:
