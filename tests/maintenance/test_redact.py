@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -470,6 +471,25 @@ def test_what_was_redacted_and_is_lost_comes_back_redacted_from_another_replica(
             assert holding(repo, f"{CANARY} 100") == []
             assert op_id(100) in {each["op_id"] for each in plain_scan.scan_file(log.path).entries}
             assert log.verify().ok
+
+
+def test_no_checksum_is_left_of_an_operation_that_is_redacted_in_a_damaged_line(mixed: OpLog) -> None:
+    """The index remembers that it is lost, and not of which bytes: a short secret is soon found by trying."""
+    place = mixed.locate(op_id(100))
+    assert place is not None
+    checksum = zlib.crc32(mixed.path.read_bytes()[place[0] : sum(place)])
+    mixed.close()
+    overwrite_at(mixed.path, place[0] + 5, b"#")
+    with OpLog(mixed.path.parents[3], "s") as log:
+        for _ in range(2):
+            (lost,) = making.lost(log.verify())
+            assert lost.checksum == checksum
+            log.rebuild_index()
+        log.redact(op_id(100), by="ada", why="held a token")
+        for _ in range(2):
+            (lost,) = making.lost(log.verify())
+            assert (lost.op_id, lost.byte_offset, lost.checksum) == (op_id(100), place[0], 0)
+            log.rebuild_index()
 
 
 def test_what_was_redacted_comes_back_redacted_out_of_a_damaged_line(mixed: OpLog) -> None:

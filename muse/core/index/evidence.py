@@ -30,6 +30,7 @@ from muse.core.index.store import Index
 from muse.core.storage.lines import Lines, Location
 from muse.core.storage.locks import writer_to
 from muse.core.storage.log_file import LogFile
+from muse.core.storage.redactions import read_journal
 
 _log = logging.getLogger(__name__)
 
@@ -232,9 +233,13 @@ def without_secrets(entries: Iterable[HeldEntry], new: Index, log: LogFile) -> I
     """The same, without the checksum of what was redacted since: it would tell a short secret.
 
     One whose line was overwritten in its place is not gone. Of one that is elsewhere by now the place is remembered.
+    What is being redacted, and is in damaged lines alone, has no checksum from now on.
     """
+    journal = read_journal(log.path.parent)
     for entry, place in placed(new, entries):
-        if place is None or not is_redacted(log, place):
+        if place is None:
+            yield entry._replace(checksum=0) if journal and entry.op_id in journal.redactions else entry
+        elif not is_redacted(log, place):
             yield entry
         elif place.byte_offset != entry.byte_offset:
             yield entry._replace(length=place.length, checksum=place.checksum)
