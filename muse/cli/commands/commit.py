@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -165,10 +166,13 @@ def diff(log: engine.OpLog, since: str, upto: str, *, as_json: bool) -> None:
     start, stop = find_cut(log, since), find_cut(log, upto)
     if stop.byte_offset < start.byte_offset:
         raise WrongUsage(f"{upto!r} comes before {since!r}: name the earlier moment first")
+    by_domain: defaultdict[str, list[engine.OpEntry]] = defaultdict(list)
     with ProgressBar(f"collapsing {log.session_id}"):
-        deltas = [log.to_structured_delta(domain, since=start, upto=stop) for domain in sorted(log.domains())]
+        # In one pass: to ask for each domain takes minutes where there are thousands.
+        for entry in log.query(since=start, upto=stop):
+            by_domain[entry["domain"]].append(entry)
+        deltas = [engine.collapse(domain, entries) for domain, entries in sorted(by_domain.items())]
     note_damaged_lines(log)
-    deltas = [each for each in deltas if each["ops"]]
     if as_json:
         print_json({"session_id": log.session_id, "since": asdict(start), "upto": asdict(stop), "deltas": deltas})
         return
