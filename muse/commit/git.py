@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from errno import EIO, ENOENT
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, cast
 
 from muse.commit.errors import GitError
@@ -34,6 +35,7 @@ _OF_ANOTHER_REPOSITORY = (
 _FLUSHED = ("-c", "core.fsync=all", "-c", "core.compression=1", "-c", "fastimport.unpackLimit=1")
 """All is flushed before git says that it is done; as one pack, since loose objects are flushed one by one."""
 
+_MOST_SAID = 1 << 16
 _LONGEST_SECONDS = 300
 """How long one call may take: whoever waits for a passphrase or a file system that is gone must not wait for ever."""
 
@@ -72,8 +74,9 @@ class Git:
     @contextmanager
     def objects(self) -> Iterator[Objects]:
         """Read objects through one process."""
-        with self._started("cat-file", "--batch") as process:
-            yield Objects(self, process)
+        # Into a file what it says of each: a pipe that nobody empties would stop it.
+        with TemporaryFile() as said, self._started("cat-file", "--batch", stderr=said) as process:
+            yield Objects(self, process, said)
 
     def failure(self, what: str) -> GitError:
         """The error for a git that refused."""
@@ -83,7 +86,11 @@ class Git:
 
     @contextmanager
     def _started(
-        self, *arguments: str, keep_open: tuple[int, ...] = (), env: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        keep_open: tuple[int, ...] = (),
+        env: Mapping[str, str] | None = None,
+        stderr: int | IO[bytes] = subprocess.PIPE,
     ) -> Iterator[subprocess.Popen[bytes]]:
         inherited = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
         settings = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_NO_REPLACE_OBJECTS": "1", **(env or {})}
@@ -92,7 +99,7 @@ class Git:
                 ["git", "-C", os.fspath(self.repository), *_FLUSHED, *arguments],  # noqa: S607 - the user's git
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stderr=stderr,
                 env={**inherited, **settings},
                 pass_fds=keep_open,
             )
@@ -108,18 +115,19 @@ class Git:
             process.kill()
             raise
         finally:
-            for pipe in (process.stdin, process.stdout, process.stderr):
+            for pipe in filter(None, (process.stdin, process.stdout, process.stderr)):
                 with suppress(OSError):
-                    pipe.close()  # type: ignore[union-attr]  # all three are pipes
+                    pipe.close()
             process.wait()
 
 
 class Objects:
     """Objects of a repository, asked for by name one after the other."""
 
-    def __init__(self, git: Git, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, git: Git, process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
         self._git = git
         self._process = process
+        self._said = said
         self._asked = cast(IO[bytes], process.stdin)
         self._answers = cast(IO[bytes], process.stdout)
 
@@ -136,8 +144,9 @@ class Objects:
             content = self._answers.read(size + 1)
             if len(content) == size + 1:
                 return header[0].decode(), content[:-1]
-        _, err = self._process.communicate()
-        raise self._git.failure(f"git can't read {name}: {_first_lines(err)}")
+        self._process.communicate()
+        self._said.seek(0)
+        raise self._git.failure(f"git can't read {name}: {_first_lines(self._said.read(_MOST_SAID))}")
 
 
 def said(done: subprocess.CompletedProcess[bytes]) -> str:

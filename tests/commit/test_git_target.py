@@ -228,6 +228,17 @@ def test_everything_reads_after_the_user_has_packed(folder: Path, filled: OpLog)
     assert git(folder, "for-each-ref", "--format=%(refname)").split() == [REF]
 
 
+def test_git_that_says_something_of_each_object_is_listened_to(
+    folder: Path, filled: OpLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than a pipe holds, as git does when it is traced: nobody waits for anybody."""
+    made = commit(filled, GitTarget(folder))
+    assert made is not None
+    git(folder, "gc", "-q")
+    monkeypatch.setenv("GIT_TRACE_PACK_ACCESS", "1")
+    assert set(GitTarget(folder).lines([made] * 2000)) == {filled.path.read_bytes()}
+
+
 def test_clone_has_the_log_byte_for_byte(folder: Path, filled: OpLog, tmp_path: Path) -> None:
     """A log made from the lines of the commits in a clone is the log, and its commits go on there."""
     making.add_bytes(filled.path, b'{"torn\x00\n')
