@@ -93,14 +93,14 @@ def _fits(index: Index, log: LogFile, record: OpLogCheckpoint, replaced: int) ->
     if not has_cut(index, log, end, record["op_count"]):
         return False
     last = last_op_id(index, end)
-    place = index.location_of(op_id_bytes(last)) if last else None
+    place = None if last in ("", last_op) else index.location_of(op_id_bytes(last))
     # Or it is damaged: then something that is no entry lies behind the last one that is left.
-    is_last = last == last_op or place is None or place.end < end
+    is_last = place is None or place.end < end
     is_soon_told = holds_few(index, end)
     if is_last and is_soon_told and replaced_below(index, log, end) <= replaced:
         return True
     # Bits of its op_id may be flipped, or nobody has noted what was replaced; if all else is as it was, it fits.
-    start = end if is_last or place is None else place.byte_offset
+    start = place.byte_offset if place and not is_last else end
     line = log.read(start, end).replace(last.encode(), last_op.encode(), 1)
     digest = chain_digest(_Line(line), 0, len(line), chain_digest(log, 0, start, EMPTY_DIGEST))
     if digest == record["log_digest"]:

@@ -40,8 +40,8 @@ class _Plan:
 
     def __init__(self, wanted: Filter) -> None:
         self.wanted = wanted
-        # What a summary counts: all entries, or those with some names of one role.
-        self.is_counted = wanted.takes_every_timestamp and len(wanted.names) <= 1
+        # What a summary counts: the entries with some names of one role.
+        self.is_counted = wanted.takes_every_timestamp and len(wanted.names) == 1
 
     def may_match(self, summary: Summary) -> bool:
         """Whether one of the entries summed up may match."""
@@ -53,8 +53,6 @@ class _Plan:
         wanted = self.wanted
         if not self.is_counted or summary.first_offset < wanted.start or summary.end_offset > wanted.stop:
             return None
-        if not wanted.names:
-            return summary.entries
         ((role, names),) = wanted.names.items()
         return summary.counted(role, names)
 
@@ -236,6 +234,8 @@ def _fitting(unit: Unit, numbers: Sequence[int], size_bytes: int, *, reverse: bo
 
 def count(index: Index, wanted: Filter) -> int:
     """How many entries match. Summaries are added up if they tell."""
+    if wanted.takes_every_entry:
+        return max(_entries_below(index, wanted.stop) - _entries_below(index, wanted.start), 0)
     plan = _Plan(wanted)
     found = len(matching(index.tail, wanted))
     for run in _runs(index, plan):
@@ -246,6 +246,16 @@ def count(index: Index, wanted: Filter) -> int:
             counted = sum(_count_in_segment(index, number, plan) for number in _segments(run, plan))
         found += counted
     return found
+
+
+def _entries_below(index: Index, stop: int) -> int:
+    """How many entries begin before byte `stop`: each summary tells how many lie before its segment."""
+    if stop >= index.end:
+        return index.entries
+    unit = unit_at(index, stop)
+    folded = index.entries - len(index.tail) + len(index.tail.problems)
+    before = folded if isinstance(unit, Lines) else unit.summary.entries_before
+    return before + len(matching(unit, Filter(stop=stop)))
 
 
 def _count_in_segment(index: Index, number: int, plan: _Plan) -> int:
