@@ -332,6 +332,30 @@ def test_committed_line_that_was_damaged_is_no_dead_end(
     assert_rebuilt(target, repo.parent / "rebuilt", 11)
 
 
+@pytest.mark.parametrize("number", [0, 3, 5])
+def test_committed_line_whose_op_id_was_altered_is_no_dead_end_when_the_operation_is_back(
+    repo: Path, target: MemoryTarget, number: int
+) -> None:
+    """Its line counts as another entry, and the operation lies further on: below the cut are more than committed."""
+    with OpLog(repo, "s") as log:
+        log.append_many(entries(6))
+        committed(log, target)
+        place = log.locate(op_id(number + 1))
+        assert place
+    data = bytearray(log.path.read_bytes())
+    data[data.index(op_id(number + 1).encode(), place[0])] ^= 1
+    log.path.write_bytes(data)
+    with OpLog(repo, "s") as log:
+        log.rebuild_index()
+        assert log.append_many(entries(6)) == 1
+        for count in range(7, 10):
+            log.append(entry(count))
+            made = committed(log, target)
+            assert (made.ops, made.cut.op_count) == (1, count)
+            assert log.replay_since_checkpoint() == []
+    assert committed_ops(target) == 9
+
+
 def assert_rebuilt(target: MemoryTarget, repo: Path, ops: int) -> None:
     """A log made from the lines of the commits has every operation once, and goes on from the last commit."""
     path = making.log_path(repo)

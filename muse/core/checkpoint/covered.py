@@ -11,6 +11,7 @@ from muse.core.entry.model import op_id_bytes
 from muse.core.errors import CheckpointError, DamagedCheckpointError
 from muse.core.index.evidence import (
     SeenCheckpoint,
+    altered_below,
     checkpoint_seen,
     checkpoint_seen_on_disk,
     held_entries,
@@ -162,6 +163,8 @@ def has_cut(index: Index, log: LogFile, end: int, op_count: int) -> bool:
     as all entries that are missing can have stood in lines that are no entries now.
     """
     ends_a_line, missing = _ends_a_line(index, log, end), op_count - count(index, Filter(stop=end))
+    if missing < 0:
+        missing += altered_below(index, log, end)
     if ends_a_line and not missing:
         return True
     others = list(lines_without_entry(index, 0, end))

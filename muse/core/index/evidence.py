@@ -286,18 +286,34 @@ def replaced_below(index: Index, log: LogFile, end: int) -> int:
     return len(replaced - damaged)
 
 
+def altered_below(index: Index, log: LogFile, end: int) -> int:
+    """How many entries below byte `end` are others with an altered op_id, while the others lie below it once more."""
+    altered = 0
+    for entry, place in placed(index, held_entries(index.connection, end)):
+        if place is not None and place.byte_offset < end:
+            there = _op_ids_over(index, entry)
+            altered += bool(there) and there != [entry.op_id] and not _has_another(index, log, entry)
+    return altered
+
+
 def _has_another(index: Index, log: LogFile, held: HeldEntry) -> bool:
     """Whether an entry lies where this one was, and is not this one with another op_id."""
+    line = log.read(held.byte_offset, held.byte_offset + held.length)
+    return any(
+        checksum(line.replace(op_id.encode(), held.op_id.encode(), 1)) != held.checksum
+        for op_id in _op_ids_over(index, held)
+    )
+
+
+def _op_ids_over(index: Index, held: HeldEntry) -> list[str]:
+    """The op_ids of the entries that lie now where this one was, or in a part of that."""
     start, stop = held.byte_offset, held.byte_offset + held.length
-    line = log.read(start, stop)
+    found: list[str] = []
     for unit in units_between(index, start, stop):
         first = max(unit.number_at(start + 1) - 1, 0) if start < unit.end else len(unit)
-        for number in range(first, unit.number_at(stop)):
-            if any(op_id := unit.op_id(number)):
-                altered = str(uuid.UUID(bytes=op_id)).encode()
-                if checksum(line.replace(altered, held.op_id.encode(), 1)) != held.checksum:
-                    return True
-    return False
+        op_ids = [unit.op_id(number) for number in range(first, unit.number_at(stop))]
+        found += [str(uuid.UUID(bytes=op_id)) for op_id in op_ids if any(op_id)]
+    return found
 
 
 def _held(lines: Lines, number: int) -> HeldEntry:
