@@ -88,7 +88,8 @@ def _end_of_record(index: Index | None, log: LogFile, record: OpLogCheckpoint, s
 def _fits(index: Index, log: LogFile, record: OpLogCheckpoint, replaced: int) -> bool:
     """Whether what lies below a record's end is what it covers, or what damage has left of that.
 
-    So many entries were `replaced` when it was made.
+    That is as many entries as it says, of which no more are `replaced` by others than when it was made. Where the last
+    one is another, or too much is remembered to be counted each time, the digest is to tell first.
     """
     end, last_op = record["byte_offset"], record["last_op_id"]
     if not has_cut(index, log, end, record["op_count"]):
