@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import chdir, closing
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,12 @@ Told = list[dict[str, Any]]
 
 WRITING_CALLS = "write,pwrite64,fsync,fdatasync,rename,unlink,mkdir,ftruncate"
 """Every system call by which the engine and SQLite change what is on the disk."""
+
+
+def a_socket(path: Path) -> None:
+    """Make a socket; its name may be longer than an address can be."""
+    with socket.socket(socket.AF_UNIX) as made, chdir(path.parent):
+        made.bind(path.name)
 
 
 def run_child(repo: Path, *steps: str, durability: str = "os", before: Sequence[str] = ()) -> Told:

@@ -9,7 +9,6 @@ import json
 import os
 import random
 import shutil
-import socket
 import sqlite3
 import struct
 import tarfile
@@ -43,6 +42,7 @@ from tests import making, plain_scan
 from tests.cli.running import muse
 from tests.index.blocks.test_op_id_keys import alike_under
 from tests.making import entries, entry
+from tests.reliability.faults import a_socket
 from tests.reliability.material import digest_of
 from tests.small_index import segments_of
 
@@ -75,18 +75,6 @@ def folder(path: Path) -> None:
     """A folder with something in it."""
     path.mkdir()
     path.joinpath("x").write_bytes(b"x")
-
-
-def a_socket(path: Path) -> None:
-    """A socket; its name may be longer than an address can be."""
-    with socket.socket(socket.AF_UNIX) as made:
-        here = os.open(".", os.O_RDONLY)
-        try:
-            os.chdir(path.parent)
-            made.bind(path.name)
-        finally:
-            os.fchdir(here)
-            os.close(here)
 
 
 KINDS = [link_loop, folder, a_socket, os.mkfifo]
