@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import gc
 import os
 import random
@@ -54,6 +55,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--hypothesis-seed") is None:
         config.option.hypothesis_seed = str(random.randrange(2**32))
     children.let_children_have_default_signals()
+    if not hasattr(config, "workerinput"):
+        # Before any child: one with little room would leave a half of it, which Python 3.11 takes for the module.
+        for name in ("muse", "tests"):
+            compileall.compile_dir(config.rootpath / name, quiet=2)
     sys.addaudithook(_refuse_unmarked_processes)
 
 

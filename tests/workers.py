@@ -22,9 +22,6 @@ from muse.core.op_log import AppendError, MuseError, OpLog, describe_sessions, e
 from tests import making, plain_scan
 from tests.children import DEADLINE_S
 
-# Some limit the size of files, and Python 3.11 keeps what of a compiled module has room.
-sys.dont_write_bytecode = True
-
 
 def say(value: object) -> None:
     """Print one JSON line in one write, unbuffered, so that a kill can't take back what was said."""

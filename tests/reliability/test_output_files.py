@@ -191,8 +191,7 @@ def test_command_without_room_does_its_work_or_says_so_in_one_line(
         script = f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "
         script += "from muse.cli import main; main(['op-log', *sys.argv[1:]], prog_name='muse')"
         words = [str(names.get(word, word)) for word in command]
-        # -B: Python 3.11 keeps what of a compiled module has room.
-        done = run([*command_line()[:3], "-B", "-c", script, *words, "--repo", repo])
+        done = run([*command_line()[:3], "-c", script, *words, "--repo", repo])
         # The engine warns that the index is in memory, and `append` says how far it came.
         said = [line for line in done.stderr.splitlines() if not line.startswith((b"warning: ", b"0 entries"))]
 
