@@ -23,12 +23,12 @@ def is_agreed(question: str, *, yes: bool) -> bool:
     if yes:
         return True
     if not sys.stdin.isatty():
-        note("nothing was changed: there is no terminal to ask at; add --yes")
+        note("nothing was changed: without a terminal nobody can be asked; add --yes")
         return False
     try:
         agreed = click.confirm(question, err=True)
     except click.Abort as end:
-        # The end of the input is no yes. An interrupt ends the command as anywhere else.
+        # At the end of the input nobody has said yes. An interrupt ends the command as anywhere else.
         if not isinstance(end.__context__, EOFError):
             raise KeyboardInterrupt from None
         agreed = False

@@ -65,7 +65,7 @@ class Seconds(click.FloatRange):
         """As click's own; a `BadParameter` for NaN."""
         seconds = super().convert(value, param, ctx)
         if math.isnan(seconds):
-            self.fail(f"{value!r} is no number of seconds.", param, ctx)
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
         return seconds
 
 

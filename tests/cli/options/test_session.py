@@ -18,4 +18,4 @@ def test_no_number_of_seconds_is_wrong_usage(repo: Path, command: tuple[str, ...
     """With NaN for an end or an interval, nothing would ever come to pass."""
     done = muse(*command, "nan", "--repo", repo)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "'nan' is no number of seconds" in done.stderr
+    assert "'nan' is not a number of seconds" in done.stderr
